@@ -1,0 +1,76 @@
+// swift-tools-version:6.2
+import PackageDescription
+
+// Arrows point only downwards; ARCHITECTURE.md draws them, tools/check-boundaries.sh checks them.
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+let package = Package(
+  name: "crop",
+  platforms: [.macOS(.v26)],
+  products: [
+    .executable(name: "crop", targets: ["crop"])
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    // Pure: no Foundation, no Dispatch, no Glibc, no clock, no environment.
+    .target(name: "JSON", swiftSettings: settings),
+    .target(name: "Tensors", swiftSettings: settings),
+    .target(name: "TokenPruning", dependencies: ["JSON", "Tensors"], swiftSettings: settings),
+    .target(name: "TensorFormats", dependencies: ["JSON", "Tensors"], swiftSettings: settings),
+    .target(name: "HTTP1", swiftSettings: settings),
+
+    // Sockets and threads.
+    .target(name: "CLinuxReadiness"),
+    .target(
+      name: "Transport",
+      dependencies: [
+        "HTTP1",
+        .target(name: "CLinuxReadiness", condition: .when(platforms: [.linux])),
+      ],
+      swiftSettings: settings),
+
+    // The one place that knows both HTTP and pruning.
+    .target(
+      name: "PruningService",
+      dependencies: ["HTTP1", "JSON", "TensorFormats", "Tensors", "TokenPruning"],
+      swiftSettings: settings),
+
+    .executableTarget(
+      name: "crop",
+      dependencies: [
+        "HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning", "Transport",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Configuration", package: "swift-configuration"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Yams", package: "Yams"),
+      ],
+      swiftSettings: settings),
+
+    .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
+    .testTarget(name: "TensorsTests", dependencies: ["Tensors"], swiftSettings: settings),
+    .testTarget(
+      name: "TokenPruningTests", dependencies: ["JSON", "Tensors", "TokenPruning", "TensorFormats"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "TensorFormatsTests", dependencies: ["JSON", "TensorFormats", "Tensors"],
+      swiftSettings: settings),
+    .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1"], swiftSettings: settings),
+    .testTarget(
+      name: "TransportTests", dependencies: ["HTTP1", "Transport"], swiftSettings: settings),
+    .testTarget(
+      name: "PruningServiceTests",
+      dependencies: ["HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning"],
+      swiftSettings: settings),
+  ]
+)

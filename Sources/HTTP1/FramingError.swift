@@ -1,0 +1,14 @@
+/// A violation of RFC 9110 or RFC 9112, with the status that answers it.
+///
+/// Every framing error ends the connection: what follows the violation cannot be trusted to be a request.
+public struct FramingError: Error, Sendable, Equatable {
+  /// 400, 414, 417, 431, 501 or 505; 413 when a chunked body outgrows its limit.
+  public let status: Int
+  /// One lower-case sentence for the client, naming the rule that was broken.
+  public let reason: String
+
+  public init(_ status: Int = 400, _ reason: String) {
+    self.status = status
+    self.reason = reason
+  }
+}

@@ -1,0 +1,152 @@
+/// The boundary between bytes and meaning: what a server does with requests.
+///
+/// The transport calls these from many threads at once.
+public protocol Responder: Sendable {
+  /// Decides on the head alone, before any body byte is read: route, method, media type, size.
+  ///
+  /// A rejection costs no body, and `100 Continue` is sent only after an acceptance (RFC 9110 section 10.1.1).
+  func admit(_ head: RequestHead, framing: BodyFraming) -> Admission
+
+  /// Answers one request. Never fails: whatever goes wrong becomes a response.
+  func respond(to request: Request) -> Response
+
+  /// The answer to bytes that never became a request, or to one that there is no capacity for.
+  func refuse(_ refusal: Refusal, head: RequestHead?) -> Response
+
+  /// Told once per response, after its last byte was handed to the system or the connection broke.
+  func finished(_ exchange: Exchange)
+}
+
+public enum Admission: Sendable {
+  case accept(Acceptance)
+  /// Answer this at once; the body, if any, is not read.
+  case reject(Response)
+}
+
+public struct Acceptance: Sendable {
+  public enum Execution: Sendable {
+    /// Microseconds of work: done on the event loop, saving two thread hops.
+    case inline
+    /// Anything longer: queued for the bounded compute pool.
+    case pooled
+  }
+
+  /// The largest body this request may carry, decoded.
+  public let maximumBodyBytes: Int
+  public let execution: Execution
+  /// Probes are answered whatever the load: no byte budget, no queue limit.
+  public let isExemptFromLimits: Bool
+
+  public init(maximumBodyBytes: Int, execution: Execution, isExemptFromLimits: Bool = false) {
+    self.maximumBodyBytes = maximumBodyBytes
+    self.execution = execution
+    self.isExemptFromLimits = isExemptFromLimits
+  }
+}
+
+/// A whole request: its head, and its body in the one buffer it was received into.
+public struct Request: Sendable {
+  public let head: RequestHead
+  public var body: [UInt8]
+  /// From the first byte of the head to the last byte of the body.
+  public let receiveDuration: Duration
+
+  public init(head: RequestHead, body: [UInt8], receiveDuration: Duration = .zero) {
+    self.head = head
+    self.body = body
+    self.receiveDuration = receiveDuration
+  }
+}
+
+public struct Response: Sendable {
+  public var status: Int
+  /// `Content-Length`, `Connection` and `Date` are the transport's business and never stand here.
+  public var fields: [Field]
+  public var body: [UInt8]
+  /// Close after this response even if the client would keep the connection.
+  public var closesConnection: Bool
+  /// Facts for the access log that only the responder knows, in order: ("tokens", "576").
+  public var annotations: [Field]
+
+  public struct Field: Sendable, Equatable {
+    public let name: String
+    public let value: String
+
+    public init(_ name: String, _ value: String) {
+      self.name = name
+      self.value = value
+    }
+  }
+
+  public init(
+    status: Int, fields: [Field] = [], body: [UInt8] = [], closesConnection: Bool = false,
+    annotations: [Field] = []
+  ) {
+    self.status = status
+    self.fields = fields
+    self.body = body
+    self.closesConnection = closesConnection
+    self.annotations = annotations
+  }
+}
+
+/// Why the transport answers by itself.
+public enum Refusal: Error, Sendable, Equatable {
+  /// The bytes are not HTTP/1.1, or break one of its rules.
+  case framing(FramingError)
+  /// The body would not fit (413); `limit` is what was allowed.
+  case bodyTooLarge(limit: Int)
+  /// Head or body did not arrive in time (408).
+  case timedOut(phase: String)
+  /// Too many bytes in flight (503).
+  case noMemoryBudget
+  /// Too many requests waiting for a processor (429).
+  case queueFull
+  /// Connection cap reached (503).
+  case tooManyConnections
+
+  public var status: Int {
+    switch self {
+    case .framing(let error): error.status
+    case .bodyTooLarge: 413
+    case .timedOut: 408
+    case .queueFull: 429
+    case .noMemoryBudget, .tooManyConnections: 503
+    }
+  }
+}
+
+/// What happened to one request, for logs and metrics.
+public struct Exchange: Sendable {
+  /// Nil when no head could be parsed.
+  public let head: RequestHead?
+  public let status: Int
+  public let annotations: [Response.Field]
+  public let bodyBytesReceived: Int
+  public let bytesSent: Int
+  public let receive: Duration
+  public let respond: Duration
+  public let write: Duration
+  public let remoteAddress: String
+  public let connection: UInt64
+  /// The client was gone before the last byte was handed over.
+  public let isBroken: Bool
+
+  public init(
+    head: RequestHead?, status: Int, annotations: [Response.Field], bodyBytesReceived: Int, bytesSent: Int,
+    receive: Duration, respond: Duration, write: Duration, remoteAddress: String, connection: UInt64,
+    isBroken: Bool
+  ) {
+    self.head = head
+    self.status = status
+    self.annotations = annotations
+    self.bodyBytesReceived = bodyBytesReceived
+    self.bytesSent = bytesSent
+    self.receive = receive
+    self.respond = respond
+    self.write = write
+    self.remoteAddress = remoteAddress
+    self.connection = connection
+    self.isBroken = isBroken
+  }
+}

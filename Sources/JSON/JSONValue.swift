@@ -1,0 +1,110 @@
+/// A JSON document (RFC 8259) as a value.
+///
+/// Numbers that are written without fraction or exponent and fit an `Int` are `.integer`; all others are
+/// `.number`. Both compare equal through ``doubleValue`` only, so a round trip keeps the written form.
+public indirect enum JSONValue: Sendable, Hashable {
+  case null
+  case bool(Bool)
+  case integer(Int)
+  case number(Double)
+  case string(String)
+  case array([JSONValue])
+  case object(JSONObject)
+}
+
+/// The members of a JSON object, in the order they were written or appended.
+///
+/// Lookup is linear: parameter objects have a handful of members, and order makes answers reproducible.
+public struct JSONObject: Sendable, Hashable, ExpressibleByDictionaryLiteral {
+  public private(set) var members: [Member]
+
+  public struct Member: Sendable, Hashable {
+    public let name: String
+    public var value: JSONValue
+
+    public init(name: String, value: JSONValue) {
+      self.name = name
+      self.value = value
+    }
+  }
+
+  public init() { members = [] }
+
+  public init(dictionaryLiteral elements: (String, JSONValue)...) {
+    members = []
+    for (name, value) in elements { self[name] = value }
+  }
+
+  public var isEmpty: Bool { members.isEmpty }
+  public var names: [String] { members.map(\.name) }
+
+  /// The member's value; assigning nil removes it, assigning a new name appends it.
+  public subscript(name: String) -> JSONValue? {
+    get { members.first { $0.name == name }?.value }
+    set {
+      let index = members.firstIndex { $0.name == name }
+      switch (index, newValue) {
+      case (let index?, let value?): members[index].value = value
+      case (let index?, nil): members.remove(at: index)
+      case (nil, let value?): members.append(Member(name: name, value: value))
+      case (nil, nil): break
+      }
+    }
+  }
+}
+
+extension JSONValue {
+  public var boolValue: Bool? { if case .bool(let value) = self { value } else { nil } }
+
+  public var stringValue: String? { if case .string(let value) = self { value } else { nil } }
+
+  public var arrayValue: [JSONValue]? { if case .array(let value) = self { value } else { nil } }
+
+  public var objectValue: JSONObject? { if case .object(let value) = self { value } else { nil } }
+
+  /// The value as a whole number: `3` and `3.0` both are, `3.5` is not.
+  public var integerValue: Int? {
+    switch self {
+    case .integer(let value): value
+    case .number(let value): Int(exactly: value)
+    default: nil
+    }
+  }
+
+  public var doubleValue: Double? {
+    switch self {
+    case .integer(let value): Double(value)
+    case .number(let value): value
+    default: nil
+    }
+  }
+
+  /// The word RFC 8259 uses for this kind of value, for error messages.
+  public var kind: String {
+    switch self {
+    case .null: "null"
+    case .bool: "boolean"
+    case .integer, .number: "number"
+    case .string: "string"
+    case .array: "array"
+    case .object: "object"
+    }
+  }
+}
+
+extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral,
+  ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral,
+  ExpressibleByNilLiteral
+{
+  public init(stringLiteral value: String) { self = .string(value) }
+  public init(integerLiteral value: Int) { self = .integer(value) }
+  public init(floatLiteral value: Double) { self = .number(value) }
+  public init(booleanLiteral value: Bool) { self = .bool(value) }
+  public init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
+  public init(nilLiteral: ()) { self = .null }
+  public init(dictionaryLiteral elements: (String, JSONValue)...) {
+    var object = JSONObject()
+    for (name, value) in elements { object[name] = value }
+    self = .object(object)
+  }
+}

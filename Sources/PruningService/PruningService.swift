@@ -1,0 +1,1 @@
+// Routes, operations, problems, metrics.

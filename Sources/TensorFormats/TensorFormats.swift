@@ -1,0 +1,1 @@
+// Wire formats for named tensors: JSON, safetensors, npy.

@@ -1,0 +1,51 @@
+/// A row-major, little-endian array of numbers that views a slice of a byte buffer.
+///
+/// A tensor decoded from a request shares the request's body: making one copies no element. `bytes` need not
+/// be aligned; the accessors in `Tensor+Floats.swift` are the only place where bytes become numbers.
+public struct Tensor: Sendable, Equatable {
+  public let elementType: ElementType
+  public let shape: Shape
+  public let bytes: ArraySlice<UInt8>
+
+  /// - Throws: `.byteCountMismatch`, `.byteCountOverflow` when `bytes` is not exactly shape x element width.
+  public init(elementType: ElementType, shape: Shape, bytes: ArraySlice<UInt8>) throws(TensorError) {
+    let (expected, overflow) = shape.elementCount.multipliedReportingOverflow(by: elementType.byteWidth)
+    guard !overflow else { throw .byteCountOverflow(elements: shape.elementCount) }
+    guard bytes.count == expected else {
+      throw .byteCountMismatch(
+        shape: shape.dimensions, elementType: elementType, expected: expected, actual: bytes.count)
+    }
+    self.elementType = elementType
+    self.shape = shape
+    self.bytes = bytes
+  }
+
+  private init(trusted elementType: ElementType, _ shape: Shape, _ bytes: ArraySlice<UInt8>) {
+    self.elementType = elementType
+    self.shape = shape
+    self.bytes = bytes
+  }
+
+  public var elementCount: Int { shape.elementCount }
+  public var rank: Int { shape.rank }
+
+  /// The sub-tensor at `index` of the first axis, sharing the same bytes. Shape `[a, b, c]` gives `[b, c]`.
+  ///
+  /// - Precondition: rank >= 1 and `index` lies in the first axis.
+  public subscript(index: Int) -> Tensor {
+    precondition(rank >= 1 && index >= 0 && index < shape[0], "index outside the first axis")
+    guard let inner = try? Shape(Array(shape.dimensions.dropFirst())) else {
+      preconditionFailure("the tail of a valid shape is valid")
+    }
+    let stride = inner.elementCount * elementType.byteWidth
+    let start = bytes.startIndex + index * stride
+    return Tensor(trusted: elementType, inner, bytes[start..<(start + stride)])
+  }
+
+  /// The same elements under another shape.
+  ///
+  /// - Returns: nil when the element counts differ.
+  public func reshaped(_ shape: Shape) -> Tensor? {
+    shape.elementCount == elementCount ? Tensor(trusted: elementType, shape, bytes) : nil
+  }
+}

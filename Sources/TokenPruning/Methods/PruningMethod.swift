@@ -1,0 +1,37 @@
+/// One way to choose which visual tokens to keep.
+///
+/// A method only decides; gathering or merging features is done elsewhere, the same way for all of them.
+/// To add one: a file in `Methods/` and a line in `MethodRegistry.standard`.
+public protocol PruningMethod: Sendable {
+  static var descriptor: MethodDescriptor { get }
+
+  init(_ parameters: Parameters) throws(PruningError)
+
+  /// Chooses exactly `task.count` of `task.candidates`.
+  ///
+  /// - Returns: the chosen token indices, in the order of choice (best first where the method has an order).
+  func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int]
+}
+
+/// A method that gives every token a number and keeps the highest.
+public protocol ScoringMethod: PruningMethod {
+  /// One finite score per token, [N]; higher is kept first.
+  func scores(of input: PruningInput) throws(PruningError) -> [Double]
+}
+
+/// What to choose from. Region policies split one request into such tasks.
+public struct SelectionTask: Sendable {
+  public let count: Int
+  /// Token indices to choose from, ascending and unique.
+  public let candidates: [Int]
+  /// Tokens kept already, ascending: diversity methods keep their distance from these too.
+  public let given: [Int]
+
+  /// - Precondition: 0 <= count <= candidates.count.
+  public init(count: Int, candidates: [Int], given: [Int] = []) {
+    precondition(count >= 0 && count <= candidates.count)
+    self.count = count
+    self.candidates = candidates
+    self.given = given
+  }
+}

@@ -1,0 +1,31 @@
+/// The name in `candidates` that a typo most likely meant, or nil when none is close.
+///
+/// Close is a Levenshtein distance of at most a third of the longer word (and at least 1).
+/// - Complexity: O(candidates x length^2).
+public func nearestName(to name: String, among candidates: [String]) -> String? {
+  let typed = Array(name.utf8)
+  var best: (name: String, distance: Int)?
+  for candidate in candidates {
+    let word = Array(candidate.utf8)
+    // A hostile name of megabytes must not cost a quadratic table.
+    guard typed.count <= 2 * word.count + 4 else { continue }
+    let distance = editDistance(typed, word)
+    let limit = max(1, max(typed.count, word.count) / 3)
+    if distance <= limit, distance < best?.distance ?? .max { best = (candidate, distance) }
+  }
+  return best?.name
+}
+
+private func editDistance(_ a: [UInt8], _ b: [UInt8]) -> Int {
+  var row = Array(0...b.count)
+  for (i, x) in a.enumerated() {
+    var diagonal = row[0]
+    row[0] = i + 1
+    for (j, y) in b.enumerated() {
+      let substituted = diagonal + (x == y ? 0 : 1)
+      diagonal = row[j + 1]
+      row[j + 1] = min(substituted, row[j] + 1, diagonal + 1)
+    }
+  }
+  return row[b.count]
+}

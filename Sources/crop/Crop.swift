@@ -1,0 +1,1 @@
+@main struct Crop { static func main() {} }
