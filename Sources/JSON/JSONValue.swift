@@ -2,7 +2,7 @@
 ///
 /// Numbers that are written without fraction or exponent and fit an `Int` are `.integer`; all others are
 /// `.number`. Both compare equal through ``doubleValue`` only, so a round trip keeps the written form.
-public indirect enum JSONValue: Sendable, Hashable {
+public enum JSONValue: Sendable, Hashable {
   case null
   case bool(Bool)
   case integer(Int)
@@ -29,6 +29,9 @@ public struct JSONObject: Sendable, Hashable, ExpressibleByDictionaryLiteral {
   }
 
   public init() { members = [] }
+
+  /// Members whose names are already known to differ; the parser checks them faster than the subscript does.
+  init(distinctMembers members: [Member]) { self.members = members }
 
   public init(dictionaryLiteral elements: (String, JSONValue)...) {
     members = []
