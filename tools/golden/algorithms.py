@@ -4,7 +4,7 @@ Nothing here is fast or shares code with the service: it is the other side of th
 summed with `math.fsum`, which rounds once, so results do not depend on a machine's vector width or on BLAS.
 
 Rules shared by all: a tie goes to the lower index; a chosen token is never chosen again; the cosine with a zero
-vector is 0 (so its distance to everything, itself included, is 1).
+vector is 0.
 """
 import math
 
@@ -69,20 +69,25 @@ class Margin:
 
 
 def divprune(features, count, margin=None):
-    """Greedy max-min of the cosine distance (DivPrune, CVPR 2025)."""
+    """Greedy max-min of the cosine distance (DivPrune, CVPR 2025).
+
+    A zero row has no direction; it is chosen only when nothing else is left.
+    """
     margin = margin or Margin()
     n = len(features)
+    directed = [i for i in range(n) if np.any(features[i])]
+    zero = [i for i in range(n) if i not in directed]
     if count == 0:
         return []
     distance = 1.0 - cosine(features, features)
-    nearest = [min((distance[i, j] for j in range(n) if j != i), default=math.inf) for i in range(n)]
-    order = [margin.pick(nearest, range(n))]
-    to_chosen = distance[:, order[0]].copy()
-    while len(order) < count:
-        best = margin.pick(to_chosen, [i for i in range(n) if i not in order])
+    nearest = [min((distance[i, j] for j in directed if j != i), default=math.inf) for i in range(n)]
+    order = []
+    to_chosen = np.array(nearest)
+    while len(order) < min(count, len(directed)):
+        best = margin.pick(to_chosen, [i for i in directed if i not in order])
+        to_chosen = np.minimum(to_chosen, distance[:, best]) if order else distance[:, best].copy()
         order.append(best)
-        to_chosen = np.minimum(to_chosen, distance[:, best])
-    return order
+    return order + zero[: count - len(order)]
 
 
 def relevance(features, text):

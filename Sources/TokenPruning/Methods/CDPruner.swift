@@ -14,7 +14,7 @@ public struct CDPruner: PruningMethod {
     summary: "Keeps tokens that are diverse, weighted by their relevance to the text (conditional DPP).",
     paper: "Zhang et al., NeurIPS 2025, arXiv 2506.10967",
     requiredInputs: ["image_features", "text_features"],
-    optionalInputs: ["image_embeds"],
+    optionalInputs: ["relevance_features"],
     parameters: [
       ParameterDescriptor(
         "relevance_sign", .choice(["negative", "positive"]), default: "negative",
@@ -26,7 +26,7 @@ public struct CDPruner: PruningMethod {
     ],
     deviations: [
       "The relevance is scaled over one image; the authors' code scales over the whole batch of tiles.",
-      "The relevance compares image_embeds with text_features where image_embeds [N, E] is given, else"
+      "The relevance compares relevance_features with text_features where relevance_features [N, E] is given, else"
         + " image_features itself, which then needs the width of text_features.",
       "Where all tokens are equally relevant every q is 1; the authors' code divides by zero.",
       "Once the rank of the kernel is exhausted (residuals of 1e-10 of the diagonal), the remaining picks are"

@@ -11,7 +11,7 @@ public struct Crop: PruningMethod {
     name: "crop",
     summary: "Keeps the contextual region first, then the tokens outside that the scorer ranks highest.",
     paper: "Guo et al., EMNLP 2025, arXiv 2505.21233",
-    optionalInputs: ["attention", "image_features", "text_features", "image_embeds"],
+    optionalInputs: ["attention", "image_features", "text_features", "relevance_features"],
     parameters: [
       ParameterDescriptor(
         "scorer", .choice(["auto", "attention", "similarity", "diversity", "uniform"]), default: "auto",
@@ -58,7 +58,7 @@ public struct Crop: PruningMethod {
 struct CosineRelevance: ScoringMethod {
   static let descriptor = MethodDescriptor(
     name: "similarity", summary: "Keeps the tokens most similar to the text.",
-    requiredInputs: ["image_features", "text_features"], optionalInputs: ["image_embeds"])
+    requiredInputs: ["image_features", "text_features"], optionalInputs: ["relevance_features"])
 
   private let sign: Relevance.Sign
 

@@ -12,8 +12,8 @@ public struct FastV: ScoringMethod {
     paper: "Chen et al., ECCV 2024, arXiv 2403.06764",
     requiredInputs: ["attention"],
     deviations: [
-      "The caller gives the last query row over the visual tokens, [N] or [heads, N]; given several query"
-        + " rows, [heads, queries, N], their mean is taken.",
+      "The caller gives the last query row over the visual tokens, [N] or [heads, N]; of several query rows,"
+        + " [heads, queries, N], the last is taken.",
       "The kept set is decided once, at prefill, as in the authors' in-place variant; their mask variant"
         + " decides again at every forward pass.",
       "Equal scores keep the lower index; the authors' code leaves their order to torch.topk.",
@@ -22,6 +22,6 @@ public struct FastV: ScoringMethod {
   public init(_ parameters: Parameters) {}
 
   public func scores(of input: PruningInput) throws(PruningError) -> [Double] {
-    try input.attentionScores()
+    try input.attentionScores(queries: .last)
   }
 }

@@ -3,7 +3,7 @@ enum Relevance {
   enum Sign: Sendable { case negative, positive }
 
   /// The tensor that shares a space with `text_features`, where `image_features` does not.
-  static let embeddingsName = "image_embeds"
+  static let embeddingsName = "relevance_features"
 
   /// The signed mean cosine of every token with the rows of `text_features` [N].
   ///

@@ -27,13 +27,20 @@ extension PruningInput {
     return try matrix(tensor, named: name, rows: tensor.elementCount / columns, columns: columns)
   }
 
+  /// Which query rows of [heads, queries, N] count.
+  public enum QueryRows: Sendable {
+    case mean
+    /// The last row only: of a prompt's rows, the one that predicts the next token.
+    case last
+  }
+
   /// One score per token [N], the mean over heads, and over queries where there are several.
   ///
   /// Accepts [N], [heads, N] and [heads, queries, N]; sums in binary64, in row order.
   /// - Parameter counts: the accepted lengths of the last axis; ``tokenCount`` unless told.
   /// - Throws: when absent, of another shape, without rows, or not finite.
   public func attentionScores(
-    named name: String = "attention", counts: [Int]? = nil
+    named name: String = "attention", counts: [Int]? = nil, queries: QueryRows = .mean
   ) throws(PruningError) -> [Double] {
     let tensor = try tensor(name)
     let accepted = counts ?? [tokenCount]
@@ -43,17 +50,17 @@ extension PruningInput {
       throw PruningError(
         at: name, "shape must be \(forms.joined(separator: ", or ")), not \(tensor.shape)")
     }
-    let rows = tensor.shape.dimensions.dropLast().reduce(1, *)
-    guard rows > 0 else {
+    guard tensor.shape.dimensions.dropLast().allSatisfy({ $0 > 0 }) else {
       throw PruningError(at: name, "has no heads or queries to average over: its shape is \(tensor.shape)")
     }
     guard count > 0 else { return [] }
     try requireFinite(tensor, named: name)
+    let rows = RowSelection(tensor.shape, queries)
     if tensor.elementType == .float64 || tensor.elementType == .int64 || tensor.elementType == .uint64 {
-      return mean(ofRows: rows, tensor.doubles(), count)
+      return mean(of: rows, tensor.doubles(), count)
     }
     return tensor.withFloats { floats in
-      floats.withUnsafeBufferPointer { mean(ofRows: rows, $0, count) }
+      floats.withUnsafeBufferPointer { mean(of: rows, $0, count) }
     }
   }
 
@@ -89,22 +96,40 @@ extension PruningInput {
     return Matrix(rows: rows, columns: columns, values: values)
   }
 
-  private func mean(ofRows rows: Int, _ values: [Double], _ count: Int) -> [Double] {
-    var sums = Array(values[0..<count])
-    for row in 1..<max(rows, 1) {
-      for index in 0..<count { sums[index] += values[row * count + index] }
+  /// Rows `first`, `first + step`, ... of a tensor read as [rows, N].
+  private struct RowSelection {
+    let first: Int
+    let step: Int
+    let count: Int
+
+    init(_ shape: Shape, _ queries: QueryRows) {
+      let perHead = shape.rank == 3 ? shape[1] : 1
+      let heads = shape.rank == 1 ? 1 : shape[0]
+      first = queries == .last ? perHead - 1 : 0
+      step = queries == .last ? perHead : 1
+      count = queries == .last ? heads : heads * perHead
     }
-    return rows == 1 ? sums : sums.map { $0 / Double(rows) }
   }
 
-  private func mean(ofRows rows: Int, _ values: UnsafeBufferPointer<Float>, _ count: Int) -> [Double] {
+  private func mean(of rows: RowSelection, _ values: [Double], _ count: Int) -> [Double] {
+    var sums = [Double](repeating: 0, count: count)
+    for row in 0..<rows.count {
+      let start = (rows.first + row * rows.step) * count
+      for index in 0..<count { sums[index] += values[start + index] }
+    }
+    return rows.count == 1 ? sums : sums.map { $0 / Double(rows.count) }
+  }
+
+  private func mean(of rows: RowSelection, _ values: UnsafeBufferPointer<Float>, _ count: Int) -> [Double] {
     var sums = [Double](repeating: 0, count: count)
     guard let base = values.baseAddress else { return sums }
     sums.withUnsafeMutableBufferPointer { target in
       guard let into = target.baseAddress else { return }
-      for row in 0..<rows { Kernels.active.accumulate(base + row * count, into, count) }
+      for row in 0..<rows.count {
+        Kernels.active.accumulate(base + (rows.first + row * rows.step) * count, into, count)
+      }
     }
-    return rows == 1 ? sums : sums.map { $0 / Double(rows) }
+    return rows.count == 1 ? sums : sums.map { $0 / Double(rows.count) }
   }
 
   private func position(of flat: Int, in shape: Shape) -> String {
