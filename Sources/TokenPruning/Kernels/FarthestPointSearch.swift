@@ -129,10 +129,13 @@ struct FarthestPointSearch {
 
   // MARK: The first pick
 
+  /// How many candidates scan the others together, so that each row fetched from memory serves all of them.
+  private static let blockSize = 16
+
   /// Takes out the candidate whose nearest other candidate is farthest (DivPrune's start).
   ///
   /// A candidate is abandoned as soon as one neighbour is nearer than the best candidate's nearest. The scan
-  /// goes outwards from the candidate, because neighbouring tokens are the most similar.
+  /// goes outwards from the candidate's block, because neighbouring tokens are the most similar.
   private mutating func mostIsolated() -> Int? {
     var remaining: [Int] = []
     while let entry = heap.popFirst() { remaining.append(entry.index) }
@@ -140,11 +143,12 @@ struct FarthestPointSearch {
     if remaining.count > 1 {
       var best = Float.infinity
       var survivors: [(index: Int, similarity: Float)] = []
-      for position in remaining.indices {
-        guard let similarity = nearestSimilarity(of: position, in: remaining, abandonAbove: best + slack)
-        else { continue }
-        best = min(best, similarity)
-        survivors.append((remaining[position], similarity))
+      for start in stride(from: 0, to: remaining.count, by: Self.blockSize) {
+        let block = start..<min(start + Self.blockSize, remaining.count)
+        for survivor in nearestSimilarities(of: block, in: remaining, abandonAbove: best + slack) {
+          best = min(best, survivor.similarity)
+          survivors.append(survivor)
+        }
       }
       let contenders = survivors.filter { $0.similarity <= best + slack }.map(\.index)
       choice = contenders.count == 1 ? contenders[0] : mostIsolatedExactly(contenders, in: remaining)
@@ -154,36 +158,29 @@ struct FarthestPointSearch {
     return choice
   }
 
-  private func nearestSimilarity(of position: Int, in rows: [Int], abandonAbove limit: Float) -> Float? {
+  /// Each row of the block and its largest similarity to another row, for those that stay within the limit.
+  private func nearestSimilarities(
+    of block: Range<Int>, in rows: [Int], abandonAbove limit: Float
+  ) -> [(index: Int, similarity: Float)] {
     let columns = unit.columns
-    return unit.values.withUnsafeBufferPointer { buffer -> Float? in
-      guard let base = buffer.baseAddress else { return nil }
-      let own = base + rows[position] * columns
-      var largest = -Float.infinity
-      var below = position - 1
-      var above = position + 1
-      while below >= 0 || above < rows.count {
-        var four = SIMD4(repeating: position)
-        for lane in 0..<4 {
-          // From the nearer side; when one side is exhausted, all four come from the other.
-          if above < rows.count, below < 0 || above - position <= position - below {
-            four[lane] = above
-            above += 1
-          } else if below >= 0 {
-            four[lane] = below
-            below -= 1
-          } else {
-            four[lane] = four[lane - 1]
-          }
+    var active = block.map { (index: rows[$0], similarity: -Float.infinity) }
+    unit.values.withUnsafeBufferPointer { buffer in
+      guard let base = buffer.baseAddress else { return }
+      var scan = OutwardScan(around: block, count: rows.count)
+      while !active.isEmpty, let positions = scan.nextFour() {
+        let others = SIMD4(
+          rows[positions[0]], rows[positions[1]], rows[positions[2]], rows[positions[3]])
+        active = active.compactMap { row in
+          var four = kernels.dotFour(
+            base + row.index * columns, base + others[0] * columns, base + others[1] * columns,
+            base + others[2] * columns, base + others[3] * columns, columns)
+          for lane in 0..<4 where others[lane] == row.index { four[lane] = -.infinity }
+          let similarity = max(row.similarity, four.max())
+          return similarity > limit ? nil : (row.index, similarity)
         }
-        let similarities = kernels.dotFour(
-          own, base + rows[four[0]] * columns, base + rows[four[1]] * columns,
-          base + rows[four[2]] * columns, base + rows[four[3]] * columns, columns)
-        largest = max(largest, similarities.max())
-        if largest > limit { return nil }
       }
-      return largest
     }
+    return active
   }
 
   private func mostIsolatedExactly(_ contenders: [Int], in rows: [Int]) -> Int {
@@ -202,5 +199,38 @@ struct FarthestPointSearch {
       }
     }
     return choice
+  }
+}
+
+/// The positions 0..<count, those inside a block first and then alternately above and below it, in fours; the
+/// last four repeats a position where the count is no multiple of four.
+private struct OutwardScan {
+  private let count: Int
+  private let middle: Int
+  private var below: Int
+  private var above: Int
+
+  init(around block: Range<Int>, count: Int) {
+    self.count = count
+    middle = (block.lowerBound + block.upperBound) / 2
+    below = middle - 1
+    above = middle
+  }
+
+  mutating func nextFour() -> SIMD4<Int>? {
+    guard let first = next() else { return nil }
+    var four = SIMD4(repeating: first)
+    for lane in 1..<4 { four[lane] = next() ?? first }
+    return four
+  }
+
+  private mutating func next() -> Int? {
+    if above < count, below < 0 || above - middle <= middle - below {
+      above += 1
+      return above - 1
+    }
+    guard below >= 0 else { return nil }
+    below -= 1
+    return below + 1
   }
 }
