@@ -31,12 +31,12 @@ let package = Package(
     .target(name: "HTTP1", swiftSettings: settings),
 
     // Sockets and threads.
-    .target(name: "CLinuxReadiness"),
+    .target(name: "CLinux"),
     .target(
       name: "Transport",
       dependencies: [
         "HTTP1",
-        .target(name: "CLinuxReadiness", condition: .when(platforms: [.linux])),
+        .target(name: "CLinux", condition: .when(platforms: [.linux])),
       ],
       swiftSettings: settings),
 
