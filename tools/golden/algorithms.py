@@ -1,0 +1,202 @@
+"""An independent float64 reference of the selection algorithms, in the obvious loops.
+
+Nothing here is fast or shares code with the service: it is the other side of the comparison. Small products are
+summed with `math.fsum`, which rounds once, so results do not depend on a machine's vector width or on BLAS.
+
+Rules shared by all: a tie goes to the lower index; a chosen token is never chosen again; the cosine with a zero
+vector is 0.
+"""
+import math
+
+import numpy as np
+
+BLOCKS = 8
+_EXACT_LIMIT = 2_000_000
+
+
+def dot(rows, others):
+    """[n, D] x [m, D] -> [n, m] of dot products, in float64."""
+    rows, others = np.asarray(rows, np.float64), np.asarray(others, np.float64)
+    if rows.size * len(others) > _EXACT_LIMIT:
+        return rows @ others.T
+    return np.array([[math.fsum(row * other) for other in others] for row in rows]).reshape(len(rows), len(others))
+
+
+def norms(rows):
+    return np.sqrt([math.fsum(row * row) for row in np.asarray(rows, np.float64)])
+
+
+def cosine(rows, others):
+    """[n, D] x [m, D] -> [n, m]; 0 where either vector is zero."""
+    scale = np.outer(norms(rows), norms(others))
+    return np.divide(dot(rows, others), scale, out=np.zeros_like(scale), where=scale > 0)
+
+
+def mean(values):
+    values = list(values)
+    return math.fsum(values) / len(values)
+
+
+def head_mean(attention):
+    """[N] | [heads, N] | [heads, queries, N] (last query) -> [N]."""
+    attention = np.asarray(attention, np.float64)
+    if attention.ndim == 1:
+        return attention
+    if attention.ndim == 3:
+        attention = attention[:, -1]
+    return np.array([mean(column) for column in attention.T])
+
+
+def top_k(scores, count):
+    """The `count` highest, best first."""
+    return sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:count]
+
+
+class Margin:
+    """The smallest lead a winner had over the runner-up, relative to the winner: how much rounding a case bears."""
+
+    def __init__(self):
+        self.smallest = math.inf
+
+    def pick(self, values, allowed):
+        """-> index of the largest value among `allowed` (ascending); ties to the lower index."""
+        best = max(allowed, key=lambda i: (values[i], -i))
+        others = [values[i] for i in allowed if i != best]
+        if others:
+            lead = values[best] - max(others)
+            self.smallest = min(self.smallest, lead / max(abs(values[best]), 1e-300) if lead else 0.0)
+        return best
+
+
+def divprune(features, count, margin=None):
+    """Greedy max-min of the cosine distance (DivPrune, CVPR 2025).
+
+    A zero row has no direction; it is chosen only when nothing else is left.
+    """
+    margin = margin or Margin()
+    n = len(features)
+    directed = [i for i in range(n) if np.any(features[i])]
+    zero = [i for i in range(n) if i not in directed]
+    if count == 0:
+        return []
+    distance = 1.0 - cosine(features, features)
+    nearest = [min((distance[i, j] for j in directed if j != i), default=math.inf) for i in range(n)]
+    order = []
+    to_chosen = np.array(nearest)
+    while len(order) < min(count, len(directed)):
+        best = margin.pick(to_chosen, [i for i in directed if i not in order])
+        to_chosen = np.minimum(to_chosen, distance[:, best]) if order else distance[:, best].copy()
+        order.append(best)
+    return order + zero[: count - len(order)]
+
+
+def relevance(features, text):
+    """Minus the mean cosine to the text rows, scaled to (0, 1] (CDPruner)."""
+    raw = np.array([-mean(row) for row in cosine(features, text)])
+    return (raw - raw.min() + 1e-6) / (raw.max() - raw.min())
+
+
+def cdpruner(features, relevance_features, text, count, margin=None):
+    """Greedy MAP of the determinantal point process with kernel q_i cos(i, j) q_j (CDPruner)."""
+    margin = margin or Margin()
+    n = len(features)
+    quality = relevance(relevance_features, text)
+    kernel = quality[:, None] * cosine(features, features) * quality[None, :]
+    gain = kernel.diagonal().copy()
+    order, projections = [], []
+    while len(order) < count:
+        best = margin.pick(gain, [i for i in range(n) if i not in order])
+        row = kernel[best].copy()
+        for earlier in projections:
+            row -= earlier[best] * earlier
+        row /= math.sqrt(gain[best])
+        projections.append(row)
+        gain = gain - row * row
+        order.append(best)
+    return order
+
+
+def similarity(features, text):
+    """[N, D] x [M, D] -> [N]: mean cosine to the text rows."""
+    return np.array([mean(row) for row in cosine(features, np.atleast_2d(text))])
+
+
+def overlap(cells, blocks=BLOCKS):
+    """[blocks, cells]: which share of each block of a side each of its cells covers; rows sum to 1."""
+    shares = np.zeros((blocks, cells))
+    for block in range(blocks):
+        for cell in range(cells):
+            # In units of 1 / (blocks * cells) both edges are whole numbers.
+            low = max(block * cells, cell * blocks)
+            high = min((block + 1) * cells, (cell + 1) * blocks)
+            shares[block, cell] = max(0, high - low) / cells
+    return shares
+
+
+def to_blocks(scores, rows, columns):
+    """[rows * columns] -> [8, 8]: the mean over each block, weighted by covered area."""
+    grid = np.asarray(scores, np.float64).reshape(rows, columns)
+    vertical, horizontal = overlap(rows), overlap(columns)
+    return np.array(
+        [[math.fsum((np.outer(vertical[y], horizontal[x]) * grid).ravel()) for x in range(BLOCKS)]
+         for y in range(BLOCKS)])
+
+
+def rectangles():
+    """All 1,296 as (x_min, y_min, x_max, y_max), smaller first, then top-left, then flat before tall."""
+    span = range(BLOCKS)
+    every = [(x0, y0, x1, y1) for y0 in span for x0 in span for y1 in span[y0:] for x1 in span[x0:]]
+    return sorted(every, key=lambda r: ((r[2] - r[0] + 1) * (r[3] - r[1] + 1), r[1], r[0], r[3]))
+
+
+def best_contrast(blocks, power=0.5):
+    """The rectangle with the largest (mean inside - mean outside) * share^power; the first of equals."""
+    total = math.fsum(blocks.ravel())
+    best = None
+    for x0, y0, x1, y1 in rectangles():
+        count = (x1 - x0 + 1) * (y1 - y0 + 1)
+        inside = math.fsum(blocks[y0 : y1 + 1, x0 : x1 + 1].ravel())
+        outside = (total - inside) / (BLOCKS * BLOCKS - count) if count < BLOCKS * BLOCKS else None
+        difference = 0.0 if outside is None else inside / count - outside
+        score = difference * (count / (BLOCKS * BLOCKS)) ** power
+        if best is None or score > best["score"]:
+            best = {"blocks": [x0, y0, x1, y1], "score": score, "mean_inside": inside / count,
+                    "mean_outside": outside, "area": count / (BLOCKS * BLOCKS)}
+    return best
+
+
+def best_coverage(blocks, share):
+    """The smallest rectangle that holds at least `share` of the positive mass."""
+    positive = np.maximum(blocks, 0.0)
+    total = math.fsum(positive.ravel())
+    for x0, y0, x1, y1 in rectangles():
+        inside = math.fsum(positive[y0 : y1 + 1, x0 : x1 + 1].ravel())
+        if inside >= share * total:
+            count = (x1 - x0 + 1) * (y1 - y0 + 1)
+            return {"blocks": [x0, y0, x1, y1], "share": inside / total, "area": count / (BLOCKS * BLOCKS)}
+    return None
+
+
+def merge(features, anchors, parts=None):
+    """Every token joins the anchor of its own part with the largest cosine; a row is the mean of its tokens.
+
+    `parts` [N] says on which side of the region's border a token lies. -> (features [K, D], assignments [N],
+    sizes [K]); rows in ascending order of anchor, ties to the first.
+    """
+    features = np.asarray(features, np.float64)
+    parts = np.zeros(len(features), int) if parts is None else np.asarray(parts)
+    anchors = sorted(anchors)
+    closeness = cosine(features, features[anchors])
+    assignments = []
+    for token in range(len(features)):
+        if token in anchors:
+            assignments.append(anchors.index(token))
+            continue
+        own = [row for row, anchor in enumerate(anchors) if parts[anchor] == parts[token]]
+        assignments.append(max(own, key=lambda row: (closeness[token, row], -row)))
+    rows, sizes = [], []
+    for row in range(len(anchors)):
+        members = features[[token for token, target in enumerate(assignments) if target == row]]
+        sizes.append(len(members))
+        rows.append([mean(column) for column in members.T])
+    return np.array(rows), assignments, sizes
