@@ -1,1 +1,7 @@
-@main struct Crop { static func main() {} }
+import ArgumentParser
+
+@main
+struct Crop: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "crop", abstract: "x", version: Version.current, subcommands: [Serve.self])
+}
