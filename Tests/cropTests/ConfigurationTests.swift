@@ -173,7 +173,7 @@ struct UnknownNameTests {
   @Test("a file that does not exist is named")
   func missing() {
     let error = #expect(throws: ConfigurationError.self) { try ConfigurationFile(path: "none/such.yaml") }
-    #expect(error?.problems == ["file none/such.yaml: cannot be read (no such file)"])
+    #expect(error?.problems == ["file none/such.yaml: cannot be read (no such file or directory)"])
   }
 
   @Test(

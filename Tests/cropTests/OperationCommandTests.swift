@@ -133,6 +133,55 @@ struct OperationFileTests {
     }
   }
 
+  @Test("the tensor of an npy file is called like the file, or as told")
+  func npyName() throws {
+    try withDirectory { directory in
+      let path = directory + "attention.npy"
+      try writeFile(NPYFormat.encode([("any", vector([1, 2]))], response: [:]), to: path)
+      for (told, name) in [(nil, "attention"), ("key", "key")] {
+        let document = try InputFiles.document(paths: [path], tensorName: told, parameterNames: [])
+        #expect(document.tensors.names == [name])
+      }
+    }
+  }
+
+  @Test("a JSON file brings its parameters along")
+  func jsonParameters() throws {
+    try withDirectory { directory in
+      let path = directory + "request.json"
+      try writeFile(Array(#"{"attention": [0.5, 0.25], "keep_tokens": 1}"#.utf8), to: path)
+      let document = try InputFiles.document(
+        paths: [path], tensorName: nil, parameterNames: Operation.parameterNames)
+      #expect(document.tensors.names == ["attention"])
+      #expect(document.parameters == ["keep_tokens": 1])
+    }
+  }
+
+  @Test("an npy file takes the features, else the kept indices as I64")
+  func npyOutput() throws {
+    let features = try vector([1, 2])
+    let both = Answer(
+      members: ["kept_indices": [3]], tensors: [("sizes", try vector([9])), ("features", features)])
+    let first = try NPYFormat.decode(both.file(named: "o.npy")[...], DecodingHints(tensorName: "t"))
+    #expect(first.tensors["t"] == .one(features))
+    let indices = Answer(members: ["kept_indices": [3, 4]], tensors: [])
+    let second = try NPYFormat.decode(indices.file(named: "o.npy")[...], DecodingHints(tensorName: "t"))
+    #expect(second.tensors["t"] == .one(try .int64([3, 4], shape: Shape([2]))))
+    #expect(throws: InputError.self) { try Answer(members: [:], tensors: []).file(named: "o.npy") }
+  }
+
+  @Test("JSON output is one line that names every member once")
+  func jsonOutput() throws {
+    let answer = Answer(
+      members: ["kept_indices": [0]],
+      tensors: [("kept_indices", try .int64([0], shape: Shape([1]))), ("features", try vector([0.5]))])
+    let text = try answer.jsonText()
+    #expect(text.hasSuffix("}\n"))
+    let object = try #require(try JSONValue.parse(Array(text.utf8)[...]).objectValue)
+    #expect(Set(object.names) == ["kept_indices", "features"])
+    #expect(object["kept_indices"] == [0])
+  }
+
   @Test("a tensor that two files hold is refused by name")
   func duplicate() throws {
     try withDirectory { directory in

@@ -17,7 +17,7 @@ struct ConfigurationFile: Sendable, Equatable {
     do {
       data = try Data(contentsOf: URL(filePath: path))
     } catch {
-      throw ConfigurationError("file \(path): cannot be read (\(reason(error)))")
+      throw ConfigurationError("file \(path): cannot be read (\(fileFailure(error)))")
     }
     guard data.count <= Self.maximumByteCount else {
       throw ConfigurationError("file \(path): larger than \(Self.maximumByteCount) bytes")
@@ -48,7 +48,7 @@ struct ConfigurationFile: Sendable, Equatable {
     do {
       return try Yams.compose(yaml: text)
     } catch {
-      throw ConfigurationError("file \(path): \(reason(error))")
+      throw ConfigurationError("file \(path): " + "\(error)".replacing("\n", with: " "))
     }
   }
 
@@ -88,15 +88,4 @@ struct ConfigurationFile: Sendable, Equatable {
 extension Node {
   /// An empty document, or a key whose settings are all commented out.
   fileprivate var isBlank: Bool { self == Node("", Tag(.null)) || (scalar?.style == .plain && null != nil) }
-}
-
-private func reason(_ error: any Error) -> String {
-  if let error = error as? CocoaError {
-    switch error.code {
-    case .fileNoSuchFile, .fileReadNoSuchFile: return "no such file"
-    case .fileReadNoPermission: return "permission denied"
-    default: break
-    }
-  }
-  return String(describing: error).replacing("\n", with: " ")
 }

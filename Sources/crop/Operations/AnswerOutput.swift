@@ -1,4 +1,3 @@
-import FoundationEssentials
 import JSON
 import PruningService
 import TensorFormats
@@ -54,15 +53,6 @@ extension Answer {
       }
     }
     throw InputError("--out \(path): an npy file holds one tensor; write .safetensors or .json instead")
-  }
-}
-
-/// Creates or replaces a file, whole or not at all.
-func writeFile(_ bytes: [UInt8], to path: String) throws(InputError) {
-  do {
-    try Data(bytes).write(to: URL(filePath: path), options: .atomic)
-  } catch {
-    throw InputError("\(path): cannot be written (\(fileFailure(error)))")
   }
 }
 

@@ -50,7 +50,7 @@ enum InputFiles {
 
   private static func contents(of path: String) throws(InputError) -> [UInt8] {
     do {
-      return Array(try Data(contentsOf: URL(filePath: path)))
+      return try Array(Data(contentsOf: URL(filePath: path)))
     } catch {
       throw InputError("\(path): cannot be read (\(fileFailure(error)))")
     }
@@ -70,16 +70,5 @@ enum InputFiles {
     } catch {
       throw InputError("\(path): \(error)")
     }
-  }
-}
-
-/// Why the system refused a file, in a few words.
-func fileFailure(_ error: any Error) -> String {
-  guard let error = error as? CocoaError else { return "\(error)" }
-  switch error.code {
-  case .fileNoSuchFile, .fileReadNoSuchFile: return "no such file or directory"
-  case .fileReadNoPermission, .fileWriteNoPermission: return "permission denied"
-  case .fileWriteOutOfSpace: return "no space left"
-  default: return "error \(error.code.rawValue)"
   }
 }
