@@ -72,5 +72,12 @@ let package = Package(
       name: "PruningServiceTests",
       dependencies: ["HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning"],
       swiftSettings: settings),
+    .testTarget(
+      name: "cropTests",
+      dependencies: [
+        "crop", "JSON", "TensorFormats", "Tensors",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: settings),
   ]
 )
