@@ -31,12 +31,12 @@ let package = Package(
     .target(name: "HTTP1", swiftSettings: settings),
 
     // Sockets and threads.
-    .target(name: "CLinuxReadiness"),
+    .target(name: "CLinux"),
     .target(
       name: "Transport",
       dependencies: [
         "HTTP1",
-        .target(name: "CLinuxReadiness", condition: .when(platforms: [.linux])),
+        .target(name: "CLinux", condition: .when(platforms: [.linux])),
       ],
       swiftSettings: settings),
 
@@ -71,6 +71,13 @@ let package = Package(
     .testTarget(
       name: "PruningServiceTests",
       dependencies: ["HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "cropTests",
+      dependencies: [
+        "crop", "JSON", "TensorFormats", "Tensors",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
       swiftSettings: settings),
   ]
 )

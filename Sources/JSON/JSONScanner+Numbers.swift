@@ -126,6 +126,35 @@ extension JSONScanner {
     }
   }
 
+  /// Passes over an array of numbers and of such arrays without looking at the numbers.
+  ///
+  /// What is passed over is known to be balanced, nothing more: it must still be read.
+  public mutating func skipNestedNumbers() throws(JSONError) {
+    try openArray()
+    var depth = 1
+    while depth > 0 {
+      guard cursor < bytes.endIndex else { throw unexpected("']'") }
+      switch bytes[cursor] {
+      case UInt8(ascii: "["): depth += 1
+      case UInt8(ascii: "]"): depth -= 1
+      case UInt8(ascii: "{"), UInt8(ascii: "\""): throw mismatch("a number")
+      default: break
+      }
+      cursor += 1
+    }
+  }
+
+  /// Reads `true` or `false`, or the numbers 1 and 0.
+  public mutating func readTruth() throws(JSONError) -> Bool {
+    let start = offset
+    switch try readValue(maximumValueCount: 1) {
+    case .bool(let value): return value
+    case .integer(0): return false
+    case .integer(1): return true
+    case let other: throw JSONError(.content, offset: start, "expected a boolean, found a \(other.kind)")
+    }
+  }
+
   private mutating func requireNumber() throws(JSONError) {
     switch peek() ?? 0 {
     case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): break

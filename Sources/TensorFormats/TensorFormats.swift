@@ -51,13 +51,13 @@ public protocol TensorFormat: Sendable {
 /// The formats this service speaks, and the ones it refuses by name.
 public enum TensorFormats {
   public static let all: [any TensorFormat.Type] = [
-    SafetensorsFormat.self
+    JSONTensorFormat.self, SafetensorsFormat.self, NPYFormat.self,
   ]
 
   // Only safetensors has zero bytes in front of a '{' and only npy starts with 0x93, so these two come before
   // JSON, whose leading white space may equal the low bytes of a safetensors header length.
   private static let sniffingOrder: [any TensorFormat.Type] = [
-    SafetensorsFormat.self
+    SafetensorsFormat.self, NPYFormat.self, JSONTensorFormat.self,
   ]
 
   /// The format of a Content-Type or Accept value; parameters such as `; charset` are ignored.
