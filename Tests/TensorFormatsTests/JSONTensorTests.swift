@@ -119,7 +119,6 @@ struct JSONTensorTests {
     let (text, pointer, kind) = Self.faults[which]
     #expect { try Self.decode(text) } throws: {
       let error = $0 as? TensorFormatError
-      if error?.pointer != pointer { print(text, error?.description ?? "") }
       return error?.pointer == pointer && error?.kind == kind
     }
   }
@@ -130,6 +129,13 @@ struct JSONTensorTests {
       let text = "{\"a\":" + String(repeating: open, count: 100_000)
       #expect(throws: TensorFormatError.self) { try Self.decode(text) }
     }
+  }
+
+  @Test("parameters share one limit, however they are spread over members")
+  func parameterLimit() {
+    let values = "[\"\"" + String(repeating: ",0", count: 600_000) + "]"
+    #expect(throws: Never.self) { try Self.decode("{\"a\":\(values)}") }
+    #expect(throws: TensorFormatError.self) { try Self.decode("{\"a\":\(values),\"b\":\(values)}") }
   }
 
   @Test("a message says what was expected and what was found")
