@@ -56,8 +56,7 @@ struct MessageReader {
   private mutating func advance() throws(FramingError) -> Bool {
     switch stage {
     case .head:
-      let received = buffer
-      guard case .head(let head, let byteCount) = try parser.parse(received.span.bytes) else { return false }
+      guard case .head(let head, let byteCount) = try parser.parse(buffer) else { return false }
       buffer.removeFirst(byteCount)
       let framing = try BodyFraming(of: head)
       outcomes.append(.head(head, framing))
