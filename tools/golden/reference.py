@@ -187,7 +187,7 @@ def localization_inputs():
     reference_row = blob(24, 24, (18, 18, 24, 24), 20, 1, 26, heads=2)
     yield ("relative_attention_24x24",
            {"attention": (reference_row * blob(24, 24, (3, 12, 12, 21), 3, 1, 27)).astype(np.float32),
-            "reference_attention": reference_row}, "relative_attention", 24, 24, {})
+            "reference_attention": reference_row}, "relative_attention", 24, 24, {"saliency_up_to_scale": True})
     features = smooth(28, 16, 16, 24)
     text = uniform(29, 2, 24, low=-1, high=1)
     cells = features.reshape(16, 16, 24)
@@ -212,12 +212,14 @@ def token_saliency(tensors, source):
 def add_localization_cases(suite):
     for name, tensors, source, rows, columns, flags in localization_inputs():
         blocks = reference.to_blocks(token_saliency(tensors, source), rows, columns)
-        expected = {
-            "saliency": blocks.ravel(),
-            "best_contrast": {**reference.best_contrast(blocks), "power": 0.5},
-            "best_coverage": {**reference.best_coverage(blocks, 0.5), "coverage": 0.5},
-        }
-        parameters = {**grid(rows, columns), "localize": {"source": source, "objective": "contrast"}}
+        expected = {"saliency": blocks.ravel()}
+        if not flags.get("flat"):
+            expected |= {
+                "best_separation": reference.best_separation(blocks),
+                "best_contrast": {**reference.best_contrast(blocks), "area_power": 0.5},
+                "best_coverage": {**reference.best_coverage(blocks, 0.6, "mean"), "coverage": 0.6, "baseline": "mean"},
+            }
+        parameters = {**grid(rows, columns), "localize": {"source": source}}
         suite.add("localization", name, tensors, parameters, expected, flags)
 
 
