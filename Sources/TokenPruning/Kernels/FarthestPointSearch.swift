@@ -7,11 +7,8 @@
 /// - Complexity: at most O(T N D) for T selections; no N x N matrix. The first pick is O(N^2 D) at worst,
 ///   and far less where neighbouring tokens resemble each other.
 struct FarthestPointSearch {
-  private let features: Matrix
-  private let norms: [Double]
-  private let unit: Matrix
-  private let kernels: Kernels
-  private let slack: Float
+  private let space: CosineSpace
+  private var slack: Float { space.slack }
 
   private(set) var selected: [Int] = []
   private var heap: BoundHeap
@@ -26,21 +23,16 @@ struct FarthestPointSearch {
   /// - Parameters:
   ///   - given: rows selected already; zero rows among them repel nothing.
   ///   - candidates: rows to choose from, ascending, none of them in `given`.
-  init(_ features: Matrix, among candidates: [Int], given: [Int] = [], kernels: Kernels = .active) {
-    self.features = features
-    self.kernels = kernels
-    norms = features.norms(kernels)
-    unit = features.normalized(norms: norms, kernels)
-    slack = 2 * Kernels.tolerance(columns: features.columns)
-    nearest = Array(repeating: -.infinity, count: features.rows)
-    seen = Array(repeating: 0, count: features.rows)
-    exactNearest = Array(repeating: -.infinity, count: features.rows)
-    exactSeen = Array(repeating: 0, count: features.rows)
-    let norms = norms
-    leftovers = candidates.filter { norms[$0] == 0 }
-    selected = given.filter { norms[$0] > 0 }
+  init(_ space: CosineSpace, among candidates: [Int], given: [Int] = []) {
+    self.space = space
+    nearest = Array(repeating: -.infinity, count: space.rows)
+    seen = Array(repeating: 0, count: space.rows)
+    exactNearest = Array(repeating: -.infinity, count: space.rows)
+    exactSeen = Array(repeating: 0, count: space.rows)
+    leftovers = candidates.filter { space.isZero($0) }
+    selected = given.filter { !space.isZero($0) }
     heap = BoundHeap(
-      candidates.filter { norms[$0] > 0 }.map { BoundHeap.Entry(bound: .infinity, index: $0) })
+      candidates.filter { !space.isZero($0) }.map { BoundHeap.Entry(bound: .infinity, index: $0) })
   }
 
   /// The next `count` rows, in the order of choice.
@@ -90,41 +82,15 @@ struct FarthestPointSearch {
   }
 
   private mutating func refresh(_ row: Int) {
-    let columns = unit.columns
-    var index = seen[row]
-    var largest = nearest[row]
-    unit.values.withUnsafeBufferPointer { buffer in
-      guard let base = buffer.baseAddress else { return }
-      let own = base + row * columns
-      func other(_ position: Int) -> UnsafePointer<Float> { base + selected[position] * columns }
-      while index + 4 <= selected.count {
-        let four = kernels.dotFour(
-          own, other(index), other(index + 1), other(index + 2), other(index + 3), columns)
-        largest = max(largest, four.max())
-        index += 4
-      }
-      while index < selected.count {
-        largest = max(largest, kernels.dot(own, other(index), columns))
-        index += 1
-      }
-    }
-    nearest[row] = largest
-    seen[row] = index
+    nearest[row] = max(nearest[row], space.largestSimilarity(of: row, to: selected[seen[row]...]))
+    seen[row] = selected.count
   }
 
   private mutating func refreshExactly(_ row: Int) {
     for index in exactSeen[row]..<selected.count {
-      exactNearest[row] = max(exactNearest[row], exactSimilarity(row, selected[index]))
+      exactNearest[row] = max(exactNearest[row], space.exactSimilarity(row, selected[index]))
     }
     exactSeen[row] = selected.count
-  }
-
-  private func exactSimilarity(_ a: Int, _ b: Int) -> Double {
-    features.values.withUnsafeBufferPointer { buffer in
-      guard let base = buffer.baseAddress else { return 0 }
-      let columns = features.columns
-      return kernels.preciseDot(base + a * columns, base + b * columns, columns) / (norms[a] * norms[b])
-    }
   }
 
   // MARK: The first pick
@@ -162,22 +128,15 @@ struct FarthestPointSearch {
   private func nearestSimilarities(
     of block: Range<Int>, in rows: [Int], abandonAbove limit: Float
   ) -> [(index: Int, similarity: Float)] {
-    let columns = unit.columns
     var active = block.map { (index: rows[$0], similarity: -Float.infinity) }
-    unit.values.withUnsafeBufferPointer { buffer in
-      guard let base = buffer.baseAddress else { return }
-      var scan = OutwardScan(around: block, count: rows.count)
-      while !active.isEmpty, let positions = scan.nextFour() {
-        let others = SIMD4(
-          rows[positions[0]], rows[positions[1]], rows[positions[2]], rows[positions[3]])
-        active = active.compactMap { row in
-          var four = kernels.dotFour(
-            base + row.index * columns, base + others[0] * columns, base + others[1] * columns,
-            base + others[2] * columns, base + others[3] * columns, columns)
-          for lane in 0..<4 where others[lane] == row.index { four[lane] = -.infinity }
-          let similarity = max(row.similarity, four.max())
-          return similarity > limit ? nil : (row.index, similarity)
-        }
+    var scan = OutwardScan(around: block, count: rows.count)
+    while !active.isEmpty, let positions = scan.nextFour() {
+      let others = SIMD4(rows[positions[0]], rows[positions[1]], rows[positions[2]], rows[positions[3]])
+      active = active.compactMap { row in
+        var four = space.similarities(of: row.index, to: others)
+        for lane in 0..<4 where others[lane] == row.index { four[lane] = -.infinity }
+        let similarity = max(row.similarity, four.max())
+        return similarity > limit ? nil : (row.index, similarity)
       }
     }
     return active
@@ -189,7 +148,7 @@ struct FarthestPointSearch {
     for contender in contenders {
       var largest = -Double.infinity
       for row in rows where row != contender {
-        largest = max(largest, exactSimilarity(contender, row))
+        largest = max(largest, space.exactSimilarity(contender, row))
         // Contenders ascend, so an equal one loses to the earlier.
         if largest >= best { break }
       }
