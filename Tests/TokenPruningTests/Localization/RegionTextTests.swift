@@ -20,18 +20,25 @@ struct RegionTextTests {
       "[0.25,.5,0.75,1]", "see [1] and [[0.25,0.5,0.75,1.]]", "(0.25, 0.5) (0.75, 1.00)",
       "<|box_start|>(250,500),(750,1000)<|box_end|>",
       "<|object_ref_start|>the cat<|object_ref_end|><|box_start|>(250,500),(750,1000)<|box_end|><|im_end|>",
-      "<|box_start|>(250,500),(750,1000)", "<loc0512><loc0256><loc1024> cat",
-      "<box>[[250, 500, 750, 1000]]</box>",
+      "<|box_start|>(250,500),(750,1000)", "<box>[[250, 500, 750, 1000]]</box>",
       "<ref>cat</ref><box>[[250,500,750,1000]]</box> and [3] too", "<box>[250,500,750,1000]</box>",
-      "-[2,4,5,7]", "[2,4,5,7", "\u{1F408} [2,4,5,7]",
+      "-[2,4,5,7]", "\u{1F408} [2,4,5,7]",
     ])
   func texts(text: String) throws {
-    switch text {
-    case "[2,4,5,7", "<loc0512><loc0256><loc1024> cat":
-      #expect(throws: PruningError.self) { try boxes(text) }
-    default:
-      #expect(try boxes(text) == [quarter])
-    }
+    #expect(try boxes(text) == [quarter])
+  }
+
+  @Test(
+    "texts that only resemble a box are refused",
+    arguments: [
+      "", "[2,4,5,7", "[2,4,5]", "[2,4,5,7,8]", "[2;4;5;7]", "[2,4,5,x]", "(2,4)", "(2,4),(5", "[,,,]",
+      "[.,.,.,.]",
+      "[1234567890,0,0,0]", "<loc0512><loc0256><loc1024> cat", "<|box_start|><|box_end|>", "<box></box>",
+      "bbox_2d",
+      "[5,4,2,7]",
+    ])
+  func brokenTexts(text: String) {
+    #expect(throws: PruningError.self) { try boxes(text) }
   }
 
   @Test("location tokens of PaliGemma put y first, Florence-2's bins are read at their centre")
