@@ -31,12 +31,12 @@ let package = Package(
     .target(name: "HTTP1", swiftSettings: settings),
 
     // Sockets and threads.
-    .target(name: "CLinuxReadiness"),
+    .target(name: "CLinux"),
     .target(
       name: "Transport",
       dependencies: [
         "HTTP1",
-        .target(name: "CLinuxReadiness", condition: .when(platforms: [.linux])),
+        .target(name: "CLinux", condition: .when(platforms: [.linux])),
       ],
       swiftSettings: settings),
 
@@ -65,12 +65,20 @@ let package = Package(
     .testTarget(
       name: "TensorFormatsTests", dependencies: ["JSON", "TensorFormats", "Tensors"],
       swiftSettings: settings),
-    .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1"], swiftSettings: settings),
+    .testTarget(
+      name: "HTTP1Tests", dependencies: ["HTTP1"], exclude: ["Conformance"], swiftSettings: settings),
     .testTarget(
       name: "TransportTests", dependencies: ["HTTP1", "Transport"], swiftSettings: settings),
     .testTarget(
       name: "PruningServiceTests",
       dependencies: ["HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "cropTests",
+      dependencies: [
+        "crop", "JSON", "TensorFormats", "Tensors",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
       swiftSettings: settings),
   ]
 )

@@ -7,8 +7,11 @@ public struct FramingError: Error, Sendable, Equatable {
   /// One lower-case sentence for the client, naming the rule that was broken.
   public let reason: String
 
-  public init(_ status: Int = 400, _ reason: String) {
+  public init(_ status: Int, _ reason: String) {
     self.status = status
     self.reason = reason
   }
+
+  /// Answered with 400.
+  public init(_ reason: String) { self.init(400, reason) }
 }

@@ -1,1 +1,80 @@
-// Wire formats for named tensors: JSON, safetensors, npy.
+public import JSON
+public import Tensors
+
+/// What a request body says: tensors by name and the parameters beside them.
+public struct TensorDocument: Sendable, Equatable {
+  public var tensors: TensorBundle
+  public var parameters: JSONObject
+
+  public init(tensors: TensorBundle = TensorBundle(), parameters: JSONObject = JSONObject()) {
+    self.tensors = tensors
+    self.parameters = parameters
+  }
+}
+
+/// What a body cannot say by itself and its reader must be told.
+public struct DecodingHints: Sendable {
+  /// Members of a JSON body that are parameters even where their value looks like a tensor.
+  public var parameterNames: Set<String>
+  /// The name of the tensor in a format that carries one nameless tensor (npy).
+  public var tensorName: String
+  /// The element type of a body that cannot express it: npy writes bfloat16 as two opaque bytes.
+  public var elementType: ElementType?
+
+  public init(
+    parameterNames: Set<String> = [], tensorName: String = "image_features", elementType: ElementType? = nil
+  ) {
+    self.parameterNames = parameterNames
+    self.tensorName = tensorName
+    self.elementType = elementType
+  }
+}
+
+/// A wire format for named tensors.
+public protocol TensorFormat: Sendable {
+  /// The name in messages and metrics.
+  static var name: String { get }
+  /// Media types in lower case, the preferred one first.
+  static var mediaTypes: [String] { get }
+  /// Whether a body that starts with `prefix` (16 bytes suffice) is written in this format.
+  static func matches(_ prefix: ArraySlice<UInt8>) -> Bool
+  /// Reads a whole body. Whatever the bytes are, it returns or throws.
+  static func decode(
+    _ body: ArraySlice<UInt8>, _ hints: DecodingHints
+  ) throws(TensorFormatError) -> TensorDocument
+  /// Writes an answer: tensors by name, the rest as a JSON object.
+  static func encode(
+    _ tensors: [(name: String, tensor: Tensor)], response: JSONObject
+  ) throws(TensorFormatError) -> [UInt8]
+}
+
+/// The formats this service speaks, and the ones it refuses by name.
+public enum TensorFormats {
+  public static let all: [any TensorFormat.Type] = [
+    JSONTensorFormat.self, SafetensorsFormat.self, NPYFormat.self,
+  ]
+
+  // Only safetensors has zero bytes in front of a '{' and only npy starts with 0x93, so these two come before
+  // JSON, whose leading white space may equal the low bytes of a safetensors header length.
+  private static let sniffingOrder: [any TensorFormat.Type] = [
+    SafetensorsFormat.self, NPYFormat.self, JSONTensorFormat.self,
+  ]
+
+  /// The format of a Content-Type or Accept value; parameters such as `; charset` are ignored.
+  public static func named(mediaType: String) -> (any TensorFormat.Type)? {
+    let essence = essence(of: mediaType)
+    return all.first { $0.mediaTypes.contains(essence) }
+  }
+
+  /// The format of a body, judged by its first bytes (16 suffice).
+  public static func sniff(_ prefix: ArraySlice<UInt8>) -> (any TensorFormat.Type)? {
+    sniffingOrder.first { $0.matches(prefix) }
+  }
+
+  static let alternatives = "send application/json, application/x-safetensors or application/x-npy"
+
+  static func essence(of mediaType: String) -> String {
+    let essence = mediaType.prefix { $0 != ";" }
+    return essence.filter { $0 != " " && $0 != "\t" }.lowercased()
+  }
+}

@@ -18,6 +18,8 @@ public struct Parameters: Sendable {
     var values: [String: JSONValue] = [:]
     for parameter in descriptor.parameters {
       let value = given[parameter.name] ?? parameter.defaultValue
+      // A null default marks a parameter that may be absent; null then says so.
+      if value == .null, parameter.defaultValue == .null { continue }
       if let complaint = parameter.complaint(about: value) {
         throw PruningError(at: "/method_parameters/\(parameter.name)", complaint)
       }
@@ -38,6 +40,9 @@ public struct Parameters: Sendable {
     guard let value = values[name]?.doubleValue else { preconditionFailure("undeclared number \(name)") }
     return value
   }
+
+  /// The number, or nil where the parameter may be absent and is.
+  public func optionalNumber(_ name: String) -> Double? { values[name]?.doubleValue }
 
   public func boolean(_ name: String) -> Bool {
     guard let value = values[name]?.boolValue else { preconditionFailure("undeclared boolean \(name)") }

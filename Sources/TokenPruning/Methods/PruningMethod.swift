@@ -11,12 +11,27 @@ public protocol PruningMethod: Sendable {
   ///
   /// - Returns: the chosen token indices, in the order of choice (best first where the method has an order).
   func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int]
+
+  /// The method that will decide for this input: itself, unless it chooses among others by what is given.
+  func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod
+}
+
+extension PruningMethod {
+  public func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod { self }
+
+  public static var name: String { descriptor.name }
 }
 
 /// A method that gives every token a number and keeps the highest.
 public protocol ScoringMethod: PruningMethod {
   /// One finite score per token, [N]; higher is kept first.
   func scores(of input: PruningInput) throws(PruningError) -> [Double]
+}
+
+extension ScoringMethod {
+  public func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
+    Ranking.highest(task.count, of: try scores(of: input), among: task.candidates)
+  }
 }
 
 /// What to choose from. Region policies split one request into such tasks.

@@ -1,0 +1,14 @@
+// System calls that Swift's Glibc module does not surface (Swift 6.3): epoll, eventfd, accept4.
+#ifndef CROP_LINUX_H
+#define CROP_LINUX_H
+#ifdef __linux__
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+struct sockaddr;
+
+/// accept4(2) with SOCK_CLOEXEC and SOCK_NONBLOCK. <sys/socket.h> is not included here: its constants would
+/// move from the Glibc module into this one.
+int crop_accept(int listening, struct sockaddr *address, unsigned int *length);
+#endif
+#endif

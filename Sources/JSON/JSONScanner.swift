@@ -1,0 +1,234 @@
+/// A strict reader of JSON texts (RFC 8259) that walks the bytes once, front to back.
+///
+/// It refuses what lenient readers let pass: invalid UTF-8, leading zeros, raw control characters, unpaired
+/// surrogates, duplicate member names, and anything behind the value. Nesting ends at ``maximumDepth``.
+public struct JSONScanner: Sendable {
+  public static let maximumDepth = 64
+  /// The most values ``readValue(maximumValueCount:)`` builds: they take far more memory than their text.
+  public static let defaultMaximumValueCount = 1 << 22
+  /// Longest number text; the longest binary64 value written in full has 1,077 characters.
+  public static let maximumNumberLength = 2048
+
+  let bytes: ArraySlice<UInt8>
+  /// Index of the next unread byte.
+  var cursor: Int
+
+  public init(_ bytes: ArraySlice<UInt8>) {
+    self.bytes = bytes
+    self.cursor = bytes.startIndex
+  }
+
+  /// Bytes read so far.
+  public var offset: Int { cursor - bytes.startIndex }
+
+  /// The next byte that is not white space, left unread; nil at the end.
+  public mutating func peek() -> UInt8? {
+    while cursor < bytes.endIndex {
+      let byte = bytes[cursor]
+      guard byte == 0x20 || byte == 0x0a || byte == 0x0d || byte == 0x09 else { return byte }
+      cursor += 1
+    }
+    return nil
+  }
+
+  /// Refuses everything but white space behind the value.
+  public mutating func finish() throws(JSONError) {
+    guard peek() == nil else { throw unexpected("the end of the text") }
+  }
+
+  // MARK: Objects and arrays
+
+  /// The state of an object being read: which member names have been seen.
+  public struct Members: Sendable {
+    var isFirst = true
+    // A handful of names is compared one by one; the set takes over before that becomes quadratic.
+    var few: [String] = []
+    var many: Set<String> = []
+
+    mutating func insert(_ name: String) -> Bool {
+      if many.isEmpty {
+        guard !few.contains(name) else { return false }
+        few.append(name)
+        if few.count > 16 { many = Set(few) }
+        return true
+      }
+      return many.insert(name).inserted
+    }
+  }
+
+  /// Reads `{`.
+  public mutating func openObject() throws(JSONError) -> Members {
+    guard peek() == UInt8(ascii: "{") else { throw mismatch("an object") }
+    cursor += 1
+    return Members()
+  }
+
+  /// Reads up to and including the colon of the next member; the value must be read before the next call.
+  ///
+  /// - Returns: the member's name, or nil after reading `}`.
+  public mutating func nextMember(_ members: inout Members) throws(JSONError) -> String? {
+    var next = peek()
+    if next == UInt8(ascii: "}") {
+      cursor += 1
+      return nil
+    }
+    if !members.isFirst {
+      guard next == UInt8(ascii: ",") else { throw unexpected("',' or '}'") }
+      cursor += 1
+      next = peek()
+    }
+    guard next == UInt8(ascii: "\"") else {
+      throw unexpected(members.isFirst ? "a member name or '}'" : "a member name")
+    }
+    members.isFirst = false
+    let start = offset
+    let name = try readString()
+    guard members.insert(name) else {
+      throw JSONError(offset: start, pointer: JSONPointer.token(name), "member \"\(name)\" occurs twice")
+    }
+    guard peek() == UInt8(ascii: ":") else { throw unexpected("':'") }
+    cursor += 1
+    return name
+  }
+
+  /// Reads `[`.
+  public mutating func openArray() throws(JSONError) {
+    guard peek() == UInt8(ascii: "[") else { throw mismatch("an array") }
+    cursor += 1
+  }
+
+  /// Reads the comma before an element, or the `]` behind the last one.
+  ///
+  /// - Parameter index: how many elements have been read; the call adds one.
+  /// - Returns: whether an element follows.
+  public mutating func nextElement(_ index: inout Int) throws(JSONError) -> Bool {
+    let next = peek()
+    if next == UInt8(ascii: "]") {
+      cursor += 1
+      return false
+    }
+    if index > 0 {
+      guard next == UInt8(ascii: ",") else { throw unexpected("',' or ']'") }
+      cursor += 1
+      guard peek() != UInt8(ascii: "]") else { throw unexpected("a value") }
+    }
+    index += 1
+    return true
+  }
+
+  // MARK: Values
+
+  /// Reads a value of any kind.
+  public mutating func readValue(
+    maximumValueCount: Int = Self.defaultMaximumValueCount
+  ) throws(JSONError) -> JSONValue {
+    var budget = maximumValueCount
+    return try readValue(budget: &budget)
+  }
+
+  /// Reads a value of any kind out of several that share one limit.
+  ///
+  /// - Parameter budget: how many values may still be built; the call subtracts those it built.
+  public mutating func readValue(budget: inout Int) throws(JSONError) -> JSONValue {
+    try readValue(depth: 0, &budget)
+  }
+
+  private mutating func readValue(depth: Int, _ budget: inout Int) throws(JSONError) -> JSONValue {
+    budget -= 1
+    guard budget >= 0 else { throw JSONError(offset: offset, "too many values in one JSON text") }
+    switch peek() ?? 0 {
+    case UInt8(ascii: "{"): return .object(try readObject(depth: depth + 1, &budget))
+    case UInt8(ascii: "["): return .array(try readArray(depth: depth + 1, &budget))
+    case UInt8(ascii: "\""): return .string(try readString())
+    case UInt8(ascii: "t"):
+      try readWord("true")
+      return true
+    case UInt8(ascii: "f"):
+      try readWord("false")
+      return false
+    case UInt8(ascii: "n"):
+      try readWord("null")
+      return nil
+    case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return try readNumber()
+    default: throw unexpected("a value")
+    }
+  }
+
+  private mutating func readObject(depth: Int, _ budget: inout Int) throws(JSONError) -> JSONObject {
+    try checkDepth(depth)
+    var names = try openObject()
+    var members: [JSONObject.Member] = []
+    while let name = try nextMember(&names) {
+      do throws(JSONError) {
+        members.append(.init(name: name, value: try readValue(depth: depth, &budget)))
+      } catch {
+        throw error.inside(name)
+      }
+    }
+    return JSONObject(distinctMembers: members)
+  }
+
+  private mutating func readArray(depth: Int, _ budget: inout Int) throws(JSONError) -> [JSONValue] {
+    try checkDepth(depth)
+    try openArray()
+    var elements: [JSONValue] = []
+    var index = 0
+    while try nextElement(&index) {
+      do throws(JSONError) {
+        elements.append(try readValue(depth: depth, &budget))
+      } catch {
+        throw error.inside(index - 1)
+      }
+    }
+    return elements
+  }
+
+  private func checkDepth(_ depth: Int) throws(JSONError) {
+    guard depth <= Self.maximumDepth else {
+      throw JSONError(offset: offset, "nesting deeper than \(Self.maximumDepth) levels")
+    }
+  }
+
+  private mutating func readWord(_ word: StaticString) throws(JSONError) {
+    for index in 0..<word.utf8CodeUnitCount {
+      guard cursor < bytes.endIndex, bytes[cursor] == word.utf8Start[index] else {
+        throw unexpected("'\(word)'")
+      }
+      cursor += 1
+    }
+  }
+
+  // MARK: Errors
+
+  /// A syntax error at the unread byte.
+  func unexpected(_ expected: String) -> JSONError {
+    JSONError(offset: offset, "expected \(expected), found \(found)")
+  }
+
+  /// A value of the wrong kind: an error of content when the next byte begins a value, else of syntax.
+  public mutating func mismatch(_ expected: String) -> JSONError {
+    guard let byte = peek() else { return unexpected(expected) }
+    let kind: String? =
+      switch byte {
+      case UInt8(ascii: "{"): "an object"
+      case UInt8(ascii: "["): "an array"
+      case UInt8(ascii: "\""): "a string"
+      case UInt8(ascii: "t"), UInt8(ascii: "f"): "a boolean"
+      case UInt8(ascii: "n"): "null"
+      case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): "a number"
+      default: nil
+      }
+    guard let kind else { return unexpected(expected) }
+    return JSONError(.content, offset: offset, "expected \(expected), found \(kind)")
+  }
+
+  private var found: String {
+    guard cursor < bytes.endIndex else { return "the end of the text" }
+    let rest = bytes[cursor...]
+    for word in ["NaN", "Infinity", "-Infinity"] where rest.starts(with: word.utf8) {
+      return "\(word), which JSON does not have"
+    }
+    let byte = bytes[cursor]
+    return (0x21...0x7e).contains(byte) ? "'\(Character(Unicode.Scalar(byte)))'" : "byte \(byte)"
+  }
+}

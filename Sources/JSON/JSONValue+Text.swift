@@ -1,0 +1,26 @@
+extension JSONValue {
+  /// The value a JSON text denotes; the text must hold nothing else.
+  ///
+  /// - Throws: ``JSONError`` with the byte offset counted from the start of `bytes`.
+  public static func parse(
+    _ bytes: ArraySlice<UInt8>, maximumValueCount: Int = JSONScanner.defaultMaximumValueCount
+  ) throws(JSONError) -> JSONValue {
+    var scanner = JSONScanner(bytes)
+    let value = try scanner.readValue(maximumValueCount: maximumValueCount)
+    try scanner.finish()
+    return value
+  }
+
+  /// The value as UTF-8 text: on one line, or with two spaces per level.
+  ///
+  /// - Precondition: no number in it is NaN or infinite.
+  public func serialized(prettyPrinted: Bool = false) -> [UInt8] {
+    var writer = JSONWriter(prettyPrinted: prettyPrinted)
+    writer.write(self)
+    return writer.bytes
+  }
+}
+
+extension JSONValue: CustomStringConvertible {
+  public var description: String { String(decoding: serialized(), as: UTF8.self) }
+}

@@ -1,0 +1,96 @@
+public import JSON
+public import Tensors
+
+/// JSON: one object whose members are tensors and parameters side by side.
+///
+/// A tensor is a nested array of numbers (F32), an object `{"dtype", "shape", "data"}` with flat or nested
+/// numbers, or an object `{"dtype", "shape", "base64"}` with little-endian bytes. A list of tensors is an
+/// array of such objects, or a nested array whose first inner axis varies in length.
+public enum JSONTensorFormat: TensorFormat {
+  public static let name = "json"
+  public static let mediaTypes = ["application/json", "text/json"]
+
+  public static func matches(_ prefix: ArraySlice<UInt8>) -> Bool {
+    var scanner = JSONScanner(prefix)
+    let first = scanner.peek()
+    return first == UInt8(ascii: "{") || first == UInt8(ascii: "[")
+  }
+
+  public static func decode(
+    _ body: ArraySlice<UInt8>, _ hints: DecodingHints
+  ) throws(TensorFormatError) -> TensorDocument {
+    var reader = JSONTensorReader(body)
+    return try reader.readDocument(hints)
+  }
+
+  /// Writes the response's members, then the tensors: I64 as plain nested arrays, which is how indices are
+  /// read, every other type as `{"dtype", "shape", "data"}` with flat data.
+  public static func encode(
+    _ tensors: [(name: String, tensor: Tensor)], response: JSONObject
+  ) throws(TensorFormatError) -> [UInt8] {
+    var writer = JSONWriter()
+    writer.beginObject()
+    for member in response.members {
+      writer.name(member.name)
+      writer.write(member.value)
+    }
+    var taken = Set(response.names)
+    for (name, tensor) in tensors {
+      guard taken.insert(name).inserted else {
+        throw TensorFormatError(.invalidContent, tensor: name, "the name '\(name)' is taken")
+      }
+      if let index = tensor.firstNonFiniteIndex() {
+        throw TensorFormatError(
+          .invalidContent, tensor: name, "element \(index) is not finite, which JSON cannot express")
+      }
+      writer.name(name)
+      if tensor.elementType == .int64 {
+        writer.writeNested(tensor)
+      } else {
+        writer.beginObject()
+        writer.name("dtype")
+        writer.write(tensor.elementType.rawValue)
+        writer.name("shape")
+        writer.write(tensor.shape.dimensions)
+        writer.name("data")
+        writer.writeFlat(tensor)
+        writer.endObject()
+      }
+    }
+    writer.endObject()
+    return writer.bytes
+  }
+}
+
+extension JSONWriter {
+  fileprivate mutating func writeNested(_ tensor: Tensor) {
+    switch tensor.rank {
+    case 0: for value in tensor.integers() ?? [] { write(value) }
+    case 1: writeFlat(tensor)
+    default:
+      beginArray()
+      for index in 0..<tensor.shape[0] { writeNested(tensor[index]) }
+      endArray()
+    }
+  }
+
+  fileprivate mutating func writeFlat(_ tensor: Tensor) {
+    switch tensor.elementType {
+    case .float32, .float16, .bfloat16: write(tensor.floats())
+    case .float64: write(tensor.doubles())
+    case .bool:
+      beginArray()
+      for byte in tensor.bytes { write(byte != 0) }
+      endArray()
+    case .uint64:
+      beginArray()
+      tensor.bytes.withUnsafeBytes { raw in
+        for index in 0..<tensor.elementCount {
+          write(UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self)))
+        }
+      }
+      endArray()
+    case .int64, .int32, .int16, .int8, .uint32, .uint16, .uint8: write(tensor.integers() ?? [])
+    }
+  }
+}

@@ -1,0 +1,63 @@
+import JSON
+import Tensors
+
+/// JSON numbers as elements of the types narrower or other than F32.
+///
+/// *Deviation*: F16 and BF16 are rounded twice, to binary32 first; that differs from one rounding only where a
+/// decimal lies within half a unit of binary32 beside the middle of two 16-bit values.
+enum NumberNarrowing {
+  /// Narrows one array's numbers and appends their little-endian bytes.
+  ///
+  /// - Parameter offset: where the array ends; the place of a single number is its index.
+  static func append(
+    _ values: [Float], _ elementType: ElementType, endingAt offset: Int, to bytes: inout [UInt8]
+  ) throws(JSONError) {
+    let exponent: UInt16 = elementType == .float16 ? 0x7c00 : 0x7f80
+    for (index, value) in values.enumerated() {
+      let bits = HalfPrecision.bits(of: value, as: elementType)
+      guard bits & exponent != exponent else { throw outOfRange(value, elementType, offset).inside(index) }
+      bytes.append(UInt8(truncatingIfNeeded: bits))
+      bytes.append(UInt8(truncatingIfNeeded: bits >> 8))
+    }
+  }
+
+  /// Reads one element of a type other than the 16-bit floats and appends its little-endian bytes.
+  static func append(
+    _ scanner: inout JSONScanner, _ elementType: ElementType, to bytes: inout [UInt8]
+  ) throws(JSONError) {
+    _ = scanner.peek()
+    let offset = scanner.offset
+    switch elementType {
+    case .float32: append(try scanner.readFloat().bitPattern, to: &bytes)
+    case .float64: append(try scanner.readDouble().bitPattern, to: &bytes)
+    case .float16, .bfloat16: preconditionFailure("16-bit floats are narrowed a whole array at a time")
+    case .int64: append(try integer(&scanner, Int64.self, elementType, offset), to: &bytes)
+    case .int32: append(try integer(&scanner, Int32.self, elementType, offset), to: &bytes)
+    case .int16: append(try integer(&scanner, Int16.self, elementType, offset), to: &bytes)
+    case .int8: append(try integer(&scanner, Int8.self, elementType, offset), to: &bytes)
+    case .uint64: append(try integer(&scanner, UInt64.self, elementType, offset), to: &bytes)
+    case .uint32: append(try integer(&scanner, UInt32.self, elementType, offset), to: &bytes)
+    case .uint16: append(try integer(&scanner, UInt16.self, elementType, offset), to: &bytes)
+    case .uint8: append(try integer(&scanner, UInt8.self, elementType, offset), to: &bytes)
+    case .bool: bytes.append(try scanner.readTruth() ? 1 : 0)
+    }
+  }
+
+  private static func integer<Integer: FixedWidthInteger>(
+    _ scanner: inout JSONScanner, _: Integer.Type, _ elementType: ElementType, _ offset: Int
+  ) throws(JSONError) -> Integer {
+    let value = try scanner.readInteger()
+    guard let integer = Integer(exactly: value) else { throw outOfRange(value, elementType, offset) }
+    return integer
+  }
+
+  private static func append(_ bits: some FixedWidthInteger, to bytes: inout [UInt8]) {
+    withUnsafeBytes(of: bits.littleEndian) { bytes.append(contentsOf: $0) }
+  }
+
+  private static func outOfRange(
+    _ value: some CustomStringConvertible, _ elementType: ElementType, _ offset: Int
+  ) -> JSONError {
+    JSONError(.content, offset: offset, "\(value) exceeds the range of \(elementType.rawValue)")
+  }
+}

@@ -1,0 +1,150 @@
+import JSON
+import Tensors
+
+/// A tensor written as an object: `dtype`, `shape`, and `data` or `base64`.
+enum TensorObject {
+  private static let memberNames = ["dtype", "shape", "data", "base64"]
+
+  /// Whether the object ahead is a tensor: it is when its first member is one of a tensor's.
+  static func begins(at scanner: JSONScanner) -> Bool {
+    var ahead = scanner
+    guard var members = try? ahead.openObject(), let first = try? ahead.nextMember(&members) else {
+      return false
+    }
+    return memberNames.contains(first)
+  }
+
+  /// Reads the object; its members may come in any order.
+  ///
+  /// - Throws: with a pointer relative to the object.
+  static func read(_ scanner: inout JSONScanner) throws(JSONError) -> Tensor {
+    _ = scanner.peek()
+    let start = scanner.offset
+    var parts = Parts()
+    var members = try scanner.openObject()
+    while let name = try scanner.nextMember(&members) {
+      do throws(JSONError) {
+        try parts.read(name, &scanner)
+      } catch {
+        throw error.inside(name)
+      }
+    }
+    switch (parts.data, parts.base64) {
+    case (var data?, nil):
+      do throws(JSONError) {
+        return try tensor(&data, parts.elementType ?? .float32, parts.dimensions)
+      } catch {
+        throw error.inside("data")
+      }
+    case (nil, let text?):
+      do throws(JSONError) {
+        return try tensor(text.text, at: text.offset, parts.elementType ?? .float32, parts.dimensions)
+      } catch {
+        throw error.inside("base64")
+      }
+    case (nil, nil): throw JSONError(.content, offset: start, "a tensor needs data or base64")
+    default: throw JSONError(.content, offset: start, "a tensor has either data or base64, not both")
+    }
+  }
+
+  /// What the members read so far say.
+  private struct Parts {
+    var elementType: ElementType?
+    var dimensions: [Int]?
+    /// In front of the numbers: the dtype that says how to read them may come later.
+    var data: JSONScanner?
+    var base64: (text: ArraySlice<UInt8>, offset: Int)?
+
+    mutating func read(_ name: String, _ scanner: inout JSONScanner) throws(JSONError) {
+      _ = scanner.peek()
+      let offset = scanner.offset
+      switch name {
+      case "dtype": elementType = try readElementType(&scanner)
+      case "shape": dimensions = try readShape(&scanner)
+      case "data":
+        data = scanner
+        try scanner.skipNestedNumbers()
+      case "base64": base64 = (try scanner.readUnescapedString(), offset + 1)
+      default:
+        throw JSONError(
+          .content, offset: offset,
+          "a tensor has no member '\(name)'; it has \(memberNames.joined(separator: ", "))")
+      }
+    }
+  }
+
+  private static func readElementType(_ scanner: inout JSONScanner) throws(JSONError) -> ElementType {
+    _ = scanner.peek()
+    let offset = scanner.offset
+    let name = try scanner.readString()
+    guard let elementType = ElementType(rawValue: name) else {
+      let known = ElementType.allCases.map(\.rawValue).joined(separator: ", ")
+      throw JSONError(.content, offset: offset, "dtype '\(name)' is not supported; use one of \(known)")
+    }
+    return elementType
+  }
+
+  private static func readShape(_ scanner: inout JSONScanner) throws(JSONError) -> [Int] {
+    try scanner.openArray()
+    var dimensions: [Int] = []
+    var index = 0
+    while try scanner.nextElement(&index) {
+      let offset = scanner.offset
+      guard dimensions.count < Shape.maximumRank else {
+        throw JSONError(.content, offset: offset, "at most \(Shape.maximumRank) dimensions are supported")
+      }
+      do throws(JSONError) {
+        guard let extent = Int(exactly: try scanner.readInteger()), extent >= 0 else {
+          throw JSONError(.content, offset: offset, "expected a whole number from 0 on")
+        }
+        dimensions.append(extent)
+      } catch {
+        throw error.inside(index - 1)
+      }
+    }
+    return dimensions
+  }
+
+  private static func tensor(
+    _ text: ArraySlice<UInt8>, at offset: Int, _ elementType: ElementType, _ dimensions: [Int]?
+  ) throws(JSONError) -> Tensor {
+    guard let dimensions else {
+      throw JSONError(.content, offset: offset, "a tensor in base64 needs a shape")
+    }
+    let bytes: [UInt8]
+    do throws(Base64.Failure) {
+      bytes = try Base64.decode(text)
+    } catch {
+      throw JSONError(.content, offset: offset + error.offset, error.message)
+    }
+    do throws(TensorError) {
+      return try Tensor(elementType: elementType, shape: Shape(dimensions), bytes: bytes[...])
+    } catch {
+      throw JSONError(.content, offset: offset, error.description)
+    }
+  }
+
+  /// Reads `data`, and checks its nesting against the shape: flat data fit every shape of their length.
+  private static func tensor(
+    _ data: inout JSONScanner, _ elementType: ElementType, _ dimensions: [Int]?
+  ) throws(JSONError) -> Tensor {
+    let offset = data.offset
+    var numbers = NestedNumbers(as: elementType)
+    try numbers.read(&data)
+    let given = numbers.dimensions
+    if let dimensions, given.count != 1, dimensions != given {
+      throw JSONError(.content, offset: offset, "the shape is \(dimensions), but data are nested as \(given)")
+    }
+    if let dimensions, let shape = try? Shape(dimensions), shape.elementCount != numbers.count {
+      throw JSONError(
+        .content, offset: offset,
+        "shape \(shape) takes \(shape.elementCount) elements, but data hold \(numbers.count)")
+    }
+    do throws(TensorError) {
+      let shape = try Shape(dimensions ?? given)
+      return try Tensor(elementType: elementType, shape: shape, bytes: numbers.bytes[...])
+    } catch {
+      throw JSONError(.content, offset: offset, error.description)
+    }
+  }
+}

@@ -1,0 +1,49 @@
+/// Formats that are recognised only to be refused with a message that says what to send instead.
+extension TensorFormats {
+  /// Why a body of this media type is refused, or nil when the type is not one known to be refused.
+  public static func refusedByName(mediaType: String) -> String? {
+    let essence = essence(of: mediaType)
+    if essence.hasPrefix("image/") || essence.hasPrefix("video/") {
+      return "\(essence) holds pixels; this service takes the tensors of a vision encoder: \(alternatives)"
+    }
+    return refusedMediaTypes.first { $0.types.contains(essence) }?.message
+  }
+
+  /// Why a body that starts with `prefix` is refused, or nil when it is not known to be.
+  public static func refusedByName(prefix: ArraySlice<UInt8>) -> String? {
+    if prefix.first == 0x80, let version = prefix.dropFirst().first, (2...5).contains(version) {
+      return pickle
+    }
+    return refusedPrefixes.first { prefix.starts(with: $0.magic) }?.message
+  }
+
+  private static let pickle =
+    "pickle can run code when it is read and is never accepted: \(alternatives)"
+  private static let archive =
+    "zip archives (.npz, .pt) are not accepted, and .pt holds pickle: \(alternatives)"
+  private static let picture =
+    "this is a picture; this service takes the tensors of a vision encoder: \(alternatives)"
+
+  private static let refusedMediaTypes: [(types: [String], message: String)] = [
+    (
+      [
+        "application/pickle", "application/x-pickle", "application/python-pickle",
+        "application/x-python-pickle",
+        "application/vnd.python.pickle", "application/x-pytorch", "application/x-torch",
+      ], pickle
+    ),
+    (["application/zip", "application/x-zip-compressed", "application/x-npz"], archive),
+    (["application/x-hdf5", "application/x-hdf"], "HDF5 is not accepted: \(alternatives)"),
+  ]
+
+  private static let refusedPrefixes: [(magic: [UInt8], message: String)] = [
+    (Array("PK\u{3}\u{4}".utf8), archive),
+    (Array("PK\u{5}\u{6}".utf8), archive),
+    ([0x89] + Array("PNG".utf8), picture),
+    ([0xff, 0xd8, 0xff], picture),
+    (Array("GIF8".utf8), picture),
+    (Array("RIFF".utf8), picture),
+    ([0x89] + Array("HDF".utf8), "HDF5 is not accepted: \(alternatives)"),
+    ([0x1f, 0x8b], "compressed bodies are not accepted; send the tensors as they are: \(alternatives)"),
+  ]
+}

@@ -1,0 +1,84 @@
+public import JSON
+public import Tensors
+
+/// safetensors: a length, a JSON header, and the tensors' bytes without gaps.
+///
+/// Source: huggingface/safetensors, README and tensor.rs. Tensors are views of the body; no element is copied.
+/// `__metadata__` holds strings only, so parameters and the response travel in it as JSON text.
+public enum SafetensorsFormat: TensorFormat {
+  public static let name = "safetensors"
+  public static let mediaTypes = [
+    "application/x-safetensors", "application/vnd.safetensors", "application/safetensors",
+  ]
+
+  /// The reference implementation's limit.
+  static let maximumHeaderLength = 100_000_000
+
+  public static func matches(_ prefix: ArraySlice<UInt8>) -> Bool {
+    guard let length = headerLength(prefix), length <= maximumHeaderLength else { return false }
+    return prefix.dropFirst(8).first == UInt8(ascii: "{")
+  }
+
+  public static func decode(
+    _ body: ArraySlice<UInt8>, _ hints: DecodingHints
+  ) throws(TensorFormatError) -> TensorDocument {
+    let header = try SafetensorsHeader(body)
+    let data = body.dropFirst(8 + header.length)
+    try header.checkCoverage(dataLength: data.count)
+    var tensors: [(name: String, tensor: Tensor)] = []
+    tensors.reserveCapacity(header.entries.count)
+    for entry in header.entries {
+      let bytes = data[(data.startIndex + entry.begin)..<(data.startIndex + entry.end)]
+      tensors.append((entry.name, try .named(entry.name, entry.elementType, entry.shape, bytes)))
+    }
+    return TensorDocument(
+      tensors: try TensorLists.bundle(tensors), parameters: try header.parameters())
+  }
+
+  static func headerLength(_ body: ArraySlice<UInt8>) -> UInt64? {
+    guard body.count >= 8 else { return nil }
+    return body.prefix(8).reversed().reduce(0) { $0 << 8 | UInt64($1) }
+  }
+
+  /// Writes tensors in the reference writer's order: widest elements first, then by name, which keeps every
+  /// tensor aligned; the header is padded so that the data start at a multiple of 8.
+  public static func encode(
+    _ tensors: [(name: String, tensor: Tensor)], response: JSONObject
+  ) throws(TensorFormatError) -> [UInt8] {
+    let sorted = tensors.sorted { left, right in
+      let widths = (left.tensor.elementType.byteWidth, right.tensor.elementType.byteWidth)
+      return widths.0 == widths.1 ? left.name < right.name : widths.0 > widths.1
+    }
+    var header = JSONWriter()
+    header.beginObject()
+    header.name("__metadata__")
+    header.write(["response": .string(JSONValue.object(response).description)] as JSONObject)
+    var offset = 0
+    var taken: Set = ["__metadata__"]
+    for (name, tensor) in sorted {
+      guard taken.insert(name).inserted else {
+        throw TensorFormatError(.invalidContent, tensor: name, "the name '\(name)' is taken")
+      }
+      header.name(name)
+      header.beginObject()
+      header.name("dtype")
+      header.write(tensor.elementType.rawValue)
+      header.name("shape")
+      header.write(tensor.shape.dimensions)
+      header.name("data_offsets")
+      header.write([offset, offset + tensor.bytes.count])
+      header.endObject()
+      offset += tensor.bytes.count
+    }
+    header.endObject()
+    let padding = (8 - header.bytes.count % 8) % 8
+    let length = header.bytes.count + padding
+    var body: [UInt8] = []
+    body.reserveCapacity(8 + length + offset)
+    withUnsafeBytes(of: UInt64(length).littleEndian) { body.append(contentsOf: $0) }
+    body.append(contentsOf: header.bytes)
+    body.append(contentsOf: repeatElement(0x20, count: padding))
+    for (_, tensor) in sorted { body.append(contentsOf: tensor.bytes) }
+    return body
+  }
+}

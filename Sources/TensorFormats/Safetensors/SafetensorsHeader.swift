@@ -1,0 +1,147 @@
+import JSON
+import Tensors
+
+/// The checked header of a safetensors body.
+struct SafetensorsHeader {
+  struct Entry {
+    var name: String
+    var elementType: ElementType
+    var shape: Shape
+    var begin: Int
+    var end: Int
+  }
+
+  /// Bytes of the JSON text, padding included.
+  let length: Int
+  /// Ordered by offset.
+  private(set) var entries: [Entry] = []
+  private(set) var metadata = JSONObject()
+
+  init(_ body: ArraySlice<UInt8>) throws(TensorFormatError) {
+    guard let declared = SafetensorsFormat.headerLength(body) else {
+      throw TensorFormatError(
+        .malformed, byteOffset: 0,
+        "a safetensors body starts with 8 bytes of header length; there are \(body.count)")
+    }
+    guard declared <= SafetensorsFormat.maximumHeaderLength else {
+      throw TensorFormatError(
+        .malformed, byteOffset: 0,
+        "the header length \(declared) exceeds \(SafetensorsFormat.maximumHeaderLength) bytes")
+    }
+    length = Int(declared)
+    guard length <= body.count - 8 else {
+      throw TensorFormatError(
+        .malformed, byteOffset: 0,
+        "the header length \(length) exceeds the \(body.count - 8) bytes that follow it")
+    }
+    let text = body.dropFirst(8).prefix(length)
+    guard text.first == UInt8(ascii: "{") else {
+      throw TensorFormatError(.malformed, byteOffset: 8, "the header must start with '{'")
+    }
+    let header: JSONValue
+    do throws(JSONError) {
+      header = try JSONValue.parse(text)
+    } catch {
+      throw TensorFormatError(error, startingAt: 8)
+    }
+    for member in header.objectValue?.members ?? [] {
+      if member.name == "__metadata__" {
+        metadata = try Self.metadata(member.value)
+      } else {
+        entries.append(try Self.entry(member.name, member.value))
+      }
+    }
+    entries.sort { ($0.begin, $0.end, $0.name) < ($1.begin, $1.end, $1.name) }
+  }
+
+  private static func metadata(_ value: JSONValue) throws(TensorFormatError) -> JSONObject {
+    guard let object = value.objectValue else {
+      throw TensorFormatError(
+        .malformed, tensor: "__metadata__", "expected an object of strings, found \(value.kind)")
+    }
+    for member in object.members where member.value.stringValue == nil {
+      throw TensorFormatError(
+        .malformed, pointer: "/__metadata__" + JSONPointer.token(member.name),
+        "expected a string, found \(member.value.kind)")
+    }
+    return object
+  }
+
+  private static func entry(_ name: String, _ value: JSONValue) throws(TensorFormatError) -> Entry {
+    func malformed(_ message: String) -> TensorFormatError {
+      TensorFormatError(.malformed, tensor: name, message)
+    }
+    guard let object = value.objectValue else {
+      throw malformed("expected an object with dtype, shape and data_offsets, found \(value.kind)")
+    }
+    guard let dtype = object["dtype"]?.stringValue else { throw malformed("dtype must be a string") }
+    guard let dimensions = wholeNumbers(object["shape"]) else {
+      throw malformed("shape must be an array of whole numbers from 0 on")
+    }
+    guard let offsets = wholeNumbers(object["data_offsets"]), offsets.count == 2 else {
+      throw malformed("data_offsets must be two whole numbers from 0 on")
+    }
+    guard let elementType = ElementType(rawValue: dtype) else {
+      let known = ElementType.allCases.map(\.rawValue).joined(separator: ", ")
+      throw TensorFormatError(
+        .unsupported, tensor: name, "dtype '\(dtype)' is not supported; use one of \(known)")
+    }
+    let shape = try Shape.named(name, dimensions)
+    guard offsets[0] <= offsets[1] else {
+      throw malformed("data_offsets \(offsets) end before they begin")
+    }
+    let (size, overflow) = shape.elementCount.multipliedReportingOverflow(by: elementType.byteWidth)
+    guard !overflow, size == offsets[1] - offsets[0] else {
+      throw malformed(
+        "shape \(shape) of \(dtype) takes \(overflow ? "more bytes than can be counted" : "\(size) bytes"), "
+          + "but data_offsets \(offsets) span \(offsets[1] - offsets[0])")
+    }
+    return Entry(name: name, elementType: elementType, shape: shape, begin: offsets[0], end: offsets[1])
+  }
+
+  private static func wholeNumbers(_ value: JSONValue?) -> [Int]? {
+    guard let elements = value?.arrayValue else { return nil }
+    var numbers: [Int] = []
+    for element in elements {
+      guard case .integer(let number) = element, number >= 0 else { return nil }
+      numbers.append(number)
+    }
+    return numbers
+  }
+
+  /// Refuses holes, overlaps, and bytes that belong to no tensor.
+  func checkCoverage(dataLength: Int) throws(TensorFormatError) {
+    var covered = 0
+    for entry in entries {
+      guard entry.begin == covered else {
+        let fault = entry.begin < covered ? "overlaps the tensor before it" : "leaves a hole before it"
+        throw TensorFormatError(
+          .malformed, tensor: entry.name,
+          "data_offsets [\(entry.begin), \(entry.end)] \(fault): expected to begin at \(covered)")
+      }
+      covered = entry.end
+    }
+    guard covered == dataLength else {
+      throw TensorFormatError(
+        .malformed, byteOffset: 8 + length + min(covered, dataLength),
+        "the tensors take \(covered) bytes, but \(dataLength) follow the header")
+    }
+  }
+
+  /// The JSON object written as text in `__metadata__["parameters"]`; an empty one when it is absent.
+  func parameters() throws(TensorFormatError) -> JSONObject {
+    guard let text = metadata["parameters"]?.stringValue else { return JSONObject() }
+    let pointer = "/__metadata__/parameters"
+    let value: JSONValue
+    do throws(JSONError) {
+      value = try JSONValue.parse(Array(text.utf8)[...])
+    } catch {
+      throw TensorFormatError(.malformed, pointer: pointer + error.pointer, error.message)
+    }
+    guard let object = value.objectValue else {
+      throw TensorFormatError(
+        .invalidContent, pointer: pointer, "expected a JSON object as text, found \(value.kind)")
+    }
+    return object
+  }
+}

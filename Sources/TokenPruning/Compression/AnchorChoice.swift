@@ -1,0 +1,60 @@
+/// Chooses anchors of one part.
+struct AnchorChoice {
+  let strategy: AnchorStrategy
+  /// Attention per token [N], for the strategy that needs it.
+  let scores: [Double]
+
+  /// Density peaks need the distances between all tokens of a part: 128 MiB at this size.
+  static let maximumDensityPeaksPart = 4096
+
+  /// `count` of `part`, in no particular order.
+  ///
+  /// - Precondition: 0 <= count <= part.count.
+  func anchors(_ count: Int, of part: [Int], in space: CosineSpace) -> [Int] {
+    guard count < part.count else { return part }
+    switch strategy {
+    case .diversity:
+      var search = FarthestPointSearch(space, among: part)
+      return search.next(count)
+    case .strided:
+      let step = max(1, part.count / max(count, 1))
+      return (0..<count).map { part[$0 * step] }
+    case .attention:
+      return Ranking.highest(count, of: scores, among: part)
+    case .densityPeaks:
+      return densityPeaks(count, of: part, in: space)
+    }
+  }
+
+  /// Density-peaks centres (Rodriguez and Laio, Science 2014; in this form DPC-KNN, Du et al. 2016, and
+  /// SparseVLM, arXiv 2410.04417): the highest products of density and distance to a denser token.
+  ///
+  /// Distance is 1 - cosine; density is exp(-mean of the squared distances to the `count` nearest, itself
+  /// included); of equal densities the lower index counts as denser.
+  ///
+  /// *Deviations*: SparseVLM measures Euclidean distance and breaks ties by random noise.
+  private func densityPeaks(_ count: Int, of part: [Int], in space: CosineSpace) -> [Int] {
+    var distances = [[Double]](repeating: Array(repeating: 0, count: part.count), count: part.count)
+    for row in part.indices {
+      for other in 0..<row {
+        let distance = max(0, 1 - space.exactSimilarity(part[row], part[other]))
+        distances[row][other] = distance
+        distances[other][row] = distance
+      }
+    }
+    let density = distances.map { row in
+      let nearest = Ranking.highest(count, of: row.map(-), among: Array(part.indices))
+      return exponential(-nearest.reduce(0) { $0 + row[$1] * row[$1] } / Double(max(count, 1)))
+    }
+    let farthest = distances.lazy.map { $0.max() ?? 0 }.max() ?? 0
+    let peaks = part.indices.map { row in
+      var separation = farthest
+      for other in part.indices
+      where density[other] > density[row] || (density[other] == density[row] && other < row) {
+        separation = min(separation, distances[row][other])
+      }
+      return separation * density[row]
+    }
+    return Ranking.highest(count, of: peaks, among: Array(part.indices)).map { part[$0] }
+  }
+}

@@ -1,0 +1,83 @@
+public import JSON
+
+/// How the tokens that others merge into are chosen.
+public enum AnchorStrategy: String, Sendable, Hashable, CaseIterable {
+  /// Farthest-point: every token is close to some anchor.
+  case diversity
+  /// Every step-th token, step = floor(tokens / anchors), from the first (VisionZip's contextual targets).
+  case strided
+  /// The tokens with the highest `attention`.
+  case attention
+  /// Centres of density: dense tokens far from any denser one (SparseVLM's recycling).
+  case densityPeaks = "density_peaks"
+}
+
+/// How the budget is divided between the region and the rest.
+public enum RegionSplit: Sendable, Hashable {
+  /// This share of the rows stands for the region.
+  case share(Double)
+  /// Keep ratios of the two parts; scaled to the budget when there is one.
+  case ratios(region: Double, background: Double)
+}
+
+/// How far to compress, in `merge` mode, which needs no trained weights.
+public struct CompressRequest: Sendable, Hashable {
+  /// The region's share of the rows when the request names none: dense inside, sparse outside.
+  public static let defaultShare = 0.75
+
+  /// nil only with the two ratios, which then decide the total.
+  public var budget: TokenBudget?
+  public var regionTokens: [Int]?
+  public var split: RegionSplit?
+  public var anchors: AnchorStrategy
+
+  public init(
+    budget: TokenBudget?, regionTokens: [Int]? = nil, split: RegionSplit? = nil,
+    anchors: AnchorStrategy = .diversity
+  ) {
+    self.budget = budget
+    self.regionTokens = regionTokens
+    self.split = split
+    self.anchors = anchors
+  }
+
+  /// Reads the budget, `region_share` or `region_ratio` with `background_ratio`, and `anchors`.
+  ///
+  /// - Throws: at the member that is wrong; at `/keep_tokens` when nothing says how many rows to make.
+  public init(_ parameters: JSONObject, regionTokens: [Int]? = nil) throws(PruningError) {
+    self.regionTokens = regionTokens
+    split = try Self.split(parameters)
+    if case .ratios = split {
+      budget = try TokenBudget.parse(parameters)
+    } else {
+      budget = try TokenBudget(parameters)
+    }
+    let names = AnchorStrategy.allCases.map(\.rawValue)
+    let name = try parameters.string("anchors") ?? AnchorStrategy.diversity.rawValue
+    guard let strategy = AnchorStrategy(rawValue: name) else {
+      throw PruningError(
+        at: "/anchors",
+        "there is no strategy '\(name.prefix(64))'; "
+          + (nearestName(to: name, among: names).map { "did you mean '\($0)'?" }
+            ?? "there is \(names.joined(separator: ", "))"))
+    }
+    anchors = strategy
+  }
+
+  private static func split(_ parameters: JSONObject) throws(PruningError) -> RegionSplit? {
+    let share = try parameters.number("region_share", in: 0...1)
+    let region = try parameters.number("region_ratio", in: 0...1)
+    let background = try parameters.number("background_ratio", in: 0...1)
+    if share != nil, region != nil || background != nil {
+      throw PruningError(
+        at: "/region_share",
+        "is given beside region_ratio or background_ratio; give the share or the two ratios")
+    }
+    switch (region, background) {
+    case (let region?, let background?): return .ratios(region: region, background: background)
+    case (nil, nil): return share.map(RegionSplit.share)
+    case (nil, _): throw PruningError(at: "/region_ratio", "is required beside background_ratio")
+    case (_, nil): throw PruningError(at: "/background_ratio", "is required beside region_ratio")
+    }
+  }
+}

@@ -1,0 +1,47 @@
+/// Fewer tokens that stand for all of them.
+public struct CompressResult: Sendable, Equatable {
+  public let tokenCount: Int
+  /// [K, D]: row r is the mean of the tokens assigned to it.
+  public let features: Matrix
+  /// The anchor of each row, ascending.
+  public let keptIndices: [Int]
+  /// The row each token went into [N].
+  public let assignments: [Int]
+  /// How many tokens each row stands for [K]; callers may add log(size) to key logits (ToMe, section 3).
+  public let sizes: [Int]
+  /// Where each row's anchor lies [K]; nil outside every view, or without a layout.
+  public let rowPositions: [TokenPosition?]
+  /// How many rows stand for the region; nil when there is none.
+  public let regionRowCount: Int?
+  /// Fallbacks, said out loud.
+  public let notes: [String]
+
+  public var budget: BudgetEcho { BudgetEcho(kept: keptIndices.count, total: tokenCount) }
+}
+
+/// A cell of one view of a layout.
+public struct TokenPosition: Sendable, Hashable {
+  public let view: Int
+  public let row: Int
+  public let column: Int
+
+  public init(view: Int, row: Int, column: Int) {
+    self.view = view
+    self.row = row
+    self.column = column
+  }
+}
+
+extension TokenLayout {
+  /// The cell of a token, or nil when it lies outside every view.
+  ///
+  /// - Complexity: O(views).
+  public func position(of token: Int) -> TokenPosition? {
+    for (index, view) in views.enumerated()
+    where view.rowStride > 0 && token >= view.firstToken && token < view.endToken {
+      let (row, column) = (token - view.firstToken).quotientAndRemainder(dividingBy: view.rowStride)
+      if column < view.columns { return TokenPosition(view: index, row: row, column: column) }
+    }
+    return nil
+  }
+}

@@ -1,0 +1,61 @@
+/// A priority queue of candidates by an upper bound of their gain; equal bounds come out by the lower index.
+///
+/// In the lazy greedy algorithm (Minoux 1978) gains only shrink, so a stale gain is such a bound: a candidate
+/// whose refreshed gain still tops the queue is the true maximum, and the others were never touched.
+struct BoundHeap {
+  struct Entry {
+    var bound: Double
+    let index: Int
+
+    func precedes(_ other: Entry) -> Bool {
+      bound != other.bound ? bound > other.bound : index < other.index
+    }
+  }
+
+  private var entries: [Entry]
+
+  /// - Complexity: O(n).
+  init(_ entries: [Entry]) {
+    self.entries = entries
+    for parent in stride(from: entries.count / 2 - 1, through: 0, by: -1) { siftDown(parent) }
+  }
+
+  var first: Entry? { entries.first }
+
+  /// - Complexity: O(log n).
+  mutating func popFirst() -> Entry? {
+    guard let top = entries.first, let last = entries.popLast() else { return nil }
+    if !entries.isEmpty {
+      entries[0] = last
+      siftDown(0)
+    }
+    return top
+  }
+
+  /// Gives the first entry a lower bound.
+  mutating func lowerFirst(to bound: Double) {
+    entries[0].bound = bound
+    siftDown(0)
+  }
+
+  mutating func insert(_ entry: Entry) {
+    entries.append(entry)
+    var child = entries.count - 1
+    while child > 0, entries[child].precedes(entries[(child - 1) / 2]) {
+      entries.swapAt(child, (child - 1) / 2)
+      child = (child - 1) / 2
+    }
+  }
+
+  private mutating func siftDown(_ start: Int) {
+    var parent = start
+    while true {
+      var first = parent
+      for child in [2 * parent + 1, 2 * parent + 2]
+      where child < entries.count && entries[child].precedes(entries[first]) { first = child }
+      if first == parent { return }
+      entries.swapAt(parent, first)
+      parent = first
+    }
+  }
+}

@@ -1,0 +1,49 @@
+/// A dense, row-major matrix of binary32 numbers: [rows, columns].
+public struct Matrix: Sendable, Equatable {
+  public let rows: Int
+  public let columns: Int
+  public internal(set) var values: [Float]
+
+  /// - Precondition: `values` holds rows x columns numbers.
+  public init(rows: Int, columns: Int, values: [Float]) {
+    precondition(values.count == rows * columns)
+    self.rows = rows
+    self.columns = columns
+    self.values = values
+  }
+
+  public subscript(row: Int, column: Int) -> Float { values[row * columns + column] }
+
+  public func row(_ index: Int) -> ArraySlice<Float> { values[(index * columns)..<((index + 1) * columns)] }
+}
+
+extension Matrix {
+  /// Row lengths (Euclidean norms) [rows], accumulated in binary64: they neither overflow nor vanish.
+  func norms(_ kernels: Kernels = .active) -> [Double] {
+    values.withUnsafeBufferPointer { buffer in
+      guard let base = buffer.baseAddress else { return Array(repeating: 0, count: rows) }
+      return (0..<rows).map { row in
+        let pointer = base + row * columns
+        return kernels.preciseDot(pointer, pointer, columns).squareRoot()
+      }
+    }
+  }
+
+  /// Every row divided by its norm; a zero row stays zero.
+  ///
+  /// The quotient is formed in binary64, so that each element is rounded once whatever its scale.
+  func normalized(norms: [Double], _ kernels: Kernels = .active) -> Matrix {
+    precondition(norms.count == rows)
+    let scaled = [Float](unsafeUninitializedCapacity: values.count) { target, count in
+      count = values.count
+      values.withUnsafeBufferPointer { source in
+        guard let from = source.baseAddress, let into = target.baseAddress else { return }
+        for row in 0..<rows {
+          let inverse = norms[row] > 0 ? 1 / norms[row] : 0
+          kernels.scale(from + row * columns, inverse, into + row * columns, columns)
+        }
+      }
+    }
+    return Matrix(rows: rows, columns: columns, values: scaled)
+  }
+}

@@ -1,0 +1,38 @@
+extension Kernels {
+  /// The obvious loops with binary64 accumulators: what every other set is compared with.
+  static let reference = Kernels(
+    name: "reference",
+    dot: { a, b, count in Float(ReferenceKernels.dot(a, b, count)) },
+    dotFour: { a, b0, b1, b2, b3, count in
+      SIMD4(
+        Float(ReferenceKernels.dot(a, b0, count)), Float(ReferenceKernels.dot(a, b1, count)),
+        Float(ReferenceKernels.dot(a, b2, count)), Float(ReferenceKernels.dot(a, b3, count)))
+    },
+    preciseDot: ReferenceKernels.dot,
+    widenedDot: { a, b, count in
+      var sum = 0.0
+      for index in 0..<count { sum += Double(a[index]) * b[index] }
+      return sum
+    },
+    scale: { source, factor, target, count in
+      for index in 0..<count { target[index] = Float(Double(source[index]) * factor) }
+    },
+    accumulate: { row, sums, count in
+      for index in 0..<count { sums[index] += Double(row[index]) }
+    })
+}
+
+enum ReferenceKernels {
+  @Sendable
+  static func dot(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ count: Int) -> Double {
+    var sum = 0.0
+    for index in 0..<count { sum += Double(a[index]) * Double(b[index]) }
+    return sum
+  }
+
+  /// The indices of the `count` highest scores among `candidates`, highest first, ties to the lower index.
+  static func highest(_ count: Int, of scores: [Double], among candidates: [Int]) -> [Int] {
+    let sorted = candidates.sorted { a, b in scores[a] != scores[b] ? scores[a] > scores[b] : a < b }
+    return Array(sorted.prefix(count))
+  }
+}

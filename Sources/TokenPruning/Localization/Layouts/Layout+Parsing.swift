@@ -1,0 +1,79 @@
+public import JSON
+
+/// A family of models as `layout` names it: how its members become views.
+///
+/// To add one: a file in this folder with its constructor, and a line in ``TokenLayout/families``.
+struct LayoutFamily: Sendable {
+  let type: String
+  let make: @Sendable (ParameterReading) throws(PruningError) -> TokenLayout
+}
+
+extension TokenLayout {
+  static let families: [LayoutFamily] = [
+    LayoutFamily(type: "grid", make: { (given) throws(PruningError) in try grid(given) }),
+    LayoutFamily(type: "llava", make: { (given) throws(PruningError) in try llava(given) }),
+  ]
+
+  /// The most tokens one layout may have; LLaVA-NeXT has 2,880, an hour of video some 100,000.
+  public static let maximumTokenCount = 1 << 20
+
+  /// The layout that a request's `layout` member describes.
+  ///
+  /// - Parameter tokenCount: how many visual tokens the tensors have, or nil when there are no tensors.
+  /// - Throws: at `/layout` or below it; an unknown type names the known ones, a disagreement with
+  ///   `tokenCount` names both numbers.
+  public init(_ json: JSONValue, tokenCount: Int?) throws(PruningError) {
+    let known = Self.families.map(\.type)
+    guard let object = json.objectValue else {
+      throw PruningError(
+        at: "/layout",
+        "must be an object such as {\"type\": \"grid\", \"rows\": 24, \"columns\": 24}, not "
+          + ParameterReading.found(json))
+    }
+    guard let type = object["type"] else {
+      throw PruningError(at: "/layout/type", "is missing; known types: \(known.joined(separator: ", "))")
+    }
+    guard let name = type.stringValue else {
+      throw PruningError(at: "/layout/type", "must be a string, not \(ParameterReading.found(type))")
+    }
+    guard let family = Self.families.first(where: { $0.type == name }) else {
+      let hint = nearestName(to: name, among: known).map { "; did you mean '\($0)'?" } ?? ""
+      throw PruningError(
+        at: "/layout/type",
+        "unknown layout '\(ParameterReading.excerpt(name))'; known types: \(known.joined(separator: ", "))\(hint)"
+      )
+    }
+    let layout = try family.make(ParameterReading(object: object, pointer: "/layout"))
+    if let tokenCount, layout.tokenCount != tokenCount {
+      throw PruningError(
+        at: "/layout",
+        "describes \(layout.tokenCount) tokens (\(layout.dimensionsText)), but the tensors have \(tokenCount)"
+      )
+    }
+    self = layout
+  }
+
+  /// The square grid that a token count implies, or nil when it is not a square of at least 1.
+  public static func inferred(tokenCount: Int) -> TokenLayout? {
+    guard tokenCount >= 1, tokenCount <= maximumTokenCount else { return nil }
+    let side = Int(Double(tokenCount).squareRoot().rounded())
+    guard side * side == tokenCount else { return nil }
+    let view = TokenView(firstToken: 0, rows: side, columns: side)
+    return TokenLayout(type: "grid", tokenCount: tokenCount, views: [view])
+  }
+
+  /// The product of the members `rows` and `columns`, checked.
+  static func checkedCount(rows: Int, columns: Int) throws(PruningError) -> Int {
+    let (count, overflow) = rows.multipliedReportingOverflow(by: columns)
+    guard !overflow, count <= maximumTokenCount else {
+      throw PruningError(
+        at: "/layout/rows",
+        "\(rows) rows x \(columns) columns are more than \(maximumTokenCount) tokens")
+    }
+    return count
+  }
+
+  private var dimensionsText: String {
+    views.map { "\($0.rows) x \($0.columns)" }.joined(separator: " + ")
+  }
+}

@@ -1,0 +1,58 @@
+/// Where a region comes from, cheapest last; the raw values are wire names.
+public enum LocalizationSource: String, Sendable, Hashable, CaseIterable {
+  /// `attention` divided by `reference_attention`, the row of a generic prompt.
+  case relativeAttention = "relative_attention"
+  /// A row of attention over the visual tokens.
+  case attention
+  /// Cosine of `image_features` against `text_features`.
+  case similarity
+  /// The attention row computed from `query` and `key` of one layer.
+  case queryKey = "query_key"
+  /// Boxes or blocks that the caller gave.
+  case boxes
+  /// Boxes read from a model's text.
+  case text
+
+  /// The tensors a score map of this source is made of.
+  var requiredTensors: [String] {
+    switch self {
+    case .relativeAttention: ["attention", "reference_attention"]
+    case .attention: ["attention"]
+    case .similarity: ["image_features", "text_features"]
+    case .queryKey: ["query", "key"]
+    case .boxes, .text: []
+    }
+  }
+
+  static let ofScores: [LocalizationSource] = [.relativeAttention, .attention, .similarity, .queryKey]
+
+  /// The named source, or the first of ``ofScores`` whose tensors are all present.
+  ///
+  /// - Throws: at `/localize/source` for a source that needs a `region`; at the missing tensor for one whose
+  ///   tensors are absent; at `/localize` when no source is possible, listing what each needs.
+  static func chosen(_ named: LocalizationSource?, from input: PruningInput) throws(PruningError)
+    -> LocalizationSource
+  {
+    func missing(_ source: LocalizationSource) -> String? {
+      source.requiredTensors.first { input.tensors[$0] == nil }
+    }
+    if let named {
+      guard ofScores.contains(named) else {
+        throw PruningError(
+          at: "/localize/source",
+          "'\(named.rawValue)' means a region given by the caller, but there is no 'region'")
+      }
+      if let name = missing(named) {
+        throw PruningError(at: name, "is missing; source '\(named.rawValue)' needs it")
+      }
+      return named
+    }
+    if let source = ofScores.first(where: { missing($0) == nil }) { return source }
+    let needs = ofScores.map { "\($0.rawValue): \($0.requiredTensors.joined(separator: " and "))" }
+    let present = input.tensors.keys.sorted().joined(separator: ", ")
+    throw PruningError(
+      at: "/localize",
+      "no region can be found: give 'region', or the tensors of one source (\(needs.joined(separator: "; "))); "
+        + "the request has \(present.isEmpty ? "no tensors" : present)")
+  }
+}

@@ -1,0 +1,56 @@
+import Tensors
+
+/// Token scores from rows of attention.
+enum AttentionScores {
+  /// A reference row below this share of its own mean is raised to it before dividing.
+  ///
+  /// Attention to a token that neither prompt looks at is noise around 0; divided by another such number it would
+  /// outshine the region. One hundredth of the mean leaves every ratio that carries meaning alone.
+  static let referenceFloor = 0.01
+
+  /// The mean over heads and queries of `attention`, [N].
+  static func attention(of input: PruningInput) throws(PruningError) -> [Double] {
+    try meanRow(of: "attention", in: input)
+  }
+
+  /// Attention divided by the attention of a generic prompt, [N] (ViCrop, arXiv 2502.17422, section 4.1).
+  ///
+  /// *Deviations*: the authors divide without a floor; see ``referenceFloor``.
+  /// - Throws: also at `reference_attention` when it has a negative element or only zeros.
+  static func relativeAttention(of input: PruningInput) throws(PruningError) -> [Double] {
+    let attention = try meanRow(of: "attention", in: input)
+    let reference = try meanRow(of: "reference_attention", in: input)
+    if let index = reference.firstIndex(where: { $0 < 0 }) {
+      throw PruningError(
+        at: "reference_attention", "is negative at token \(index) (\(reference[index])); attention is not")
+    }
+    let largest = reference.max() ?? 0
+    guard largest > 0 else {
+      throw PruningError(at: "reference_attention", "is zero everywhere; nothing can be divided by it")
+    }
+    // Relative to the largest value first: a mean of tiny or huge numbers stays a normal number.
+    let mean = reference.reduce(0) { $0 + $1 / largest } / Double(reference.count)
+    let floor = referenceFloor * mean
+    return zip(attention, reference).map { $0 / max($1 / largest, floor) }
+  }
+
+  /// The mean of [N], [heads, N] or [heads, queries, N] over all axes but the last.
+  private static func meanRow(of name: String, in input: PruningInput) throws(PruningError) -> [Double] {
+    let tensor = try LocalizationTensors.finite(name, in: input)
+    let count = input.tokenCount
+    guard (1...3).contains(tensor.rank), tensor.shape[tensor.rank - 1] == count, tensor.elementCount > 0
+    else {
+      throw LocalizationTensors.wrongShape(
+        name, expected: "[N], [heads, N] or [heads, queries, N] with N = \(count)", tensor.shape)
+    }
+    let rows = Double(tensor.elementCount / count)
+    var sums = [Double](repeating: 0, count: count)
+    var token = 0
+    LocalizationTensors.forEach(of: tensor) { value in
+      sums[token] += value / rows
+      token += 1
+      if token == count { token = 0 }
+    }
+    return sums
+  }
+}

@@ -1,0 +1,33 @@
+import Tensors
+
+/// Reads the tensors of a request for localisation.
+enum LocalizationTensors {
+  /// The named tensor, present and finite.
+  ///
+  /// - Throws: at the tensor's name when it is missing or holds NaN or an infinity (with the element index).
+  static func finite(_ name: String, in input: PruningInput) throws(PruningError) -> Tensor {
+    guard let tensor = input.tensors[name] else { throw PruningError(at: name, "is missing") }
+    if let index = tensor.firstNonFiniteIndex() {
+      throw PruningError(
+        at: name, "element \(index) (row-major) is NaN or infinite; every element must be finite")
+    }
+    return tensor
+  }
+
+  /// The complaint about a shape: what was expected and what was found.
+  static func wrongShape(_ name: String, expected: String, _ shape: Shape) -> PruningError {
+    PruningError(at: name, "must have shape \(expected), not \(shape)")
+  }
+
+  /// Calls `body` with every element as a Double, in row-major order; floats of at most 32 bits are never copied
+  /// as Doubles.
+  static func forEach(of tensor: Tensor, _ body: (Double) -> Void) {
+    if tensor.elementType.byteWidth <= 4, tensor.elementType.isFloatingPoint {
+      tensor.withFloats { floats in
+        for index in floats.indices { body(Double(floats[index])) }
+      }
+    } else {
+      for value in tensor.doubles() { body(value) }
+    }
+  }
+}

@@ -1,0 +1,122 @@
+public import JSON
+
+/// The region that a request's `region` member gives: one object or a list of them.
+///
+/// Each object has exactly one of `blocks` ([x_min, y_min, x_max, y_max], inclusive, 0...7), `box` (four
+/// numbers, with `box_format`, ``BoxFormat``, `normalized` by default) and `text` (what a model emitted,
+/// ``RegionText``); beside `box` and `text` may stand `resized_size` [width, height].
+public struct RegionSpecification: Sendable, Hashable {
+  /// Normalised, inside the image, in the order given; never empty.
+  public let boxes: [Box]
+  /// `boxes`, or `text` when every box was read from text.
+  public let source: LocalizationSource
+
+  /// More boxes than any image has regions worth naming; bounds the work of a hostile list.
+  public static let maximumBoxCount = 64
+
+  /// - Parameter layout: gives `image_size` to boxes in pixels and the resized size to Qwen2.5-VL's boxes.
+  /// - Throws: at `/region` or below: `/region/box` for one object, `/region/1/box` in a list.
+  public init(_ json: JSONValue, layout: TokenLayout?) throws(PruningError) {
+    var boxes: [Box] = []
+    var onlyText = true
+    let items: [(pointer: String, value: JSONValue)]
+    if let list = json.arrayValue {
+      guard !list.isEmpty else { throw PruningError(at: "/region", "is an empty list; leave it out instead") }
+      guard list.count <= Self.maximumBoxCount else {
+        throw PruningError(
+          at: "/region", "has \(list.count) entries; at most \(Self.maximumBoxCount) are accepted")
+      }
+      items = list.enumerated().map { ("/region/\($0.offset)", $0.element) }
+    } else {
+      items = [("/region", json)]
+    }
+    for item in items {
+      guard let object = item.value.objectValue else {
+        throw PruningError(
+          at: item.pointer,
+          "must be an object with one of blocks, box, text\(json.arrayValue == nil ? ", or a list of them" : ""), "
+            + "not \(ParameterReading.found(item.value))")
+      }
+      let given = RegionObject(
+        reading: ParameterReading(object: object, pointer: item.pointer), layout: layout)
+      boxes += try given.boxes()
+      onlyText = onlyText && object["text"] != nil
+    }
+    guard boxes.count <= Self.maximumBoxCount else {
+      throw PruningError(
+        at: "/region", "has \(boxes.count) boxes; at most \(Self.maximumBoxCount) are accepted")
+    }
+    self.boxes = boxes
+    self.source = onlyText ? .text : .boxes
+  }
+
+  /// The boxes alone; see ``init(_:layout:)``.
+  public static func boxes(from json: JSONValue, layout: TokenLayout?) throws(PruningError) -> [Box] {
+    try RegionSpecification(json, layout: layout).boxes
+  }
+}
+
+/// One object of the `region` member.
+private struct RegionObject {
+  let reading: ParameterReading
+  let layout: TokenLayout?
+
+  private static let kinds = ["blocks", "box", "text"]
+
+  func boxes() throws(PruningError) -> [Box] {
+    try reading.refuseUnknown(besides: Self.kinds + ["box_format", "resized_size"], of: "region")
+    let present = Self.kinds.filter { reading.object[$0] != nil }
+    guard present.count == 1 else {
+      throw PruningError(
+        at: reading.pointer,
+        "must have exactly one of blocks, box, text; it has \(present.isEmpty ? "none" : present.joined(separator: " and "))"
+      )
+    }
+    let pointer = reading.path(present[0])
+    let format = try reading.choice("box_format", BoxFormat.self)
+    let resized = try reading.size("resized_size")
+    switch present[0] {
+    case "text":
+      guard let text = reading.object["text"]?.stringValue else {
+        throw PruningError(at: pointer, "must be a string")
+      }
+      // Without a stated size, pixels of Qwen2.5-VL cannot be told from thousandths of Qwen3-VL.
+      let isPixels = format == nil && resized != nil
+      let found = try RegionText.boxes(in: text, at: pointer)
+      return try found.map { (box) throws(PruningError) -> Box in
+        let boxFormat = if let format { format } else { try box.format(isPixels: isPixels, at: pointer) }
+        return try Box(box.numbers, boxFormat, in: frame(resized), at: pointer)
+      }
+    case "blocks":
+      return [try Box(numbers(at: "blocks"), .blocks, in: BoxFrame(), at: pointer)]
+    default:
+      let boxFormat = format ?? .normalized
+      return [try Box(numbers(at: "box"), boxFormat, in: frame(resized), at: pointer)]
+    }
+  }
+
+  private func frame(_ resized: ImageSize?) -> BoxFrame {
+    BoxFrame(imageSize: layout?.imageSize, resizedSize: resized ?? sizeOfQwenGrid)
+  }
+
+  /// A merged token of Qwen2-VL and Qwen2.5-VL shows 28 x 28 pixels of the resized image.
+  private var sizeOfQwenGrid: ImageSize? {
+    guard let layout, ["grid", "qwen2_vl", "qwen2_5_vl"].contains(layout.type), layout.views.count == 1 else {
+      return nil
+    }
+    return ImageSize(width: layout.views[0].columns * 28, height: layout.views[0].rows * 28)
+  }
+
+  private func numbers(at name: String) throws(PruningError) -> [Double] {
+    guard let list = reading.object[name]?.arrayValue, list.count == 4 else {
+      throw PruningError(at: reading.path(name), "must be a list of 4 numbers")
+    }
+    return try list.map { (value) throws(PruningError) -> Double in
+      guard let number = value.doubleValue else {
+        throw PruningError(
+          at: reading.path(name), "must be a list of 4 numbers, but has \(ParameterReading.found(value))")
+      }
+      return number
+    }
+  }
+}

@@ -1,0 +1,63 @@
+import JSON
+
+/// CDPruner keeps tokens that are diverse given how relevant each is to the question.
+///
+/// Relevance q is the (negated) cosine of each token with the text, scaled to 0...1 over the image; the kept
+/// set greedily maximises the determinant of diag(q) S diag(q), S the cosines between features.
+/// - Complexity: see ``DeterminantalSearch``; the relevance costs O(N M D).
+///
+/// Source: Zhang et al., "Beyond Attention or Similarity: Maximizing Conditional Diversity for Token Pruning
+/// in MLLMs", NeurIPS 2025, arXiv 2506.10967.
+public struct CDPruner: PruningMethod {
+  public static let descriptor = MethodDescriptor(
+    name: "cdpruner",
+    summary: "Keeps tokens that are diverse, weighted by their relevance to the text (conditional DPP).",
+    paper: "Zhang et al., NeurIPS 2025, arXiv 2506.10967",
+    requiredInputs: ["image_features", "text_features"],
+    optionalInputs: ["relevance_features"],
+    parameters: [
+      ParameterDescriptor(
+        "relevance_sign", .choice(["negative", "positive"]), default: "negative",
+        "negative: relevance is minus the cosine, as published, because CLIP's patch-text similarity is"
+          + " inverted; positive: plus the cosine, for text features of the LLM itself"),
+      ParameterDescriptor(
+        "relevance_weight", .number(0...0.99), default: nil,
+        "theta: the scaled relevance q becomes exp(q theta / (2 (1 - theta))); absent: q is used as it is"),
+    ],
+    deviations: [
+      "The relevance is scaled over one image; the authors' code scales over the whole batch of tiles.",
+      "The relevance compares relevance_features with text_features where relevance_features [N, E] is given, else"
+        + " image_features itself, which then needs the width of text_features.",
+      "Where all tokens are equally relevant every q is 1; the authors' code divides by zero.",
+      "Once the rank of the kernel is exhausted (residuals of 1e-10 of the diagonal), the remaining picks are"
+        + " by relevance, then index; the authors' code meets NaN and returns fewer tokens than asked.",
+      "A zero row has no gain and is picked only by that same rule.",
+    ])
+
+  private let sign: Relevance.Sign
+  private let weight: Double?
+
+  public init(_ parameters: Parameters) {
+    sign = parameters.choice("relevance_sign") == "positive" ? .positive : .negative
+    weight = parameters.optionalNumber("relevance_weight")
+  }
+
+  public func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
+    let features = try input.features()
+    let quality = try quality(of: input, features)
+    if task.count == 0 || task.count == task.candidates.count {
+      return Array(task.candidates.prefix(task.count))
+    }
+    var search = DeterminantalSearch(
+      features, quality: quality, among: task.candidates, given: task.given,
+      capacity: task.count + task.given.count)
+    return search.next(task.count)
+  }
+
+  private func quality(of input: PruningInput, _ features: Matrix) throws(PruningError) -> [Double] {
+    let relevance = Relevance.scaled(try Relevance.cosines(of: input, features, sign: sign))
+    guard let weight else { return relevance }
+    let alpha = weight / (2 * (1 - weight))
+    return relevance.map { exponential(alpha * $0) }
+  }
+}

@@ -1,0 +1,72 @@
+import JSON
+
+/// CROP's inner-LLM pruning ranks what its region policy leaves to choose, by the scorer the input allows.
+///
+/// The region comes first; that is the pipeline's part (``RegionPolicy``), the same for every method. This
+/// method supplies the order inside and outside the region, for which the paper leaves the choice open.
+///
+/// Source: Guo et al., "CROP: Contextual Region-Oriented Visual Token Pruning", EMNLP 2025, arXiv 2505.21233.
+public struct Crop: PruningMethod {
+  public static let descriptor = MethodDescriptor(
+    name: "crop",
+    summary: "Keeps the contextual region first, then the tokens outside that the scorer ranks highest.",
+    paper: "Guo et al., EMNLP 2025, arXiv 2505.21233",
+    optionalInputs: ["attention", "image_features", "text_features", "relevance_features"],
+    parameters: [
+      ParameterDescriptor(
+        "scorer", .choice(["auto", "attention", "similarity", "diversity", "uniform"]), default: "auto",
+        "how tokens are ranked inside and outside the region; auto takes attention where it is given, else"
+          + " similarity (image and text features), else diversity (image features), else uniform"),
+      ParameterDescriptor(
+        "relevance_sign", .choice(["negative", "positive"]), default: "positive",
+        "whether a high or a low cosine with the text is relevant; CLIP's patch-text similarity is inverted"),
+    ],
+    deviations: [
+      "The authors published no code; the region is kept first, as in the paper, and the rest of the budget"
+        + " goes to the scorer's choice outside it, which the paper does not specify."
+    ])
+
+  private let scorer: String
+  private let sign: Relevance.Sign
+
+  public init(_ parameters: Parameters) {
+    scorer = parameters.choice("scorer")
+    sign = parameters.choice("relevance_sign") == "positive" ? .positive : .negative
+  }
+
+  public func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod {
+    switch scorer == "auto" ? Self.bestScorer(for: input) : scorer {
+    case "attention": TopK(try Parameters(for: TopK.descriptor))
+    case "similarity": CosineRelevance(sign: sign)
+    case "diversity": DivPrune(try Parameters(for: DivPrune.descriptor))
+    default: Uniform(try Parameters(for: Uniform.descriptor))
+    }
+  }
+
+  public func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
+    try resolved(for: input).select(task, from: input)
+  }
+
+  private static func bestScorer(for input: PruningInput) -> String {
+    if input.tensors["attention"] != nil { return "attention" }
+    guard input.tensors["image_features"] != nil else { return "uniform" }
+    return input.tensors["text_features"] != nil ? "similarity" : "diversity"
+  }
+}
+
+/// The mean cosine with the text as a score; reached through ``Crop``'s `scorer` only.
+struct CosineRelevance: ScoringMethod {
+  static let descriptor = MethodDescriptor(
+    name: "similarity", summary: "Keeps the tokens most similar to the text.",
+    requiredInputs: ["image_features", "text_features"], optionalInputs: ["relevance_features"])
+
+  private let sign: Relevance.Sign
+
+  init(sign: Relevance.Sign) { self.sign = sign }
+
+  init(_ parameters: Parameters) { sign = .positive }
+
+  func scores(of input: PruningInput) throws(PruningError) -> [Double] {
+    try Relevance.cosines(of: input, input.features(), sign: sign)
+  }
+}

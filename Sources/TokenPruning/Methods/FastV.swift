@@ -1,0 +1,27 @@
+/// FastV keeps the visual tokens the last prompt token attends to most, after an early layer of the LLM.
+///
+/// score[i] = mean over heads of A[h, last, i], with A the attention probabilities of LLM layer K - 1; the
+/// layers from K on see only the kept tokens, at their original positions. As a stage, `layer` is K.
+/// - Complexity: O(heads N + K log K).
+///
+/// Source: Chen et al., "An Image is Worth 1/2 Tokens After Layer 2", ECCV 2024, arXiv 2403.06764.
+public struct FastV: ScoringMethod {
+  public static let descriptor = MethodDescriptor(
+    name: "fastv",
+    summary: "Keeps the tokens the last prompt token attends to most at LLM layer K - 1 (head mean).",
+    paper: "Chen et al., ECCV 2024, arXiv 2403.06764",
+    requiredInputs: ["attention"],
+    deviations: [
+      "The caller gives the last query row over the visual tokens, [N] or [heads, N]; of several query rows,"
+        + " [heads, queries, N], the last is taken.",
+      "The kept set is decided once, at prefill, as in the authors' in-place variant; their mask variant"
+        + " decides again at every forward pass.",
+      "Equal scores keep the lower index; the authors' code leaves their order to torch.topk.",
+    ])
+
+  public init(_ parameters: Parameters) {}
+
+  public func scores(of input: PruningInput) throws(PruningError) -> [Double] {
+    try input.attentionScores(queries: .last)
+  }
+}

@@ -1,0 +1,26 @@
+/// FasterVLM keeps the visual tokens the vision encoder's [CLS] token attends to most, before the LLM.
+///
+/// score[i] = mean over heads of A[h, CLS, i], with A the attention of the encoder layer whose hidden states
+/// become features (the last but one in LLaVA). The question plays no part.
+/// - Complexity: O(heads N + K log K).
+///
+/// Source: Zhang et al., "[CLS] Attention is All You Need for Training-Free Visual Token Pruning", 2024,
+/// arXiv 2412.01818.
+public struct FasterVLM: ScoringMethod {
+  public static let descriptor = MethodDescriptor(
+    name: "fastervlm",
+    summary: "Keeps the tokens the vision encoder's [CLS] token attends to most (head mean).",
+    paper: "Zhang et al., 2024, arXiv 2412.01818",
+    requiredInputs: ["attention"],
+    deviations: [
+      "Encoders without [CLS] may give [heads, queries, N]: the attention each token receives, averaged over"
+        + " queries, takes its place.",
+      "Equal scores keep the lower index; the authors' code leaves their order to torch.topk.",
+    ])
+
+  public init(_ parameters: Parameters) {}
+
+  public func scores(of input: PruningInput) throws(PruningError) -> [Double] {
+    try input.attentionScores()
+  }
+}

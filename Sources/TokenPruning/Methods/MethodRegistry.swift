@@ -1,0 +1,51 @@
+public import JSON
+
+/// The methods a request may name; built once, never changed.
+public struct MethodRegistry: Sendable {
+  /// To add a method: its file in `Methods/`, and its line here.
+  public static let standard = MethodRegistry([
+    Crop.self,
+    FastV.self,
+    FasterVLM.self,
+    DivPrune.self,
+    CDPruner.self,
+    TopK.self,
+    Uniform.self,
+    RandomChoice.self,
+  ])
+
+  private let methods: [any PruningMethod.Type]
+
+  /// - Precondition: no two methods share a name.
+  public init(_ methods: [any PruningMethod.Type]) {
+    precondition(Set(methods.map { $0.descriptor.name }).count == methods.count, "two methods share a name")
+    self.methods = methods
+  }
+
+  public var descriptors: [MethodDescriptor] { methods.map { $0.descriptor } }
+
+  /// The descriptor of that name.
+  ///
+  /// - Throws: `.unknownMethod` at `/method`, with the nearest name.
+  public func descriptor(of name: String) throws(PruningError) -> MethodDescriptor {
+    try type(named: name).descriptor
+  }
+
+  /// The method of that name with its parameters checked.
+  ///
+  /// - Throws: `.unknownMethod` at `/method`, or what ``Parameters`` refuses.
+  public func make(_ name: String, _ parameters: JSONObject = [:]) throws(PruningError) -> any PruningMethod {
+    let type = try type(named: name)
+    return try type.init(Parameters(parameters, for: type.descriptor))
+  }
+
+  private func type(named name: String) throws(PruningError) -> any PruningMethod.Type {
+    if let type = methods.first(where: { $0.descriptor.name == name }) { return type }
+    let names = methods.map { $0.descriptor.name }
+    throw PruningError(
+      .unknownMethod, at: "/method",
+      "there is no method '\(name.prefix(64))'; "
+        + (nearestName(to: name, among: names).map { "did you mean '\($0)'?" }
+          ?? "there is \(names.joined(separator: ", "))"))
+  }
+}

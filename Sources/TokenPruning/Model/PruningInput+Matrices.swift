@@ -1,0 +1,144 @@
+public import Tensors
+
+// How methods read their tensors: as checked matrices and rows of scores, never as raw bytes.
+
+extension PruningInput {
+  /// The features every diversity and relevance method reads: `image_features` [N, D].
+  ///
+  /// - Throws: when absent, not [N, D] with N = ``tokenCount`` and D >= 1, or not finite.
+  public func features(named name: String = "image_features") throws(PruningError) -> Matrix {
+    let tensor = try tensor(name)
+    guard tensor.rank == 2, tensor.shape[0] == tokenCount, tensor.shape[1] >= 1 else {
+      throw PruningError(
+        at: name, "shape must be [\(tokenCount), D] with D of 1 or more, not \(tensor.shape)")
+    }
+    return try matrix(tensor, named: name, rows: tensor.shape[0], columns: tensor.shape[1])
+  }
+
+  /// The text side of a relevance: `text_features`, [D] read as one row, or [M, D].
+  ///
+  /// - Throws: when absent, of another rank, empty, or not finite.
+  public func textFeatures(named name: String = "text_features") throws(PruningError) -> Matrix {
+    let tensor = try tensor(name)
+    guard tensor.rank == 1 || tensor.rank == 2, tensor.elementCount > 0 else {
+      throw PruningError(at: name, "shape must be [D] or [M, D] with no extent of 0, not \(tensor.shape)")
+    }
+    let columns = tensor.shape[tensor.rank - 1]
+    return try matrix(tensor, named: name, rows: tensor.elementCount / columns, columns: columns)
+  }
+
+  /// Which query rows of [heads, queries, N] count.
+  public enum QueryRows: Sendable {
+    case mean
+    /// The last row only: of a prompt's rows, the one that predicts the next token.
+    case last
+  }
+
+  /// One score per token [N], the mean over heads, and over queries where there are several.
+  ///
+  /// Accepts [N], [heads, N] and [heads, queries, N]; sums in binary64, in row order.
+  /// - Parameter counts: the accepted lengths of the last axis; ``tokenCount`` unless told.
+  /// - Throws: when absent, of another shape, without rows, or not finite.
+  public func attentionScores(
+    named name: String = "attention", counts: [Int]? = nil, queries: QueryRows = .mean
+  ) throws(PruningError) -> [Double] {
+    let tensor = try tensor(name)
+    let accepted = counts ?? [tokenCount]
+    guard (1...3).contains(tensor.rank), let count = tensor.shape.dimensions.last, accepted.contains(count)
+    else {
+      let forms = accepted.map { "[\($0)], [heads, \($0)] or [heads, queries, \($0)]" }
+      throw PruningError(
+        at: name, "shape must be \(forms.joined(separator: ", or ")), not \(tensor.shape)")
+    }
+    guard tensor.shape.dimensions.dropLast().allSatisfy({ $0 > 0 }) else {
+      throw PruningError(at: name, "has no heads or queries to average over: its shape is \(tensor.shape)")
+    }
+    guard count > 0 else { return [] }
+    try requireFinite(tensor, named: name)
+    let rows = RowSelection(tensor.shape, queries)
+    if tensor.elementType == .float64 || tensor.elementType == .int64 || tensor.elementType == .uint64 {
+      return mean(of: rows, tensor.doubles(), count)
+    }
+    return tensor.withFloats { floats in
+      floats.withUnsafeBufferPointer { mean(of: rows, $0, count) }
+    }
+  }
+
+  /// The tensor of that name.
+  ///
+  /// - Throws: when absent, naming the tensors that are there.
+  public func tensor(_ name: String) throws(PruningError) -> Tensor {
+    if let tensor = tensors[name] { return tensor }
+    let present = tensors.keys.sorted()
+    throw PruningError(
+      at: name,
+      "tensor '\(name)' is required, but "
+        + (present.isEmpty
+          ? "the request has no tensors" : "there is only \(present.joined(separator: ", "))"))
+  }
+
+  /// Refuses NaN and infinity by tensor name and position.
+  func requireFinite(_ tensor: Tensor, named name: String) throws(PruningError) {
+    guard let index = tensor.firstNonFiniteIndex() else { return }
+    throw PruningError(
+      at: name, "\(position(of: index, in: tensor.shape)) is not finite; NaN and infinity are refused")
+  }
+
+  private func matrix(
+    _ tensor: Tensor, named name: String, rows: Int, columns: Int
+  ) throws(PruningError) -> Matrix {
+    try requireFinite(tensor, named: name)
+    let values = tensor.floats()
+    if tensor.elementType == .float64, let index = values.firstIndex(where: { !$0.isFinite }) {
+      throw PruningError(
+        at: name, "\(position(of: index, in: tensor.shape)) is beyond the range of 32-bit floats")
+    }
+    return Matrix(rows: rows, columns: columns, values: values)
+  }
+
+  /// Rows `first`, `first + step`, ... of a tensor read as [rows, N].
+  private struct RowSelection {
+    let first: Int
+    let step: Int
+    let count: Int
+
+    init(_ shape: Shape, _ queries: QueryRows) {
+      let perHead = shape.rank == 3 ? shape[1] : 1
+      let heads = shape.rank == 1 ? 1 : shape[0]
+      first = queries == .last ? perHead - 1 : 0
+      step = queries == .last ? perHead : 1
+      count = queries == .last ? heads : heads * perHead
+    }
+  }
+
+  private func mean(of rows: RowSelection, _ values: [Double], _ count: Int) -> [Double] {
+    var sums = [Double](repeating: 0, count: count)
+    for row in 0..<rows.count {
+      let start = (rows.first + row * rows.step) * count
+      for index in 0..<count { sums[index] += values[start + index] }
+    }
+    return rows.count == 1 ? sums : sums.map { $0 / Double(rows.count) }
+  }
+
+  private func mean(of rows: RowSelection, _ values: UnsafeBufferPointer<Float>, _ count: Int) -> [Double] {
+    var sums = [Double](repeating: 0, count: count)
+    guard let base = values.baseAddress else { return sums }
+    sums.withUnsafeMutableBufferPointer { target in
+      guard let into = target.baseAddress else { return }
+      for row in 0..<rows.count {
+        Kernels.active.accumulate(base + (rows.first + row * rows.step) * count, into, count)
+      }
+    }
+    return rows.count == 1 ? sums : sums.map { $0 / Double(rows.count) }
+  }
+
+  private func position(of flat: Int, in shape: Shape) -> String {
+    var rest = flat
+    var indices: [Int] = []
+    for extent in shape.dimensions.reversed() {
+      indices.insert(rest % extent, at: 0)
+      rest /= extent
+    }
+    return "element [\(indices.map(String.init).joined(separator: ", "))]"
+  }
+}

@@ -1,0 +1,131 @@
+public import JSON
+
+/// How many visual tokens to keep: exactly one of a count, a share to keep or a share to prune.
+public enum TokenBudget: Sendable, Hashable {
+  case keepTokens(Int)
+  /// In (0, 1].
+  case keepRatio(Double)
+  /// In [0, 1).
+  case pruneRatio(Double)
+
+  public static let names = ["keep_tokens", "keep_ratio", "prune_ratio"]
+
+  /// Reads the one budget member of `parameters`.
+  ///
+  /// - Parameter base: the JSON pointer of `parameters` itself, "" for the whole request.
+  /// - Returns: nil when none is there.
+  /// - Throws: when there are several, or the value has the wrong type or lies outside its range.
+  public static func parse(_ parameters: JSONObject, at base: String = "") throws(PruningError)
+    -> TokenBudget?
+  {
+    let given = names.filter { parameters[$0] != nil && parameters[$0] != .null }
+    guard let name = given.first, let value = parameters[name] else { return nil }
+    guard given.count == 1 else {
+      throw PruningError(
+        at: "\(base)/\(given[1])",
+        "\(given.joined(separator: " and ")) are both given; give exactly one of \(nameList)")
+    }
+    let pointer = "\(base)/\(name)"
+    if name == "keep_tokens" {
+      guard let count = value.integerValue else {
+        throw PruningError(at: pointer, "must be a whole number of tokens, not \(describe(value))")
+      }
+      guard count >= 0 else { throw PruningError(at: pointer, "must be 0 or more, not \(count)") }
+      return .keepTokens(count)
+    }
+    guard let ratio = value.doubleValue else {
+      throw PruningError(at: pointer, "must be a number, not a \(value.kind)")
+    }
+    if name == "keep_ratio" {
+      guard ratio > 0, ratio <= 1 else {
+        throw PruningError(at: pointer, "must be greater than 0 and at most 1, not \(ratio)")
+      }
+      return .keepRatio(ratio)
+    }
+    guard ratio >= 0, ratio < 1 else {
+      throw PruningError(at: pointer, "must be at least 0 and less than 1, not \(ratio)")
+    }
+    return .pruneRatio(ratio)
+  }
+
+  /// As ``parse(_:at:)``, and one must be there.
+  public init(_ parameters: JSONObject, at base: String = "") throws(PruningError) {
+    guard let budget = try Self.parse(parameters, at: base) else {
+      throw PruningError(
+        at: "\(base)/keep_tokens", "no budget is given; give exactly one of \(Self.nameList)")
+    }
+    self = budget
+  }
+
+  public var name: String {
+    switch self {
+    case .keepTokens: "keep_tokens"
+    case .keepRatio: "keep_ratio"
+    case .pruneRatio: "prune_ratio"
+    }
+  }
+
+  /// The exact number of tokens to keep of `total`.
+  ///
+  /// A ratio is rounded half to even, as Python's `round` does. A ratio keeps at least one token (of any):
+  /// it asks for a share of the image, and no share above 0 means no image. Only `keep_tokens` 0 keeps none.
+  /// - Throws: when a count exceeds `total`, or a value is outside its range.
+  public func resolve(total: Int, at base: String = "") throws(PruningError) -> Int {
+    precondition(total >= 0)
+    let pointer = "\(base)/\(name)"
+    switch self {
+    case .keepTokens(let count):
+      guard count >= 0 else { throw PruningError(at: pointer, "must be 0 or more, not \(count)") }
+      guard count <= total else {
+        throw PruningError(at: pointer, "asks for \(count) tokens, but there are only \(total)")
+      }
+      return count
+    case .keepRatio(let ratio):
+      guard ratio > 0, ratio <= 1 else {
+        throw PruningError(at: pointer, "must be greater than 0 and at most 1, not \(ratio)")
+      }
+      return max(roundHalfToEven(ratio, of: total), min(total, 1))
+    case .pruneRatio(let ratio):
+      guard ratio >= 0, ratio < 1 else {
+        throw PruningError(at: pointer, "must be at least 0 and less than 1, not \(ratio)")
+      }
+      return max(roundHalfToEven(1 - ratio, of: total), min(total, 1))
+    }
+  }
+
+  private static let nameList = "keep_tokens, keep_ratio, prune_ratio"
+
+  private static func describe(_ value: JSONValue) -> String {
+    if let number = value.doubleValue { "\(number)" } else { "a \(value.kind)" }
+  }
+}
+
+/// The three ways to state one outcome; answers carry all of them.
+public struct BudgetEcho: Sendable, Hashable {
+  public let keepTokens: Int
+  public let keepRatio: Double
+  public let pruneRatio: Double
+
+  /// - Precondition: 0 <= kept <= total. Of no tokens at all, everything counts as kept.
+  public init(kept: Int, total: Int) {
+    precondition(kept >= 0 && kept <= total)
+    keepTokens = kept
+    keepRatio = total == 0 ? 1 : Double(kept) / Double(total)
+    pruneRatio = total == 0 ? 0 : Double(total - kept) / Double(total)
+  }
+
+  public var members: JSONObject {
+    [
+      "keep_tokens": .integer(keepTokens), "keep_ratio": .number(keepRatio),
+      "prune_ratio": .number(pruneRatio),
+    ]
+  }
+}
+
+/// The one rounding rule from a share to a count.
+///
+/// - Precondition: share in 0...1.
+func roundHalfToEven(_ share: Double, of total: Int) -> Int {
+  precondition(share >= 0 && share <= 1)
+  return min(Int((share * Double(total)).rounded(.toNearestOrEven)), total)
+}

@@ -1,0 +1,100 @@
+public import JSON
+
+/// One pruning step inside the LLM: from `layer` on, only the kept tokens are computed.
+public struct PruningStage: Sendable, Hashable {
+  /// 0-based; 0 prunes before the first layer.
+  public let layer: Int
+  /// A ratio is of the original number of tokens, in every stage.
+  public let budget: TokenBudget
+  /// The tensor with this stage's attention: over all N tokens, or over those the previous stage kept.
+  public let attention: String
+
+  public init(layer: Int, budget: TokenBudget, attention: String = "attention") {
+    self.layer = layer
+    self.budget = budget
+    self.attention = attention
+  }
+}
+
+/// What to prune by and how far: a budget for one step, or stages with a budget each.
+public struct PruneRequest: Sendable, Hashable {
+  public static let defaultMethod = "crop"
+  /// The most stages accepted; the deepest schedules published have three.
+  public static let maximumStageCount = 64
+
+  public var method: String
+  public var methodParameters: JSONObject
+  /// Exactly one of `budget` and `stages` says how many tokens to keep.
+  public var budget: TokenBudget?
+  public var stages: [PruningStage]
+  /// The tokens of the contextual region; nil when there is none.
+  public var regionTokens: [Int]?
+  /// nil: `first` when there is a region, else `none`.
+  public var policy: RegionPolicy?
+  /// The LLM's layers; needed for the layer-averaged token count of a schedule.
+  public var layerCount: Int?
+  /// Whether the answer carries the method's scores, where it has any.
+  public var explain: Bool
+
+  public init(
+    method: String = defaultMethod, methodParameters: JSONObject = [:], budget: TokenBudget? = nil,
+    stages: [PruningStage] = [], regionTokens: [Int]? = nil, policy: RegionPolicy? = nil,
+    layerCount: Int? = nil, explain: Bool = false
+  ) {
+    self.method = method
+    self.methodParameters = methodParameters
+    self.budget = budget
+    self.stages = stages
+    self.regionTokens = regionTokens
+    self.policy = policy
+    self.layerCount = layerCount
+    self.explain = explain
+  }
+
+  /// Reads `method`, `method_parameters`, the budget, `stages`, `region_policy` and its numbers,
+  /// `model_dimensions.layers` and `explain`. Other members are someone else's.
+  ///
+  /// - Throws: at the member that is wrong; at `/keep_tokens` when there is neither a budget nor stages.
+  public init(_ parameters: JSONObject, regionTokens: [Int]? = nil) throws(PruningError) {
+    method = try parameters.string("method") ?? Self.defaultMethod
+    methodParameters = try parameters.object("method_parameters") ?? [:]
+    stages = try Self.stages(parameters)
+    budget = stages.isEmpty ? try TokenBudget(parameters) : try TokenBudget.parse(parameters)
+    if let budget, !stages.isEmpty {
+      throw PruningError(
+        at: "/\(budget.name)", "a budget and stages are both given; each stage has its own budget")
+    }
+    self.regionTokens = regionTokens
+    policy = try RegionPolicy.parse(parameters)
+    layerCount = try parameters.object("model_dimensions")?.integer(
+      "layers", in: 1...ModelDimensions.maximumLayerCount, at: "/model_dimensions")
+    explain = try parameters.boolean("explain") ?? false
+  }
+
+  private static func stages(_ parameters: JSONObject) throws(PruningError) -> [PruningStage] {
+    guard let value = parameters.member("stages") else { return [] }
+    guard let list = value.arrayValue else {
+      throw PruningError(at: "/stages", "must be a list of stages, not a \(value.kind)")
+    }
+    guard (1...maximumStageCount).contains(list.count) else {
+      throw PruningError(at: "/stages", "must have 1 to \(maximumStageCount) stages, not \(list.count)")
+    }
+    var stages: [PruningStage] = []
+    for (index, element) in list.enumerated() {
+      let pointer = "/stages/\(index)"
+      guard let stage = element.objectValue else {
+        throw PruningError(at: pointer, "must be an object with layer and a budget, not a \(element.kind)")
+      }
+      try stage.requireOnly(["layer", "attention"] + TokenBudget.names, at: pointer)
+      guard
+        let layer = try stage.integer("layer", in: 0...ModelDimensions.maximumLayerCount, at: pointer)
+      else {
+        throw PruningError(at: "\(pointer)/layer", "is required: the first layer that sees the kept tokens")
+      }
+      let attention = try stage.string("attention", at: pointer) ?? "attention"
+      stages.append(
+        PruningStage(layer: layer, budget: try TokenBudget(stage, at: pointer), attention: attention))
+    }
+    return stages
+  }
+}

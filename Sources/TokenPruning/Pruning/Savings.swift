@@ -1,0 +1,113 @@
+public import JSON
+
+/// The sizes of a caller's language model, for estimates of cost.
+public struct ModelDimensions: Sendable, Hashable {
+  public static let maximumLayerCount = 10_000
+  private static let names = [
+    "hidden", "layers", "heads", "kv_heads", "intermediate", "dtype_bytes", "text_tokens", "gated",
+  ]
+
+  public let hidden: Int
+  public let layers: Int
+  public let heads: Int
+  public let keyValueHeads: Int
+  public let intermediate: Int
+  public let bytesPerElement: Int
+  /// Text tokens beside the visual ones; 0 when not told.
+  public let textTokens: Int
+  /// Whether the feed-forward block is gated (SwiGLU: three matrices instead of two).
+  public let isGated: Bool
+
+  /// Reads `model_dimensions`; `kv_heads` defaults to `heads`, `dtype_bytes` to 2, `gated` to false.
+  ///
+  /// - Returns: nil when the request has none.
+  public static func parse(_ parameters: JSONObject) throws(PruningError) -> ModelDimensions? {
+    guard let object = try parameters.object("model_dimensions") else { return nil }
+    return try ModelDimensions(object)
+  }
+
+  init(_ object: JSONObject) throws(PruningError) {
+    let base = "/model_dimensions"
+    try object.requireOnly(Self.names, at: base)
+    func required(_ name: String, _ limit: Int) throws(PruningError) -> Int {
+      guard let value = try object.integer(name, in: 1...limit, at: base) else {
+        throw PruningError(at: "\(base)/\(name)", "is required: a whole number of 1 or more")
+      }
+      return value
+    }
+    hidden = try required("hidden", 1 << 20)
+    layers = try required("layers", Self.maximumLayerCount)
+    heads = try required("heads", 1 << 16)
+    intermediate = try required("intermediate", 1 << 24)
+    keyValueHeads = try object.integer("kv_heads", in: 1...heads, at: base) ?? heads
+    bytesPerElement = try object.integer("dtype_bytes", in: 1...8, at: base) ?? 2
+    textTokens = try object.integer("text_tokens", in: 0...(1 << 24), at: base) ?? 0
+    isGated = try object.boolean("gated", at: base) ?? false
+  }
+}
+
+/// What pruning saves: prefill work and key-value memory, before and after.
+///
+/// Work per layer over n tokens is 4nd^2 + 2n^2 d + 2ndm, the formula the pruning papers use (FastV, ECCV 2024,
+/// section 4.2): d is `hidden`, m is `intermediate`, a multiply-add counts once. Its 4nd^2 is the four
+/// projections; with grouped-query attention the key and value ones shrink, to 2nd^2 (1 + kv_heads / heads).
+/// A gated feed-forward block has three matrices: 3ndm. Key-value memory per layer is
+/// 2n d (kv_heads / heads) x `dtype_bytes`. n counts the text tokens too.
+public struct Savings: Sendable, Hashable {
+  public struct Cost: Sendable, Hashable {
+    public let visualTokens: Int
+    public let prefillOperations: Double
+    public let keyValueBytes: Double
+  }
+
+  public let before: Cost
+  public let after: Cost
+
+  public init(_ result: PruneResult, _ model: ModelDimensions) {
+    self.init(
+      tokenCount: result.tokenCount, kept: result.kept.count,
+      perLayer: result.tokensPerLayer(layerCount: model.layers), model)
+  }
+
+  /// For a step before the LLM: every layer sees `kept` tokens.
+  public init(tokenCount: Int, kept: Int, _ model: ModelDimensions) {
+    self.init(
+      tokenCount: tokenCount, kept: kept, perLayer: Array(repeating: kept, count: model.layers), model)
+  }
+
+  private init(tokenCount: Int, kept: Int, perLayer: [Int], _ model: ModelDimensions) {
+    before = Self.cost(tokenCount, Array(repeating: tokenCount, count: model.layers), model)
+    after = Self.cost(kept, perLayer, model)
+  }
+
+  private static func cost(_ visual: Int, _ perLayer: [Int], _ model: ModelDimensions) -> Cost {
+    let d = Double(model.hidden)
+    let m = Double(model.intermediate)
+    let keyValueShare = Double(model.keyValueHeads) / Double(model.heads)
+    var operations = 0.0
+    var bytes = 0.0
+    for tokens in perLayer {
+      let n = Double(tokens) + Double(model.textTokens)
+      operations += 2 * n * d * d * (1 + keyValueShare) + 2 * n * n * d + (model.isGated ? 3 : 2) * n * d * m
+      bytes += 2 * n * d * keyValueShare * Double(model.bytesPerElement)
+    }
+    return Cost(visualTokens: visual, prefillOperations: operations, keyValueBytes: bytes)
+  }
+
+  /// The answer's `savings` member.
+  public var members: JSONObject {
+    func pair(_ before: Double, _ after: Double) -> JSONValue {
+      .object([
+        "before": .number(before), "after": .number(after),
+        "saved_ratio": .number(before > 0 ? 1 - after / before : 0),
+      ])
+    }
+    return [
+      "visual_tokens": .object([
+        "before": .integer(before.visualTokens), "after": .integer(after.visualTokens),
+      ]),
+      "prefill_flops": pair(before.prefillOperations, after.prefillOperations),
+      "kv_cache_bytes": pair(before.keyValueBytes, after.keyValueBytes),
+    ]
+  }
+}

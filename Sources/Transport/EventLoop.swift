@@ -1,0 +1,252 @@
+import HTTP1
+
+/// One thread's worth of connections: waits for readiness, moves bytes, keeps deadlines.
+///
+/// An event loop is created and run inside one work item of its own serial Dispatch queue and never leaves it;
+/// other threads reach it through its ``Mailbox`` only.
+final class EventLoop {
+  static let headReadSize = 16 << 10
+  static let lingerTime = Duration.seconds(2).nanoseconds
+  /// How long a draining server waits for the next request of a connection that was just used.
+  private static let drainGrace = Duration.seconds(1).nanoseconds
+  /// After running out of descriptors; a closed connection ends the pause early.
+  private static let acceptPause = Duration.milliseconds(100).nanoseconds
+
+  let configuration: TransportConfiguration
+  let responder: any Responder
+  let pool: BufferPool
+  let capacity: Capacity
+  let compute: ComputePool
+  let mailbox: Mailbox
+  private let acceptingMailbox: Mailbox
+
+  let headTimeout: Int64
+  let bodyTimeout: Int64
+  let idleTimeout: Int64
+
+  private(set) var now = Clock.now
+  private(set) var isDraining = false
+  private(set) var date = HTTPDate.format(Clock.wallSeconds)
+
+  private var readiness: Readiness
+  private var acceptor: Acceptor?
+  private var connections: [UInt64: Connection] = [:]
+  private var nextID: UInt64
+  private let idStep: UInt64
+  private var headBuffers: [[UInt8]] = []
+  private var isStoppingWhenEmpty = false
+  private var isStopped = false
+  private var nextSweep: Int64 = 0
+  private var nextDate: Int64 = 0
+  private let sweepInterval: Int64
+  private let onStopped: @Sendable () -> Void
+
+  private static let mailboxToken = UInt64.max
+  private static let firstListenerToken = UInt64.max - 1024
+
+  init(
+    index: Int, of loopCount: Int, shared: ServerShared, acceptor: Acceptor?,
+    onStopped: @escaping @Sendable () -> Void
+  ) throws(SystemError) {
+    configuration = shared.configuration
+    responder = shared.responder
+    pool = shared.pool
+    capacity = shared.capacity
+    compute = shared.compute
+    mailbox = shared.mailboxes[index]
+    acceptingMailbox = shared.mailboxes[0]
+    self.onStopped = onStopped
+    headTimeout = configuration.headTimeout.nanoseconds
+    bodyTimeout = configuration.bodyTimeout.nanoseconds
+    idleTimeout = configuration.idleTimeout.nanoseconds
+    // Deadlines are looked at often enough to be at most a tenth late.
+    sweepInterval = min(max(min(headTimeout, bodyTimeout, idleTimeout) / 10, 10_000_000), 1_000_000_000)
+    nextID = UInt64(index)
+    idStep = UInt64(loopCount)
+    readiness = try Readiness()
+    try readiness.add(mailbox.descriptor, token: Self.mailboxToken, .read)
+    self.acceptor = acceptor
+    try registerListeners()
+  }
+
+  // MARK: Running
+
+  func run() {
+    var events: [Readiness.Event] = []
+    var messages: [Mailbox.Message] = []
+    while !isStopped {
+      events.removeAll(keepingCapacity: true)
+      readiness.wait(milliseconds: waitMilliseconds, into: &events)
+      now = Clock.now
+      for event in events {
+        switch event.token {
+        case Self.mailboxToken:
+          messages = mailbox.takeAll(spare: messages)
+          for message in messages { handle(message) }
+          messages.removeAll(keepingCapacity: true)
+        case Self.firstListenerToken..<Self.mailboxToken: acceptAll()
+        default: connections[event.token]?.ready(event)
+        }
+      }
+      if now >= nextSweep { sweep() }
+    }
+    for connection in connections.values { connection.abort() }
+    onStopped()
+  }
+
+  /// The time now, for measuring a step within one turn of the loop.
+  func freshNow() -> Int64 {
+    now = Clock.now
+    return now
+  }
+
+  /// What a peer that moves `bytes` at the minimum rate has earned on top of its grace.
+  func earnedTime(bytes: Int) -> Int64 {
+    Int64(bytes) &* 1_000_000_000 / Int64(max(configuration.minimumBytesPerSecond, 1))
+  }
+
+  private var waitMilliseconds: Int32 {
+    // With nothing to watch there is nothing to sweep, except the pool, once in a while.
+    let interval = connections.isEmpty && !isStoppingWhenEmpty ? 1_000_000_000 : max(nextSweep &- now, 0)
+    return Int32(min(interval, 1_000_000_000) / 1_000_000 + 1)
+  }
+
+  private func handle(_ message: Mailbox.Message) {
+    switch message {
+    case .adopt(let descriptor, let remote, let isOverCapacity):
+      adopt(FileDescriptor(owning: descriptor), remote, isOverCapacity: isOverCapacity)
+    case .computed(let id, let response, let body, var reservation, let nanoseconds):
+      pool.give(body)
+      capacity.release(&reservation)
+      connections[id]?.computed(response, nanoseconds: nanoseconds)
+    case .drain:
+      isDraining = true
+      for connection in connections.values { connection.drain() }
+    case .stopListening:
+      isDraining = true
+      isStoppingWhenEmpty = true
+      // What the kernel completed before this moment counts as accepted.
+      acceptAll()
+      acceptor = nil
+      sweep()
+    case .roomToAccept: resumeAccepting()
+    case .stop: isStopped = true
+    }
+  }
+
+  private func sweep() {
+    now = Clock.now
+    nextSweep = now &+ sweepInterval
+    if now >= nextDate {
+      nextDate = now &+ 1_000_000_000
+      date = HTTPDate.format(Clock.wallSeconds)
+    }
+    for connection in connections.values {
+      if isStoppingWhenEmpty { connection.closeIfIdle(for: Self.drainGrace) }
+      if now > connection.deadline { connection.deadlinePassed() }
+    }
+    if let resumeAt = acceptor?.pausedUntil, now >= resumeAt { resumeAccepting() }
+    if isStoppingWhenEmpty && connections.isEmpty { isStopped = true }
+  }
+
+  // MARK: Connections
+
+  private func adopt(_ socket: consuming FileDescriptor, _ remote: String, isOverCapacity: Bool) {
+    let id = nextID
+    nextID &+= idStep
+    let stream = SocketStream(socket)
+    let connection = Connection(
+      id: id, stream: stream, remote: remote, isOverCapacity: isOverCapacity, loop: self)
+    do {
+      try readiness.add(stream.descriptor, token: id, .read)
+      connections[id] = connection
+    } catch {
+      // The kernel has no room for another watch: the descriptor closes with the stream.
+      capacity.connectionClosed()
+    }
+  }
+
+  func setInterest(_ interest: Readiness.Interest, of connection: Connection) {
+    do {
+      try readiness.modify(connection.stream.descriptor, token: connection.id, interest)
+    } catch {
+      connection.abort()
+    }
+  }
+
+  func closed(_ connection: Connection) {
+    guard connections.removeValue(forKey: connection.id) != nil else { return }
+    // The descriptor outlives this call if the caller is on the connection's stack: stop watching it now.
+    readiness.remove(connection.stream.descriptor)
+    capacity.connectionClosed()
+    if acceptor != nil {
+      resumeAccepting()
+    } else if capacity.connectionCount >= configuration.maximumConnections, !isDraining {
+      acceptingMailbox.send(.roomToAccept)
+    }
+    if isStoppingWhenEmpty && connections.isEmpty { isStopped = true }
+  }
+
+  // MARK: Accepting
+
+  private func registerListeners() throws(SystemError) {
+    for (offset, listener) in (acceptor?.listeners ?? []).enumerated() {
+      try readiness.add(listener.descriptor, token: Self.firstListenerToken + UInt64(offset), .read)
+    }
+  }
+
+  private func acceptAll() {
+    let hardCap = configuration.maximumConnections + TransportConfiguration.probeReserve
+    while true {
+      guard capacity.connectionCount < hardCap else { return pauseAccepting(until: .max) }
+      switch acceptor?.accept() {
+      case .connection(let descriptor, let remote):
+        let isOverCapacity = capacity.connectionCount >= configuration.maximumConnections
+        capacity.connectionOpened()
+        let target = acceptor?.nextMailbox()
+        if let target, target !== mailbox {
+          target.send(
+            .adopt(descriptor: descriptor, remote: remote.description, isOverCapacity: isOverCapacity))
+        } else {
+          adopt(FileDescriptor(owning: descriptor), remote.description, isOverCapacity: isOverCapacity)
+        }
+      case .exhausted: return pauseAccepting(until: now &+ Self.acceptPause)
+      case .some(.none), nil: return
+      }
+    }
+  }
+
+  /// A listening socket that is ready but not accepted from would wake the loop again and again.
+  private func pauseAccepting(until time: Int64) {
+    guard acceptor != nil, acceptor?.pausedUntil == nil else { return }
+    for listener in acceptor?.listeners ?? [] { readiness.remove(listener.descriptor) }
+    acceptor?.pausedUntil = time
+  }
+
+  private func resumeAccepting() {
+    guard acceptor?.pausedUntil != nil else { return }
+    acceptor?.pausedUntil = nil
+    do {
+      try registerListeners()
+    } catch {
+      pauseAccepting(until: now &+ Self.acceptPause)
+    }
+  }
+
+  // MARK: Buffers
+
+  /// A 16 KiB buffer for heads, coming and going with every request, so that idle connections hold none.
+  func takeHeadBuffer() -> [UInt8] {
+    if let buffer = headBuffers.popLast() { return buffer }
+    var buffer: [UInt8] = []
+    buffer.reserveCapacity(Self.headReadSize)
+    return buffer
+  }
+
+  func giveHeadBuffer(_ buffer: consuming [UInt8]) {
+    // One that grew for a huge head is not kept.
+    guard headBuffers.count < 64, buffer.capacity <= 2 * Self.headReadSize else { return }
+    buffer.removeAll(keepingCapacity: true)
+    headBuffers.append(buffer)
+  }
+}

@@ -1,0 +1,95 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// A numeric IPv4 or IPv6 address and port.
+public struct SocketAddress: Sendable, CustomStringConvertible {
+  private var storage: sockaddr_storage
+  private var length: socklen_t
+
+  private init(storage: sockaddr_storage, length: socklen_t) {
+    self.storage = storage
+    self.length = length
+  }
+
+  /// All addresses `host` stands for: a numeric address, a name, or the empty string for every interface.
+  public static func resolve(host: String, port: UInt16) throws(ResolutionError) -> [SocketAddress] {
+    var hints = addrinfo()
+    hints.ai_family = AF_UNSPEC
+    #if canImport(Glibc)
+      hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+    #else
+      hints.ai_socktype = SOCK_STREAM
+    #endif
+    hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV
+    var list: UnsafeMutablePointer<addrinfo>?
+    let status = getaddrinfo(host.isEmpty ? nil : host, String(port), &hints, &list)
+    guard status == 0 else {
+      throw ResolutionError(host: host, reason: String(cString: gai_strerror(status)))
+    }
+    defer { freeaddrinfo(list) }
+    var addresses: [SocketAddress] = []
+    var entry = list
+    while let info = entry?.pointee {
+      if let source = info.ai_addr {
+        var storage = sockaddr_storage()
+        withUnsafeMutableBytes(of: &storage) { target in
+          target.copyMemory(from: UnsafeRawBufferPointer(start: source, count: Int(info.ai_addrlen)))
+        }
+        addresses.append(SocketAddress(storage: storage, length: info.ai_addrlen))
+      }
+      entry = info.ai_next
+    }
+    return addresses
+  }
+
+  /// The address a call such as `getsockname` or `accept` fills in.
+  static func filled(by call: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32) -> (
+    result: Int32, address: SocketAddress
+  ) {
+    var storage = sockaddr_storage()
+    var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+    let result = withUnsafeMutablePointer(to: &storage) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { call($0, &length) }
+    }
+    return (result, SocketAddress(storage: storage, length: length))
+  }
+
+  func withSockaddr<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+    withUnsafePointer(to: storage) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, length) }
+    }
+  }
+
+  var family: Int32 { Int32(storage.ss_family) }
+
+  public var port: UInt16 {
+    withUnsafeBytes(of: storage) { bytes in
+      // The port stands at the same place in sockaddr_in and sockaddr_in6, in network order.
+      UInt16(bigEndian: bytes.load(fromByteOffset: 2, as: UInt16.self))
+    }
+  }
+
+  /// `127.0.0.1:8080`, `[::1]:8080`; `unix` for a peer without an address.
+  public var description: String {
+    guard family == AF_INET || family == AF_INET6 else { return "unix" }
+    var host = [CChar](repeating: 0, count: Int(NI_MAXHOST))
+    let status = withSockaddr { address, length in
+      getnameinfo(address, length, &host, socklen_t(host.count), nil, 0, NI_NUMERICHOST)
+    }
+    guard status == 0 else { return "unknown" }
+    let name = String(decoding: host.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    return family == AF_INET6 ? "[\(name)]:\(port)" : "\(name):\(port)"
+  }
+}
+
+public struct ResolutionError: Error, Sendable, CustomStringConvertible {
+  public let host: String
+  public let reason: String
+
+  public var description: String { "cannot resolve host '\(host)': \(reason)" }
+}

@@ -1,0 +1,82 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// A plain stream socket.
+final class SocketStream: ByteStream {
+  private let socket: FileDescriptor
+
+  init(_ socket: consuming FileDescriptor) { self.socket = socket }
+
+  var descriptor: Int32 { socket.rawValue }
+
+  func read(into buffer: inout [UInt8], atMost limit: Int) -> ReadOutcome {
+    let room = min(limit, buffer.capacity - buffer.count)
+    precondition(room > 0, "a read needs reserved room")
+    var outcome = ReadOutcome.wouldBlock
+    let descriptor = socket.rawValue
+    // The array's tail is uninitialised memory that recv(2) fills: no zeroing, no copy.
+    buffer.append(addingCapacity: room) { tail in
+      tail.withUnsafeMutableBufferPointer { pointer, initializedCount in
+        while true {
+          let count = recv(descriptor, pointer.baseAddress, room, 0)
+          if count > 0 {
+            initializedCount = count
+            outcome = .bytes(count)
+          } else if count == 0 {
+            outcome = .end
+          } else {
+            let code = errno
+            if code == EINTR { continue }
+            outcome =
+              code == EAGAIN || code == EWOULDBLOCK ? .wouldBlock : .failed(SystemError("recv", code: code))
+          }
+          return
+        }
+      }
+    }
+    return outcome
+  }
+
+  func write(_ first: ArraySlice<UInt8>, _ second: ArraySlice<UInt8>) -> WriteOutcome {
+    first.withUnsafeBytes { head in
+      second.withUnsafeBytes { body in
+        while true {
+          let count =
+            body.isEmpty
+            ? send(socket.rawValue, head.baseAddress, head.count, Self.noSignal) : sendBoth(head, body)
+          if count >= 0 { return .bytes(count) }
+          let code = errno
+          if code == EINTR { continue }
+          return code == EAGAIN || code == EWOULDBLOCK
+            ? .wouldBlock : .failed(SystemError("send", code: code))
+        }
+      }
+    }
+  }
+
+  private func sendBoth(_ head: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer) -> Int {
+    withUnsafeTemporaryAllocation(of: iovec.self, capacity: 2) { parts in
+      parts.initializeElement(
+        at: 0, to: iovec(iov_base: UnsafeMutableRawPointer(mutating: head.baseAddress), iov_len: head.count))
+      parts.initializeElement(
+        at: 1, to: iovec(iov_base: UnsafeMutableRawPointer(mutating: body.baseAddress), iov_len: body.count))
+      var message = msghdr()
+      message.msg_iov = parts.baseAddress
+      message.msg_iovlen = 2
+      return sendmsg(socket.rawValue, &message, Self.noSignal)
+    }
+  }
+
+  func finishWriting() { _ = shutdown(socket.rawValue, Int32(SHUT_WR)) }
+
+  #if canImport(Darwin)
+    private static let noSignal: Int32 = 0  // SO_NOSIGPIPE is set on the socket instead
+  #else
+    private static let noSignal = Int32(MSG_NOSIGNAL)
+  #endif
+}

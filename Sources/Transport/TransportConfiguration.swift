@@ -1,0 +1,42 @@
+public import HTTP1
+
+/// Everything an operator may set about the server's sockets, buffers and threads.
+public struct TransportConfiguration: Sendable {
+  /// Numeric address or name; empty for every interface.
+  public var host = "127.0.0.1"
+  /// 0 lets the system choose; `Server.addresses` tells what it chose.
+  public var port: UInt16 = 8080
+  public var backlog: Int32 = 1024
+
+  /// Event loops, one thread each.
+  public var eventLoops = 2
+  /// Threads that compute responses.
+  public var computeThreads = 2
+
+  /// Connections served normally. A reserve of ``probeReserve`` more is accepted to answer probes; everything
+  /// else on them gets 503.
+  public var maximumConnections = 10_000
+  /// Requests that are being received, queued or computed at the same time, over all connections (429).
+  public var maximumInFlight = 256
+  /// Bytes of request bodies held at the same time, over all connections (503).
+  public var maximumInFlightBytes = 512 << 20
+
+  public var headLimits = HTTPLimits()
+
+  /// From the first byte of a head to its last.
+  public var headTimeout: Duration = .seconds(10)
+  /// Grace for a body or a response; on top of it each byte moved earns 1 / ``minimumBytesPerSecond``.
+  public var bodyTimeout: Duration = .seconds(20)
+  /// Slower peers than this, beyond the grace, are cut off.
+  public var minimumBytesPerSecond = 16 << 10
+  /// Between requests. Above the 60 s after which proxies drop idle upstream connections, so that the proxy,
+  /// not this server, closes first.
+  public var idleTimeout: Duration = .seconds(65)
+
+  /// Buffers kept for the next body.
+  public var pooledBytes = 128 << 20
+
+  public static let probeReserve = 64
+
+  public init() {}
+}

@@ -1,0 +1,110 @@
+import ArgumentParser
+import JSON
+import TokenPruning
+
+struct Methods: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "List the pruning methods, or explain one.",
+    discussion: """
+      EXAMPLES
+        crop methods
+        crop methods divprune
+        crop methods --format json
+      """)
+
+  enum Format: String, CaseIterable, ExpressibleByArgument { case table, json }
+
+  @Argument(help: "The method to explain; without it, all are listed.")
+  var name: String?
+
+  @Option(help: "What to print: table or json.")
+  var format = Format.table
+
+  func run() throws {
+    let methods = registeredMethods()
+    guard let name else {
+      switch format {
+      case .table: StandardStreams.writeOutput(MethodDescriptor.list(methods))
+      case .json: StandardStreams.writeOutput(prettyText(of: ["methods": .array(methods.map(\.json))]))
+      }
+      return
+    }
+    guard let method = methods.first(where: { $0.name == name }) else {
+      let hint = nearestName(to: name, among: methods.map(\.name)).map { "did you mean '\($0)'?" }
+      throw ValidationError("No method is called '\(name)'; " + (hint ?? "'crop methods' lists them."))
+    }
+    StandardStreams.writeOutput(format == .table ? method.explanation : prettyText(of: method.json))
+  }
+}
+
+extension MethodDescriptor {
+  static func list(_ methods: [MethodDescriptor]) -> String {
+    let rows = methods.map { [$0.name, $0.requiredInputs.joined(separator: ", "), $0.summary] }
+    return TextTable(header: ["METHOD", "NEEDS", "WHAT IT DOES"], rows: rows).text
+  }
+
+  /// Everything about one method, for reading.
+  var explanation: String {
+    var text = "\(name): \(summary)\n"
+    if let paper { text += "paper: \(paper)\n" }
+    if !requiredInputs.isEmpty { text += "needs: \(requiredInputs.joined(separator: ", "))\n" }
+    if !optionalInputs.isEmpty { text += "may use: \(optionalInputs.joined(separator: ", "))\n" }
+    if !parameters.isEmpty {
+      let rows = parameters.map { parameter in
+        [parameter.name, parameter.kind.description, parameter.defaultValue.description, parameter.summary]
+      }
+      text += "\n" + TextTable(header: ["PARAMETER", "VALUE", "DEFAULT", "MEANING"], rows: rows).text
+    }
+    if !deviations.isEmpty {
+      text += "\ndeviations from the paper:\n" + deviations.map { "  * \($0)\n" }.joined()
+    }
+    return text
+  }
+
+  var json: JSONValue {
+    var object = JSONObject()
+    object["name"] = .string(name)
+    object["summary"] = .string(summary)
+    object["paper"] = paper.map { .string($0) } ?? .null
+    object["required_inputs"] = .array(requiredInputs.map { .string($0) })
+    object["optional_inputs"] = .array(optionalInputs.map { .string($0) })
+    object["parameters"] = .array(parameters.map(\.json))
+    object["deviations"] = .array(deviations.map { .string($0) })
+    return .object(object)
+  }
+}
+
+extension ParameterDescriptor {
+  fileprivate var json: JSONValue {
+    var object: JSONObject = ["name": .string(name)]
+    switch kind {
+    case .integer(let range):
+      object["type"] = "integer"
+      object["minimum"] = .integer(range.lowerBound)
+      object["maximum"] = .integer(range.upperBound)
+    case .number(let range):
+      object["type"] = "number"
+      // JSON has no infinity: an open end is an absent member.
+      if range.lowerBound.isFinite { object["minimum"] = .number(range.lowerBound) }
+      if range.upperBound.isFinite { object["maximum"] = .number(range.upperBound) }
+    case .boolean: object["type"] = "boolean"
+    case .choice(let names):
+      object["type"] = "string"
+      object["enum"] = .array(names.map { .string($0) })
+    }
+    object["default"] = defaultValue
+    object["summary"] = .string(summary)
+    return .object(object)
+  }
+}
+
+extension ParameterDescriptor.Kind {
+  fileprivate var description: String {
+    switch self {
+    case .integer(let range): "\(range.lowerBound)...\(range.upperBound)"
+    case .number(let range): "\(range.lowerBound)...\(range.upperBound)"
+    case .boolean: "true, false"
+    case .choice(let names): names.joined(separator: ", ")
+    }
+  }
+}

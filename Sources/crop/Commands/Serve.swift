@@ -1,0 +1,58 @@
+import ArgumentParser
+import FoundationEssentials
+import JSON
+
+struct Serve: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Run the HTTP server.",
+    discussion: """
+      Each setting is taken from its flag, else from its environment variable, else from the file given \
+      with --config, else it has its default. Durations are written 5, 5s, 500ms or 2m, sizes 67108864 or \
+      64MiB. A name that does not exist is an error, wherever it stands.
+
+      EXAMPLES
+        crop serve
+        crop serve --http-host 0.0.0.0 --http-port 9000
+        CROP_HTTP_PORT=9000 crop serve --config config/production.yaml
+        crop serve --config config/crop.yaml --print-config
+      """)
+
+  enum Format: String, CaseIterable, ExpressibleByArgument { case table, json }
+
+  @Option(help: ArgumentHelp("Settings as YAML or JSON; config/crop.yaml shows them all.", valueName: "path"))
+  var config: String?
+
+  @Flag(help: "Print every setting, its value and where that came from, and exit.")
+  var printConfig = false
+
+  @Option(help: "How --print-config prints: table or json.")
+  var format = Format.table
+
+  @OptionGroup(title: "Settings") var flags: ServerFlags
+
+  func run() async throws {
+    let resolved = try resolveConfiguration(
+      flags: flags.given, environment: ProcessInfo.processInfo.environment, path: config)
+    for warning in resolved.warnings { StandardStreams.writeError("crop: warning: \(warning)\n") }
+    guard !printConfig else {
+      switch format {
+      case .table: StandardStreams.writeOutput(resolved.table)
+      case .json: StandardStreams.writeOutput(prettyText(of: .object(resolved.json)))
+      }
+      return
+    }
+    try await runServer(resolved.configuration)
+  }
+}
+
+/// Reads the file if one is named, merges the sources, and turns failure into exit status 78.
+func resolveConfiguration(
+  flags: [String: String], environment: [String: String], path: String?
+) throws(ExitCode) -> ResolvedConfiguration {
+  do {
+    return try ResolvedConfiguration(
+      flags: flags, environment: environment, file: path.map(ConfigurationFile.init(path:)))
+  } catch {
+    throw Exit.badConfiguration.saying("\(error)")
+  }
+}

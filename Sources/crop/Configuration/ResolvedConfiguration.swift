@@ -1,0 +1,98 @@
+import Configuration
+import Synchronization
+
+/// The configuration in force, and where each value came from.
+struct ResolvedConfiguration: Sendable {
+  struct Entry: Sendable, Equatable {
+    let key: String
+    /// Canonical form: a file that says `1h` shows `3600s`.
+    let text: String
+    let origin: Origin
+  }
+
+  private(set) var configuration = ServerConfiguration()
+  private(set) var entries: [Entry] = []
+  /// What was ignored, for the log.
+  let warnings: [String]
+
+  /// Merges the sources: flags over environment over file over defaults.
+  ///
+  /// - Parameter flags: the text of each flag that was given, by setting key.
+  /// - Throws: every unknown name and unusable value found, each with its source and what was expected.
+  init(
+    flags: [String: String] = [:], environment: [String: String] = [:], file: ConfigurationFile? = nil
+  ) throws(ConfigurationError) {
+    let environment = try EnvironmentSource(environment)
+    warnings = environment.warnings
+    let sources: [Source] = [.flags, .environment, .file, .defaults]
+    let recorder = ProviderRecorder()
+    let reader = ConfigReader(
+      providers: [
+        InMemoryProvider(name: "flags", texts: flags),
+        EnvironmentVariablesProvider(environmentVariables: environment.variables)
+          .prefixKeys(with: ConfigKey(Self.environmentScope)),
+        InMemoryProvider(name: "file", texts: file?.values ?? [:]),
+        InMemoryProvider(
+          name: "defaults",
+          texts: Dictionary(uniqueKeysWithValues: Setting.all.map { ($0.key, $0.defaultText) })),
+      ], accessReporter: recorder)
+    var problems: [String] = []
+    for setting in Setting.all {
+      guard let text = reader.string(forKey: ConfigKey(setting.key)), let rank = recorder.lastAnswering else {
+        preconditionFailure("every setting has a default")
+      }
+      let origin = sources[rank].origin(of: setting, in: file)
+      if !setting.set(text, in: &configuration) {
+        problems.append("\(origin): '\(text)' is not \(setting.expected)")
+      }
+      entries.append(Entry(key: setting.key, text: setting.text(in: configuration), origin: origin))
+    }
+    problems += contradictions
+    guard problems.isEmpty else { throw ConfigurationError(problems) }
+  }
+
+  private static let environmentScope = String(Setting.environmentPrefix.dropLast()).lowercased()
+
+  /// Values that are fine alone and not together.
+  private var contradictions: [String] {
+    guard configuration.maxInFlightBytes < configuration.maxBodyBytes else { return [] }
+    let pair = entries.filter { ["max-body-bytes", "max-in-flight-bytes"].contains($0.key) }
+      .map { "\($0.key) \($0.text) (\($0.origin))" }
+    return ["\(pair.joined(separator: " exceeds ")), so that the largest body could never be accepted"]
+  }
+
+  /// The ranks of the providers, highest first.
+  private enum Source {
+    case flags, environment, file, defaults
+
+    func origin(of setting: Setting, in file: ConfigurationFile?) -> Origin {
+      switch self {
+      case .flags: .flag(setting.flag)
+      case .environment: .environment(setting.environmentName)
+      case .file: .file(path: file?.path ?? "", key: setting.key)
+      case .defaults: .byDefault
+      }
+    }
+  }
+}
+
+/// Notes which provider answered the last question.
+private final class ProviderRecorder: AccessReporter {
+  private let rank = Mutex<Int?>(nil)
+
+  var lastAnswering: Int? { rank.withLock { $0 } }
+
+  func report(_ event: AccessEvent) {
+    let answering = event.providerResults.firstIndex { (try? $0.result.get().value) != nil }
+    rank.withLock { $0 = answering }
+  }
+}
+
+extension InMemoryProvider {
+  fileprivate init(name: String, texts: [String: String]) {
+    let pairs = texts.map {
+      (AbsoluteConfigKey(ConfigKey($0.key)), ConfigValue(.string($0.value), isSecret: false))
+    }
+    self.init(name: name, values: Dictionary(uniqueKeysWithValues: pairs))
+  }
+}

@@ -1,0 +1,46 @@
+/// Everything that can be set about the server, typed and in range; a fresh value holds the defaults.
+///
+/// ``Setting/all`` names each member for flags, environment and files, and says what it may be.
+struct ServerConfiguration: Sendable, Equatable {
+  enum LogFormat: String, CaseIterable, Sendable { case text, json }
+  enum LogLevel: String, CaseIterable, Sendable {
+    case trace, debug, info, notice, warning, error, critical
+  }
+
+  var httpHost = "127.0.0.1"
+  /// 0 lets the system pick.
+  var httpPort = 8080
+  var maxBodyBytes = 64 << 20
+  // 10,000 idle keep-alive connections must fit with room for the working ones.
+  var maxConnections = 16_384
+  /// Requests computing or waiting for a compute thread.
+  var maxInFlight = 256
+  /// Request bodies held at once, over all connections.
+  var maxInFlightBytes = 1 << 30
+  var headerTimeout = Duration.seconds(10)
+  var bodyTimeout = Duration.seconds(10)
+  // Proxies keep idle upstream connections for up to 60 s. The server must outlast them: the side that
+  // closes first decides whether a request is lost on a dying connection.
+  var idleTimeout = Duration.seconds(65)
+  // Two readiness probes 2 s apart, and the time routers take to hear of it.
+  var drainDelay = Duration.seconds(5)
+  var shutdownTimeout = Duration.seconds(30)
+  /// 0 means one per core, at most ``largestAutomaticEventLoopCount``.
+  var eventLoops = 0
+  /// 0 means one per core.
+  var computeThreads = 0
+  var logFormat = LogFormat.text
+  var logLevel = LogLevel.info
+  var accessLog = true
+
+  // Event loops only move bytes; more than this many only take cores away from the computation.
+  static let largestAutomaticEventLoopCount = 4
+
+  func eventLoopCount(cores: Int) -> Int {
+    eventLoops > 0 ? eventLoops : min(max(cores, 1), Self.largestAutomaticEventLoopCount)
+  }
+
+  func computeThreadCount(cores: Int) -> Int {
+    computeThreads > 0 ? computeThreads : max(cores, 1)
+  }
+}

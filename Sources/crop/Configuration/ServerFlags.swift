@@ -1,0 +1,49 @@
+import ArgumentParser
+
+/// One flag per setting; each is optional, so that "not given" is told from "given as the default".
+struct ServerFlags: ParsableArguments {
+  @Option(\.httpHost) var httpHost: String?
+  @Option(\.httpPort) var httpPort: String?
+  @Option(\.maxBodyBytes) var maxBodyBytes: String?
+  @Option(\.maxConnections) var maxConnections: String?
+  @Option(\.maxInFlight) var maxInFlight: String?
+  @Option(\.maxInFlightBytes) var maxInFlightBytes: String?
+  @Option(\.headerTimeout) var headerTimeout: String?
+  @Option(\.bodyTimeout) var bodyTimeout: String?
+  @Option(\.idleTimeout) var idleTimeout: String?
+  @Option(\.drainDelay) var drainDelay: String?
+  @Option(\.shutdownTimeout) var shutdownTimeout: String?
+  @Option(\.eventLoops) var eventLoops: String?
+  @Option(\.computeThreads) var computeThreads: String?
+  @Option(\.logFormat) var logFormat: String?
+  @Option(\.logLevel) var logLevel: String?
+  @Option(\.accessLog) var accessLog: String?
+
+  /// The text of each flag that was given, by setting key.
+  var given: [String: String] {
+    let texts: [(PartialKeyPath<ServerConfiguration>, String?)] = [
+      (\.httpHost, httpHost), (\.httpPort, httpPort), (\.maxBodyBytes, maxBodyBytes),
+      (\.maxConnections, maxConnections), (\.maxInFlight, maxInFlight),
+      (\.maxInFlightBytes, maxInFlightBytes), (\.headerTimeout, headerTimeout),
+      (\.bodyTimeout, bodyTimeout), (\.idleTimeout, idleTimeout), (\.drainDelay, drainDelay),
+      (\.shutdownTimeout, shutdownTimeout), (\.eventLoops, eventLoops),
+      (\.computeThreads, computeThreads), (\.logFormat, logFormat), (\.logLevel, logLevel),
+      (\.accessLog, accessLog),
+    ]
+    var given: [String: String] = [:]
+    for (member, text) in texts { given[Setting.of(member).key] = text }
+    return given
+  }
+}
+
+extension Option<String?> {
+  /// The flag of the setting behind `member`, named and explained by the table.
+  fileprivate init(_ member: PartialKeyPath<ServerConfiguration>) {
+    let setting = Setting.of(member)
+    self.init(
+      name: .customLong(setting.flag),
+      help: ArgumentHelp(
+        "\(setting.summary) (\(setting.environmentName); default: \(setting.defaultText))",
+        valueName: setting.valueName))
+  }
+}

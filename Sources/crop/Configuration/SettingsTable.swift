@@ -1,0 +1,74 @@
+extension Setting {
+  /// Every setting, in the order in which help, files and `--print-config` show them.
+  static let all: [Setting] = listening + limits + timeouts + threads + logs
+
+  /// The setting behind a member.
+  ///
+  /// - Precondition: the table has a row for it.
+  static func of(_ member: PartialKeyPath<ServerConfiguration>) -> Setting {
+    guard let setting = all.first(where: { $0.member == member }) else {
+      preconditionFailure("no setting describes \(member)")
+    }
+    return setting
+  }
+
+  private static let listening = [
+    Setting(
+      "http.host", \.httpHost, .host,
+      "Address to listen on: 127.0.0.1 for this machine only, 0.0.0.0 for all IPv4 interfaces, :: for all."),
+    Setting(
+      "http.port", \.httpPort, .integer(0...65_535),
+      "TCP port; 0 lets the system pick one, and the first log line says which."),
+  ]
+
+  private static let limits = [
+    Setting(
+      "max-body-bytes", \.maxBodyBytes, .bytes((1 << 10)...(1 << 36)),
+      "Largest request body, after decoding; a larger one is refused with 413."),
+    Setting(
+      "max-connections", \.maxConnections, .integer(1...1_000_000),
+      "Open connections, idle ones included; beyond it 503."),
+    Setting(
+      "max-in-flight", \.maxInFlight, .integer(1...1_000_000),
+      "Requests being computed or waiting for a compute thread; beyond it 429."),
+    Setting(
+      "max-in-flight-bytes", \.maxInFlightBytes, .bytes((1 << 10)...(1 << 40)),
+      "Bytes of all request bodies held at once; beyond it 503. At least max-body-bytes."),
+  ]
+
+  private static let timeouts = [
+    Setting(
+      "header-timeout", \.headerTimeout, .duration(.milliseconds(1)...(.seconds(3600))),
+      "Longest time from a request's first byte to the end of its head; then 408."),
+    Setting(
+      "body-timeout", \.bodyTimeout, .duration(.milliseconds(1)...(.seconds(3600))),
+      "Longest time a request body may go without the minimum progress; then 408."),
+    Setting(
+      "idle-timeout", \.idleTimeout, .duration(.milliseconds(1)...(.seconds(86_400))),
+      "How long a connection without a request stays open; keep it above the proxy's (usually 60s)."),
+    Setting(
+      "drain-delay", \.drainDelay, .duration(.zero...(.seconds(3600))),
+      "After SIGTERM, how long connections are still accepted while readiness says 503."),
+    Setting(
+      "shutdown-timeout", \.shutdownTimeout, .duration(.zero...(.seconds(3600))),
+      "After the drain delay, how long requests in flight may take to finish."),
+  ]
+
+  private static let threads = [
+    Setting(
+      "event-loops", \.eventLoops, .integer(0...64),
+      "Threads that move bytes; 0 means one per core, at most "
+        + "\(ServerConfiguration.largestAutomaticEventLoopCount)."),
+    Setting(
+      "compute-threads", \.computeThreads, .integer(0...1024),
+      "Threads that compute answers; 0 means one per core."),
+  ]
+
+  private static let logs = [
+    Setting(
+      "log-format", \.logFormat, .choice(),
+      "Log lines on standard error: text for people, json (one object a line) for collectors."),
+    Setting("log-level", \.logLevel, .choice(), "Least severe message that is logged."),
+    Setting("access-log", \.accessLog, .toggle, "One log line per answered request, except probes."),
+  ]
+}

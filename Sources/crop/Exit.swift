@@ -1,0 +1,36 @@
+import ArgumentParser
+
+/// Why the program ends without doing what it was asked to; the codes are those of sysexits.h.
+enum Exit: Sendable {
+  /// 65: the files or parameters do not hold what the operation needs.
+  case badInput
+  /// 1: the server answered, or failed to answer, a health check.
+  case unhealthy
+  /// 78: an unknown or unusable setting.
+  case badConfiguration
+
+  var code: ExitCode {
+    switch self {
+    case .badInput: ExitCode(65)
+    case .unhealthy: ExitCode(1)
+    case .badConfiguration: ExitCode(78)
+    }
+  }
+
+  /// Says `message` on standard error, each line with the program's name.
+  ///
+  /// - Returns: what to throw.
+  func saying(_ message: String) -> ExitCode {
+    for line in message.split(separator: "\n") { StandardStreams.writeError("crop: \(line)\n") }
+    return code
+  }
+
+  static let explanation = """
+    EXIT STATUS
+      0   done (healthcheck: healthy)
+      1   unhealthy, or an unexpected failure
+      64  wrong use of the command line
+      65  files or parameters that cannot be processed
+      78  wrong configuration
+    """
+}

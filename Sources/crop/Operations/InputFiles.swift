@@ -1,0 +1,74 @@
+import FoundationEssentials
+import JSON
+import TensorFormats
+import Tensors
+
+/// Input that an operation cannot use: a file, its content, or a parameter.
+struct InputError: Error, Equatable, CustomStringConvertible {
+  let description: String
+
+  init(_ description: String) { self.description = description }
+}
+
+/// Tensor files read as the one document that the server would receive.
+enum InputFiles {
+  /// Reads and merges files; the format is told by the bytes, not by the file's name.
+  ///
+  /// - Parameter tensorName: what the one tensor of an npy file is called; nil means the file's name without
+  ///   directory and extension.
+  /// - Throws: for what cannot be read, and for a tensor or parameter that two files hold.
+  static func document(
+    paths: [String], tensorName: String?, parameterNames: Set<String>
+  ) throws(InputError) -> TensorDocument {
+    var merged = TensorDocument()
+    for path in paths {
+      let hints = DecodingHints(
+        parameterNames: parameterNames, tensorName: tensorName ?? stem(of: path))
+      let document = try decode(contents(of: path), from: path, hints)
+      for name in document.tensors.names {
+        guard merged.tensors[name] == nil else {
+          throw InputError("\(path): tensor '\(name)' is in an earlier file already")
+        }
+        merged.tensors[name] = document.tensors[name]
+      }
+      for member in document.parameters.members {
+        guard merged.parameters[member.name] == nil else {
+          throw InputError("\(path): parameter '\(member.name)' is in an earlier file already")
+        }
+        merged.parameters[member.name] = member.value
+      }
+    }
+    return merged
+  }
+
+  /// `attention` for `data/attention.npy`.
+  static func stem(of path: String) -> String {
+    let name = path.split(separator: "/").last.map { String($0) } ?? path
+    guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return name }
+    return String(name[..<dot])
+  }
+
+  private static func contents(of path: String) throws(InputError) -> [UInt8] {
+    do {
+      return try Array(Data(contentsOf: URL(filePath: path)))
+    } catch {
+      throw InputError("\(path): cannot be read (\(fileFailure(error)))")
+    }
+  }
+
+  private static func decode(
+    _ bytes: [UInt8], from path: String, _ hints: DecodingHints
+  ) throws(InputError) -> TensorDocument {
+    guard let format = TensorFormats.sniff(bytes.prefix(16)[...]) else {
+      let hint =
+        path.hasSuffix(".pt") || path.hasSuffix(".pth") || path.hasSuffix(".pkl")
+        ? "; pickled files can run code and are not read, save them with numpy.save or safetensors" : ""
+      throw InputError("\(path): neither npy, safetensors nor JSON\(hint)")
+    }
+    do throws(TensorFormatError) {
+      return try format.decode(bytes[...], hints)
+    } catch {
+      throw InputError("\(path): \(error)")
+    }
+  }
+}

@@ -1,0 +1,83 @@
+import Foundation
+import JSON
+import TensorFormats
+import Tensors
+import TokenPruning
+
+/// One committed case: tensors, request parameters and the expected answer (layout: Tests/Golden/README.md).
+struct GoldenCase: Sendable, CustomStringConvertible {
+  let name: String
+  let method: String
+  let parameters: JSONObject
+  let expected: JSONObject
+  let flags: JSONObject
+  let tensors: [String: Tensor]
+
+  var description: String { "\(method)/\(name)" }
+
+  init(_ file: URL) throws {
+    let body = try [UInt8](Data(contentsOf: file))
+    let document = try SafetensorsFormat.decode(body[...], DecodingHints())
+    let metadata = try Self.metadata(of: body)
+    func member(_ key: String) throws -> JSONObject {
+      guard let text = metadata[key]?.stringValue,
+        let object = try JSONValue.parse(Array(text.utf8)[...]).objectValue
+      else { throw GoldenError(message: "\(file.lastPathComponent): no \(key) in __metadata__") }
+      return object
+    }
+    guard let method = metadata["method"]?.stringValue else {
+      throw GoldenError(message: "\(file.lastPathComponent): no method in __metadata__")
+    }
+    name = file.deletingPathExtension().lastPathComponent
+    self.method = method
+    parameters = try member("parameters")
+    expected = try member("expected")
+    flags = try member("flags")
+    tensors = document.tensors.entries.compactMapValues { entry in
+      if case .one(let tensor) = entry { tensor } else { nil }
+    }
+  }
+
+  /// The number of visual tokens, by the tensor that has one row or column per token.
+  var tokenCount: Int {
+    tensors["image_features"]?.shape.dimensions.first ?? tensors["attention"]?.shape.dimensions.last ?? 0
+  }
+
+  func expectedIndices(_ key: String) -> [Int]? {
+    expected[key]?.arrayValue?.compactMap(\.integerValue)
+  }
+
+  func isFlagged(_ flag: String) -> Bool { flags[flag]?.boolValue ?? false }
+
+  /// The committed cases, and those in the folder CROP_GOLDEN_DIR names, of the given methods.
+  static func all(of methods: Set<String>) throws -> [GoldenCase] {
+    let tests = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent()
+    var folders = [tests.appending(path: "Golden")]
+    if let extra = ProcessInfo.processInfo.environment["CROP_GOLDEN_DIR"] {
+      folders.append(URL(filePath: extra))
+    }
+    return try folders.flatMap { folder in
+      let files =
+        FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil)?.allObjects ?? []
+      return try files.compactMap { $0 as? URL }
+        .filter {
+          $0.pathExtension == "safetensors"
+            && methods.contains($0.deletingLastPathComponent().lastPathComponent)
+        }
+        .sorted { $0.path < $1.path }
+        .map { try GoldenCase($0) }
+    }
+  }
+
+  private static func metadata(of body: [UInt8]) throws -> JSONObject {
+    let length = body.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
+    let header = try JSONValue.parse(body[8..<(8 + length)])
+    return header.objectValue?["__metadata__"]?.objectValue ?? JSONObject()
+  }
+}
+
+struct GoldenError: Error, CustomStringConvertible {
+  let message: String
+  var description: String { message }
+}

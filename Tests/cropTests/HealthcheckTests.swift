@@ -1,0 +1,169 @@
+import Dispatch
+import Synchronization
+import Testing
+
+@testable import crop
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+@Suite("Health check")
+struct HealthcheckTests {
+  @Test(
+    "an address is split into host, port and target",
+    arguments: [
+      ("http://127.0.0.1:8080/readyz", "127.0.0.1", 8080, "/readyz", "127.0.0.1:8080"),
+      ("http://[::1]:9/livez?x=1", "::1", 9, "/livez?x=1", "[::1]:9"),
+      ("http://crop", "crop", 80, "/", "crop:80"), ("http://crop:81?a#b", "crop", 81, "/?a", "crop:81"),
+    ] as [(String, String, UInt16, String, String)])
+  func address(text: String, host: String, port: UInt16, target: String, authority: String) throws {
+    let url = try #require(HealthURL(text))
+    #expect(url.host == host)
+    #expect(url.port == port)
+    #expect(url.target == target)
+    #expect(url.authority == authority)
+  }
+
+  @Test(
+    "other addresses are refused",
+    arguments: [
+      "", "crop", "https://crop", "http://", "http://:80", "http://a:0", "http://a:65536", "http://a:+1",
+      "http://a:", "http://[::1", "http://[::1]x", "http://a/\r\nX: y", "http://u@a/", "http://é/",
+    ])
+  func refusedAddress(text: String) {
+    #expect(HealthURL(text) == nil)
+  }
+
+  @Test("the default address follows the configuration, and wildcard hosts become loopback")
+  func defaultAddress() {
+    var configuration = ServerConfiguration()
+    #expect(Healthcheck.readinessURL(of: configuration) == "http://127.0.0.1:8080/readyz")
+    configuration.httpHost = "0.0.0.0"
+    configuration.httpPort = 81
+    #expect(Healthcheck.readinessURL(of: configuration) == "http://127.0.0.1:81/readyz")
+    configuration.httpHost = "::"
+    #expect(Healthcheck.readinessURL(of: configuration) == "http://[::1]:81/readyz")
+    configuration.httpPort = 0
+    #expect(Healthcheck.readinessURL(of: configuration) == nil)
+  }
+
+  @Test("the status of the answer is read, even when it comes byte by byte", arguments: [200, 503])
+  func status(code: Int) throws {
+    let listener = try LoopbackListener()
+    let request = listener.answerOne(Array("HTTP/1.1 \(code) x\r\nContent-Length: 0\r\n\r\n".utf8))
+    let url = try #require(HealthURL("http://127.0.0.1:\(listener.port)/readyz"))
+    #expect(try HealthProbe.status(of: url, within: .seconds(20)) == code)
+    #expect(request.text.hasPrefix("GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:\(listener.port)\r\n"))
+  }
+
+  @Test("an answer that is not HTTP, and a connection closed early, are failures")
+  func strangeAnswers() throws {
+    for (answer, reason) in [
+      ("SSH-2.0-OpenSSH_9", "the answer is not HTTP/1"), ("HTTP", "connection closed without an answer"),
+    ] {
+      let listener = try LoopbackListener()
+      _ = listener.answerOne(Array(answer.utf8))
+      let url = try #require(HealthURL("http://127.0.0.1:\(listener.port)/"))
+      let failure = #expect(throws: HealthProbe.Failure.self) {
+        try HealthProbe.status(of: url, within: .seconds(20))
+      }
+      #expect(failure?.description == reason)
+    }
+  }
+
+  @Test("a server that accepts and stays silent is given up on in time")
+  func silence() throws {
+    let listener = try LoopbackListener()
+    let url = try #require(HealthURL("http://127.0.0.1:\(listener.port)/"))
+    let failure = #expect(throws: HealthProbe.Failure.self) {
+      try HealthProbe.status(of: url, within: .milliseconds(30))
+    }
+    #expect(failure?.description == "no answer in time")
+  }
+
+  @Test("a closed port is reported as refused")
+  func refused() throws {
+    let port = try LoopbackListener().port
+    let url = try #require(HealthURL("http://127.0.0.1:\(port)/"))
+    let failure = #expect(throws: HealthProbe.Failure.self) {
+      try HealthProbe.status(of: url, within: .seconds(20))
+    }
+    #expect(failure?.description == "connection refused")
+  }
+}
+
+/// A listening socket on a port the system picked, closed with the object.
+private final class LoopbackListener: Sendable {
+  let port: UInt16
+  private let descriptor: Int32
+
+  struct SystemFailure: Error { let code: Int32 }
+
+  init() throws {
+    #if canImport(Glibc)
+      let kind = Int32(SOCK_STREAM.rawValue)
+    #else
+      let kind = SOCK_STREAM
+    #endif
+    let descriptor = socket(AF_INET, kind, 0)
+    self.descriptor = descriptor
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let code = withUnsafeMutableBytes(of: &address) { bytes in
+      bytes.withMemoryRebound(to: sockaddr.self) { address in
+        guard bind(descriptor, address.baseAddress, length) == 0, listen(descriptor, 8) == 0,
+          getsockname(descriptor, address.baseAddress, &length) == 0
+        else { return errno }
+        return 0
+      }
+    }
+    guard code == 0 else { throw SystemFailure(code: code) }
+    port = UInt16(bigEndian: address.sin_port)
+  }
+
+  deinit { close(descriptor) }
+
+  /// Accepts one connection on a thread of its own, reads a head, writes `bytes` one at a time, closes.
+  ///
+  /// - Returns: the head, there as soon as the peer has any part of its answer.
+  func answerOne(_ bytes: [UInt8]) -> ReceivedHead {
+    let head = ReceivedHead()
+    DispatchQueue(label: "loopback").async { [descriptor] in
+      let connection = accept(descriptor, nil, nil)
+      var request: [UInt8] = []
+      var byte: UInt8 = 0
+      while !request.suffix(4).elementsEqual("\r\n\r\n".utf8), recv(connection, &byte, 1, 0) == 1 {
+        request.append(byte)
+      }
+      head.set(String(decoding: request, as: UTF8.self))
+      for byte in bytes {
+        var byte = byte
+        // The probe hangs up after the status line; a failed write is then as it should be.
+        guard send(connection, &byte, 1, noSignal) == 1 else { break }
+      }
+      close(connection)
+    }
+    return head
+  }
+}
+
+private final class ReceivedHead: Sendable {
+  private let storage = Mutex("")
+
+  var text: String { storage.withLock { $0 } }
+
+  func set(_ text: String) { storage.withLock { $0 = text } }
+}
+
+#if canImport(Darwin)
+  private let noSignal: Int32 = 0
+#else
+  private let noSignal = Int32(MSG_NOSIGNAL)
+#endif
