@@ -4,7 +4,7 @@ Nothing here is fast or shares code with the service: it is the other side of th
 summed with `math.fsum`, which rounds once, so results do not depend on a machine's vector width or on BLAS.
 
 Rules shared by all: a tie goes to the lower index; a chosen token is never chosen again; the cosine with a zero
-vector is 0.
+vector is 0; a zero row (padding) is chosen only when nothing else is left.
 """
 import math
 
@@ -69,43 +69,48 @@ class Margin:
 
 
 def divprune(features, count, margin=None):
-    """Greedy max-min of the cosine distance (DivPrune, CVPR 2025).
-
-    A zero row has no direction; it is chosen only when nothing else is left.
-    """
+    """Greedy max-min of the cosine distance (DivPrune, CVPR 2025); zero rows last, in ascending order."""
     margin = margin or Margin()
-    n = len(features)
-    directed = [i for i in range(n) if np.any(features[i])]
-    zero = [i for i in range(n) if i not in directed]
-    if count == 0:
-        return []
+    lengths = norms(features)
+    tokens = [i for i in range(len(features)) if lengths[i] > 0]
+    zeros = [i for i in range(len(features)) if lengths[i] == 0]
+    if count == 0 or not tokens:
+        return zeros[:count]
     distance = 1.0 - cosine(features, features)
-    nearest = [min((distance[i, j] for j in directed if j != i), default=math.inf) for i in range(n)]
-    order = []
-    to_chosen = np.array(nearest)
-    while len(order) < min(count, len(directed)):
-        best = margin.pick(to_chosen, [i for i in directed if i not in order])
-        to_chosen = np.minimum(to_chosen, distance[:, best]) if order else distance[:, best].copy()
+    nearest = {i: min((distance[i, j] for j in tokens if j != i), default=math.inf) for i in tokens}
+    order = [margin.pick(nearest, tokens)]
+    to_chosen = distance[:, order[0]].copy()
+    while len(order) < min(count, len(tokens)):
+        best = margin.pick(to_chosen, [i for i in tokens if i not in order])
         order.append(best)
-    return order + zero[: count - len(order)]
+        to_chosen = np.minimum(to_chosen, distance[:, best])
+    return order + zeros[: count - len(order)]
 
 
 def relevance(features, text):
-    """Minus the mean cosine to the text rows, scaled to (0, 1] (CDPruner)."""
+    """Minus the mean cosine to the text rows, scaled to (0, 1] (CDPruner); 1 where all are equal."""
     raw = np.array([-mean(row) for row in cosine(features, text)])
+    if raw.max() == raw.min():
+        return np.ones(len(raw))
     return (raw - raw.min() + 1e-6) / (raw.max() - raw.min())
 
 
 def cdpruner(features, relevance_features, text, count, margin=None):
-    """Greedy MAP of the determinantal point process with kernel q_i cos(i, j) q_j (CDPruner)."""
+    """Greedy MAP of the determinantal point process with kernel q_i cos(i, j) q_j (CDPruner).
+
+    When the kernel's rank is exhausted the rest is taken by relevance.
+    """
     margin = margin or Margin()
-    n = len(features)
     quality = relevance(relevance_features, text)
     kernel = quality[:, None] * cosine(features, features) * quality[None, :]
     gain = kernel.diagonal().copy()
     order, projections = [], []
     while len(order) < count:
-        best = margin.pick(gain, [i for i in range(n) if i not in order])
+        rest = [i for i in range(len(features)) if i not in order]
+        useful = [i for i in rest if gain[i] > 1e-10 * kernel[i, i]]
+        if not useful:
+            return order + sorted(rest, key=lambda i: (-quality[i], i))[: count - len(order)]
+        best = margin.pick(gain, useful)
         row = kernel[best].copy()
         for earlier in projections:
             row -= earlier[best] * earlier
