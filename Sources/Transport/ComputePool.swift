@@ -22,10 +22,12 @@ final class ComputePool: Sendable {
   private let state = Mutex(State())
   private let available = DispatchSemaphore(value: 0)
   private let responder: any Responder
+  private let buffers: BufferPool
   private let threads: Int
 
-  init(threads: Int, responder: any Responder) {
+  init(threads: Int, responder: any Responder, buffers: BufferPool) {
     self.responder = responder
+    self.buffers = buffers
     self.threads = threads
   }
 
@@ -51,8 +53,8 @@ final class ComputePool: Sendable {
   private func work() {
     while true {
       available.wait()
-      guard let job = nextJob() else { return }
-      run(job)
+      guard var job = nextJob() else { return }
+      run(&job)
     }
   }
 
@@ -60,8 +62,8 @@ final class ComputePool: Sendable {
     state.withLock { state in
       guard !state.isStopped, state.first < state.jobs.count else { return nil }
       let job = state.jobs[state.first]
-      // The slot must not keep the body alive: a shared body cannot go back to the pool.
-      state.jobs[state.first].request.body = []
+      // The slot must not keep the body alive: a shared buffer cannot be reused.
+      _ = state.jobs[state.first].request.takeBody()
       state.first += 1
       if state.first == state.jobs.count {
         state.jobs.removeAll(keepingCapacity: true)
@@ -74,16 +76,13 @@ final class ComputePool: Sendable {
     }
   }
 
-  private func run(_ job: consuming Job) {
-    var job = job
+  private func run(_ job: inout Job) {
     let start = Clock.now
     let response = responder.respond(to: job.request)
     let duration = Clock.now - start
-    let body = job.request.body
-    job.request.body = []
+    buffers.give(job.request.takeBody())
     job.mailbox.send(
       .computed(
-        connection: job.connection, response, body: body, reservation: job.reservation, nanoseconds: duration)
-    )
+        connection: job.connection, response, reservation: job.reservation, nanoseconds: duration))
   }
 }
