@@ -66,7 +66,9 @@ import Testing
     #expect(sums[0] == sums[1])
   }
 
-  @Test("Rows of every scale normalise to length 1", arguments: [Float.leastNonzeroMagnitude, 1e-30, 1, 1e30, 3e38])
+  @Test(
+    "Rows of every scale normalise to length 1",
+    arguments: [Float.leastNonzeroMagnitude, 1e-30, 1, 1e30, 3e38])
   func normalisation(_ scale: Float) {
     let matrix = Matrix(rows: 2, columns: 3, values: [scale, -scale, scale, 0, 0, 0])
     let unit = matrix.normalized(norms: matrix.norms())
