@@ -65,7 +65,8 @@ let package = Package(
     .testTarget(
       name: "TensorFormatsTests", dependencies: ["JSON", "TensorFormats", "Tensors"],
       swiftSettings: settings),
-    .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1"], swiftSettings: settings),
+    .testTarget(
+      name: "HTTP1Tests", dependencies: ["HTTP1"], exclude: ["Conformance"], swiftSettings: settings),
     .testTarget(
       name: "TransportTests", dependencies: ["HTTP1", "Transport"], swiftSettings: settings),
     .testTarget(

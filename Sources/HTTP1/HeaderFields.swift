@@ -77,10 +77,12 @@ public struct HeaderFields: Sendable {
 
   /// Compares names already known to be of equal length.
   private func matches(_ line: Line, _ name: String) -> Bool {
-    var offset = Int(line.nameStart)
-    for byte in name.utf8 {
-      guard ASCII.lowercase(bytes[offset]) == ASCII.lowercase(byte) else { return false }
-      offset += 1
+    let wanted = name.utf8.span
+    let received = bytes.span
+    for index in wanted.indices {
+      guard ASCII.lowercase(received[Int(line.nameStart) + index]) == ASCII.lowercase(wanted[index]) else {
+        return false
+      }
     }
     return true
   }

@@ -49,13 +49,19 @@ public struct RequestParser: Sendable {
         case .fieldName: try readFieldName(bytes, end)
         case .fieldValue: try readFieldValue(bytes, end)
         }
-      if let requestLine, hasProgressed, stage == .messageStart { return try finish(requestLine, bytes) }
+      if hasProgressed, stage == .messageStart, let requestLine { return try finish(requestLine, bytes) }
       guard hasProgressed else { break }
     }
     if bytes.byteCount > limits.headBytes {
       throw FramingError(431, "the request head exceeds \(limits.headBytes) bytes")
     }
     return .needsMoreBytes
+  }
+
+  /// Reads on in an array whose message begins at `start`; spares a caller that stores parser and buffer side by
+  /// side the borrow of both.
+  public mutating func parse(_ buffer: [UInt8], from start: Int = 0) throws(FramingError) -> Event {
+    try parse(buffer.span.bytes.extracting(start..<buffer.count))
   }
 
   private mutating func skipEmptyLine(_ bytes: RawSpan, _ end: Int) throws(FramingError) -> Bool {
@@ -111,7 +117,9 @@ public struct RequestParser: Sendable {
   }
 
   private mutating func readFieldName(_ bytes: RawSpan, _ end: Int) throws(FramingError) -> Bool {
-    while position < end, ASCII.isToken(bytes.byte(position)) { position += 1 }
+    var offset = position
+    while offset < end, ASCII.isToken(bytes.byte(offset)) { offset += 1 }
+    position = offset
     guard position < end else { return false }
     let byte = bytes.byte(position)
     guard byte == UInt8(ascii: ":") else {

@@ -16,13 +16,17 @@ extension JSONScanner {
     return try finite(number.doubleIfDecidable ?? Self.exactDouble(bytes[start..<cursor]), from: start)
   }
 
-  /// Reads a whole number that fits 64 bits, signed or not: `3` and `3.0` both are, `3.5` is not.
+  /// Reads a whole number: `3` and `3.0` both are, `3.5` is not. Written with a point or exponent it must not
+  /// exceed 2^53, else 128 bits.
   public mutating func readInteger() throws(JSONError) -> Int128 {
     try requireNumber()
     let start = cursor
     let number = try readDecimal()
     if number.isWhole, !number.hasExcessDigits {
       return number.isNegative ? -Int128(number.significand) : Int128(number.significand)
+    }
+    if number.isWhole, let whole = Int128(String(decoding: bytes[start..<cursor], as: UTF8.self)) {
+      return whole
     }
     let value = try finite(number.doubleIfDecidable ?? Self.exactDouble(bytes[start..<cursor]), from: start)
     guard abs(value) <= 0x1p53, let whole = Int128(exactly: value) else {

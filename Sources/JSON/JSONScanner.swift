@@ -123,7 +123,14 @@ public struct JSONScanner: Sendable {
     maximumValueCount: Int = Self.defaultMaximumValueCount
   ) throws(JSONError) -> JSONValue {
     var budget = maximumValueCount
-    return try readValue(depth: 0, &budget)
+    return try readValue(budget: &budget)
+  }
+
+  /// Reads a value of any kind out of several that share one limit.
+  ///
+  /// - Parameter budget: how many values may still be built; the call subtracts those it built.
+  public mutating func readValue(budget: inout Int) throws(JSONError) -> JSONValue {
+    try readValue(depth: 0, &budget)
   }
 
   private mutating func readValue(depth: Int, _ budget: inout Int) throws(JSONError) -> JSONValue {

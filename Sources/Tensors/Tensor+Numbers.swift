@@ -14,7 +14,9 @@ extension Tensor {
       }
       if isAligned {
         return try bytes.span.bytes.withUnsafeBytes { (raw) throws(Failure) -> Result in
-          try body(raw.assumingMemoryBound(to: Float.self).span)
+          try raw.withMemoryRebound(to: Float.self) { (floats) throws(Failure) -> Result in
+            try body(floats.span)
+          }
         }
       }
     }
@@ -84,12 +86,16 @@ extension Tensor {
     }
   }
 
-  /// The row-major index of the first NaN or infinity, or nil.
+  /// The row-major index of the first element that is NaN or infinite as binary32, or nil.
   ///
-  /// An element is non-finite exactly when its exponent bits are all ones, which needs no widening.
+  /// An F64 element may be finite and still become infinite in ``floats()``, so it counts as well. Everything
+  /// else is non-finite exactly when its exponent bits are all ones, which needs no widening.
   public func firstNonFiniteIndex() -> Int? {
     switch elementType {
-    case .float64: firstIndex { (x: UInt64) in x & 0x7ff0_0000_0000_0000 == 0x7ff0_0000_0000_0000 }
+    case .float64:
+      // Magnitudes order as their bits do; from the middle between the largest Float and 2^128 on they round
+      // to infinity, and infinity and NaN lie above.
+      firstIndex { (x: UInt64) in x & 0x7fff_ffff_ffff_ffff >= (0x1.ffffffp127 as Double).bitPattern }
     case .float32: firstIndex { (x: UInt32) in x & 0x7f80_0000 == 0x7f80_0000 }
     case .float16: firstIndex { (x: UInt16) in x & 0x7c00 == 0x7c00 }
     case .bfloat16: firstIndex { (x: UInt16) in x & 0x7f80 == 0x7f80 }

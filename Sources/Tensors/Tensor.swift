@@ -1,7 +1,7 @@
 /// A row-major, little-endian array of numbers that views a slice of a byte buffer.
 ///
 /// A tensor decoded from a request shares the request's body: making one copies no element. `bytes` need not
-/// be aligned; the accessors in `Tensor+Floats.swift` are the only place where bytes become numbers.
+/// be aligned; the accessors in `Tensor+Numbers.swift` are the only place where bytes become numbers.
 public struct Tensor: Sendable, Equatable {
   public let elementType: ElementType
   public let shape: Shape

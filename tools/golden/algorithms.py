@@ -4,7 +4,7 @@ Nothing here is fast or shares code with the service: it is the other side of th
 summed with `math.fsum`, which rounds once, so results do not depend on a machine's vector width or on BLAS.
 
 Rules shared by all: a tie goes to the lower index; a chosen token is never chosen again; the cosine with a zero
-vector is 0.
+vector is 0; a zero row (padding) is chosen only when nothing else is left.
 """
 import math
 
@@ -69,43 +69,48 @@ class Margin:
 
 
 def divprune(features, count, margin=None):
-    """Greedy max-min of the cosine distance (DivPrune, CVPR 2025).
-
-    A zero row has no direction; it is chosen only when nothing else is left.
-    """
+    """Greedy max-min of the cosine distance (DivPrune, CVPR 2025); zero rows last, in ascending order."""
     margin = margin or Margin()
-    n = len(features)
-    directed = [i for i in range(n) if np.any(features[i])]
-    zero = [i for i in range(n) if i not in directed]
-    if count == 0:
-        return []
+    lengths = norms(features)
+    tokens = [i for i in range(len(features)) if lengths[i] > 0]
+    zeros = [i for i in range(len(features)) if lengths[i] == 0]
+    if count == 0 or not tokens:
+        return zeros[:count]
     distance = 1.0 - cosine(features, features)
-    nearest = [min((distance[i, j] for j in directed if j != i), default=math.inf) for i in range(n)]
-    order = []
-    to_chosen = np.array(nearest)
-    while len(order) < min(count, len(directed)):
-        best = margin.pick(to_chosen, [i for i in directed if i not in order])
-        to_chosen = np.minimum(to_chosen, distance[:, best]) if order else distance[:, best].copy()
+    nearest = {i: min((distance[i, j] for j in tokens if j != i), default=math.inf) for i in tokens}
+    order = [margin.pick(nearest, tokens)]
+    to_chosen = distance[:, order[0]].copy()
+    while len(order) < min(count, len(tokens)):
+        best = margin.pick(to_chosen, [i for i in tokens if i not in order])
         order.append(best)
-    return order + zero[: count - len(order)]
+        to_chosen = np.minimum(to_chosen, distance[:, best])
+    return order + zeros[: count - len(order)]
 
 
 def relevance(features, text):
-    """Minus the mean cosine to the text rows, scaled to (0, 1] (CDPruner)."""
+    """Minus the mean cosine to the text rows, scaled to (0, 1] (CDPruner); 1 where all are equal."""
     raw = np.array([-mean(row) for row in cosine(features, text)])
+    if raw.max() == raw.min():
+        return np.ones(len(raw))
     return (raw - raw.min() + 1e-6) / (raw.max() - raw.min())
 
 
 def cdpruner(features, relevance_features, text, count, margin=None):
-    """Greedy MAP of the determinantal point process with kernel q_i cos(i, j) q_j (CDPruner)."""
+    """Greedy MAP of the determinantal point process with kernel q_i cos(i, j) q_j (CDPruner).
+
+    When the kernel's rank is exhausted the rest is taken by relevance.
+    """
     margin = margin or Margin()
-    n = len(features)
     quality = relevance(relevance_features, text)
     kernel = quality[:, None] * cosine(features, features) * quality[None, :]
     gain = kernel.diagonal().copy()
     order, projections = [], []
     while len(order) < count:
-        best = margin.pick(gain, [i for i in range(n) if i not in order])
+        rest = [i for i in range(len(features)) if i not in order]
+        useful = [i for i in rest if gain[i] > 1e-10 * kernel[i, i]]
+        if not useful:
+            return order + sorted(rest, key=lambda i: (-quality[i], i))[: count - len(order)]
+        best = margin.pick(gain, useful)
         row = kernel[best].copy()
         for earlier in projections:
             row -= earlier[best] * earlier
@@ -146,35 +151,63 @@ def rectangles():
     """All 1,296 as (x_min, y_min, x_max, y_max), smaller first, then top-left, then flat before tall."""
     span = range(BLOCKS)
     every = [(x0, y0, x1, y1) for y0 in span for x0 in span for y1 in span[y0:] for x1 in span[x0:]]
-    return sorted(every, key=lambda r: ((r[2] - r[0] + 1) * (r[3] - r[1] + 1), r[1], r[0], r[3]))
+    return sorted(every, key=lambda r: (area(r), r[1], r[0], r[3]))
 
 
-def best_contrast(blocks, power=0.5):
-    """The rectangle with the largest (mean inside - mean outside) * share^power; the first of equals."""
+def area(rectangle):
+    """In blocks."""
+    x0, y0, x1, y1 = rectangle
+    return (x1 - x0 + 1) * (y1 - y0 + 1)
+
+
+def mass(blocks, rectangle):
+    x0, y0, x1, y1 = rectangle
+    return math.fsum(blocks[y0 : y1 + 1, x0 : x1 + 1].ravel())
+
+
+def best_by_contrast(blocks, weight):
+    """The rectangle with the largest (mean inside - mean outside) * weight(area); the first of equals."""
     total = math.fsum(blocks.ravel())
     best = None
-    for x0, y0, x1, y1 in rectangles():
-        count = (x1 - x0 + 1) * (y1 - y0 + 1)
-        inside = math.fsum(blocks[y0 : y1 + 1, x0 : x1 + 1].ravel())
-        outside = (total - inside) / (BLOCKS * BLOCKS - count) if count < BLOCKS * BLOCKS else None
-        difference = 0.0 if outside is None else inside / count - outside
-        score = difference * (count / (BLOCKS * BLOCKS)) ** power
+    for rectangle in rectangles()[:-1]:
+        size, inside = area(rectangle), mass(blocks, rectangle)
+        outside = (total - inside) / (BLOCKS * BLOCKS - size)
+        score = (inside / size - outside) * weight(size)
         if best is None or score > best["score"]:
-            best = {"blocks": [x0, y0, x1, y1], "score": score, "mean_inside": inside / count,
-                    "mean_outside": outside, "area": count / (BLOCKS * BLOCKS)}
+            best = {"blocks": list(rectangle), "score": score, "mean_inside": inside / size, "mean_outside": outside}
     return best
 
 
-def best_coverage(blocks, share):
-    """The smallest rectangle that holds at least `share` of the positive mass."""
-    positive = np.maximum(blocks, 0.0)
-    total = math.fsum(positive.ravel())
-    for x0, y0, x1, y1 in rectangles():
-        inside = math.fsum(positive[y0 : y1 + 1, x0 : x1 + 1].ravel())
-        if inside >= share * total:
-            count = (x1 - x0 + 1) * (y1 - y0 + 1)
-            return {"blocks": [x0, y0, x1, y1], "share": inside / total, "area": count / (BLOCKS * BLOCKS)}
-    return None
+def best_contrast(blocks, power=0.5):
+    return best_by_contrast(blocks, lambda size: size**power)
+
+
+def best_separation(blocks):
+    """The rectangle that explains most of the map's variance (Otsu's criterion)."""
+    return best_by_contrast(blocks, lambda size: math.sqrt(size * (BLOCKS * BLOCKS - size) / (BLOCKS * BLOCKS)))
+
+
+def standardised_contrast(blocks):
+    """The best separation over the standard deviation that remains within the two parts."""
+    mean_of_all = mean(blocks.ravel())
+    variation = math.fsum(((blocks - mean_of_all) ** 2).ravel())
+    explained = best_separation(blocks)["score"]
+    return explained / math.sqrt(max(variation - explained**2, 1e-300) / (BLOCKS * BLOCKS - 2))
+
+
+def best_coverage(blocks, share, baseline):
+    """The smallest rectangle with `share` of the mass above the baseline; of equal areas the one with most."""
+    level = {"mean": mean(blocks.ravel()), "minimum": blocks.min()}[baseline]
+    above = np.maximum(blocks - level, 0.0)
+    total = math.fsum(above.ravel())
+    best = None
+    for rectangle in rectangles():
+        if best and area(rectangle) > area(best["blocks"]):
+            break
+        inside = mass(above, rectangle)
+        if inside >= share * total and (best is None or inside > best["share"] * total):
+            best = {"blocks": list(rectangle), "share": inside / total if total else 0.0}
+    return best
 
 
 def merge(features, anchors, parts=None):

@@ -76,8 +76,10 @@ def grid(rows, columns):
     return {"layout": {"type": "grid", "rows": rows, "columns": columns}}
 
 
-def chosen(order):
-    return {"kept_indices": sorted(order), "order": list(order)}
+def chosen(order, token_count):
+    """Where every token is kept there is no choice, and no order is expected."""
+    expected = {"kept_indices": sorted(order)}
+    return expected if len(order) == token_count else {**expected, "order": list(order)}
 
 
 def add_score_cases(suite):
@@ -102,7 +104,9 @@ def add_score_cases(suite):
             rows.append(("last_query_row", uniform(base + 7, 4, 3, 64), 16, {}, {}))
         for name, attention, keep, extra, flags in rows:
             order = reference.top_k(reference.head_mean(attention), keep)
-            suite.add(method, name, {"attention": attention}, {"keep_tokens": keep, **extra}, chosen(order), flags)
+            suite.add(
+                method, name, {"attention": attention}, {"keep_tokens": keep, **extra},
+                chosen(order, attention.shape[-1]), flags)
 
 
 def with_clear_margin(build, run):
@@ -125,17 +129,20 @@ def add_divprune_cases(suite):
             lambda features, margin: reference.divprune(features, keep, margin))
         extra = grid(rows, columns) if rows != columns else {}
         flags = {"minimum_margin": margin} if np.isfinite(margin) else {}
-        suite.add("divprune", name, {"image_features": inputs}, {"keep_tokens": keep, **extra}, chosen(order), flags)
+        suite.add(
+            "divprune", name, {"image_features": inputs}, {"keep_tokens": keep, **extra},
+            chosen(order, rows * columns), flags)
     for name, features, keep in (
         ("ties_of_signs", signs(11, 64, 64), 20), ("duplicates", signs(12, 64, 12), 20),
-        ("zero_row", signs(13, 64, 40), 12), ("one_token", signs(14, 1, 1), 1),
+        ("zero_row", signs(13, 64, 40), 12), ("zero_rows_needed", signs(15, 16, 16), 14), ("one_token", signs(14, 1, 1), 1),
     ):
         flags = {"has_exact_ties": True}
-        if name == "zero_row":
-            features[10] = 0
-            flags["zero_rows"] = [10]
+        if name.startswith("zero_row"):
+            flags["zero_rows"] = [10] if name == "zero_row" else [2, 7, 11]
+            features[flags["zero_rows"]] = 0
         order = reference.divprune(features, keep)
-        suite.add("divprune", name, {"image_features": features}, {"keep_tokens": keep}, chosen(order), flags)
+        suite.add(
+            "divprune", name, {"image_features": features}, {"keep_tokens": keep}, chosen(order, len(features)), flags)
 
 
 def add_cdpruner_cases(suite):
@@ -143,7 +150,7 @@ def add_cdpruner_cases(suite):
         ("one_text", 8, 8, 32, 16, 1, 16), ("three_texts", 8, 8, 32, 16, 3, 16),
         ("same_features", 8, 8, 32, None, 1, 12), ("one_of_64", 8, 8, 16, 8, 1, 1),
         ("none_of_16", 4, 4, 16, 8, 1, 0), ("all_of_16", 4, 4, 32, 8, 1, 16),
-        ("one_row_grid", 1, 20, 32, 8, 1, 7),
+        ("one_row_grid", 1, 20, 32, 8, 1, 7), ("rank_exhausted", 6, 6, 5, 8, 1, 12),
     ):
         def build(seed):
             tensors = {"image_features": smooth(seed, rows, columns, width, noise=1.0)}
@@ -159,10 +166,26 @@ def add_cdpruner_cases(suite):
 
         tensors, order, margin = with_clear_margin(build, run)
         embeddings = tensors.get("relevance_features", tensors["image_features"])
-        expected = {**chosen(order), "relevance": reference.relevance(embeddings, tensors["text_features"])}
+        expected = {**chosen(order, rows * columns), "relevance": reference.relevance(embeddings, tensors["text_features"])}
         extra = grid(rows, columns) if rows != columns else {}
         flags = {"minimum_margin": margin} if np.isfinite(margin) else {}
+        if name == "rank_exhausted":
+            flags[name] = True
         suite.add("cdpruner", name, tensors, {"keep_tokens": keep, **extra}, expected, flags)
+    add_equal_relevance_case(suite)
+
+
+def add_equal_relevance_case(suite):
+    """All tokens equally relevant: the first pick is a tie of all, the second an exact one of several."""
+    tensors = {
+        "image_features": signs(16, 36, 36),
+        "relevance_features": np.ones((36, 8), np.float32),
+        "text_features": uniform(17, 1, 8),
+    }
+    order = reference.cdpruner(*tensors.values(), 2)
+    expected = {**chosen(order, 36), "relevance": np.ones(36)}
+    flags = {"has_exact_ties": True, "equal_relevance": True}
+    suite.add("cdpruner", "equal_relevance", tensors, {"keep_tokens": 2}, expected, flags)
 
 
 def blob(rows, columns, box, inside, outside, seed, heads=None, spread=0.2):
@@ -187,7 +210,7 @@ def localization_inputs():
     reference_row = blob(24, 24, (18, 18, 24, 24), 20, 1, 26, heads=2)
     yield ("relative_attention_24x24",
            {"attention": (reference_row * blob(24, 24, (3, 12, 12, 21), 3, 1, 27)).astype(np.float32),
-            "reference_attention": reference_row}, "relative_attention", 24, 24, {})
+            "reference_attention": reference_row}, "relative_attention", 24, 24, {"saliency_up_to_scale": True})
     features = smooth(28, 16, 16, 24)
     text = uniform(29, 2, 24, low=-1, high=1)
     cells = features.reshape(16, 16, 24)
@@ -212,12 +235,14 @@ def token_saliency(tensors, source):
 def add_localization_cases(suite):
     for name, tensors, source, rows, columns, flags in localization_inputs():
         blocks = reference.to_blocks(token_saliency(tensors, source), rows, columns)
-        expected = {
-            "saliency": blocks.ravel(),
-            "best_contrast": {**reference.best_contrast(blocks), "power": 0.5},
-            "best_coverage": {**reference.best_coverage(blocks, 0.5), "coverage": 0.5},
-        }
-        parameters = {**grid(rows, columns), "localize": {"source": source, "objective": "contrast"}}
+        expected = {"saliency": blocks.ravel()}
+        if not flags.get("flat"):
+            expected |= {
+                "best_separation": reference.best_separation(blocks),
+                "best_contrast": {**reference.best_contrast(blocks), "area_power": 0.5},
+                "best_coverage": {**reference.best_coverage(blocks, 0.6, "mean"), "coverage": 0.6, "baseline": "mean"},
+            }
+        parameters = {**grid(rows, columns), "localize": {"source": source}}
         suite.add("localization", name, tensors, parameters, expected, flags)
 
 

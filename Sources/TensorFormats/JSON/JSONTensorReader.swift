@@ -3,6 +3,9 @@ import Tensors
 
 /// Reads a JSON body member by member; numbers of tensors never become JSON values.
 struct JSONTensorReader {
+  /// The most JSON values all parameters together may hold; those of real requests hold a few hundred.
+  static let maximumParameterValueCount = 1 << 20
+
   private var scanner: JSONScanner
 
   init(_ body: ArraySlice<UInt8>) { scanner = JSONScanner(body) }
@@ -11,13 +14,14 @@ struct JSONTensorReader {
     do throws(JSONError) {
       var tensors: [String: TensorBundle.Entry] = [:]
       var parameters: [JSONObject.Member] = []
+      var budget = Self.maximumParameterValueCount
       var members = try scanner.openObject()
       while let name = try scanner.nextMember(&members) {
         do throws(JSONError) {
           if let entry = try readTensor(name, hints) {
             tensors[name] = entry
           } else {
-            parameters.append(.init(name: name, value: try scanner.readValue()))
+            parameters.append(.init(name: name, value: try scanner.readValue(budget: &budget)))
           }
         } catch {
           throw error.inside(name)

@@ -84,10 +84,16 @@ struct NestedNumbers {
       }
       leafDepth = depth
     }
-    if elementType == .float32 {
+    switch elementType {
+    case .float32:
       try scanner.readRemainingFloats(into: &floats)
       count = floats.count
-    } else {
+    case .float16, .bfloat16:
+      var leaf: [Float] = []
+      try scanner.readRemainingFloats(into: &leaf)
+      try NumberNarrowing.append(leaf, elementType, endingAt: scanner.offset, to: &narrowed)
+      count += leaf.count
+    default:
       var index = 0
       while try scanner.nextElement(&index) {
         do throws(JSONError) {

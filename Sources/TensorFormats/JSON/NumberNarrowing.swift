@@ -6,7 +6,22 @@ import Tensors
 /// *Deviation*: F16 and BF16 are rounded twice, to binary32 first; that differs from one rounding only where a
 /// decimal lies within half a unit of binary32 beside the middle of two 16-bit values.
 enum NumberNarrowing {
-  /// Reads one element and appends its little-endian bytes.
+  /// Narrows one array's numbers and appends their little-endian bytes.
+  ///
+  /// - Parameter offset: where the array ends; the place of a single number is its index.
+  static func append(
+    _ values: [Float], _ elementType: ElementType, endingAt offset: Int, to bytes: inout [UInt8]
+  ) throws(JSONError) {
+    let exponent: UInt16 = elementType == .float16 ? 0x7c00 : 0x7f80
+    for (index, value) in values.enumerated() {
+      let bits = HalfPrecision.bits(of: value, as: elementType)
+      guard bits & exponent != exponent else { throw outOfRange(value, elementType, offset).inside(index) }
+      bytes.append(UInt8(truncatingIfNeeded: bits))
+      bytes.append(UInt8(truncatingIfNeeded: bits >> 8))
+    }
+  }
+
+  /// Reads one element of a type other than the 16-bit floats and appends its little-endian bytes.
   static func append(
     _ scanner: inout JSONScanner, _ elementType: ElementType, to bytes: inout [UInt8]
   ) throws(JSONError) {
@@ -15,12 +30,7 @@ enum NumberNarrowing {
     switch elementType {
     case .float32: append(try scanner.readFloat().bitPattern, to: &bytes)
     case .float64: append(try scanner.readDouble().bitPattern, to: &bytes)
-    case .float16, .bfloat16:
-      let value = try scanner.readFloat()
-      let bits = HalfPrecision.bits(of: value, as: elementType)
-      let exponent: UInt16 = elementType == .float16 ? 0x7c00 : 0x7f80
-      guard bits & exponent != exponent else { throw outOfRange(value, elementType, offset) }
-      append(bits, to: &bytes)
+    case .float16, .bfloat16: preconditionFailure("16-bit floats are narrowed a whole array at a time")
     case .int64: append(try integer(&scanner, Int64.self, elementType, offset), to: &bytes)
     case .int32: append(try integer(&scanner, Int32.self, elementType, offset), to: &bytes)
     case .int16: append(try integer(&scanner, Int16.self, elementType, offset), to: &bytes)

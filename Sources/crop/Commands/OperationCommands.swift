@@ -78,7 +78,7 @@ struct Localize: ParsableCommand {
       EXAMPLES
         crop localize attention.npy
         crop localize image_features.npy text_features.npy --layout 24x24
-        crop localize request.safetensors --parameters '{"localize": {"objective": "contrast"}}'
+        crop localize x.npy --tensor attention --parameters '{"explain": true}'
       """)
 
   @OptionGroup var options: OperationOptions
@@ -94,8 +94,8 @@ struct Compress: ParsableCommand {
     abstract: "Merge visual tokens before the language model, the region finely, the rest coarsely.",
     discussion: """
       EXAMPLES
-        crop compress image_features.npy --keep-tokens 64 --region '[2,1,5,4]' --out small.safetensors
-        crop compress image_features.npy attention.npy --prune-ratio 0.889 --out small.npy
+        crop compress image_features.npy --keep-tokens 64 --out small.npy
+        crop compress request.json --region '[2,1,5,4]' --out small.safetensors
       """)
 
   @OptionGroup var options: OperationOptions
@@ -124,8 +124,8 @@ struct Prune: ParsableCommand {
 
       EXAMPLES
         crop prune attention.npy --keep-tokens 192 --region '[2,1,5,4]'
-        crop prune image_features.npy --method divprune --keep-ratio 0.25 --output json
-        crop prune request.safetensors --parameters '{"keep_tokens": 64}' --out kept.npy
+        crop prune image_features.npy --method divprune --keep-ratio 0.25
+        crop prune request.safetensors --keep-tokens 64 --out kept.npy
       """)
 
   @OptionGroup var options: OperationOptions

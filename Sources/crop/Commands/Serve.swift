@@ -13,7 +13,7 @@ struct Serve: AsyncParsableCommand {
       EXAMPLES
         crop serve
         crop serve --http-host 0.0.0.0 --http-port 9000
-        CROP_MAX_BODY_BYTES=256MiB crop serve --config config/production.yaml
+        CROP_HTTP_PORT=9000 crop serve --config config/production.yaml
         crop serve --config config/crop.yaml --print-config
       """)
 

@@ -20,11 +20,10 @@ struct RegionTextScanner {
       case UInt8(ascii: "["): readList()
       case UInt8(ascii: "("): readPair(.list)
       case UInt8(ascii: "b") where skip("bbox_2d"): context = .bbox2D
-      case UInt8(ascii: "}"):
-        if context == .bbox2D { context = .list }
-        position += 1
       case let byte:
         if !isSpace(byte) { locations = LocationRun() }
+        // Between `bbox_2d` and its list, or two of its lists, stand only quotes, colons, commas, brackets.
+        if isLetter(byte) || byte == UInt8(ascii: "}"), context == .bbox2D { context = .list }
         position += 1
       }
     }
@@ -186,5 +185,9 @@ private struct LocationRun {
 }
 
 private func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
+
+private func isLetter(_ byte: UInt8) -> Bool {
+  (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
+}
 
 private func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0d).contains(byte) }

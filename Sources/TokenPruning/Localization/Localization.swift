@@ -1,0 +1,116 @@
+/// One contextual region.
+public struct LocatedRegion: Sendable, Hashable {
+  /// The smallest rectangle of blocks that contains the box's blocks.
+  public let blocks: BlockRegion
+  /// Normalised, inside the image.
+  public let box: Box
+  /// The objective's value (``RectangleObjective``, or ViCrop's sharpness), nil for a region given by the caller.
+  public let score: Double?
+  /// Share of the image that the box covers, 0...1.
+  public let area: Double
+
+  init(blocks: BlockRegion, box: Box, score: Double?) {
+    self.blocks = blocks
+    self.box = box
+    self.score = score
+    self.area = box.area
+  }
+
+  static let wholeImage = LocatedRegion(
+    blocks: BlockRegion(columns: 0..<BlockRegion.side, rows: 0..<BlockRegion.side), box: .unit, score: nil)
+}
+
+/// Where the question looks: regions of the original image and the tokens inside.
+public struct Localization: Sendable, Hashable {
+  /// Best first, never empty: the whole image when nothing smaller was found.
+  public let regions: [LocatedRegion]
+  /// The map the regions were found on, nil for regions given by the caller.
+  public let map: SaliencyMap?
+  /// The wire name of ``LocalizationSource``.
+  public let source: String
+  /// Whether the regions are all of the image, found so or for want of a better answer.
+  public let wholeImage: Bool
+  /// Why it is the whole image, nil otherwise.
+  public let reason: String?
+  /// Ascending and unique. With ``wholeImage`` all tokens whose cell shows some of the image: padding and
+  /// separators stay outside.
+  public let tokens: [Int]
+
+  init(
+    regions: [LocatedRegion], map: SaliencyMap?, source: LocalizationSource, reason: String?,
+    layout: TokenLayout, minimumOverlap: Double
+  ) {
+    self.regions = regions
+    self.map = map
+    self.source = source.rawValue
+    self.wholeImage = regions.contains { $0.blocks.isWholeImage && $0.area > 0.99 }
+    self.reason = wholeImage ? reason ?? "the region covers all blocks" : nil
+    // The whole image has every token; a threshold made for the region's border must not cut at the image's.
+    self.tokens =
+      wholeImage
+      ? layout.tokens(in: [.unit]) : layout.tokens(in: regions.map(\.box), minimumOverlap: minimumOverlap)
+  }
+
+  /// The regions that the caller gave.
+  ///
+  /// - Parameter minimumOverlap: share of a token's cell that must lie in a box, 0..<1.
+  public init(_ given: RegionSpecification, layout: TokenLayout, minimumOverlap: Double = 0) {
+    let regions = given.boxes.compactMap { box in
+      BlockRegion(overlapping: box).map { LocatedRegion(blocks: $0, box: box, score: nil) }
+    }
+    self.init(
+      regions: regions, map: nil, source: given.source, reason: nil, layout: layout,
+      minimumOverlap: minimumOverlap)
+  }
+}
+
+/// Finds the contextual region of one image from its tensors.
+///
+/// Scores of the tokens (``LocalizationSource``) become an 8 x 8 map over the original image; a map too flat to
+/// decide (``FlatMapTest``) gives the whole image and the reason, never a made-up box.
+/// - Throws: at the tensor or `/localize` member that is wrong; at `/layout` when the tokens' places are unknown.
+/// - Complexity: O(elements of the tensors + 1,296 per region).
+public func localize(
+  _ input: PruningInput, _ options: LocalizationOptions
+) throws(PruningError) -> Localization {
+  let source = try LocalizationSource.chosen(options.source, from: input)
+  let layout = try input.spatialLayout()
+  let scores =
+    switch source {
+    case .relativeAttention: try AttentionScores.relativeAttention(of: input)
+    case .attention: try AttentionScores.attention(of: input)
+    case .queryKey: try QueryKeyScores.attention(of: input)
+    default:
+      try SimilarityScores.similarity(of: input, sign: options.sign, temperature: options.temperature)
+    }
+  // Well below the largest Double, so that no sum over tokens or blocks overflows.
+  let limit = 1e300
+  if let token = scores.firstIndex(where: { !(abs($0) <= limit) }) {
+    throw PruningError(
+      at: source.requiredTensors[0], "gives token \(token) a score beyond \(limit)")
+  }
+  let search = RegionSearch(map: SaliencyMap(scores: scores, layout: layout), scores: scores, layout: layout)
+  let result = try search.regions(options)
+  return Localization(
+    regions: result.regions, map: search.map, source: source, reason: result.reason, layout: layout,
+    minimumOverlap: options.minimumOverlap)
+}
+
+extension PruningInput {
+  /// The layout given, or the square grid that N implies.
+  fileprivate func spatialLayout() throws(PruningError) -> TokenLayout {
+    guard tokenCount >= 1 else {
+      throw PruningError(at: "/layout", "there are no visual tokens to localise in")
+    }
+    guard let layout = layout ?? TokenLayout.inferred(tokenCount: tokenCount) else {
+      throw PruningError(
+        at: "/layout",
+        "is missing, and \(tokenCount) tokens are no square grid; give \"layout\" with rows and columns")
+    }
+    guard layout.tokenCount == tokenCount else {
+      throw PruningError(
+        at: "/layout", "describes \(layout.tokenCount) tokens, but the tensors have \(tokenCount)")
+    }
+    return layout
+  }
+}

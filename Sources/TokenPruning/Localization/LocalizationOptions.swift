@@ -1,0 +1,67 @@
+public import JSON
+
+/// How to find the region: the request's `localize` member, checked.
+///
+/// | name | values | default |
+/// |---|---|---|
+/// | `source` | `relative_attention`, `attention`, `similarity`, `query_key` | the first whose tensors are there |
+/// | `objective` | `separation`, `coverage`, `contrast`, `vicrop` | `separation` |
+/// | `coverage` | 0.01...1: share of the mass that `coverage` must hold | 0.6 |
+/// | `baseline` | `mean`, `minimum`: what `coverage` subtracts first | `mean` |
+/// | `area_power` | 0...1: exponent of the area in `contrast` | 0.5 |
+/// | `max_regions` | 1...16 | 1 |
+/// | `minimum_contrast` | 0...1000: below it the answer is the whole image; 0 never refuses a varying map | 5 |
+/// | `minimum_overlap` | 0...0.99: share of a token's cell that must lie in the region | 0 |
+/// | `similarity_sign` | `positive`, `negative` | `positive` |
+/// | `temperature` | 0.0001...100: softmax over the cosines | none |
+/// | `image_size` | [width, height] in pixels, for `vicrop` | the layout's |
+/// | `base` | 14...4096: side of the tower's input in pixels, for `vicrop` | 336 |
+public struct LocalizationOptions: Sendable, Hashable {
+  public enum Objective: Sendable, Hashable {
+    case rectangle(RectangleObjective)
+    /// A square crop box, ``ViCrop``; always one region.
+    case vicrop(base: Double)
+  }
+
+  public var source: LocalizationSource?
+  public var objective: Objective
+  public var maximumRegions: Int
+  public var minimumContrast: Double
+  public var minimumOverlap: Double
+  public var imageSize: ImageSize?
+  var sign: SimilarityScores.Sign
+  var temperature: Double?
+
+  private enum ObjectiveName: String, CaseIterable { case separation, coverage, contrast, vicrop }
+
+  private static let names = [
+    "source", "objective", "coverage", "baseline", "area_power", "max_regions", "minimum_contrast",
+    "minimum_overlap", "similarity_sign", "temperature", "image_size", "base",
+  ]
+
+  /// - Throws: at `/localize/<name>` for an unknown name (naming the nearest), a wrong type or range.
+  public init(_ json: JSONObject? = nil) throws(PruningError) {
+    let given = ParameterReading(object: json ?? [:], pointer: "/localize")
+    try given.refuseUnknown(besides: Self.names, of: "localize")
+    source = try given.choice("source", LocalizationSource.self)
+    let share = try given.number("coverage", in: 0.01...1, default: 0.6)
+    let baseline = try given.choice("baseline", RectangleObjective.Baseline.self) ?? .mean
+    let power = try given.number("area_power", in: 0...1, default: 0.5)
+    let base = try given.number("base", in: 14...4096, default: 336)
+    objective =
+      switch try given.choice("objective", ObjectiveName.self) ?? .separation {
+      case .separation: .rectangle(.separation)
+      case .coverage: .rectangle(.coverage(share: share, baseline))
+      case .contrast: .rectangle(.contrast(areaPower: power))
+      case .vicrop: .vicrop(base: base)
+      }
+    maximumRegions = try given.integer("max_regions", in: 1...16, default: 1)
+    minimumContrast = try given.number(
+      "minimum_contrast", in: 0...1000, default: FlatMapTest.defaultMinimumContrast)
+    minimumOverlap = try given.number("minimum_overlap", in: 0...0.99, default: 0)
+    sign = try given.choice("similarity_sign", SimilarityScores.Sign.self) ?? .positive
+    temperature =
+      given.object["temperature"] == nil ? nil : try given.number("temperature", in: 0.0001...100, default: 1)
+    imageSize = try given.size("image_size")
+  }
+}
