@@ -9,7 +9,7 @@ import Testing
   func attention() throws {
     let values: [Float] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
     func input(_ dimensions: [Int]) throws -> PruningInput {
-      PruningInput(tokenCount: 2, tensors: ["attention": try tensor(values, dimensions)], layout: nil)
+      PruningInput(tokenCount: 2, tensors: ["attention": try floatTensor(values, dimensions)], layout: nil)
     }
     #expect(try input([6, 2]).attentionScores() == [6, 7])
     #expect(try input([2, 3, 2]).attentionScores() == [6, 7])
@@ -35,7 +35,8 @@ import Testing
   @Test("Heads of extent 0 are refused, not divided by")
   func noHeads() throws {
     for dimensions in [[0, 4], [2, 0, 4], [0, 2, 4]] {
-      let input = PruningInput(tokenCount: 4, tensors: ["attention": try tensor([], dimensions)], layout: nil)
+      let input = PruningInput(
+        tokenCount: 4, tensors: ["attention": try floatTensor([], dimensions)], layout: nil)
       #expect(pruningError { _ = try input.attentionScores() }?.pointer == "attention")
     }
   }
@@ -44,7 +45,8 @@ import Testing
   func featureShapes(_ dimensions: [Int]) throws {
     let count = dimensions.reduce(1, *)
     let input = PruningInput(
-      tokenCount: 2, tensors: ["image_features": try tensor(Array(repeating: 1, count: count), dimensions)],
+      tokenCount: 2,
+      tensors: ["image_features": try floatTensor(Array(repeating: 1, count: count), dimensions)],
       layout: nil)
     let error = pruningError { _ = try input.features() }
     #expect(error?.pointer == "image_features" && error?.message.contains("[2, D]") == true)
@@ -61,7 +63,7 @@ import Testing
   @Test("Text of another width than the features is refused with both widths")
   func textWidth() throws {
     var tensors = try makeInput(4, columns: 6).tensors
-    tensors["text_features"] = try tensor([1, 2, 3], [3])
+    tensors["text_features"] = try floatTensor([1, 2, 3], [3])
     let input = PruningInput(tokenCount: 4, tensors: tensors, layout: nil)
     let method = try MethodRegistry.standard.make("cdpruner")
     let error = pruningError {

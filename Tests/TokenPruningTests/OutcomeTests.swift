@@ -37,7 +37,7 @@ import Testing
       #expect(
         pruningError { _ = try PositionIDs(keeping: [0], of: 4, positions: ids) }?.pointer == "position_ids")
     }
-    let floats = try tensor([0, 1, 2, 3], [4])
+    let floats = try floatTensor([0, 1, 2, 3], [4])
     #expect(pruningError { _ = try PositionIDs(keeping: [0], of: 4, positions: floats) } != nil)
     let huge = try Tensor.int64([0, 1, 2, .max], shape: Shape([4]))
     #expect(pruningError { _ = try PositionIDs(keeping: [0], of: 4, positions: huge) } != nil)

@@ -8,7 +8,7 @@ import Testing
   /// Attention that falls from token 0 to N - 1.
   private func falling(_ count: Int) throws -> PruningInput {
     let row = (0..<count).map { Float(count - $0) }
-    return PruningInput(tokenCount: count, tensors: ["attention": try tensor(row, [count])], layout: nil)
+    return PruningInput(tokenCount: count, tensors: ["attention": try floatTensor(row, [count])], layout: nil)
   }
 
   private func kept(
@@ -63,7 +63,7 @@ import Testing
   @Test("'bias' raises negative scores before it multiplies, and says so")
   func negativeBias() throws {
     let row: [Float] = [-1, -2, -3, -4]
-    let input = PruningInput(tokenCount: 4, tensors: ["attention": try tensor(row, [4])], layout: nil)
+    let input = PruningInput(tokenCount: 4, tensors: ["attention": try floatTensor(row, [4])], layout: nil)
     let result = try prune(
       input, PruneRequest(method: "topk", budget: .keepTokens(1), regionTokens: [1], policy: .bias(4)))
     #expect(result.kept == [1] && result.notes.count == 1)
@@ -121,7 +121,7 @@ import Testing
 @Suite struct StageTests {
   private func input(_ attention: [String: [Float]]) throws -> PruningInput {
     var tensors: [String: Tensor] = [:]
-    for (name, row) in attention { tensors[name] = try tensor(row, [row.count]) }
+    for (name, row) in attention { tensors[name] = try floatTensor(row, [row.count]) }
     return PruningInput(tokenCount: 6, tensors: tensors, layout: nil)
   }
 

@@ -18,7 +18,7 @@ struct TestNumbers {
   mutating func below(_ bound: Int) -> Int { generator.next(below: bound) }
 }
 
-func tensor(_ values: [Float], _ dimensions: [Int]) throws -> Tensor {
+func floatTensor(_ values: [Float], _ dimensions: [Int]) throws -> Tensor {
   try Tensor.float32(values, shape: Shape(dimensions))
 }
 
@@ -36,9 +36,9 @@ func makeInput(
   return PruningInput(
     tokenCount: count,
     tensors: [
-      "image_features": try tensor(values["image_features"] ?? [], [count, columns]),
-      "attention": try tensor(values["attention"] ?? [], [2, count]),
-      "text_features": try tensor(values["text_features"] ?? [], [columns]),
+      "image_features": try floatTensor(values["image_features"] ?? [], [count, columns]),
+      "attention": try floatTensor(values["attention"] ?? [], [2, count]),
+      "text_features": try floatTensor(values["text_features"] ?? [], [columns]),
     ], layout: nil, seed: seed)
 }
 

@@ -3,7 +3,7 @@ import Testing
 @testable import TokenPruning
 
 /// The lazy searches against eager ones in obvious loops.
-@Suite struct SearchTests {
+@Suite struct GreedySearchTests {
   private func matrix(_ seed: UInt64, rows: Int, columns: Int) -> Matrix {
     var numbers = TestNumbers(seed)
     return Matrix(rows: rows, columns: columns, values: numbers.floats(rows * columns))
