@@ -76,7 +76,7 @@ let package = Package(
     .testTarget(
       name: "cropTests",
       dependencies: [
-        "crop", "JSON", "TensorFormats", "Tensors",
+        "PruningService", "crop", "JSON", "TensorFormats", "Tensors",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),

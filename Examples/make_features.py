@@ -12,8 +12,8 @@ copy* of the picture. The service compares them by plain cosine, so centring and
 2. Per cell: a DAISY descriptor (gradient orientations, 56 values), a soft histogram of L (8) and a joint one of a and b
    (36), both over a Gaussian window; square roots. 100 values in three groups.
 3. Per picture: minus the mean over its cells, groups scaled to fixed weights, projected on the 64 strongest principal
-   components and divided by sqrt(variance + 1 % of the largest); L2-normalised. Whitened features against a whitened mean
-   are an exemplar linear discriminant: what is common in the picture counts little.
+   components and divided by sqrt(variance + 1 % of the largest); L2-normalised. Whitened features against a whitened
+   mean are an exemplar linear discriminant: what is common in the picture counts little.
 4. The query: steps 2 and 3, with the *original* picture's mean and components, on a copy that is mirrored, scaled to
    three quarters and back, brighter and flatter; mean over the cells of the thing.
 5. `attention` [6, 576]: six softmax rows over cos(query, cell), from three ranges of components at two temperatures.

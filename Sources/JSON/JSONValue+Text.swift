@@ -13,7 +13,7 @@ extension JSONValue {
 
   /// The value as UTF-8 text: on one line, or with two spaces per level.
   ///
-  /// - Precondition: no number in it is NaN or infinite.
+  /// NaN and infinities are written as null.
   public func serialized(prettyPrinted: Bool = false) -> [UInt8] {
     var writer = JSONWriter(prettyPrinted: prettyPrinted)
     writer.write(self)

@@ -64,16 +64,15 @@ public struct JSONWriter: Sendable {
 
   public mutating func write(_ value: some BinaryInteger) { writeText(String(value)) }
 
-  /// - Precondition: `value` is finite; JSON has no NaN and no infinity.
-  public mutating func write(_ value: Double) {
-    precondition(value.isFinite, "JSON cannot express \(value)")
-    writeText(value.description)
-  }
+  // JSON has no NaN and no infinity: they are written as null, as ECMAScript does. A trap here would let a
+  // number that overflowed somewhere end the whole server.
 
-  /// - Precondition: `value` is finite; JSON has no NaN and no infinity.
-  public mutating func write(_ value: Float) {
-    precondition(value.isFinite, "JSON cannot express \(value)")
-    writeText(value.description)
+  public mutating func write(_ value: Double) { writeText(Self.text(of: value)) }
+
+  public mutating func write(_ value: Float) { writeText(Self.text(of: value)) }
+
+  private static func text(of value: some BinaryFloatingPoint & CustomStringConvertible) -> String {
+    value.isFinite ? value.description : "null"
   }
 
   // Arrays of numbers stay on one line: a line per element would make a tensor unreadable.
@@ -82,21 +81,9 @@ public struct JSONWriter: Sendable {
     writeLine(values) { String($0) }
   }
 
-  /// - Precondition: every value is finite.
-  public mutating func write(_ values: some Sequence<Float>) {
-    writeLine(values) { value in
-      precondition(value.isFinite, "JSON cannot express \(value)")
-      return value.description
-    }
-  }
+  public mutating func write(_ values: some Sequence<Float>) { writeLine(values, Self.text(of:)) }
 
-  /// - Precondition: every value is finite.
-  public mutating func write(_ values: some Sequence<Double>) {
-    writeLine(values) { value in
-      precondition(value.isFinite, "JSON cannot express \(value)")
-      return value.description
-    }
-  }
+  public mutating func write(_ values: some Sequence<Double>) { writeLine(values, Self.text(of:)) }
 
   @inline(__always)
   private mutating func writeLine<Element>(

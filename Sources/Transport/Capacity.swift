@@ -10,7 +10,7 @@ public final class Capacity: Sendable {
   let maximumInFlight: Int
   let maximumBodyBytes: Int
 
-  init(_ configuration: TransportConfiguration) {
+  public init(_ configuration: TransportConfiguration) {
     maximumInFlight = configuration.maximumInFlight
     maximumBodyBytes = configuration.maximumInFlightBytes
   }

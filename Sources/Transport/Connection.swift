@@ -25,6 +25,8 @@ final class Connection {
   private var isParsing = false
 
   private var exchange = ExchangeProgress()
+  /// Beside `exchange`, because it decodes in place in `exchange.body`.
+  private var chunks: ChunkedDecoder?
 
   /// Response head (and small body) being written, the large body behind it, and how much of both is out.
   private var output: [UInt8] = []
@@ -141,7 +143,7 @@ final class Connection {
         deadline = exchange.start &+ loop.headTimeout
       }
       do {
-        switch try parser.parse(input.span.bytes.extracting(inputStart..<input.count)) {
+        switch try parser.parse(input, from: inputStart) {
         case .needsMoreBytes: return
         case .head(let head, let byteCount):
           inputStart += byteCount
@@ -234,7 +236,7 @@ final class Connection {
       inputStart += prefix
     case .chunked:
       exchange.body = loop.pool.take(capacity: max(Self.firstChunkedCapacity, input.count - inputStart))
-      exchange.chunks = ChunkedDecoder(
+      chunks = ChunkedDecoder(
         limits: loop.configuration.headLimits,
         maximumBodyBytes: exchange.acceptance?.maximumBodyBytes ?? 0)
       exchange.body.append(contentsOf: input[inputStart...])
@@ -275,7 +277,7 @@ final class Connection {
       return
     }
     do {
-      guard case .complete(let trailing) = try exchange.chunks?.decode(&exchange.body) else { return }
+      guard case .complete(let trailing) = try chunks?.decode(&exchange.body) else { return }
       if trailing > 0 {
         // The start of the next request came along with the last chunk.
         input = loop.takeHeadBuffer()
@@ -449,7 +451,6 @@ private struct ExchangeProgress {
   var framing: BodyFraming = .none
   var acceptance: Acceptance?
   var body: [UInt8] = []
-  var chunks: ChunkedDecoder?
   var receivedBytes = 0
   var bodyByteCount = 0
   var reservation = Reservation()

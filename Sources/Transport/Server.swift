@@ -13,7 +13,7 @@ import Synchronization
 /// An HTTP/1.1 server: listens, serves, drains.
 ///
 /// ```swift
-/// let server = try Server(configuration, responder: router)
+/// let server = try Server(configuration, capacity: Capacity(configuration), responder: service)
 /// try server.start()
 /// await server.shutDown(drainDelay: .seconds(5), timeout: .seconds(30))
 /// ```
@@ -48,7 +48,9 @@ public final class Server: Sendable {
   }
 
   /// Binds and listens; nothing is accepted before ``start()``.
-  public init(_ configuration: TransportConfiguration, responder: any Responder) throws(StartError) {
+  public init(
+    _ configuration: TransportConfiguration, capacity: Capacity, responder: any Responder
+  ) throws(StartError) {
     let requested: [SocketAddress]
     do {
       requested = try SocketAddress.resolve(host: configuration.host, port: configuration.port)
@@ -68,12 +70,12 @@ public final class Server: Sendable {
       if configuration.port == 0 { break }
     }
     do {
-      shared = try ServerShared(configuration, responder: responder)
+      shared = try ServerShared(configuration, capacity: capacity, responder: responder)
     } catch {
       throw .system(error)
     }
     addresses = listeners.map(\.address)
-    capacity = shared.capacity
+    self.capacity = capacity
     pool = shared.pool
     self.listeners = Mutex(listeners)
     runningLoops = Mutex(RunningLoops())
@@ -168,11 +170,13 @@ struct ServerShared: Sendable {
   let compute: ComputePool
   let mailboxes: [Mailbox]
 
-  init(_ configuration: TransportConfiguration, responder: any Responder) throws(SystemError) {
+  init(
+    _ configuration: TransportConfiguration, capacity: Capacity, responder: any Responder
+  ) throws(SystemError) {
     self.configuration = configuration
     self.responder = responder
     pool = BufferPool(maximumHeldBytes: configuration.pooledBytes)
-    capacity = Capacity(configuration)
+    self.capacity = capacity
     compute = ComputePool(threads: configuration.computeThreads, responder: responder)
     var mailboxes: [Mailbox] = []
     for _ in 0..<max(configuration.eventLoops, 1) { mailboxes.append(try Mailbox()) }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import PruningService
 
 @main
 struct Crop: AsyncParsableCommand {

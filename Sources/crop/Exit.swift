@@ -6,6 +6,8 @@ enum Exit: Sendable {
   case badInput
   /// 1: the server answered, or failed to answer, a health check.
   case unhealthy
+  /// 69: the address is taken or not allowed.
+  case cannotListen
   /// 78: an unknown or unusable setting.
   case badConfiguration
 
@@ -13,6 +15,7 @@ enum Exit: Sendable {
     switch self {
     case .badInput: ExitCode(65)
     case .unhealthy: ExitCode(1)
+    case .cannotListen: ExitCode(69)
     case .badConfiguration: ExitCode(78)
     }
   }
@@ -31,6 +34,7 @@ enum Exit: Sendable {
       1   unhealthy, or an unexpected failure
       64  wrong use of the command line
       65  files or parameters that cannot be processed
+      69  cannot listen on the address
       78  wrong configuration
     """
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import FoundationEssentials
 import JSON
+import PruningService
 import TensorFormats
 import Tensors
 import Testing
@@ -157,24 +158,31 @@ struct OperationFileTests {
     }
   }
 
+  /// An answer about one image.
+  func answer(
+    _ members: JSONObject, indices: [(name: String, values: [Int])] = [],
+    tensors: [(name: String, tensor: Tensor)] = []
+  ) -> Answer {
+    let sample = Answer.Sample(
+      members: members, indices: indices, tensors: tensors, tokenCount: 6, keptCount: 2)
+    return Answer(samples: [sample], isBatched: false, shared: [:])
+  }
+
   @Test("an npy file takes the features, else the kept indices as I64")
   func npyOutput() throws {
     let features = try vector([1, 2])
-    let both = Answer(
-      members: ["kept_indices": [3]], tensors: [("sizes", try vector([9])), ("features", features)])
+    let both = answer([:], indices: [("kept_indices", [3])], tensors: [("features", features)])
     let first = try NPYFormat.decode(both.file(named: "o.npy")[...], DecodingHints(tensorName: "t"))
     #expect(first.tensors["t"] == .one(features))
-    let indices = Answer(members: ["kept_indices": [3, 4]], tensors: [])
+    let indices = answer([:], indices: [("kept_indices", [3, 4])])
     let second = try NPYFormat.decode(indices.file(named: "o.npy")[...], DecodingHints(tensorName: "t"))
     #expect(second.tensors["t"] == .one(try .int64([3, 4], shape: Shape([2]))))
-    #expect(throws: InputError.self) { try Answer(members: [:], tensors: []).file(named: "o.npy") }
+    #expect(throws: InputError.self) { try answer([:]).file(named: "o.npy") }
   }
 
   @Test("JSON output is one line that names every member once")
   func jsonOutput() throws {
-    let answer = Answer(
-      members: ["kept_indices": [0]],
-      tensors: [("kept_indices", try .int64([0], shape: Shape([1]))), ("features", try vector([0.5]))])
+    let answer = answer([:], indices: [("kept_indices", [0])], tensors: [("features", try vector([0.5]))])
     let text = try answer.jsonText()
     #expect(text.hasSuffix("}\n"))
     let object = try #require(try JSONValue.parse(Array(text.utf8)[...]).objectValue)
@@ -210,7 +218,7 @@ struct OperationFileTests {
 
   @Test("the output file's extension decides the format")
   func outputFormat() throws {
-    let answer = Answer(members: ["pruned_count": 1], tensors: [("features", try vector([1, 2]))])
+    let answer = answer(["pruned_count": 1], tensors: [("features", try vector([1, 2]))])
     let bytes = try answer.file(named: "o.safetensors")
     let read = try SafetensorsFormat.decode(bytes[...], DecodingHints())
     #expect(read.tensors["features"] == .one(try vector([1, 2])))
@@ -220,11 +228,9 @@ struct OperationFileTests {
 
   @Test("the summary shortens lists, names tensors and draws the kept tokens")
   func summary() throws {
-    let answer = Answer(
-      members: [
-        "kept_indices": [0, 5], "long": .array((0..<20).map { .integer($0) }), "source": "attention",
-      ],
-      tensors: [("features", try vector([1, 2]))])
+    let answer = answer(
+      ["long": .array((0..<20).map { .integer($0) }), "source": "attention"],
+      indices: [("kept_indices", [0, 5])], tensors: [("features", try vector([1, 2]))])
     let grid = try #require(TokenGrid(layout: ["type": "grid", "rows": 2, "columns": 3], tokenCount: nil))
     #expect(
       answer.summary(grid: grid) == """

@@ -134,7 +134,8 @@ def add_divprune_cases(suite):
             chosen(order, rows * columns), flags)
     for name, features, keep in (
         ("ties_of_signs", signs(11, 64, 64), 20), ("duplicates", signs(12, 64, 12), 20),
-        ("zero_row", signs(13, 64, 40), 12), ("zero_rows_needed", signs(15, 16, 16), 14), ("one_token", signs(14, 1, 1), 1),
+        ("zero_row", signs(13, 64, 40), 12), ("zero_rows_needed", signs(15, 16, 16), 14),
+        ("one_token", signs(14, 1, 1), 1),
     ):
         flags = {"has_exact_ties": True}
         if name.startswith("zero_row"):
@@ -166,7 +167,8 @@ def add_cdpruner_cases(suite):
 
         tensors, order, margin = with_clear_margin(build, run)
         embeddings = tensors.get("relevance_features", tensors["image_features"])
-        expected = {**chosen(order, rows * columns), "relevance": reference.relevance(embeddings, tensors["text_features"])}
+        quality = reference.relevance(embeddings, tensors["text_features"])
+        expected = {**chosen(order, rows * columns), "relevance": quality}
         extra = grid(rows, columns) if rows != columns else {}
         flags = {"minimum_margin": margin} if np.isfinite(margin) else {}
         if name == "rank_exhausted":
@@ -305,7 +307,8 @@ def compare(folder):
             continue
         order = select(metadata["method"], tensors, json.loads(metadata["parameters"])["keep_tokens"])
         accepted = (expected["kept_indices"], expected.get("alternative_kept_indices"))
-        same_set, same_order = sorted(order) in accepted, order in (expected["order"], expected.get("alternative_order"))
+        same_set = sorted(order) in accepted
+        same_order = order in (expected["order"], expected.get("alternative_order"))
         failures += not same_set
         remark = "equal" if same_set else "DIFFERENT"
         print(f"{remark:10} {path.parent.name}/{path.stem}{'' if same_order else ' (other order)'}")

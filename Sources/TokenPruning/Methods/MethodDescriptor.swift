@@ -13,10 +13,19 @@ public struct MethodDescriptor: Sendable, Hashable {
   public let parameters: [ParameterDescriptor]
   /// Differences from the published algorithm or the authors' code, one sentence each.
   public let deviations: [String]
+  public let cost: Cost
+
+  /// How time grows with the number of tokens N at a given feature width.
+  public enum Cost: String, Sendable, Hashable {
+    /// O(N log N) at most: so little work that it is done where the request arrives.
+    case linear
+    case quadratic
+  }
 
   public init(
     name: String, summary: String, paper: String? = nil, requiredInputs: [String] = [],
-    optionalInputs: [String] = [], parameters: [ParameterDescriptor] = [], deviations: [String] = []
+    optionalInputs: [String] = [], parameters: [ParameterDescriptor] = [], deviations: [String] = [],
+    cost: Cost = .quadratic
   ) {
     self.name = name
     self.summary = summary
@@ -25,6 +34,7 @@ public struct MethodDescriptor: Sendable, Hashable {
     self.optionalInputs = optionalInputs
     self.parameters = parameters
     self.deviations = deviations
+    self.cost = cost
   }
 }
 

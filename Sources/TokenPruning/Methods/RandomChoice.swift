@@ -5,7 +5,7 @@
 public struct RandomChoice: PruningMethod {
   public static let descriptor = MethodDescriptor(
     name: "random",
-    summary: "Keeps tokens at random; the request's seed (0 when absent) decides which.")
+    summary: "Keeps tokens at random; the request's seed (0 when absent) decides which.", cost: .linear)
 
   public init(_ parameters: Parameters) {}
 

@@ -3,7 +3,7 @@ public struct TopK: ScoringMethod {
   public static let descriptor = MethodDescriptor(
     name: "topk",
     summary: "Keeps the tokens with the highest value in the given attention row (any score will do).",
-    requiredInputs: ["attention"])
+    requiredInputs: ["attention"], cost: .linear)
 
   public init(_ parameters: Parameters) {}
 

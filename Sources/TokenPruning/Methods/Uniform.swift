@@ -7,8 +7,9 @@
 public struct Uniform: PruningMethod {
   public static let descriptor = MethodDescriptor(
     name: "uniform",
-    summary: "Keeps tokens at even steps over the grid (along a Hilbert curve) or, without one, the sequence."
-  )
+    summary:
+      "Keeps tokens at even steps over the grid (along a Hilbert curve) or, without one, the sequence.",
+    cost: .linear)
 
   public init(_ parameters: Parameters) {}
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import JSON
+import PruningService
 import TokenPruning
 
 struct Methods: ParsableCommand {
@@ -21,7 +22,7 @@ struct Methods: ParsableCommand {
   var format = Format.table
 
   func run() throws {
-    let methods = registeredMethods()
+    let methods = MethodRegistry.standard.descriptors
     guard let name else {
       switch format {
       case .table: StandardStreams.writeOutput(MethodDescriptor.list(methods))
@@ -59,42 +60,6 @@ extension MethodDescriptor {
       text += "\ndeviations from the paper:\n" + deviations.map { "  * \($0)\n" }.joined()
     }
     return text
-  }
-
-  var json: JSONValue {
-    var object = JSONObject()
-    object["name"] = .string(name)
-    object["summary"] = .string(summary)
-    object["paper"] = paper.map { .string($0) } ?? .null
-    object["required_inputs"] = .array(requiredInputs.map { .string($0) })
-    object["optional_inputs"] = .array(optionalInputs.map { .string($0) })
-    object["parameters"] = .array(parameters.map(\.json))
-    object["deviations"] = .array(deviations.map { .string($0) })
-    return .object(object)
-  }
-}
-
-extension ParameterDescriptor {
-  fileprivate var json: JSONValue {
-    var object: JSONObject = ["name": .string(name)]
-    switch kind {
-    case .integer(let range):
-      object["type"] = "integer"
-      object["minimum"] = .integer(range.lowerBound)
-      object["maximum"] = .integer(range.upperBound)
-    case .number(let range):
-      object["type"] = "number"
-      // JSON has no infinity: an open end is an absent member.
-      if range.lowerBound.isFinite { object["minimum"] = .number(range.lowerBound) }
-      if range.upperBound.isFinite { object["maximum"] = .number(range.upperBound) }
-    case .boolean: object["type"] = "boolean"
-    case .choice(let names):
-      object["type"] = "string"
-      object["enum"] = .array(names.map { .string($0) })
-    }
-    object["default"] = defaultValue
-    object["summary"] = .string(summary)
-    return .object(object)
   }
 }
 

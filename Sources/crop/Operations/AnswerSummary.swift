@@ -7,16 +7,22 @@ extension Answer {
   /// A readable digest: scalars in full, long lists by their beginning, tensors by shape, and where the tokens
   /// form one grid, a map of it.
   func summary(grid: TokenGrid?) -> String {
-    let rows =
-      members.members.map { [$0.name, Self.digest($0.value)] }
-      + tensors.filter { members[$0.name] == nil }
-      .map { [$0.name, "\($0.tensor.elementType.rawValue) \($0.tensor.shape)"] }
+    let members = json
+    let tensors = samples.enumerated().flatMap { index, sample in
+      sample.tensors.map { tensor in
+        let name = isBatched ? "\(tensor.name).\(index)" : tensor.name
+        return [name, "\(tensor.tensor.elementType.rawValue) \(tensor.tensor.shape)"]
+      }
+    }
+    let rows = members.members.map { [$0.name, Self.digest($0.value)] } + tensors
     let table = TextTable(header: [], rows: rows).text
-    guard let grid, let indices = chosenIndices, let map = grid.map(of: indices) else { return table }
+    guard let grid, let indices = Self.chosenIndices(members), let map = grid.map(of: indices) else {
+      return table
+    }
     return table + "\n" + map
   }
 
-  private var chosenIndices: [Int]? {
+  private static func chosenIndices(_ members: JSONObject) -> [Int]? {
     members["kept_indices"]?.integers ?? members["region_indices"]?.integers
   }
 

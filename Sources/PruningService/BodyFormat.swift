@@ -1,0 +1,74 @@
+import HTTP1
+import TensorFormats
+
+/// Which wire format a request is in, and which one its answer takes.
+enum BodyFormat {
+  /// What clients send when they were not told: `curl --data-binary` says urlencoded, `requests` says nothing.
+  /// The first bytes decide then.
+  private static let genericTypes: Set<String> = [
+    "application/octet-stream", "application/x-www-form-urlencoded", "binary/octet-stream",
+  ]
+
+  /// Refuses on the head what would be refused after the body anyway.
+  static func checkHead(_ head: RequestHead, framing: BodyFraming) throws(Problem) {
+    guard framing != .none else {
+      throw Problem(.lengthRequired, "the request has no body; send tensors as \(mediaTypes)")
+    }
+    if let coding = head.contentCodings.first {
+      throw Problem(
+        .unsupportedFormat,
+        "content coding '\(FieldValue.sanitized(coding, maximumBytes: 40))' is not supported; send the body as it is",
+        fields: [Response.Field("Accept-Encoding", "identity")])
+    }
+    if let essence = try explicitType(head) {
+      guard TensorFormats.named(mediaType: essence) != nil else { throw unsupported(essence) }
+    }
+  }
+
+  /// The format to decode the body with.
+  static func ofRequest(_ request: Request) throws(Problem) -> any TensorFormat.Type {
+    if let essence = try explicitType(request.head) {
+      guard let format = TensorFormats.named(mediaType: essence) else { throw unsupported(essence) }
+      return format
+    }
+    let prefix = request.body.prefix(16)
+    if let format = TensorFormats.sniff(prefix) { return format }
+    throw Problem(
+      .unsupportedFormat,
+      TensorFormats.refusedByName(prefix: prefix)
+        ?? "the body's first bytes are none of \(TensorFormats.all.map { $0.name }.joined(separator: ", ")); send \(mediaTypes)"
+    )
+  }
+
+  /// The format of the answer: by Accept; where Accept leaves it open, binary to whoever sent binary if the
+  /// answer holds feature tensors, JSON otherwise.
+  static func ofResponse(
+    to head: RequestHead, requestFormat: any TensorFormat.Type, carriesFeatures: Bool
+  ) -> any TensorFormat.Type {
+    let json: any TensorFormat.Type = JSONTensorFormat.self
+    let preferred = carriesFeatures ? requestFormat : json
+    let rest = TensorFormats.all.filter { $0.name != preferred.name }
+    let offers = ([preferred] + rest).flatMap { format in format.mediaTypes.compactMap { MediaType($0) } }
+    // Nothing acceptable: an answer in another type serves the client better than 406 (RFC 9110 section 15.5.7).
+    guard let best = head.bestOffer(among: offers) else { return json }
+    return TensorFormats.named(mediaType: best.essence) ?? json
+  }
+
+  private static func explicitType(_ head: RequestHead) throws(Problem) -> String? {
+    guard head.fields.contains("content-type") else { return nil }
+    guard let type = head.contentType else {
+      throw Problem(.unsupportedFormat, "Content-Type is not a media type; send \(mediaTypes)")
+    }
+    return genericTypes.contains(type.essence) ? nil : type.essence
+  }
+
+  private static func unsupported(_ essence: String) -> Problem {
+    Problem(
+      .unsupportedFormat,
+      TensorFormats.refusedByName(mediaType: essence)
+        ?? "Content-Type '\(FieldValue.sanitized(essence, maximumBytes: 80))' is not supported; send \(mediaTypes)",
+      fields: [Response.Field("Accept", mediaTypes)])
+  }
+
+  private static var mediaTypes: String { TensorFormats.all.map { $0.mediaTypes[0] }.joined(separator: ", ") }
+}

@@ -1,0 +1,60 @@
+import HTTP1
+public import JSON
+public import TokenPruning
+
+extension Endpoints {
+  static let methods = Endpoint(method: "GET", route: "/methods", kind: .information) { _ in
+    json(["methods": .array(MethodRegistry.standard.descriptors.map(\.json))])
+  }
+
+  static let method = Endpoint(method: "GET", route: "/methods/{name}", kind: .information) {
+    context throws(Problem) in
+    let name = context.pathVariable ?? ""
+    let descriptors = MethodRegistry.standard.descriptors
+    guard let descriptor = descriptors.first(where: { $0.name == name }) else {
+      let hint = nearestName(to: name, among: descriptors.map(\.name))
+      throw Problem(
+        .notFound,
+        "there is no method '\(FieldValue.sanitized(name, maximumBytes: 60))'"
+          + (hint.map { "; did you mean '\($0)'?" } ?? ""))
+    }
+    return json(descriptor.json)
+  }
+}
+
+extension MethodDescriptor {
+  /// What `GET /methods` and `crop methods --format json` print.
+  public var json: JSONValue {
+    [
+      "name": .string(name), "summary": .string(summary), "paper": paper.map { .string($0) } ?? .null,
+      "required_inputs": .array(requiredInputs.map { .string($0) }),
+      "optional_inputs": .array(optionalInputs.map { .string($0) }),
+      "parameters": .array(parameters.map(\.json)),
+      "deviations": .array(deviations.map { .string($0) }),
+    ]
+  }
+}
+
+extension ParameterDescriptor {
+  var json: JSONValue {
+    var members: JSONObject = ["name": .string(name)]
+    switch kind {
+    case .integer(let range):
+      members["type"] = "integer"
+      members["minimum"] = .integer(range.lowerBound)
+      members["maximum"] = .integer(range.upperBound)
+    case .number(let range):
+      members["type"] = "number"
+      // JSON has no infinity: an open end is an absent member.
+      if range.lowerBound.isFinite { members["minimum"] = .number(range.lowerBound) }
+      if range.upperBound.isFinite { members["maximum"] = .number(range.upperBound) }
+    case .boolean: members["type"] = "boolean"
+    case .choice(let names):
+      members["type"] = "string"
+      members["enum"] = .array(names.map { .string($0) })
+    }
+    members["default"] = defaultValue
+    members["summary"] = .string(summary)
+    return .object(members)
+  }
+}

@@ -1,0 +1,46 @@
+import HTTP1
+import JSON
+import TensorFormats
+import Tensors
+
+extension Endpoints {
+  /// `POST /localize`, `/compress` or `/prune`: decode, compute, encode.
+  static func operation(_ operation: Operation) -> Endpoint {
+    Endpoint(method: "POST", route: "/\(operation.rawValue)", kind: .operation) { context throws(Problem) in
+      let format = try BodyFormat.ofRequest(context.request)
+      let document = try context.timing.measure("decode") { () throws(Problem) in
+        try decode(context.request, as: format, for: operation)
+      }
+      let answer = try context.timing.measure("compute") { () throws(Problem) in try operation.run(document) }
+      context.metrics.recordTokens(received: answer.tokenCount, kept: answer.keptCount)
+      let encoded = try context.timing.measure("encode") { () throws(Problem) in
+        let format = BodyFormat.ofResponse(
+          to: context.request.head, requestFormat: format, carriesFeatures: answer.carriesFeatures)
+        return try (format.mediaTypes[0], answer.encoded(as: format))
+      }
+      return Response(
+        status: 200, fields: [Response.Field("Content-Type", encoded.0)], body: encoded.1,
+        annotations: [Response.Field("format", format.name)] + answer.annotations)
+    }
+  }
+
+  private static func decode(
+    _ request: Request, as format: any TensorFormat.Type, for operation: Operation
+  ) throws(Problem) -> TensorDocument {
+    let query = try QueryParameters(request.head.query)
+    let hints = DecodingHints(
+      parameterNames: Operation.parameterNames, tensorName: query.tensorName ?? operation.mainTensor,
+      elementType: query.elementType)
+    do {
+      var document = try format.decode(request.body[...], hints)
+      try query.merge(into: &document.parameters)
+      return document
+    } catch let error as TensorFormatError {
+      throw Problem(error)
+    } catch let problem as Problem {
+      throw problem
+    } catch {
+      preconditionFailure("decoding throws only its own errors: \(error)")
+    }
+  }
+}

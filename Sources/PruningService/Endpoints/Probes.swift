@@ -1,0 +1,37 @@
+import HTTP1
+import JSON
+
+extension Endpoints {
+  /// Liveness stays 200 while draining: restarting a process because it finishes its work would lose that work.
+  static let liveness = Endpoint(method: "GET", route: "/livez", kind: .probe) { _ in
+    json(["status": "live"])
+  }
+
+  /// Readiness turns 503 the moment the process should get no new work.
+  static func readiness(_ lifecycle: Lifecycle, route: String) -> Endpoint {
+    Endpoint(method: "GET", route: route, kind: .probe) { _ in
+      let word = lifecycle.readiness
+      var response = json(["status": .string(word)])
+      if word != "ready" {
+        response.status = 503
+        response.fields += Problem.retryAfter
+      }
+      return response
+    }
+  }
+
+  static func prometheus(_ metrics: Metrics) -> Endpoint {
+    Endpoint(method: "GET", route: "/metrics", kind: .probe) { _ in
+      Response(
+        status: 200,
+        fields: [Response.Field("Content-Type", "text/plain; version=0.0.4; charset=utf-8")],
+        body: Array(metrics.exposition().utf8))
+    }
+  }
+
+  static func json(_ value: JSONValue, status: Int = 200) -> Response {
+    Response(
+      status: status, fields: [Response.Field("Content-Type", "application/json")],
+      body: value.serialized() + [0x0a])
+  }
+}

@@ -1,0 +1,132 @@
+import HTTP1
+import Synchronization
+
+/// Counters and histograms in the Prometheus text format.
+///
+/// Labels come from fixed sets (routes, methods, codes); nothing a client sends becomes one, or any client could
+/// fill the memory of whoever stores them.
+public final class Metrics: Sendable {
+  /// A value read when it is asked for: connections, bytes in flight, resident memory.
+  public struct Gauge: Sendable {
+    let name: String
+    let help: String
+    let isCounter: Bool
+    let read: @Sendable () -> Double
+
+    public init(
+      _ name: String, _ help: String, isCounter: Bool = false, read: @escaping @Sendable () -> Double
+    ) {
+      self.name = name
+      self.help = help
+      self.isCounter = isCounter
+      self.read = read
+    }
+  }
+
+  private struct RequestKey: Hashable {
+    let route: String
+    let method: String
+    let code: Int
+  }
+
+  private struct State {
+    var requests: [RequestKey: Int] = [:]
+    var durations: [String: Histogram] = [:]
+    var bodyBytesReceived = 0
+    var bytesSent = 0
+    var brokenResponses = 0
+    var tokensReceived = 0
+    var tokensKept = 0
+    var gauges: [Gauge] = []
+  }
+
+  private let state = Mutex(State())
+
+  public init() {}
+
+  public func add(_ gauge: Gauge) { state.withLock { $0.gauges.append(gauge) } }
+
+  /// - Parameter route: the matched route, or nil for a path that has none.
+  func record(_ exchange: Exchange, route: String?) {
+    let key = RequestKey(
+      route: route ?? "none", method: exchange.head.map { Self.label($0.method) } ?? "none",
+      code: exchange.status)
+    let seconds = Self.seconds(exchange.receive + exchange.respond + exchange.write)
+    state.withLock { state in
+      state.requests[key, default: 0] += 1
+      state.durations[key.route, default: Histogram()].observe(seconds)
+      state.bodyBytesReceived += exchange.bodyBytesReceived
+      state.bytesSent += exchange.bytesSent
+      if exchange.isBroken { state.brokenResponses += 1 }
+    }
+  }
+
+  func recordTokens(received: Int, kept: Int) {
+    state.withLock { state in
+      state.tokensReceived += received
+      state.tokensKept += kept
+    }
+  }
+
+  /// The text exposition format, version 0.0.4.
+  func exposition() -> String {
+    let state = state.withLock { $0 }
+    var text = Exposition()
+    text.family(
+      "crop_http_requests_total", .counter, "Responses by matched route, request method and status code.")
+    for (key, count) in state.requests.sorted(by: {
+      ($0.key.route, $0.key.method, $0.key.code) < ($1.key.route, $1.key.method, $1.key.code)
+    }) {
+      text.sample(
+        "crop_http_requests_total",
+        [("route", key.route), ("method", key.method), ("code", String(key.code))],
+        Double(count))
+    }
+    text.family(
+      "crop_http_request_duration_seconds", .histogram,
+      "From the first byte of the head to the last byte of the answer, without time spent in the queue.")
+    for (route, histogram) in state.durations.sorted(by: { $0.key < $1.key }) {
+      text.histogram("crop_http_request_duration_seconds", [("route", route)], histogram)
+    }
+    text.single(
+      "crop_http_request_body_bytes_total", .counter, "Bytes of request bodies received.",
+      Double(state.bodyBytesReceived))
+    text.single("crop_http_response_bytes_total", .counter, "Bytes sent.", Double(state.bytesSent))
+    text.single(
+      "crop_http_responses_broken_total", .counter, "Responses whose client was gone before the last byte.",
+      Double(state.brokenResponses))
+    text.family("crop_tokens_total", .counter, "Visual tokens of answered requests.")
+    text.sample("crop_tokens_total", [("state", "received")], Double(state.tokensReceived))
+    text.sample("crop_tokens_total", [("state", "kept")], Double(state.tokensKept))
+    for gauge in state.gauges {
+      text.single(gauge.name, gauge.isCounter ? .counter : .gauge, gauge.help, gauge.read())
+    }
+    text.family("crop_build_info", .gauge, "Always 1; the labels tell what is running.")
+    text.sample("crop_build_info", [("version", Version.current)], 1)
+    return text.text
+  }
+
+  /// Methods are tokens of the client's choice: only known ones become labels.
+  private static func label(_ method: String) -> String {
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"].contains(method) ? method : "other"
+  }
+
+  static func seconds(_ duration: Duration) -> Double {
+    let (seconds, attoseconds) = duration.components
+    return Double(seconds) + Double(attoseconds) * 1e-18
+  }
+}
+
+/// Cumulative buckets from 50 us to 10 s: a tiny request takes tens of microseconds, the largest some seconds.
+struct Histogram: Sendable {
+  static let bounds = [
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+  ]
+  private(set) var counts = [Int](repeating: 0, count: bounds.count + 1)
+  private(set) var sum = 0.0
+
+  mutating func observe(_ value: Double) {
+    counts[Self.bounds.firstIndex { value <= $0 } ?? Self.bounds.count] += 1
+    sum += value
+  }
+}

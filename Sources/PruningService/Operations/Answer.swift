@@ -1,0 +1,108 @@
+import HTTP1
+public import JSON
+public import TensorFormats
+public import Tensors
+
+/// What an operation answers, before it takes the form of a wire format.
+public struct Answer: Sendable {
+  /// One image's part.
+  public struct Sample: Sendable {
+    public var members: JSONObject
+    /// Lists of token indices: members in JSON, I64 tensors in binary formats.
+    public var indices: [(name: String, values: [Int])]
+    public var tensors: [(name: String, tensor: Tensor)]
+    public let tokenCount: Int
+    public let keptCount: Int
+
+    public init(
+      members: JSONObject, indices: [(name: String, values: [Int])] = [],
+      tensors: [(name: String, tensor: Tensor)] = [], tokenCount: Int, keptCount: Int
+    ) {
+      self.members = members
+      self.indices = indices
+      self.tensors = tensors
+      self.tokenCount = tokenCount
+      self.keptCount = keptCount
+    }
+  }
+
+  public init(samples: [Sample], isBatched: Bool, shared: JSONObject) {
+    self.samples = samples
+    self.isBatched = isBatched
+    self.shared = shared
+  }
+
+  public var samples: [Sample]
+  /// Members become lists with one entry per image.
+  public let isBatched: Bool
+  /// Which method or mode made it; the same for all images.
+  public let shared: JSONObject
+
+  public var tokenCount: Int { samples.reduce(0) { $0 + $1.tokenCount } }
+  public var keptCount: Int { samples.reduce(0) { $0 + $1.keptCount } }
+  public var carriesFeatures: Bool { samples.contains { !$0.tensors.isEmpty } }
+
+  /// Everything but the tensors and index lists, as one object.
+  private func members(includingIndices: Bool) -> JSONObject {
+    var result = shared
+    var names: [String] = []
+    let objects = samples.map { sample -> JSONObject in
+      var object = JSONObject()
+      if includingIndices {
+        for (name, values) in sample.indices { object[name] = .array(values.map { .integer($0) }) }
+      }
+      for member in sample.members.members { object[member.name] = member.value }
+      for name in object.names where !names.contains(name) { names.append(name) }
+      return object
+    }
+    for name in names {
+      result[name] = isBatched ? .array(objects.map { $0[name] ?? .null }) : objects[0][name]
+    }
+    return result
+  }
+
+  /// The answer as JSON members, tensors left out.
+  public var json: JSONObject { members(includingIndices: true) }
+
+  /// The answer's bytes in `format`. In binary formats the tensors of image i of a batch are called `name.i`.
+  public func encoded(as format: any TensorFormat.Type) throws(Problem) -> [UInt8] {
+    let isJSON = format.name == JSONTensorFormat.name
+    var tensors: [(name: String, tensor: Tensor)] = []
+    for (index, sample) in samples.enumerated() {
+      let suffix = isBatched ? ".\(index)" : ""
+      if !isJSON {
+        for (name, values) in sample.indices {
+          tensors.append((name + suffix, Self.indexTensor(values)))
+        }
+      }
+      // Features first: a format with room for one tensor (npy) takes the first of the list.
+      tensors.insert(
+        contentsOf: sample.tensors.map { ($0.name + suffix, $0.tensor) }, at: isJSON ? tensors.count : 0)
+    }
+    do {
+      return try format.encode(tensors, response: members(includingIndices: isJSON))
+    } catch {
+      throw Problem(error)
+    }
+  }
+
+  /// Facts for the access log.
+  var annotations: [Response.Field] {
+    var fields: [Response.Field] = []
+    for name in ["method", "mode", "source"] {
+      if let value = shared[name]?.stringValue { fields.append(Response.Field("pruning_\(name)", value)) }
+    }
+    fields.append(Response.Field("images", String(samples.count)))
+    fields.append(Response.Field("tokens", String(tokenCount)))
+    fields.append(Response.Field("kept", String(keptCount)))
+    return fields
+  }
+
+  private static func indexTensor(_ values: [Int]) -> Tensor {
+    do {
+      return try Tensor.int64(values, shape: Shape([values.count]))
+    } catch {
+      preconditionFailure("a list's shape is its own count: \(error)")
+    }
+  }
+}

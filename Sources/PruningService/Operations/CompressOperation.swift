@@ -1,0 +1,84 @@
+import JSON
+import Tensors
+import TokenPruning
+
+/// `/compress`: fewer tokens that stand for all, dense in the region and sparse outside.
+enum CompressOperation {
+  static let parameterNames =
+    TokenBudget.names + [
+      "mode", "anchors", "region", "localize", "region_share", "region_ratio", "background_ratio", "dtype",
+      "model_dimensions",
+    ]
+
+  static func run(_ image: ImageRequest, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
+    shared["mode"] = .string(try mode(image.parameters))
+    let localization = try localization(for: image)
+    let request = try CompressRequest(image.parameters, regionTokens: localization?.tokens)
+    let result = try compress(image.input, request)
+    shared["anchors"] = .string(request.anchors.rawValue)
+    var members = result.budget.members
+    if let localization {
+      members["region"] = .object(localization.regionMembers)
+      members["region_rows"] = result.regionRowCount.map { .integer($0) }
+    }
+    if result.rowPositions.contains(where: { $0 != nil }) {
+      members["positions"] = .array(result.rowPositions.map(\.json))
+    }
+    if let model = try ModelDimensions.parse(image.parameters) {
+      members["savings"] = .object(
+        Savings(tokenCount: result.tokenCount, kept: result.keptIndices.count, model).members)
+    }
+    if !result.notes.isEmpty { members["notes"] = .array(result.notes.map { .string($0) }) }
+    return Answer.Sample(
+      members: members,
+      indices: [
+        ("kept_indices", result.keptIndices), ("assignments", result.assignments), ("sizes", result.sizes),
+      ],
+      tensors: [("features", try features(of: result, image))],
+      tokenCount: result.tokenCount, keptCount: result.keptIndices.count)
+  }
+
+  /// One mode so far: merging needs no trained weights.
+  private static func mode(_ parameters: JSONObject) throws(PruningError) -> String {
+    guard let mode = parameters["mode"] else { return "merge" }
+    guard mode == "merge" else {
+      throw PruningError(at: "/mode", "must be 'merge', not \(mode)")
+    }
+    return "merge"
+  }
+
+  /// Without a region all tokens are one part; nothing is localised unasked.
+  private static func localization(for image: ImageRequest) throws(PruningError) -> Localization? {
+    let asksForOne = image.parameters["localize"].map { $0 != .bool(false) } ?? false
+    return image.parameters["region"] != nil || asksForOne ? try image.localization() : nil
+  }
+
+  /// The rows in the type asked for by `dtype`, else in that of the features.
+  private static func features(of result: CompressResult, _ image: ImageRequest) throws(PruningError)
+    -> Tensor
+  {
+    let own = image.input.tensors["image_features"]?.elementType ?? .float32
+    var type = own.isFloatingPoint ? own : .float32
+    if let value = image.parameters["dtype"] {
+      let floating = ElementType.allCases.filter(\.isFloatingPoint)
+      guard let named = floating.first(where: { .string($0.rawValue) == value }) else {
+        throw PruningError(
+          at: "/dtype", "must be one of \(floating.map(\.rawValue).joined(separator: ", ")), not \(value)")
+      }
+      type = named
+    }
+    do {
+      let shape = try Shape([result.features.rows, result.features.columns])
+      return try Tensor.floatingPoint(result.features.values, shape: shape, as: type)
+    } catch {
+      throw PruningError(at: "image_features", "\(error)")
+    }
+  }
+}
+
+extension TokenPosition? {
+  fileprivate var json: JSONValue {
+    guard let position = self else { return .null }
+    return [.integer(position.view), .integer(position.row), .integer(position.column)]
+  }
+}

@@ -1,0 +1,40 @@
+import JSON
+import TokenPruning
+
+/// `/localize`: the contextual region, the map it was found on, the tokens inside.
+enum LocalizeOperation {
+  static func run(_ image: ImageRequest) throws(PruningError) -> Answer.Sample {
+    let localization = try image.localization()
+    return Answer.Sample(
+      members: localization.members, indices: [("region_indices", localization.tokens)], tensors: [],
+      tokenCount: image.input.tokenCount, keptCount: localization.tokens.count)
+  }
+}
+
+extension Localization {
+  /// The members that `/localize` answers, and `/prune` and `/compress` under `region`.
+  var members: JSONObject {
+    var members: JSONObject = [
+      "regions": .array(regions.map { .object($0.members) }), "source": .string(source),
+      "whole_image": .bool(wholeImage),
+    ]
+    if let reason { members["reason"] = .string(reason) }
+    if let map {
+      members["saliency"] = [
+        "shape": [.integer(BlockRegion.side), .integer(BlockRegion.side)],
+        "data": .array(map.values.map { .number($0) }),
+      ]
+    }
+    return members
+  }
+}
+
+extension LocatedRegion {
+  fileprivate var members: JSONObject {
+    [
+      "blocks": .array(blocks.inclusive.map { .integer($0) }),
+      "box": .array([box.x0, box.y0, box.x1, box.y1].map { .number($0) }),
+      "score": score.map { .number($0) } ?? .null, "area": .number(area),
+    ]
+  }
+}

@@ -1,0 +1,107 @@
+import JSON
+public import TensorFormats
+import Tensors
+import TokenPruning
+
+/// What the service does with tensors: the same code behind `POST /prune` and `crop prune`.
+public enum Operation: String, CaseIterable, Sendable {
+  case localize
+  case compress
+  case prune
+
+  /// The tensor of a body that cannot name it (npy).
+  public var mainTensor: String {
+    switch self {
+    case .localize, .prune: "attention"
+    case .compress: "image_features"
+    }
+  }
+
+  /// Parameters of every operation; a body member of another name is a tensor or a mistake.
+  public static let parameterNames = Set(allCases.flatMap(\.parameterNames))
+
+  /// The parameters this operation reads.
+  public var parameterNames: [String] {
+    switch self {
+    case .localize: OperationParameters.common + ["region", "localize"]
+    case .compress: OperationParameters.common + CompressOperation.parameterNames
+    case .prune: OperationParameters.common + PruneOperation.parameterNames
+    }
+  }
+
+  /// Answers one request. A pure function: the same document gives the same answer, always.
+  public func run(_ document: TensorDocument) throws(Problem) -> Answer {
+    try OperationParameters.refuseUnknown(document, for: self)
+    let batch = try Batch(
+      document.tensors, isDeclaredBatched: try OperationParameters.batched(document.parameters))
+    var samples: [Answer.Sample] = []
+    var shared = JSONObject()
+    for (index, tensors) in batch.samples.enumerated() {
+      do {
+        let image = try ImageRequest(
+          tensors: tensors, parameters: document.parameters, index: index,
+          batchCount: batch.isBatched ? batch.samples.count : nil)
+        switch self {
+        case .localize: samples.append(try LocalizeOperation.run(image))
+        case .compress: samples.append(try CompressOperation.run(image, shared: &shared))
+        case .prune: samples.append(try PruneOperation.run(image, shared: &shared))
+        }
+      } catch {
+        throw Problem(batch.isBatched ? error.inImage(index) : error)
+      }
+    }
+    if batch.isBatched { shared["batched"] = true }
+    return Answer(samples: samples, isBatched: batch.isBatched, shared: shared)
+  }
+}
+
+extension PruningError {
+  /// The same complaint, said of one image of a batch: `image_features` becomes `image_features/2`.
+  fileprivate func inImage(_ index: Int) -> PruningError {
+    PruningError(
+      kind, at: pointer.hasPrefix("/") ? pointer : "\(pointer)/\(index)", "image \(index): \(message)")
+  }
+}
+
+/// Reading the parameters that all operations share.
+enum OperationParameters {
+  static let common = ["layout", "batched", "seed"]
+
+  /// - Throws: naming the nearest known parameter or tensor.
+  static func refuseUnknown(_ document: TensorDocument, for operation: Operation) throws(Problem) {
+    let known = operation.parameterNames
+    for name in document.parameters.names where !known.contains(name) {
+      let owners = Operation.allCases.filter { $0.parameterNames.contains(name) }
+      let hint =
+        if !owners.isEmpty {
+          "; it belongs to \(owners.map { "/\($0.rawValue)" }.joined(separator: " and "))"
+        } else if let near = nearestName(to: name, among: known) {
+          "; did you mean '\(near)'?"
+        } else {
+          "; known: \(known.sorted().joined(separator: ", "))"
+        }
+      throw Problem(
+        .unknownParameter, "\(operation.rawValue) has no parameter '\(name.prefix(80))'" + hint,
+        pointer: "/\(name.prefix(80))")
+    }
+    let stageTensors = PruneOperation.stageTensorNames(document.parameters)
+    let tensors = TensorAxes.names + stageTensors
+    for name in document.tensors.names where !tensors.contains(name) {
+      // A parameter of the wrong kind (an array where a number belongs) looks like a tensor at first.
+      let near = nearestName(to: name, among: tensors + known)
+      throw Problem(
+        .unknownParameter,
+        "there is no tensor '\(name.prefix(80))'"
+          + (near.map { "; did you mean '\($0)'?" } ?? "; known: \(tensors.joined(separator: ", "))"),
+        pointer: String(name.prefix(80)))
+    }
+  }
+
+  static func batched(_ parameters: JSONObject) throws(Problem) -> Bool? {
+    guard let value = parameters["batched"] else { return nil }
+    guard let flag = value.boolValue else {
+      throw Problem(.invalidInput, "must be true or false, not a \(value.kind)", pointer: "/batched")
+    }
+    return flag
+  }
+}

@@ -1,0 +1,99 @@
+import JSON
+import TokenPruning
+
+/// `/prune`: which visual tokens stay, in one step or in stages inside the LLM.
+enum PruneOperation {
+  static let parameterNames =
+    TokenBudget.names + [
+      "method", "method_parameters", "region", "localize", "region_policy", "region_share", "region_bias",
+      "stages", "renumber", "model_dimensions", "explain",
+    ]
+
+  /// The attention tensors that stages name, beside `attention` itself.
+  static func stageTensorNames(_ parameters: JSONObject) -> [String] {
+    (parameters["stages"]?.arrayValue ?? []).compactMap { $0.objectValue?["attention"]?.stringValue }
+  }
+
+  static func run(_ image: ImageRequest, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
+    let localization = try localization(for: image)
+    let request = try PruneRequest(image.parameters, regionTokens: localization?.tokens)
+    let result = try prune(image.input, request)
+    shared["method"] = .string(request.method)
+    var members: JSONObject = ["decided_by": .string(result.decidedBy)]
+    members["pruned_count"] = .integer(result.tokenCount - result.kept.count)
+    members.append(result.budget.members)
+    if let localization {
+      members["region"] = .object(localization.regionMembers)
+      members["region_policy"] = .string(result.policy.name)
+    }
+    if !result.stages.isEmpty { members["stages"] = .array(result.stages.map { .object($0.members) }) }
+    if let average = result.averageTokens { members["average_tokens"] = .number(average) }
+    if let positions = try positionIDs(image, kept: result.kept) {
+      for member in positions.members { members[member.name] = member.value }
+    }
+    if let model = try ModelDimensions.parse(image.parameters) {
+      members["savings"] = .object(Savings(result, model).members)
+    }
+    if let scores = result.scores { members["scores"] = .array(scores.map { .number($0) }) }
+    if !result.notes.isEmpty { members["notes"] = .array(result.notes.map { .string($0) }) }
+    return Answer.Sample(
+      members: members, indices: [("kept_indices", result.kept)], tensors: [],
+      tokenCount: result.tokenCount, keptCount: result.kept.count)
+  }
+
+  /// The region the request is about, or nil when it asks for none.
+  ///
+  /// CROP is about a region, so it localises by itself; any other method does so when it is told to.
+  private static func localization(for image: ImageRequest) throws(PruningError) -> Localization? {
+    let parameters = image.parameters
+    if parameters["region"] != nil || (parameters["localize"] ?? .bool(false)) != .bool(false) {
+      return try image.localization()
+    }
+    let method = parameters["method"] ?? .string(PruneRequest.defaultMethod)
+    guard method == .string(PruneRequest.defaultMethod), parameters["localize"] == nil,
+      parameters["region_policy"] != .string("none")
+    else { return nil }
+    return try image.localization()
+  }
+
+  private static func positionIDs(_ image: ImageRequest, kept: [Int]) throws(PruningError) -> JSONObject? {
+    let renumber = image.parameters["renumber"]
+    guard renumber == nil || renumber?.boolValue != nil else {
+      throw PruningError(at: "/renumber", "must be true or false, not a \(renumber?.kind ?? "")")
+    }
+    guard renumber != nil || image.input.tensors["position_ids"] != nil else { return nil }
+    let positions = try PositionIDs(
+      keeping: kept, of: image.input.tokenCount, positions: image.input.tensors["position_ids"],
+      renumber: renumber?.boolValue ?? false)
+    let rows = positions.rows.map { JSONValue.array($0.map { .integer($0) }) }
+    var members: JSONObject = ["position_ids": rows.count == 1 ? rows[0] : .array(rows)]
+    if let delta = positions.delta { members["mrope_position_delta"] = .integer(delta) }
+    return members
+  }
+}
+
+extension StageResult {
+  fileprivate var members: JSONObject {
+    [
+      "layer": .integer(layer), "keep_tokens": .integer(kept.count),
+      "kept_indices": .array(kept.map { .integer($0) }),
+      "kept_within_previous": .array(keptWithinPrevious.map { .integer($0) }),
+    ]
+  }
+}
+
+extension Localization {
+  /// What /prune and /compress say of the region; its token indices are /localize's business.
+  var regionMembers: JSONObject {
+    var members = members
+    members["saliency"] = nil
+    members["region_tokens"] = .integer(tokens.count)
+    return members
+  }
+}
+
+extension JSONObject {
+  mutating func append(_ other: JSONObject) {
+    for member in other.members { self[member.name] = member.value }
+  }
+}

@@ -1,0 +1,57 @@
+import HTTP1
+import TensorFormats
+import TokenPruning
+
+// The only place where the errors of the pure modules become HTTP.
+
+extension Problem {
+  init(_ error: PruningError) {
+    switch error.kind {
+    case .invalidInput: self.init(.invalidInput, error.message, pointer: error.pointer)
+    case .unknownMethod: self.init(.unknownMethod, error.message, pointer: error.pointer)
+    }
+  }
+
+  init(_ error: TensorFormatError) {
+    let place = error.byteOffset.map { " (byte \($0))" } ?? ""
+    let type: ProblemType =
+      switch error.kind {
+      case .malformed: .malformedBody
+      case .unsupported: .unsupportedFormat
+      case .invalidContent: .invalidInput
+      }
+    self.init(type, error.message + place, pointer: error.pointer)
+  }
+
+  init(_ refusal: Refusal) {
+    switch refusal {
+    case .framing(let error) where error.status == 413:
+      self.init(.bodyTooLarge, error.reason + "; --max-body-bytes sets the limit")
+    case .framing(let error): self.init(status: error.status, .badFraming, error.reason)
+    case .bodyTooLarge(let limit): self.init(.bodyTooLarge, Self.bodyLimit(limit))
+    case .timedOut(let phase):
+      self.init(
+        .timedOut,
+        "the \(phase) did not arrive in time; --\(phase == "head" ? "header" : phase)-timeout sets how long it may take"
+      )
+    case .noMemoryBudget:
+      self.init(
+        .overloaded, "too many bytes of request bodies in flight; --max-in-flight-bytes sets the limit",
+        fields: Self.retryAfter)
+    case .tooManyConnections:
+      self.init(
+        .overloaded, "too many connections; --max-connections sets the limit", fields: Self.retryAfter)
+    case .queueFull:
+      self.init(
+        status: 429, .overloaded, "too many requests in flight; --max-in-flight sets the limit",
+        fields: Self.retryAfter)
+    }
+  }
+
+  static func bodyLimit(_ limit: Int) -> String {
+    "the body is larger than \(limit) bytes; --max-body-bytes sets the limit"
+  }
+
+  /// Work in the queue takes milliseconds: one second is the smallest wait that the field can express.
+  static let retryAfter = [Response.Field("Retry-After", "1")]
+}

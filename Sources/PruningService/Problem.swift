@@ -1,0 +1,107 @@
+public import HTTP1
+import JSON
+
+/// An error as RFC 9457 describes it: what went wrong, and where in the request.
+///
+/// Every error the service answers with is one of these; `Problem+Mapping.swift` makes them from the errors of
+/// the modules below.
+public struct Problem: Error, Sendable, Equatable {
+  public let status: Int
+  /// The last part of the stable problem type URI, `/problems/<slug>`.
+  public let slug: String
+  /// The same for every problem of this type.
+  public let title: String
+  /// This occurrence, for the person who sent the request.
+  public let detail: String
+  /// A tensor name or a JSON pointer (RFC 6901) to the culprit.
+  public let pointer: String?
+  /// `Allow`, `Retry-After`, `Accept-Encoding`...
+  public let fields: [Response.Field]
+
+  public init(_ type: ProblemType, _ detail: String, pointer: String? = nil, fields: [Response.Field] = []) {
+    status = type.status
+    slug = type.slug
+    title = type.title
+    self.detail = detail
+    self.pointer = pointer
+    self.fields = fields
+  }
+
+  /// A problem whose status the framing layer chose.
+  init(status: Int, _ type: ProblemType, _ detail: String, fields: [Response.Field] = []) {
+    self.status = status
+    slug = type.slug
+    title = type.title
+    self.detail = detail
+    pointer = nil
+    self.fields = fields
+  }
+
+  /// `application/problem+json`, with `error` as one line for clients that look for nothing else.
+  public func response(requestID: String) -> Response {
+    var members: JSONObject = [
+      "type": .string("/problems/\(slug)"), "title": .string(title), "status": .integer(status),
+      "detail": .string(detail), "instance": .string(requestID),
+    ]
+    if let pointer, !pointer.isEmpty { members["pointer"] = .string(pointer) }
+    let place = pointer.map { $0.isEmpty ? "" : "\($0): " } ?? ""
+    members["error"] = .string(place + detail)
+    return Response(
+      status: status, fields: [Response.Field("Content-Type", "application/problem+json")] + fields,
+      body: JSONValue.object(members).serialized() + [0x0a],
+      annotations: [Response.Field("problem", slug)])
+  }
+}
+
+/// The kinds of problem; openapi.yaml lists the same, and a test compares both.
+public enum ProblemType: String, Sendable, CaseIterable {
+  case badFraming = "bad-framing"
+  case notFound = "not-found"
+  case methodNotAllowed = "method-not-allowed"
+  case timedOut = "timed-out"
+  case bodyTooLarge = "body-too-large"
+  case lengthRequired = "body-required"
+  case unsupportedFormat = "unsupported-format"
+  case malformedBody = "malformed-body"
+  case malformedQuery = "malformed-query"
+  case invalidInput = "invalid-input"
+  case unknownParameter = "unknown-parameter"
+  case unknownMethod = "unknown-method"
+  case overloaded = "overloaded"
+  case `internal` = "internal"
+
+  public var slug: String { rawValue }
+
+  public var status: Int {
+    switch self {
+    case .badFraming, .malformedBody, .malformedQuery, .lengthRequired: 400
+    case .notFound: 404
+    case .methodNotAllowed: 405
+    case .timedOut: 408
+    case .bodyTooLarge: 413
+    case .unsupportedFormat: 415
+    case .invalidInput, .unknownParameter, .unknownMethod: 422
+    case .overloaded: 503
+    case .internal: 500
+    }
+  }
+
+  public var title: String {
+    switch self {
+    case .badFraming: "The bytes are not acceptable HTTP/1.1"
+    case .notFound: "There is nothing at this path"
+    case .methodNotAllowed: "The path does not support this method"
+    case .timedOut: "The request did not arrive in time"
+    case .bodyTooLarge: "The request body is too large"
+    case .lengthRequired: "The request has no body"
+    case .unsupportedFormat: "The body's format is not supported"
+    case .malformedBody: "The body is not what its format says"
+    case .malformedQuery: "The query string cannot be read"
+    case .invalidInput: "The input cannot be processed"
+    case .unknownParameter: "There is no such parameter or tensor"
+    case .unknownMethod: "There is no such pruning method"
+    case .overloaded: "The server is at capacity"
+    case .internal: "The server made a mistake"
+    }
+  }
+}

@@ -1,1 +1,0 @@
-// Routes, operations, problems, metrics.

@@ -1,0 +1,62 @@
+import HTTP1
+import JSON
+import Tensors
+
+/// Parameters in the query string: scalars as they are, anything else as JSON text.
+///
+/// `?keep_tokens=64&method=divprune`; `tensor` and `tensor_dtype` describe a body that cannot name its tensor
+/// or its element type (npy).
+struct QueryParameters {
+  let tensorName: String?
+  let elementType: ElementType?
+  private let parameters: JSONObject
+
+  init(_ query: String?) throws(Problem) {
+    var parameters = JSONObject()
+    var tensorName: String?
+    var elementType: ElementType?
+    let items: [QueryItem]
+    do {
+      items = try QueryItem.decode(query ?? "")
+    } catch {
+      throw Problem(.malformedQuery, error.reason)
+    }
+    for item in items {
+      switch item.name {
+      case "tensor": tensorName = item.value
+      case "tensor_dtype":
+        guard let type = ElementType(rawValue: item.value) else {
+          let known = ElementType.allCases.map(\.rawValue).joined(separator: ", ")
+          throw Problem(
+            .invalidInput, "must be one of \(known), not '\(item.value.prefix(40))'", pointer: "/tensor_dtype"
+          )
+        }
+        elementType = type
+      default:
+        guard parameters[item.name] == nil else {
+          throw Problem(.malformedQuery, "'\(item.name.prefix(60))' is given twice")
+        }
+        parameters[item.name] = Self.value(of: item.value)
+      }
+    }
+    self.tensorName = tensorName
+    self.elementType = elementType
+    self.parameters = parameters
+  }
+
+  /// `64`, `0.5`, `true`, `[..]` and `{..}` mean what they mean in JSON; all else is a string.
+  private static func value(of text: String) -> JSONValue {
+    (try? JSONValue.parse(Array(text.utf8)[...])) ?? .string(text)
+  }
+
+  /// - Throws: when body and query give the same parameter, since either could be the one that was meant.
+  func merge(into body: inout JSONObject) throws(Problem) {
+    for member in parameters.members {
+      guard body[member.name] == nil else {
+        throw Problem(
+          .invalidInput, "is given in the body and in the query string", pointer: "/\(member.name)")
+      }
+      body[member.name] = member.value
+    }
+  }
+}

@@ -1,0 +1,50 @@
+import HTTP1
+
+/// What ties an answer to its request across systems: `X-Request-Id` and W3C Trace Context.
+struct RequestIdentity: Sendable {
+  let requestID: String
+  /// Echoed only when well-formed (https://www.w3.org/TR/trace-context/ section 3.2).
+  let traceparent: String?
+
+  init(_ head: RequestHead?) {
+    requestID = head?.fields.first("x-request-id").flatMap(Self.acceptable) ?? Self.fresh()
+    traceparent = head?.fields.first("traceparent").flatMap { Self.isTraceparent($0) ? $0 : nil }
+  }
+
+  func stamp(_ response: inout Response) {
+    response.fields.append(Response.Field("X-Request-Id", requestID))
+    if let traceparent { response.fields.append(Response.Field("traceparent", traceparent)) }
+    response.annotations.insert(Response.Field("id", requestID), at: 0)
+  }
+
+  /// A client's id is taken as it is, or not at all: a changed one would tie nothing together.
+  private static func acceptable(_ text: String) -> String? {
+    let bytes = text.utf8
+    return !bytes.isEmpty && bytes.count <= 128 && bytes.allSatisfy { $0 > 0x20 && $0 < 0x7f } ? text : nil
+  }
+
+  private static func fresh() -> String {
+    var generator = SystemRandomNumberGenerator()
+    return hexadecimal(generator.next()) + hexadecimal(generator.next())
+  }
+
+  private static func hexadecimal(_ number: UInt64) -> String {
+    let text = String(number, radix: 16)
+    return String(repeating: "0", count: 16 - text.utf8.count) + text
+  }
+
+  private static func isTraceparent(_ text: String) -> Bool {
+    let parts = text.utf8.split(separator: UInt8(ascii: "-"), omittingEmptySubsequences: false)
+    guard parts.count >= 4, parts[0].count == 2, parts[1].count == 32, parts[2].count == 16,
+      parts[3].count == 2
+    else { return false }
+    // Version 00 has exactly four parts; later ones may append more, ff is forbidden.
+    if parts[0].elementsEqual("00".utf8), parts.count != 4 { return false }
+    let isHexadecimal = parts.prefix(4).allSatisfy { part in
+      part.allSatisfy { ($0 >= 0x30 && $0 <= 0x39) || ($0 >= 0x61 && $0 <= 0x66) }
+    }
+    let isZero = [parts[1], parts[2]].contains { part in part.allSatisfy { $0 == 0x30 } }
+    return isHexadecimal && !isZero && !parts[0].elementsEqual("ff".utf8) && text.utf8.count <= 512
+      && parts.dropFirst(4).allSatisfy { part in part.allSatisfy { $0 > 0x20 && $0 < 0x7f } }
+  }
+}

@@ -1,0 +1,83 @@
+import HTTP1
+import TokenPruning
+
+/// Finds the endpoint for a method and path.
+struct Router: Sendable {
+  enum Match {
+    case endpoint(Endpoint, variable: String?)
+    /// OPTIONS: the methods of the path, ready for `Allow`.
+    case options(allowed: String)
+  }
+
+  private let exact: [String: [Endpoint]]
+  /// By everything before the variable segment, which is always the last: `/methods/`.
+  private let byPrefix: [String: [Endpoint]]
+
+  /// - Precondition: no method and route occurs twice.
+  init(_ endpoints: [Endpoint]) {
+    var exact: [String: [Endpoint]] = [:]
+    var byPrefix: [String: [Endpoint]] = [:]
+    for endpoint in endpoints {
+      if let brace = endpoint.route.firstIndex(of: "{") {
+        byPrefix[String(endpoint.route[..<brace]), default: []].append(endpoint)
+      } else {
+        exact[endpoint.route, default: []].append(endpoint)
+      }
+    }
+    for same in Array(exact.values) + Array(byPrefix.values) {
+      precondition(Set(same.map(\.method)).count == same.count, "\(same[0].route) is routed twice")
+    }
+    self.exact = exact
+    self.byPrefix = byPrefix
+  }
+
+  /// - Throws: `not-found`, `method-not-allowed`.
+  func match(_ head: RequestHead) throws(Problem) -> Match {
+    if head.method == "OPTIONS", head.path == "*" {
+      let methods = Set(exact.values.joined().map(\.method)).union(["HEAD", "OPTIONS"]).sorted()
+      return .options(allowed: methods.joined(separator: ", "))
+    }
+    let (candidates, variable) = candidates(for: head.path)
+    guard !candidates.isEmpty else {
+      let hint = nearestName(to: String(head.path.prefix(100)), among: exact.keys.sorted())
+      throw Problem(
+        .notFound,
+        "no endpoint at \(FieldValue.sanitized(head.path))"
+          + (hint.map { "; did you mean \($0)?" } ?? "; GET /docs lists them"))
+    }
+    // HEAD is GET without the body (RFC 9110 section 9.3.2); the transport leaves the body out.
+    let method = head.method == "HEAD" ? "GET" : head.method
+    if let endpoint = candidates.first(where: { $0.method == method }) {
+      return .endpoint(endpoint, variable: variable)
+    }
+    let allowed = allowedMethods(candidates)
+    if head.method == "OPTIONS" { return .options(allowed: allowed) }
+    throw Problem(
+      .methodNotAllowed,
+      "\(FieldValue.sanitized(head.method, maximumBytes: 32)) is not possible here; use \(allowed)",
+      fields: [Response.Field("Allow", allowed)])
+  }
+
+  /// The endpoint that would answer, or nil: the only thing of a path that may become a metric label.
+  func endpoint(of head: RequestHead) -> Endpoint? {
+    let method = head.method == "HEAD" ? "GET" : head.method
+    return candidates(for: head.path).endpoints.first { $0.method == method }
+  }
+
+  private func candidates(for path: String) -> (endpoints: [Endpoint], variable: String?) {
+    if let endpoints = exact[path] { return (endpoints, nil) }
+    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return ([], nil) }
+    let start = path.utf8.index(after: slash)
+    guard start < path.utf8.endIndex, let endpoints = byPrefix[String(path[..<start])] else {
+      return ([], nil)
+    }
+    return (endpoints, String(path[start...]))
+  }
+
+  private func allowedMethods(_ endpoints: [Endpoint]) -> String {
+    var methods = Set(endpoints.map(\.method))
+    if methods.contains("GET") { methods.insert("HEAD") }
+    methods.insert("OPTIONS")
+    return methods.sorted().joined(separator: ", ")
+  }
+}

@@ -1,0 +1,78 @@
+import Dispatch
+import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// Writes log lines to a descriptor without ever making the writer wait.
+///
+/// Standard error may be a pipe that nobody empties; an event loop must not stall on it. Lines are collected and
+/// written by a queue of their own; beyond a bound they are dropped, and how many is said in the log.
+final class LogSink: Sendable {
+  private struct State {
+    var pending: [UInt8] = []
+    var droppedLines = 0
+    var isFlushScheduled = false
+  }
+
+  private static let maximumPendingBytes = 4 << 20
+
+  private let state = Mutex(State())
+  private let queue = DispatchQueue(label: "crop.log")
+  private let descriptor: Int32
+
+  init(descriptor: Int32) { self.descriptor = descriptor }
+
+  /// - Parameter line: whole, with its line feed.
+  func write(_ line: [UInt8]) {
+    let schedules = state.withLock { state in
+      guard state.pending.count + line.count <= Self.maximumPendingBytes else {
+        state.droppedLines += 1
+        return false
+      }
+      state.pending.append(contentsOf: line)
+      defer { state.isFlushScheduled = true }
+      return !state.isFlushScheduled
+    }
+    if schedules { queue.async { self.writePending() } }
+  }
+
+  /// Returns when every line so far is written, or cannot be.
+  func flush() { queue.sync { writePending() } }
+
+  private func writePending() {
+    let (lines, droppedLines) = state.withLock { state in
+      defer {
+        state.pending = []
+        state.droppedLines = 0
+        state.isFlushScheduled = false
+      }
+      return (state.pending, state.droppedLines)
+    }
+    writeAll(lines[...])
+    if droppedLines > 0 {
+      writeAll(Array("\(Timestamp.now()) warning dropped lines=\(droppedLines)\n".utf8)[...])
+    }
+  }
+
+  private func writeAll(_ bytes: ArraySlice<UInt8>) {
+    var rest = bytes
+    while !rest.isEmpty {
+      let count = rest.withUnsafeBytes { systemWrite(descriptor, $0) }
+      if count > 0 {
+        rest = rest.dropFirst(count)
+      } else if errno != EINTR {
+        return  // Nowhere is left to complain.
+      }
+    }
+  }
+}
+
+private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
+  write(descriptor, bytes.baseAddress, bytes.count)
+}

@@ -1,0 +1,69 @@
+import HTTP1
+import Synchronization
+import Transport
+
+/// A running server on a free port whose responder says what it got.
+final class TestServer: Sendable {
+  let server: Server
+  let responder: EchoResponder
+
+  var port: UInt16 { server.addresses[0].port }
+
+  init(_ change: (inout TransportConfiguration) -> Void = { _ in }, execution: Acceptance.Execution = .pooled)
+    throws
+  {
+    var configuration = TransportConfiguration()
+    configuration.port = 0
+    change(&configuration)
+    responder = EchoResponder(execution: execution)
+    server = try Server(configuration, capacity: Capacity(configuration), responder: responder)
+    try server.start()
+  }
+
+  func connect() throws -> RawClient { try RawClient(port: port) }
+
+  func stop() async { await server.shutDown(drainDelay: .zero, timeout: .zero) }
+}
+
+/// Answers `/echo` with the body, `/length` with its length, `/gate` only after the gate opened; refuses `/no`.
+final class EchoResponder: Responder {
+  let execution: Acceptance.Execution
+  let gate = Gate()
+  let arrivals = Gate()
+  private let addresses = Mutex<[Int]>([])
+  private let exchanges = Mutex<[Exchange]>([])
+
+  init(execution: Acceptance.Execution) { self.execution = execution }
+
+  /// Where each body of `/length` lay in memory.
+  var bodyAddresses: [Int] { addresses.withLock { $0 } }
+  var finishedExchanges: [Exchange] { exchanges.withLock { $0 } }
+
+  func admit(_ head: RequestHead, framing: BodyFraming) -> Admission {
+    if head.path == "/no" { return .reject(Response(status: 404, body: Array("no".utf8))) }
+    return .accept(
+      Acceptance(
+        maximumBodyBytes: 8 << 20, execution: execution, isExemptFromLimits: head.path == "/probe"))
+  }
+
+  func respond(to request: Request) -> Response {
+    switch request.head.path {
+    case "/echo": return Response(status: 200, body: request.body)
+    case "/gate":
+      arrivals.open()
+      gate.wait()
+      return Response(status: 200, body: Array("through".utf8))
+    default:
+      request.body.withUnsafeBytes { bytes in
+        addresses.withLock { $0.append(Int(bitPattern: bytes.baseAddress)) }
+      }
+      return Response(status: 200, body: Array("\(request.body.count)".utf8))
+    }
+  }
+
+  func refuse(_ refusal: Refusal, head: RequestHead?) -> Response {
+    Response(status: refusal.status, body: Array("\(refusal)".utf8))
+  }
+
+  func finished(_ exchange: Exchange) { exchanges.withLock { $0.append(exchange) } }
+}
