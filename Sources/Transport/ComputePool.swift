@@ -6,11 +6,28 @@ import Synchronization
 ///
 /// The queue is bounded by ``Capacity``: a job holds an in-flight permit from its head on.
 final class ComputePool: Sendable {
-  struct Job: Sendable {
-    var request: Request
+  /// One request on its way to a thread.
+  ///
+  /// A reference, so that however many places name the job, the request and its buffer have one owner at a time.
+  final class Job: Sendable {
+    private let request: Mutex<Request?>
     let connection: UInt64
     let mailbox: Mailbox
     let reservation: Reservation
+
+    init(_ request: consuming Request, connection: UInt64, mailbox: Mailbox, reservation: Reservation) {
+      self.request = Mutex(consume request)
+      self.connection = connection
+      self.mailbox = mailbox
+      self.reservation = reservation
+    }
+
+    func takeRequest() -> Request? {
+      request.withLock { request in
+        defer { request = nil }
+        return request
+      }
+    }
   }
 
   private struct State {
@@ -39,8 +56,7 @@ final class ComputePool: Sendable {
     }
   }
 
-  func submit(_ job: consuming Job) {
-    let job = job
+  func submit(_ job: Job) {
     state.withLock { $0.jobs.append(job) }
     available.signal()
   }
@@ -53,8 +69,8 @@ final class ComputePool: Sendable {
   private func work() {
     while true {
       available.wait()
-      guard var job = nextJob() else { return }
-      run(&job)
+      guard let job = nextJob() else { return }
+      run(job)
     }
   }
 
@@ -62,13 +78,9 @@ final class ComputePool: Sendable {
     state.withLock { state in
       guard !state.isStopped, state.first < state.jobs.count else { return nil }
       let job = state.jobs[state.first]
-      // The slot must not keep the body alive: a shared buffer cannot be reused.
-      _ = state.jobs[state.first].request.takeBody()
       state.first += 1
-      if state.first == state.jobs.count {
-        state.jobs.removeAll(keepingCapacity: true)
-        state.first = 0
-      } else if state.first >= 1024 {
+      // Compacted now and then: removing the first of many is linear.
+      if state.first == state.jobs.count || state.first >= 1024 {
         state.jobs.removeFirst(state.first)
         state.first = 0
       }
@@ -76,11 +88,12 @@ final class ComputePool: Sendable {
     }
   }
 
-  private func run(_ job: inout Job) {
+  private func run(_ job: Job) {
+    guard var request = job.takeRequest() else { return }
     let start = Clock.now
-    let response = responder.respond(to: job.request)
+    let response = responder.respond(to: request)
     let duration = Clock.now - start
-    buffers.give(job.request.takeBody())
+    buffers.give(request.takeBody())
     job.mailbox.send(
       .computed(
         connection: job.connection, response, reservation: job.reservation, nanoseconds: duration))

@@ -323,7 +323,7 @@ final class Connection {
       // What the request holds goes with it: the connection may be gone when it comes back.
       loop.compute.submit(
         ComputePool.Job(
-          request: consume request, connection: id, mailbox: loop.mailbox, reservation: exchange.reservation))
+          consume request, connection: id, mailbox: loop.mailbox, reservation: exchange.reservation))
       exchange.reservation = Reservation()
     case .inline:
       let response = loop.responder.respond(to: request)
