@@ -44,6 +44,9 @@ struct QueryParameters {
     self.parameters = parameters
   }
 
+  /// The pruning method, when the query string names it.
+  var methodName: String? { parameters["method"]?.stringValue }
+
   /// `64`, `0.5`, `true`, `[..]` and `{..}` mean what they mean in JSON; all else is a string.
   private static func value(of text: String) -> JSONValue {
     (try? JSONValue.parse(Array(text.utf8)[...])) ?? .string(text)

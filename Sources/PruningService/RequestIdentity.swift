@@ -1,4 +1,5 @@
 import HTTP1
+import Synchronization
 
 /// What ties an answer to its request across systems: `X-Request-Id` and W3C Trace Context.
 struct RequestIdentity: Sendable {
@@ -23,10 +24,13 @@ struct RequestIdentity: Sendable {
     return !bytes.isEmpty && bytes.count <= 128 && bytes.allSatisfy { $0 > 0x20 && $0 < 0x7f } ? text : nil
   }
 
+  /// Unique, not secret: a random number of this process and a count, without a system call per request.
   private static func fresh() -> String {
-    var generator = SystemRandomNumberGenerator()
-    return hexadecimal(generator.next()) + hexadecimal(generator.next())
+    processID + hexadecimal(counter.add(1, ordering: .relaxed).newValue)
   }
+
+  private static let processID = hexadecimal(UInt64.random(in: 0...UInt64.max))
+  private static let counter = Atomic<UInt64>(0)
 
   private static func hexadecimal(_ number: UInt64) -> String {
     let text = String(number, radix: 16)

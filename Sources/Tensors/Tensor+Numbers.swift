@@ -33,9 +33,10 @@ extension Tensor {
         case .float32:
           UnsafeMutableRawBufferPointer(target).copyMemory(from: source)
         case .float16:
-          Self.widen(source, into: target, HalfPrecision.widen(float16:), HalfPrecision.widen(float16:))
+          Self.widen(source, into: target, HalfPrecision.widen(float16Pairs:), HalfPrecision.widen(float16:))
         case .bfloat16:
-          Self.widen(source, into: target, HalfPrecision.widen(bfloat16:), HalfPrecision.widen(bfloat16:))
+          Self.widen(
+            source, into: target, HalfPrecision.widen(bfloat16Pairs:), HalfPrecision.widen(bfloat16:))
         case .float64: Self.convert(source, into: target) { (x: UInt64) in Float(Double(bitPattern: x)) }
         case .int64: Self.convert(source, into: target) { (x: Int64) in Float(x) }
         case .int32: Self.convert(source, into: target) { (x: Int32) in Float(x) }
@@ -136,6 +137,7 @@ extension Tensor {
 }
 
 extension Tensor {
+  @inline(__always)
   private static func convert<Raw: FixedWidthInteger>(
     _ source: UnsafeRawBufferPointer, into target: UnsafeMutableBufferPointer<Float>,
     _ transform: (Raw) -> Float
@@ -150,14 +152,14 @@ extension Tensor {
   @inline(__always)
   private static func widen(
     _ source: UnsafeRawBufferPointer, into target: UnsafeMutableBufferPointer<Float>,
-    _ eight: (SIMD8<UInt16>) -> SIMD8<Float>, _ one: (UInt16) -> Float
+    _ eight: (SIMD4<UInt32>) -> SIMD8<UInt32>, _ one: (UInt16) -> Float
   ) {
     guard let base = UnsafeMutableRawPointer(target.baseAddress) else { return }
     let count = target.count
     var index = 0
     while index &+ 8 <= count {
-      let bits = source.loadUnaligned(fromByteOffset: index &* 2, as: SIMD8<UInt16>.self)
-      base.storeBytes(of: eight(bits), toByteOffset: index &* 4, as: SIMD8<Float>.self)
+      let bits = source.loadUnaligned(fromByteOffset: index &* 2, as: SIMD4<UInt32>.self)
+      base.storeBytes(of: eight(bits), toByteOffset: index &* 4, as: SIMD8<UInt32>.self)
       index &+= 8
     }
     while index < count {

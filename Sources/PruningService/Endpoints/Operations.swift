@@ -29,7 +29,8 @@ extension Endpoints {
   ) throws(Problem) -> TensorDocument {
     let query = try QueryParameters(request.head.query)
     let hints = DecodingHints(
-      parameterNames: Operation.parameterNames, tensorName: query.tensorName ?? operation.mainTensor,
+      parameterNames: Operation.parameterNames,
+      tensorName: query.tensorName ?? operation.mainTensor(of: query.methodName),
       elementType: query.elementType)
     do {
       var document = try format.decode(request.body[...], hints)

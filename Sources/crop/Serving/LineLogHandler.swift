@@ -24,14 +24,14 @@ struct LineLogHandler: LogHandler {
     switch format {
     case .text:
       let pairs = merged.map { " \($0.key)=\(Self.quoted("\($0.value)"))" }.joined()
-      sink.write(Array("\(Timestamp.now()) \(event.level) \(event.message)\(pairs)\n".utf8))
+      sink.write(Array("\(Timestamp.now()) \(event.level) \(event.message)\(pairs)\n".utf8), isUrgent: true)
     case .json:
       var members: JSONObject = [
         "time": .string(Timestamp.now()), "level": .string(event.level.rawValue),
         "message": .string("\(event.message)"),
       ]
       for (key, value) in merged { members[key] = .string("\(value)") }
-      sink.write(JSONValue.object(members).serialized() + [0x0a])
+      sink.write(JSONValue.object(members).serialized() + [0x0a], isUrgent: true)
     }
   }
 

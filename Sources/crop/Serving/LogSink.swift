@@ -21,6 +21,8 @@ final class LogSink: Sendable {
   }
 
   private static let maximumPendingBytes = 4 << 20
+  /// How long an access-log line may wait for company: waking a thread for every line costs more than the line.
+  private static let gatheringTime = DispatchTimeInterval.milliseconds(50)
 
   private let state = Mutex(State())
   private let queue = DispatchQueue(label: "crop.log")
@@ -28,8 +30,10 @@ final class LogSink: Sendable {
 
   init(descriptor: Int32) { self.descriptor = descriptor }
 
-  /// - Parameter line: whole, with its line feed.
-  func write(_ line: [UInt8]) {
+  /// - Parameters:
+  ///   - line: whole, with its line feed.
+  ///   - isUrgent: written at once instead of together with the lines of the next moment.
+  func write(_ line: [UInt8], isUrgent: Bool = false) {
     let schedules = state.withLock { state in
       guard state.pending.count + line.count <= Self.maximumPendingBytes else {
         state.droppedLines += 1
@@ -39,7 +43,11 @@ final class LogSink: Sendable {
       defer { state.isFlushScheduled = true }
       return !state.isFlushScheduled
     }
-    if schedules { queue.async { self.writePending() } }
+    if isUrgent {
+      queue.async { self.writePending() }
+    } else if schedules {
+      queue.asyncAfter(deadline: .now() + Self.gatheringTime) { self.writePending() }
+    }
   }
 
   /// Returns when every line so far is written, or cannot be.
