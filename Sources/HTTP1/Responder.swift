@@ -56,6 +56,13 @@ public struct Request: Sendable {
     self.body = body
     self.receiveDuration = receiveDuration
   }
+
+  /// Hands the body over: afterwards the receiver is its only owner, which is what lets a buffer be reused.
+  public mutating func takeBody() -> [UInt8] {
+    var taken: [UInt8] = []
+    swap(&taken, &body)
+    return taken
+  }
 }
 
 public struct Response: Sendable {

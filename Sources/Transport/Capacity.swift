@@ -15,7 +15,7 @@ public final class Capacity: Sendable {
     maximumBodyBytes = configuration.maximumInFlightBytes
   }
 
-  public var connectionCount: Int { connections.load(ordering: .relaxed) }
+  public var connectionCount: Int { connections.load(ordering: .sequentiallyConsistent) }
   public var inFlightCount: Int { inFlight.load(ordering: .relaxed) }
   public var inFlightBodyBytes: Int { bodyBytes.load(ordering: .relaxed) }
   /// Connections accepted since the start.
@@ -25,11 +25,11 @@ public final class Capacity: Sendable {
   public var isExhausted: Bool { inFlightCount >= maximumInFlight || inFlightBodyBytes >= maximumBodyBytes }
 
   func connectionOpened() {
-    connections.add(1, ordering: .relaxed)
+    connections.add(1, ordering: .sequentiallyConsistent)
     accepted.add(1, ordering: .relaxed)
   }
 
-  func connectionClosed() { connections.subtract(1, ordering: .relaxed) }
+  func connectionClosed() { connections.subtract(1, ordering: .sequentiallyConsistent) }
 
   func release(_ reservation: inout Reservation) {
     if reservation.hasPermit { inFlight.subtract(1, ordering: .relaxed) }

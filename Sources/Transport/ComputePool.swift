@@ -6,11 +6,28 @@ import Synchronization
 ///
 /// The queue is bounded by ``Capacity``: a job holds an in-flight permit from its head on.
 final class ComputePool: Sendable {
-  struct Job: Sendable {
-    var request: Request
+  /// One request on its way to a thread.
+  ///
+  /// A reference, so that however many places name the job, the request and its buffer have one owner at a time.
+  final class Job: Sendable {
+    private let request: Mutex<Request?>
     let connection: UInt64
     let mailbox: Mailbox
     let reservation: Reservation
+
+    init(_ request: consuming Request, connection: UInt64, mailbox: Mailbox, reservation: Reservation) {
+      self.request = Mutex(consume request)
+      self.connection = connection
+      self.mailbox = mailbox
+      self.reservation = reservation
+    }
+
+    func takeRequest() -> Request? {
+      request.withLock { request in
+        defer { request = nil }
+        return request
+      }
+    }
   }
 
   private struct State {
@@ -22,10 +39,12 @@ final class ComputePool: Sendable {
   private let state = Mutex(State())
   private let available = DispatchSemaphore(value: 0)
   private let responder: any Responder
+  private let buffers: BufferPool
   private let threads: Int
 
-  init(threads: Int, responder: any Responder) {
+  init(threads: Int, responder: any Responder, buffers: BufferPool) {
     self.responder = responder
+    self.buffers = buffers
     self.threads = threads
   }
 
@@ -37,8 +56,7 @@ final class ComputePool: Sendable {
     }
   }
 
-  func submit(_ job: consuming Job) {
-    let job = job
+  func submit(_ job: Job) {
     state.withLock { $0.jobs.append(job) }
     available.signal()
   }
@@ -60,13 +78,9 @@ final class ComputePool: Sendable {
     state.withLock { state in
       guard !state.isStopped, state.first < state.jobs.count else { return nil }
       let job = state.jobs[state.first]
-      // The slot must not keep the body alive: a shared body cannot go back to the pool.
-      state.jobs[state.first].request.body = []
       state.first += 1
-      if state.first == state.jobs.count {
-        state.jobs.removeAll(keepingCapacity: true)
-        state.first = 0
-      } else if state.first >= 1024 {
+      // Compacted now and then: removing the first of many is linear.
+      if state.first == state.jobs.count || state.first >= 1024 {
         state.jobs.removeFirst(state.first)
         state.first = 0
       }
@@ -74,16 +88,14 @@ final class ComputePool: Sendable {
     }
   }
 
-  private func run(_ job: consuming Job) {
-    var job = job
+  private func run(_ job: Job) {
+    guard var request = job.takeRequest() else { return }
     let start = Clock.now
-    let response = responder.respond(to: job.request)
+    let response = responder.respond(to: request)
     let duration = Clock.now - start
-    let body = job.request.body
-    job.request.body = []
+    buffers.give(request.takeBody())
     job.mailbox.send(
       .computed(
-        connection: job.connection, response, body: body, reservation: job.reservation, nanoseconds: duration)
-    )
+        connection: job.connection, response, reservation: job.reservation, nanoseconds: duration))
   }
 }

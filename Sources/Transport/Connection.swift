@@ -302,7 +302,7 @@ final class Connection {
     var larger = loop.pool.take(capacity: exchange.body.capacity + added)
     larger.append(contentsOf: exchange.body)
     swap(&larger, &exchange.body)
-    loop.pool.give(larger)
+    loop.pool.give(consume larger)
     return true
   }
 
@@ -314,24 +314,21 @@ final class Connection {
     }
     let now = loop.freshNow()
     exchange.receiveNanoseconds = now &- exchange.start
-    let body = exchange.body
-    exchange.body = []
-    exchange.bodyByteCount = body.count
-    var request = Request(head: head, body: body, receiveDuration: .nanoseconds(exchange.receiveNanoseconds))
+    exchange.bodyByteCount = exchange.body.count
+    var request = Request(
+      head: head, body: exchange.takeBody(), receiveDuration: .nanoseconds(exchange.receiveNanoseconds))
     switch acceptance.execution {
     case .pooled:
       deadline = .max
       // What the request holds goes with it: the connection may be gone when it comes back.
       loop.compute.submit(
         ComputePool.Job(
-          request: request, connection: id, mailbox: loop.mailbox, reservation: exchange.reservation))
+          consume request, connection: id, mailbox: loop.mailbox, reservation: exchange.reservation))
       exchange.reservation = Reservation()
     case .inline:
       let response = loop.responder.respond(to: request)
       exchange.respondNanoseconds = loop.freshNow() &- now
-      let body = request.body
-      request.body = []
-      loop.pool.give(body)
+      loop.pool.give(request.takeBody())
       loop.capacity.release(&exchange.reservation)
       start(response)
     }
@@ -414,9 +411,7 @@ final class Connection {
   /// Reports the exchange that just ended, if there was one, and forgets it.
   private func finishExchange(isBroken: Bool) {
     // Empty already if the request went to the responder.
-    let body = exchange.body
-    exchange.body = []
-    loop.pool.give(body)
+    loop.pool.give(exchange.takeBody())
     loop.capacity.release(&exchange.reservation)
     if !output.isEmpty || (isBroken && exchange.head != nil) {
       let now = loop.freshNow()
@@ -459,4 +454,10 @@ private struct ExchangeProgress {
   var receiveNanoseconds: Int64 = 0
   var respondNanoseconds: Int64 = 0
   var writeStart: Int64 = 0
+
+  mutating func takeBody() -> [UInt8] {
+    var taken: [UInt8] = []
+    swap(&taken, &body)
+    return taken
+  }
 }

@@ -12,6 +12,7 @@ final class EventLoop {
   /// After running out of descriptors; a closed connection ends the pause early.
   private static let acceptPause = Duration.milliseconds(100).nanoseconds
 
+  private let shared: ServerShared
   let configuration: TransportConfiguration
   let responder: any Responder
   let pool: BufferPool
@@ -34,20 +35,19 @@ final class EventLoop {
   private var nextID: UInt64
   private let idStep: UInt64
   private var headBuffers: [[UInt8]] = []
-  private var isStoppingWhenEmpty = false
+  private var isStopping = false
   private var isStopped = false
   private var nextSweep: Int64 = 0
   private var nextDate: Int64 = 0
   private let sweepInterval: Int64
-  private let onStopped: @Sendable () -> Void
 
   private static let mailboxToken = UInt64.max
   private static let firstListenerToken = UInt64.max - 1024
 
   init(
-    index: Int, of loopCount: Int, shared: ServerShared, acceptor: Acceptor?,
-    onStopped: @escaping @Sendable () -> Void
+    index: Int, shared: ServerShared, acceptor: Acceptor?
   ) throws(SystemError) {
+    self.shared = shared
     configuration = shared.configuration
     responder = shared.responder
     pool = shared.pool
@@ -55,14 +55,13 @@ final class EventLoop {
     compute = shared.compute
     mailbox = shared.mailboxes[index]
     acceptingMailbox = shared.mailboxes[0]
-    self.onStopped = onStopped
     headTimeout = configuration.headTimeout.nanoseconds
     bodyTimeout = configuration.bodyTimeout.nanoseconds
     idleTimeout = configuration.idleTimeout.nanoseconds
     // Deadlines are looked at often enough to be at most a tenth late.
     sweepInterval = min(max(min(headTimeout, bodyTimeout, idleTimeout) / 10, 10_000_000), 1_000_000_000)
     nextID = UInt64(index)
-    idStep = UInt64(loopCount)
+    idStep = UInt64(shared.mailboxes.count)
     readiness = try Readiness()
     try readiness.add(mailbox.descriptor, token: Self.mailboxToken, .read)
     self.acceptor = acceptor
@@ -91,7 +90,6 @@ final class EventLoop {
       if now >= nextSweep { sweep() }
     }
     for connection in connections.values { connection.abort() }
-    onStopped()
   }
 
   /// The time now, for measuring a step within one turn of the loop.
@@ -107,7 +105,7 @@ final class EventLoop {
 
   private var waitMilliseconds: Int32 {
     // With nothing to watch there is nothing to sweep, except the pool, once in a while.
-    let interval = connections.isEmpty && !isStoppingWhenEmpty ? 1_000_000_000 : max(nextSweep &- now, 0)
+    let interval = connections.isEmpty && !isStopping ? 1_000_000_000 : max(nextSweep &- now, 0)
     return Int32(min(interval, 1_000_000_000) / 1_000_000 + 1)
   }
 
@@ -115,8 +113,7 @@ final class EventLoop {
     switch message {
     case .adopt(let descriptor, let remote, let isOverCapacity):
       adopt(FileDescriptor(owning: descriptor), remote, isOverCapacity: isOverCapacity)
-    case .computed(let id, let response, let body, var reservation, let nanoseconds):
-      pool.give(body)
+    case .computed(let id, let response, var reservation, let nanoseconds):
       capacity.release(&reservation)
       connections[id]?.computed(response, nanoseconds: nanoseconds)
     case .drain:
@@ -124,10 +121,13 @@ final class EventLoop {
       for connection in connections.values { connection.drain() }
     case .stopListening:
       isDraining = true
-      isStoppingWhenEmpty = true
+      isStopping = true
       // What the kernel completed before this moment counts as accepted.
       acceptAll()
-      acceptor = nil
+      if acceptor != nil {
+        acceptor = nil
+        shared.listeningEnded()
+      }
       sweep()
     case .roomToAccept: resumeAccepting()
     case .stop: isStopped = true
@@ -142,11 +142,10 @@ final class EventLoop {
       date = HTTPDate.format(Clock.wallSeconds)
     }
     for connection in connections.values {
-      if isStoppingWhenEmpty { connection.closeIfIdle(for: Self.drainGrace) }
+      if isStopping { connection.closeIfIdle(for: Self.drainGrace) }
       if now > connection.deadline { connection.deadlinePassed() }
     }
     if let resumeAt = acceptor?.pausedUntil, now >= resumeAt { resumeAccepting() }
-    if isStoppingWhenEmpty && connections.isEmpty { isStopped = true }
   }
 
   // MARK: Connections
@@ -184,7 +183,7 @@ final class EventLoop {
     } else if capacity.connectionCount >= configuration.maximumConnections, !isDraining {
       acceptingMailbox.send(.roomToAccept)
     }
-    if isStoppingWhenEmpty && connections.isEmpty { isStopped = true }
+    if isStopping { shared.connectionEnded() }
   }
 
   // MARK: Accepting

@@ -7,7 +7,7 @@ final class Mailbox: Sendable {
     /// A connection was accepted; the loop owns the descriptor from here on.
     case adopt(descriptor: Int32, remote: String, isOverCapacity: Bool)
     case computed(
-      connection: UInt64, Response, body: [UInt8], reservation: Reservation, nanoseconds: Int64)
+      connection: UInt64, Response, reservation: Reservation, nanoseconds: Int64)
     /// Announce the end of every connection with its next response.
     case drain
     /// Close the listening sockets, and connections as soon as they are idle.

@@ -25,13 +25,7 @@ public final class Server: Sendable {
 
   private let shared: ServerShared
   private let listeners: Mutex<[Listener]>
-  private let runningLoops: Mutex<RunningLoops>
-
-  private struct RunningLoops {
-    var count = 0
-    var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
-    var lastTicket = 0
-  }
+  private let progress = Progress()
 
   public enum StartError: Error, CustomStringConvertible {
     case resolution(ResolutionError)
@@ -70,7 +64,9 @@ public final class Server: Sendable {
       if configuration.port == 0 { break }
     }
     do {
-      shared = try ServerShared(configuration, capacity: capacity, responder: responder)
+      let progress = progress
+      shared = try ServerShared(
+        configuration, capacity: capacity, responder: responder, onIdle: { progress.becameIdle() })
     } catch {
       throw .system(error)
     }
@@ -78,41 +74,41 @@ public final class Server: Sendable {
     self.capacity = capacity
     pool = shared.pool
     self.listeners = Mutex(listeners)
-    runningLoops = Mutex(RunningLoops())
   }
 
   /// Starts accepting and serving; returns once every loop runs.
   public func start() throws(StartError) {
-    let listeners = listeners.withLock { listeners in
-      defer { listeners = [] }
-      return listeners
-    }
     shared.compute.start()
-    let count = shared.mailboxes.count
-    for index in 0..<count {
+    for index in shared.mailboxes.indices {
       let failure = Mutex<SystemError?>(nil)
       let started = DispatchSemaphore(value: 0)
-      runningLoops.withLock { $0.count += 1 }
+      progress.loopStarted()
       // Each loop owns a serial queue for as long as it runs; on a shared queue it would stall other work.
       DispatchQueue(label: "crop.loop.\(index)").async { [self] in
-        let loop: EventLoop
-        do {
-          let acceptor = index == 0 ? Acceptor(listeners, mailboxes: shared.mailboxes) : nil
-          loop = try EventLoop(
-            index: index, of: count, shared: shared, acceptor: acceptor,
-            onStopped: { [self] in loopStopped() })
-        } catch {
-          failure.withLock { $0 = error as? SystemError }
-          loopStopped()
+        do throws(SystemError) {
+          let loop = try makeLoop(index)
           started.signal()
-          return
+          loop.run()
+        } catch {
+          failure.withLock { $0 = error }
+          started.signal()
         }
-        started.signal()
-        loop.run()
+        progress.loopStopped()
       }
       started.wait()
       if let error = failure.withLock({ $0 }) { throw .system(error) }
     }
+  }
+
+  /// The listening sockets go to the first loop and to nobody else: they close when it lets go of them.
+  private func makeLoop(_ index: Int) throws(SystemError) -> EventLoop {
+    let listeners = listeners.withLock { listeners in
+      defer { if index == 0 { listeners = [] } }
+      return index == 0 ? listeners : []
+    }
+    return try EventLoop(
+      index: index, shared: shared,
+      acceptor: listeners.isEmpty ? nil : Acceptor(listeners, mailboxes: shared.mailboxes))
   }
 
   /// Lets running work finish, then stops: every response from now on announces the end of its connection;
@@ -120,11 +116,11 @@ public final class Server: Sendable {
   /// `timeout`. ``stopNow()`` cuts it short.
   public func shutDown(drainDelay: Duration, timeout: Duration) async {
     for mailbox in shared.mailboxes { mailbox.send(.drain) }
-    await wait(atMost: drainDelay)
+    await progress.wait(atMost: drainDelay)
     for mailbox in shared.mailboxes { mailbox.send(.stopListening) }
-    await wait(atMost: timeout)
+    await progress.wait(atMost: timeout)
     stopNow()
-    await wait(atMost: .seconds(5))
+    await progress.waitForLoops(atMost: .seconds(5))
     shared.compute.stop()
   }
 
@@ -132,54 +128,44 @@ public final class Server: Sendable {
   public func stopNow() {
     for mailbox in shared.mailboxes { mailbox.send(.stop) }
   }
-
-  /// Returns when every loop has ended, or when `duration` has passed.
-  private func wait(atMost duration: Duration) async {
-    await withCheckedContinuation { continuation in
-      let ticket = runningLoops.withLock { loops -> Int? in
-        guard loops.count > 0 else { return nil }
-        loops.lastTicket += 1
-        loops.waiters[loops.lastTicket] = continuation
-        return loops.lastTicket
-      }
-      guard let ticket else { return continuation.resume() }
-      Task { [self] in
-        try? await Task.sleep(for: duration)
-        runningLoops.withLock { $0.waiters.removeValue(forKey: ticket) }?.resume()
-      }
-    }
-  }
-
-  private func loopStopped() {
-    let waiters = runningLoops.withLock { loops in
-      loops.count -= 1
-      guard loops.count == 0 else { return [CheckedContinuation<Void, Never>]() }
-      defer { loops.waiters = [:] }
-      return Array(loops.waiters.values)
-    }
-    for waiter in waiters { waiter.resume() }
-  }
 }
 
 /// What all loops of a server share.
-struct ServerShared: Sendable {
+final class ServerShared: Sendable {
   let configuration: TransportConfiguration
   let responder: any Responder
   let pool: BufferPool
   let capacity: Capacity
   let compute: ComputePool
   let mailboxes: [Mailbox]
+  private let isListening = Atomic(true)
+  private let onIdle: @Sendable () -> Void
 
+  /// - Parameter onIdle: called when nothing is listened to any more and the last connection is gone.
   init(
-    _ configuration: TransportConfiguration, capacity: Capacity, responder: any Responder
+    _ configuration: TransportConfiguration, capacity: Capacity, responder: any Responder,
+    onIdle: @escaping @Sendable () -> Void
   ) throws(SystemError) {
     self.configuration = configuration
     self.responder = responder
-    pool = BufferPool(maximumHeldBytes: configuration.pooledBytes)
     self.capacity = capacity
-    compute = ComputePool(threads: configuration.computeThreads, responder: responder)
+    self.onIdle = onIdle
+    pool = BufferPool(maximumHeldBytes: configuration.pooledBytes)
+    compute = ComputePool(threads: configuration.computeThreads, responder: responder, buffers: pool)
     var mailboxes: [Mailbox] = []
     for _ in 0..<max(configuration.eventLoops, 1) { mailboxes.append(try Mailbox()) }
     self.mailboxes = mailboxes
+  }
+
+  // A connection counts from the moment it is accepted, before its loop knows of it. So when the count is zero
+  // after listening ended, no loop has one and none is on its way; whichever of the two comes last says so.
+
+  func listeningEnded() {
+    isListening.store(false, ordering: .sequentiallyConsistent)
+    connectionEnded()
+  }
+
+  func connectionEnded() {
+    if !isListening.load(ordering: .sequentiallyConsistent), capacity.connectionCount == 0 { onIdle() }
   }
 }

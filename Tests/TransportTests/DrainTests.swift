@@ -8,20 +8,20 @@ import Testing
   func finishesInFlight() async throws {
     let server = try TestServer()
     let busy = try server.connect()
-    try busy.send("GET /gate HTTP/1.1\r\nHost: a\r\n\r\n")
-    server.responder.arrivals.wait()
+    try await busy.send("GET /gate HTTP/1.1\r\nHost: a\r\n\r\n")
+    await server.responder.arrivals.opened()
     async let stopped: Void = server.server.shutDown(drainDelay: .zero, timeout: .seconds(30))
     // A new connection is refused once the listener is gone; until then it is served.
     while let late = try? server.connect() {
-      guard (try? late.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")) != nil else { break }
-      guard let reply = try? late.reply() else { break }
+      guard (try? await late.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")) != nil else { break }
+      guard let reply = try? await late.reply() else { break }
       #expect(reply.status == 200)
     }
     server.responder.gate.open()
-    let reply = try busy.reply()
+    let reply = try await busy.reply()
     #expect(reply.text == "through")
     #expect(reply.announcesClose)
-    #expect(busy.isClosed())
+    #expect(await busy.isClosed())
     await stopped
   }
 
@@ -29,18 +29,18 @@ import Testing
   func drainDelay() async throws {
     let server = try TestServer()
     let idle = try server.connect()
-    try idle.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
-    #expect(try !idle.reply().announcesClose)
+    try await idle.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
+    #expect(try await !idle.reply().announcesClose)
     async let stopped: Void = server.server.shutDown(drainDelay: .seconds(60), timeout: .zero)
     var announcesClose = false
     while !announcesClose {
       let late = try server.connect()
-      try late.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
-      announcesClose = try late.reply().announcesClose
+      try await late.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
+      announcesClose = try await late.reply().announcesClose
     }
-    try idle.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
-    #expect(try idle.reply().announcesClose)
-    #expect(idle.isClosed())
+    try await idle.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
+    #expect(try await idle.reply().announcesClose)
+    #expect(await idle.isClosed())
     server.server.stopNow()
     await stopped
   }
@@ -49,12 +49,12 @@ import Testing
   func stopNow() async throws {
     let server = try TestServer()
     let idle = try server.connect()
-    try idle.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
-    _ = try idle.reply()
+    try await idle.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
+    _ = try await idle.reply()
     async let stopped: Void = server.server.shutDown(drainDelay: .seconds(60), timeout: .seconds(60))
     server.server.stopNow()
     await stopped
-    #expect(idle.isClosed())
+    #expect(await idle.isClosed())
     #expect(server.server.capacity.connectionCount == 0)
   }
 }

@@ -6,8 +6,19 @@ final class Gate: Sendable {
 
   func open() { semaphore.signal() }
 
+  /// Blocks the calling thread.
   func wait() {
     semaphore.wait()
     semaphore.signal()
+  }
+
+  /// Waits on a thread of its own.
+  func opened() async {
+    await withCheckedContinuation { continuation in
+      DispatchQueue(label: "gate").async {
+        self.wait()
+        continuation.resume()
+      }
+    }
   }
 }

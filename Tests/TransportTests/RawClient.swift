@@ -1,4 +1,4 @@
-import Testing
+import Dispatch
 
 #if canImport(Glibc)
   import Glibc
@@ -9,9 +9,14 @@ import Testing
 #endif
 
 /// A blocking TCP client that sends exactly the bytes it is given.
-final class RawClient {
+///
+/// It blocks a thread of its own, not one of the few that all tests share.
+actor RawClient {
+  private let executor = QueueExecutor()
   private let descriptor: Int32
   private var received: [UInt8] = []
+
+  nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
   init(port: UInt16) throws {
     #if canImport(Glibc)
@@ -32,7 +37,7 @@ final class RawClient {
         connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
       }
     }
-    try #require(status == 0, "connect failed: \(errno)")
+    guard status == 0 else { throw ClientError(what: "connect", code: errno) }
   }
 
   deinit { close(descriptor) }
@@ -43,7 +48,7 @@ final class RawClient {
     var rest = bytes[...]
     while !rest.isEmpty {
       let count = rest.withUnsafeBytes { systemSend(descriptor, $0) }
-      try #require(count > 0, "send failed: \(errno)")
+      guard count > 0 else { throw ClientError(what: "send", code: errno) }
       rest = rest.dropFirst(count)
     }
   }
@@ -58,7 +63,7 @@ final class RawClient {
     shutdown(descriptor, Int32(SHUT_RDWR))
   }
 
-  struct Reply {
+  struct Reply: Sendable {
     let status: Int
     let head: String
     let body: [UInt8]
@@ -83,8 +88,7 @@ final class RawClient {
           return Reply(status: status, head: head, body: body)
         }
       }
-      try #require(
-        receiveMore(), "the connection ended inside a response: \(String(decoding: received, as: UTF8.self))")
+      guard receiveMore() else { throw ClientError(what: "reply after \(received.count) bytes", code: errno) }
     }
   }
 
@@ -102,6 +106,21 @@ final class RawClient {
     guard count > 0 else { return false }
     received.append(contentsOf: chunk[..<count])
     return true
+  }
+}
+
+/// Thrown, not recorded: a test of refusals expects them.
+struct ClientError: Error {
+  let what: String
+  let code: Int32
+}
+
+final class QueueExecutor: SerialExecutor {
+  private let queue = DispatchQueue(label: "raw-client")
+
+  func enqueue(_ job: consuming ExecutorJob) {
+    let job = UnownedJob(job)
+    queue.async { job.runSynchronously(on: self.asUnownedSerialExecutor()) }
   }
 }
 

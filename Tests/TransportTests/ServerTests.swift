@@ -11,8 +11,8 @@ import Testing
     let server = try TestServer(execution: execution)
     let client = try server.connect()
     for index in 0..<20 {
-      try client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na\(index % 10)c")
-      let reply = try client.reply()
+      try await client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na\(index % 10)c")
+      let reply = try await client.reply()
       #expect(reply.status == 200)
       #expect(reply.text == "a\(index % 10)c")
       #expect(!reply.announcesClose)
@@ -25,12 +25,12 @@ import Testing
     let server = try TestServer(execution: execution)
     let client = try server.connect()
     let count = 2_000
-    try client.send(
+    try await client.send(
       (0..<count).map {
         "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: \(String($0).utf8.count)\r\n\r\n\($0)"
       }
       .joined())
-    for index in 0..<count { #expect(try client.reply().text == String(index)) }
+    for index in 0..<count { #expect(try await client.reply().text == String(index)) }
     await server.stop()
   }
 
@@ -40,9 +40,9 @@ import Testing
     let client = try server.connect()
     let body = [UInt8](repeating: 7, count: 1_200_000)
     for _ in 0..<5 {
-      try client.send("POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: \(body.count)\r\n\r\n")
-      try client.send(body)
-      #expect(try client.reply().text == "1200000")
+      try await client.send("POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: \(body.count)\r\n\r\n")
+      try await client.send(body)
+      #expect(try await client.reply().text == "1200000")
     }
     // Had the body been copied or moved anywhere between the socket and the responder, the pool's buffer and
     // the responder's would differ, and no second request could meet the first one's address.
@@ -56,20 +56,20 @@ import Testing
     let server = try TestServer()
     let body = (0..<300_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
     let client = try server.connect()
-    try client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: \(body.count)\r\n\r\n")
+    try await client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: \(body.count)\r\n\r\n")
     for start in stride(from: 0, to: body.count, by: 70_001) {
-      try client.send(Array(body[start..<min(start + 70_001, body.count)]))
+      try await client.send(Array(body[start..<min(start + 70_001, body.count)]))
     }
-    #expect(try client.reply().body == body)
+    #expect(try await client.reply().body == body)
     var chunked = Array("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".utf8)
     for start in stride(from: 0, to: body.count, by: 12_345) {
       let piece = body[start..<min(start + 12_345, body.count)]
       chunked += Array("\(String(piece.count, radix: 16))\r\n".utf8) + piece + [13, 10]
     }
     chunked += Array("0\r\n\r\nPOST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nok".utf8)
-    try client.send(chunked)
-    #expect(try client.reply().body == body)
-    #expect(try client.reply().text == "ok")
+    try await client.send(chunked)
+    #expect(try await client.reply().body == body)
+    #expect(try await client.reply().text == "ok")
     await server.stop()
   }
 
@@ -77,12 +77,13 @@ import Testing
   func expectContinue() async throws {
     let server = try TestServer()
     let client = try server.connect()
-    try client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
-    #expect(try client.reply().status == 100)
-    try client.send("hi")
-    #expect(try client.reply().text == "hi")
-    try client.send("POST /no HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
-    let refused = try client.reply()
+    try await client.send(
+      "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+    #expect(try await client.reply().status == 100)
+    try await client.send("hi")
+    #expect(try await client.reply().text == "hi")
+    try await client.send("POST /no HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+    let refused = try await client.reply()
     #expect(refused.status == 404)
     #expect(refused.announcesClose)
     await server.stop()
@@ -92,10 +93,10 @@ import Testing
   func halfClose() async throws {
     let server = try TestServer()
     let client = try server.connect()
-    try client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi")
-    client.finish()
-    #expect(try client.reply().text == "hi")
-    #expect(client.isClosed())
+    try await client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi")
+    await client.finish()
+    #expect(try await client.reply().text == "hi")
+    #expect(await client.isClosed())
     await server.stop()
   }
 
@@ -103,14 +104,14 @@ import Testing
   func tooLarge() async throws {
     let server = try TestServer()
     let client = try server.connect()
-    try client.send(
+    try await client.send(
       "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\nGET /echo HTTP/1.1\r\nHost: a\r\n\r\n"
     )
-    let reply = try client.reply()
+    let reply = try await client.reply()
     #expect(reply.status == 413)
     #expect(reply.announcesClose)
-    client.finish()
-    #expect(client.isClosed())
+    await client.finish()
+    #expect(await client.isClosed())
     #expect(server.responder.finishedExchanges.count == 1)
     await server.stop()
   }
@@ -119,15 +120,15 @@ import Testing
   func chunkedTooLarge() async throws {
     let server = try TestServer()
     let client = try server.connect()
-    try client.send("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    try await client.send("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
     let piece = [UInt8](repeating: 1, count: 1 << 20)
     for _ in 0..<8 {
-      try client.send("100000\r\n")
-      try client.send(piece)
-      try client.send("\r\n")
+      try await client.send("100000\r\n")
+      try await client.send(piece)
+      try await client.send("\r\n")
     }
-    try client.send("1\r\n")
-    #expect(try client.reply().status == 413)
+    try await client.send("1\r\n")
+    #expect(try await client.reply().status == 413)
     await server.stop()
   }
 
@@ -135,11 +136,12 @@ import Testing
   func framingError() async throws {
     let server = try TestServer()
     let client = try server.connect()
-    try client.send("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n")
-    let reply = try client.reply()
+    try await client.send(
+      "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n")
+    let reply = try await client.reply()
     #expect(reply.status == 400)
-    client.finish()
-    #expect(client.isClosed())
+    await client.finish()
+    #expect(await client.isClosed())
     await server.stop()
   }
 
@@ -150,11 +152,11 @@ import Testing
       configuration.bodyTimeout = .milliseconds(50)
     }
     let slowHead = try server.connect()
-    try slowHead.send("GET / HT")
-    #expect(try slowHead.reply().status == 408)
+    try await slowHead.send("GET / HT")
+    #expect(try await slowHead.reply().status == 408)
     let slowBody = try server.connect()
-    try slowBody.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhi")
-    #expect(try slowBody.reply().status == 408)
+    try await slowBody.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhi")
+    #expect(try await slowBody.reply().status == 408)
     await server.stop()
   }
 
@@ -162,7 +164,7 @@ import Testing
   func idleTimeout() async throws {
     let server = try TestServer { $0.idleTimeout = .milliseconds(50) }
     let client = try server.connect()
-    #expect(client.isClosed())
+    #expect(await client.isClosed())
     await server.stop()
   }
 
@@ -170,19 +172,19 @@ import Testing
   func queueFull() async throws {
     let server = try TestServer { $0.maximumInFlight = 1 }
     let busy = try server.connect()
-    try busy.send("GET /gate HTTP/1.1\r\nHost: a\r\n\r\n")
-    server.responder.arrivals.wait()
+    try await busy.send("GET /gate HTTP/1.1\r\nHost: a\r\n\r\n")
+    await server.responder.arrivals.opened()
     let refused = try server.connect()
-    try refused.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
-    #expect(try refused.reply().status == 429)
+    try await refused.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
+    #expect(try await refused.reply().status == 429)
     let probe = try server.connect()
     // Exempt from the cap; computed inline or not, it must not wait for the busy thread.
-    try probe.send("GET /probe HTTP/1.1\r\nHost: a\r\n\r\n")
-    #expect(try probe.reply().status == 200)
+    try await probe.send("GET /probe HTTP/1.1\r\nHost: a\r\n\r\n")
+    #expect(try await probe.reply().status == 200)
     server.responder.gate.open()
-    #expect(try busy.reply().text == "through")
-    try refused.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
-    #expect(try refused.reply().status == 200)
+    #expect(try await busy.reply().text == "through")
+    try await refused.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
+    #expect(try await refused.reply().status == 200)
     #expect(server.server.capacity.inFlightCount == 0)
     await server.stop()
   }
@@ -191,18 +193,18 @@ import Testing
   func byteBudget() async throws {
     let server = try TestServer { $0.maximumInFlightBytes = 1000 }
     let holder = try server.connect()
-    try holder.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n")
+    try await holder.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n")
     let refused = try server.connect()
     // The holder's head may still be on its way: its bytes are taken once this is refused.
     var status = 200
     while status == 200 {
-      try refused.send("POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 200\r\n\r\n")
-      try refused.send([UInt8](repeating: 0, count: 200))
-      status = try refused.reply().status
+      try await refused.send("POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 200\r\n\r\n")
+      try await refused.send([UInt8](repeating: 0, count: 200))
+      status = try await refused.reply().status
     }
     #expect(status == 503)
-    try holder.send([UInt8](repeating: 65, count: 900))
-    #expect(try holder.reply().status == 200)
+    try await holder.send([UInt8](repeating: 65, count: 900))
+    #expect(try await holder.reply().status == 200)
     #expect(server.server.capacity.inFlightBodyBytes == 0)
     await server.stop()
   }
@@ -211,12 +213,12 @@ import Testing
   func connectionCap() async throws {
     let server = try TestServer { $0.maximumConnections = 1 }
     let first = try server.connect()
-    try first.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
-    #expect(try first.reply().status == 200)
+    try await first.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
+    #expect(try await first.reply().status == 200)
     let second = try server.connect()
-    try second.send("GET /probe HTTP/1.1\r\nHost: a\r\n\r\nGET /length HTTP/1.1\r\nHost: a\r\n\r\n")
-    #expect(try second.reply().status == 200)
-    #expect(try second.reply().status == 503)
+    try await second.send("GET /probe HTTP/1.1\r\nHost: a\r\n\r\nGET /length HTTP/1.1\r\nHost: a\r\n\r\n")
+    #expect(try await second.reply().status == 200)
+    #expect(try await second.reply().status == 503)
     await server.stop()
   }
 
@@ -224,10 +226,10 @@ import Testing
   func headRequest() async throws {
     let server = try TestServer()
     let client = try server.connect()
-    try client.send("HEAD /length HTTP/1.1\r\nHost: a\r\n\r\nGET /length HTTP/1.1\r\nHost: a\r\n\r\n")
-    let head = try client.reply(hasBody: false)
+    try await client.send("HEAD /length HTTP/1.1\r\nHost: a\r\n\r\nGET /length HTTP/1.1\r\nHost: a\r\n\r\n")
+    let head = try await client.reply(hasBody: false)
     #expect(head.head.lowercased().contains("content-length: 1\r\n"))
-    #expect(try client.reply().text == "0")
+    #expect(try await client.reply().text == "0")
     await server.stop()
   }
 
@@ -237,14 +239,14 @@ import Testing
     let request = "POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nabc"
     for length in 0...request.utf8.count {
       let client = try server.connect()
-      if length > 0 { try client.send(Array(request.utf8.prefix(length))) }
-      client.reset()
+      if length > 0 { try await client.send(Array(request.utf8.prefix(length))) }
+      await client.reset()
     }
     let client = try server.connect()
     // Answered after the resets were seen, or not: ask until they were.
     repeat {
-      try client.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
-      #expect(try client.reply().status == 200)
+      try await client.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
+      #expect(try await client.reply().status == 200)
     } while server.server.capacity.connectionCount > 1
     #expect(server.server.capacity.inFlightBodyBytes == 0)
     await server.stop()

@@ -81,19 +81,16 @@ extension PruningInput {
   func requireFinite(_ tensor: Tensor, named name: String) throws(PruningError) {
     guard let index = tensor.firstNonFiniteIndex() else { return }
     throw PruningError(
-      at: name, "\(position(of: index, in: tensor.shape)) is not finite; NaN and infinity are refused")
+      at: name,
+      "\(position(of: index, in: tensor.shape)) is not finite as a 32-bit float; NaN and infinity are refused"
+    )
   }
 
   private func matrix(
     _ tensor: Tensor, named name: String, rows: Int, columns: Int
   ) throws(PruningError) -> Matrix {
     try requireFinite(tensor, named: name)
-    let values = tensor.floats()
-    if tensor.elementType == .float64, let index = values.firstIndex(where: { !$0.isFinite }) {
-      throw PruningError(
-        at: name, "\(position(of: index, in: tensor.shape)) is beyond the range of 32-bit floats")
-    }
-    return Matrix(rows: rows, columns: columns, values: values)
+    return Matrix(rows: rows, columns: columns, values: tensor.floats())
   }
 
   /// Rows `first`, `first + step`, ... of a tensor read as [rows, N].

@@ -1,0 +1,105 @@
+import Testing
+
+@testable import TokenPruning
+
+/// The lazy searches against eager ones in obvious loops.
+@Suite struct GreedySearchTests {
+  private func matrix(_ seed: UInt64, rows: Int, columns: Int) -> Matrix {
+    var numbers = TestNumbers(seed)
+    return Matrix(rows: rows, columns: columns, values: numbers.floats(rows * columns))
+  }
+
+  private func cosine(_ m: Matrix, _ a: Int, _ b: Int) -> Double {
+    let dot = zip(m.row(a), m.row(b)).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+    let norms = m.norms(.reference)
+    return dot / (norms[a] * norms[b])
+  }
+
+  @Test("Farthest-point search equals the eager one, from given rows too", arguments: 0..<12)
+  func farthestPoint(_ seed: Int) {
+    let features = matrix(UInt64(seed), rows: 30, columns: 5 + seed)
+    let given = seed % 3 == 0 ? [] : Array(stride(from: seed % 5, to: 30, by: 11))
+    let candidates = (0..<30).filter { !given.contains($0) }
+    var expected: [Int] = []
+    while expected.count < 12 {
+      let selected = given + expected
+      func nearest(_ row: Int) -> Double {
+        let others = selected.isEmpty ? candidates.filter { $0 != row } : selected
+        return others.map { cosine(features, row, $0) }.max() ?? 0
+      }
+      let left = candidates.filter { !expected.contains($0) }
+      guard let best = left.min(by: { nearest($0) < nearest($1) }) else { break }
+      expected.append(best)
+    }
+    var search = FarthestPointSearch(CosineSpace(features), among: candidates, given: given)
+    #expect(search.next(5) + search.next(7) == expected)
+  }
+
+  @Test("Determinantal search takes the largest gain in determinant at every step", arguments: 0..<8)
+  func determinantal(_ seed: Int) {
+    let features = matrix(UInt64(100 + seed), rows: 20, columns: 12)
+    var numbers = TestNumbers(UInt64(seed))
+    let quality = (0..<20).map { _ in Double(abs(numbers.next())) + 0.05 }
+    let given = seed % 2 == 0 ? [] : [3, 8]
+    let candidates = (0..<20).filter { !given.contains($0) }
+    var expected: [Int] = []
+    while expected.count < 6 {
+      let selected = given + expected
+      func gain(_ row: Int) -> Double {
+        determinant(
+          (selected + [row]).map { i in
+            (selected + [row]).map { quality[i] * cosine(features, i, $0) * quality[$0] }
+          })
+      }
+      let left = candidates.filter { !expected.contains($0) }
+      guard let best = left.max(by: { gain($0) < gain($1) }) else { break }
+      expected.append(best)
+    }
+    var search = DeterminantalSearch(
+      features, quality: quality, among: candidates, given: given, capacity: 8)
+    #expect(search.next(2) + search.next(4) == expected)
+  }
+
+  @Test("When the rank is exhausted the rest comes by quality, then index")
+  func exhaustedRank() {
+    // Three directions only, ten rows.
+    let values = (0..<10).flatMap { row in (0..<3).map { Float($0 == row % 3 ? 1 : 0) } }
+    let quality = [0.5, 0.6, 0.7, 0.9, 0.8, 0.7, 0.1, 0.8, 0.2, 0.3]
+    var search = DeterminantalSearch(
+      Matrix(rows: 10, columns: 3, values: values), quality: quality, among: Array(0..<10), capacity: 10)
+    #expect(search.next(10) == [3, 4, 2, 7, 5, 1, 0, 9, 8, 6])
+  }
+
+  @Test("A zero row is chosen last by both searches")
+  func zeroRows() {
+    var values = matrix(5, rows: 6, columns: 4).values
+    for column in 0..<4 { values[4 + column] = 0 }
+    let features = Matrix(rows: 6, columns: 4, values: values)
+    var farthest = FarthestPointSearch(CosineSpace(features), among: Array(0..<6))
+    #expect(farthest.next(6).last == 1)
+    var determinantal = DeterminantalSearch(
+      features, quality: [1, 1, 1, 1, 0.9, 0.9], among: Array(0..<6), capacity: 6)
+    #expect(!determinantal.next(4).contains(1))
+  }
+
+  /// By elimination with row exchange.
+  private func determinant(_ rows: [[Double]]) -> Double {
+    var m = rows
+    var result = 1.0
+    for step in m.indices {
+      guard let pivot = m.indices[step...].max(by: { abs(m[$0][step]) < abs(m[$1][step]) }),
+        m[pivot][step] != 0
+      else { return 0 }
+      if pivot != step {
+        m.swapAt(pivot, step)
+        result = -result
+      }
+      result *= m[step][step]
+      for row in (step + 1)..<max(m.count, step + 1) {
+        let factor = m[row][step] / m[step][step]
+        for column in step..<m.count { m[row][column] -= factor * m[step][column] }
+      }
+    }
+    return result
+  }
+}

@@ -1,0 +1,115 @@
+import JSON
+import Tensors
+import Testing
+
+@testable import TokenPruning
+
+@Suite struct InputTests {
+  @Test("Attention is averaged over heads and queries, or over heads of the last query")
+  func attention() throws {
+    let values: [Float] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+    func input(_ dimensions: [Int]) throws -> PruningInput {
+      PruningInput(tokenCount: 2, tensors: ["attention": try floatTensor(values, dimensions)], layout: nil)
+    }
+    #expect(try input([6, 2]).attentionScores() == [6, 7])
+    #expect(try input([2, 3, 2]).attentionScores() == [6, 7])
+    #expect(try input([2, 3, 2]).attentionScores(queries: .last) == [8, 9])
+    #expect(
+      pruningError { _ = try input([12]).attentionScores() }?.message.contains("[2], [heads, 2]") == true)
+    #expect(pruningError { _ = try input([12]).attentionScores() }?.message.contains("not [12]") == true)
+  }
+
+  @Test("Attention of every element type reads the same")
+  func elementTypes() throws {
+    let values: [Float] = [0.5, 0.25, 2, 0]
+    for type in [ElementType.float64, .float32, .float16, .bfloat16] {
+      let row = try Tensor.floatingPoint(values, shape: Shape([4]), as: type)
+      let input = PruningInput(tokenCount: 4, tensors: ["attention": row], layout: nil)
+      #expect(try input.attentionScores() == [0.5, 0.25, 2, 0])
+    }
+    let row = try Tensor.int64([3, 1, 2, 0], shape: Shape([4]))
+    #expect(
+      try PruningInput(tokenCount: 4, tensors: ["attention": row], layout: nil).attentionScores()[0] == 3)
+  }
+
+  @Test("Heads of extent 0 are refused, not divided by")
+  func noHeads() throws {
+    for dimensions in [[0, 4], [2, 0, 4], [0, 2, 4]] {
+      let input = PruningInput(
+        tokenCount: 4, tensors: ["attention": try floatTensor([], dimensions)], layout: nil)
+      #expect(pruningError { _ = try input.attentionScores() }?.pointer == "attention")
+    }
+  }
+
+  @Test("Features must be [N, D]", arguments: [[6], [3, 2], [2, 3, 1], [2, 0]])
+  func featureShapes(_ dimensions: [Int]) throws {
+    let count = dimensions.reduce(1, *)
+    let input = PruningInput(
+      tokenCount: 2,
+      tensors: ["image_features": try floatTensor(Array(repeating: 1, count: count), dimensions)],
+      layout: nil)
+    let error = pruningError { _ = try input.features() }
+    #expect(error?.pointer == "image_features" && error?.message.contains("[2, D]") == true)
+  }
+
+  @Test("A binary64 feature beyond binary32 is refused, not turned into infinity")
+  func tooLarge() throws {
+    let bytes = [1.0, 1e300].map(\.bitPattern.littleEndian).withUnsafeBytes { Array($0) }
+    let features = try Tensor(elementType: .float64, shape: Shape([2, 1]), bytes: bytes[...])
+    let input = PruningInput(tokenCount: 2, tensors: ["image_features": features], layout: nil)
+    #expect(pruningError { _ = try input.features() }?.message.contains("[1, 0]") == true)
+  }
+
+  @Test("Text of another width than the features is refused with both widths")
+  func textWidth() throws {
+    var tensors = try makeInput(4, columns: 6).tensors
+    tensors["text_features"] = try floatTensor([1, 2, 3], [3])
+    let input = PruningInput(tokenCount: 4, tensors: tensors, layout: nil)
+    let method = try MethodRegistry.standard.make("cdpruner")
+    let error = pruningError {
+      _ = try method.select(SelectionTask(count: 1, candidates: [0, 1, 2, 3]), from: input)
+    }
+    #expect(error?.pointer == "text_features" && error?.message.contains("3 columns") == true)
+  }
+}
+
+@Suite struct TokenBudgetTests {
+  @Test(
+    "Ratios round half to even and keep at least one token",
+    arguments: [
+      (TokenBudget.keepRatio(0.5), 5, 2), (.keepRatio(0.5), 7, 4), (.keepRatio(0.098), 576, 56),
+      (.keepRatio(0.001), 100, 1), (.keepRatio(1), 9, 9), (.pruneRatio(0), 9, 9),
+      (.pruneRatio(0.75), 576, 144),
+      (.pruneRatio(0.9999), 10, 1), (.keepTokens(0), 5, 0), (.keepTokens(5), 5, 5), (.keepRatio(0.5), 0, 0),
+    ])
+  func resolves(_ budget: TokenBudget, _ total: Int, _ expected: Int) throws {
+    #expect(try budget.resolve(total: total) == expected)
+  }
+
+  @Test("More tokens than there are is an error that names both numbers")
+  func tooMany() {
+    let error = pruningError { _ = try TokenBudget.keepTokens(12).resolve(total: 9) }
+    #expect(error?.pointer == "/keep_tokens")
+    #expect(error?.message.contains("12") == true && error?.message.contains("9") == true)
+  }
+
+  @Test(
+    "What is no budget is refused at its member",
+    arguments: [
+      ("/keep_tokens", ["keep_tokens": -1]), ("/keep_tokens", ["keep_tokens": 1.5]),
+      ("/keep_tokens", ["keep_tokens": "64"]), ("/keep_ratio", ["keep_ratio": 0]),
+      ("/keep_ratio", ["keep_ratio": 1.1]),
+      ("/prune_ratio", ["prune_ratio": 1]), ("/prune_ratio", ["prune_ratio": -0.1]), ("/keep_tokens", [:]),
+      ("/keep_ratio", ["keep_tokens": 4, "keep_ratio": 0.5]), ("/keep_ratio", ["keep_ratio": true]),
+    ] as [(String, JSONObject)])
+  func refuses(_ pointer: String, _ parameters: JSONObject) {
+    #expect(pruningError { _ = try TokenBudget(parameters) }?.pointer == pointer)
+  }
+
+  @Test("The echo states one outcome in three ways")
+  func echo() {
+    let echo = BudgetEcho(kept: 144, total: 576)
+    #expect(echo.keepRatio == 0.25 && echo.pruneRatio == 0.75)
+    #expect(BudgetEcho(kept: 0, total: 0).keepRatio == 1)
+  }
+}

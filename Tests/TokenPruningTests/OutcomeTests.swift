@@ -1,0 +1,110 @@
+import JSON
+import Tensors
+import Testing
+
+@testable import TokenPruning
+
+@Suite struct PositionIDTests {
+  @Test("Original ids are kept with gaps, or renumbered")
+  func plain() throws {
+    #expect(try PositionIDs(keeping: [1, 4], of: 6).rows == [[1, 4]])
+    #expect(try PositionIDs(keeping: [1, 4], of: 6, renumber: true).rows == [[0, 1]])
+  }
+
+  @Test("Given ids are gathered, and the delta leads to where the text goes on")
+  func gathered() throws {
+    let ids = try Tensor.int64([35, 36, 37, 38], shape: Shape([4]))
+    let kept = try PositionIDs(keeping: [0, 3], of: 4, positions: ids)
+    #expect(kept.rows == [[35, 38]] && kept.delta == 37)
+    let renumbered = try PositionIDs(keeping: [0, 3], of: 4, positions: ids, renumber: true)
+    #expect(renumbered.rows == [[35, 36]] && renumbered.delta == 35)
+  }
+
+  @Test("Multimodal ids [3, N] keep time, height and width")
+  func multimodal() throws {
+    let ids = try Tensor.int64([5, 5, 5, 5, 5, 5, 6, 6, 5, 6, 5, 6], shape: Shape([3, 4]))
+    let kept = try PositionIDs(keeping: [1, 2], of: 4, positions: ids)
+    #expect(kept.rows == [[5, 5], [5, 6], [6, 5]])
+    // Text goes on at 7: 2 tokens + 5.
+    #expect(kept.delta == 5)
+  }
+
+  @Test("Other shapes, types and ids are refused")
+  func refuses() throws {
+    let shapes = [[3], [2, 4], [4, 3]]
+    for shape in shapes {
+      let ids = try Tensor.int64(Array(repeating: 0, count: shape.reduce(1, *)), shape: Shape(shape))
+      #expect(
+        pruningError { _ = try PositionIDs(keeping: [0], of: 4, positions: ids) }?.pointer == "position_ids")
+    }
+    let floats = try floatTensor([0, 1, 2, 3], [4])
+    #expect(pruningError { _ = try PositionIDs(keeping: [0], of: 4, positions: floats) } != nil)
+    let huge = try Tensor.int64([0, 1, 2, .max], shape: Shape([4]))
+    #expect(pruningError { _ = try PositionIDs(keeping: [0], of: 4, positions: huge) } != nil)
+  }
+
+  @Test("Nothing kept, and nothing to keep")
+  func empty() throws {
+    #expect(try PositionIDs(keeping: [], of: 3).rows == [[]])
+    let none = try Tensor.int64([], shape: Shape([3, 0]))
+    #expect(try PositionIDs(keeping: [], of: 0, positions: none).rows == [[], [], []])
+  }
+}
+
+@Suite struct SavingsTests {
+  private let llava: JSONObject = [
+    "model_dimensions": ["hidden": 4096, "layers": 32, "heads": 32, "intermediate": 11008]
+  ]
+
+  @Test("The cost is the papers' formula, worked by hand")
+  func formula() throws {
+    let model = try #require(try ModelDimensions.parse(llava))
+    let cost = Savings(tokenCount: 576, kept: 64, model)
+    let n = 576.0
+    let perLayer = 4 * n * 4096 * 4096 + 2 * n * n * 4096 + 2 * n * 4096 * 11008
+    #expect(abs(cost.before.prefillOperations - 32 * perLayer) < 1)
+    // 576 tokens x 2 (key, value) x 4096 x 2 bytes x 32 layers
+    #expect(cost.before.keyValueBytes == 301_989_888)
+    #expect(cost.after.keyValueBytes == 301_989_888 / 9)
+  }
+
+  @Test("Grouped queries shrink the cache and two projections; text tokens count in both")
+  func groupedQueries() throws {
+    let model = try #require(
+      try ModelDimensions.parse([
+        "model_dimensions": [
+          "hidden": 8, "layers": 1, "heads": 4, "kv_heads": 1, "intermediate": 16, "dtype_bytes": 1,
+          "text_tokens": 2, "gated": true,
+        ]
+      ]))
+    let cost = Savings(tokenCount: 4, kept: 0, model)
+    // n = 6: 2 n d^2 (1 + 1/4) + 2 n^2 d + 3 n d m
+    #expect(cost.before.prefillOperations == 960 + 576 + 2304)
+    #expect(cost.before.keyValueBytes == 24)
+    #expect(cost.after.keyValueBytes == 8)
+  }
+
+  @Test("Stages save only from their layer on")
+  func stages() throws {
+    let model = try #require(try ModelDimensions.parse(llava))
+    let request = PruneRequest(
+      method: "topk", stages: [PruningStage(layer: 2, budget: .keepTokens(0))], layerCount: 32)
+    let cost = Savings(try prune(makeInput(16), request), model)
+    #expect(cost.after.keyValueBytes == cost.before.keyValueBytes * 2 / 32)
+  }
+
+  @Test(
+    "Dimensions that cannot be are refused at their member",
+    arguments: [
+      ("/model_dimensions", 7), ("/model_dimensions/hidden", ["layers": 1, "heads": 1, "intermediate": 1]),
+      (
+        "/model_dimensions/kv_heads",
+        ["hidden": 1, "layers": 1, "heads": 2, "kv_heads": 3, "intermediate": 1]
+      ),
+      ("/model_dimensions/hiden", ["hiden": 1, "layers": 1, "heads": 1, "intermediate": 1]),
+    ] as [(String, JSONValue)])
+  func refuses(_ pointer: String, _ dimensions: JSONValue) {
+    #expect(
+      pruningError { _ = try ModelDimensions.parse(["model_dimensions": dimensions]) }?.pointer == pointer)
+  }
+}
