@@ -1,0 +1,82 @@
+# `make` lists the targets. Everything made lies in .build*/ and is ignored by git.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON := .build-venv/bin/python
+CROP := .build/release/crop
+# Flags for `crop serve`: make run ARGS='--http-port 9000'
+ARGS ?=
+IMAGE ?= crop:latest
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: run
+run: setup ## Build, show one answer, serve on 127.0.0.1:8080 until Ctrl-C (ARGS='--http-port 9000')
+	@swift build -c release --product crop
+	@tools/run.sh $(CROP) $(ARGS)
+
+.PHONY: test
+test: ## Install what the tests need and run all of them; ends with `N passed, N failed`
+	@tools/setup.sh test
+	@tools/test.sh
+
+.PHONY: build
+build: setup ## Debug build
+	@swift build
+
+.PHONY: release
+release: setup ## Release build: .build/release/crop
+	@swift build -c release --product crop
+
+.PHONY: format
+format: ## Format the Swift files in place
+	@swift format --in-place --parallel --recursive Sources Tests Package.swift
+
+.PHONY: lint
+lint: ## Say what `make format` would change, and what breaks a rule
+	@swift format lint --strict --parallel --recursive Sources Tests Package.swift
+
+.PHONY: boundaries
+boundaries: ## Check who imports whom (and that the check finds violations)
+	@tools/check-boundaries.sh
+	@tools/check-boundaries.sh --self-test
+
+.PHONY: blackbox
+blackbox: release venv ## Black-box tests alone, on the release build (ARGS='-k drain')
+	@CROP_BINARY=$(CURDIR)/$(CROP) timeout 1200 $(PYTHON) -m pytest Tests/BlackBox $(ARGS)
+
+.PHONY: soak
+soak: release venv ## A minute of load, 100,000 damaged requests, and a stop amidst it (ARGS='--seconds 600')
+	@timeout 3600 $(PYTHON) tools/soak.py --crop $(CROP) $(ARGS)
+	@CROP_BINARY=$(CURDIR)/$(CROP) CROP_MUTATIONS=100000 timeout 3600 $(PYTHON) -m pytest Tests/BlackBox -k mutated
+
+.PHONY: bench
+bench: release venv ## Compare with a C echo server and FastAPI (needs cc)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r Benchmarks/peers/requirements.txt
+	@$(PYTHON) Benchmarks/compare.py --crop $(CROP) $(ARGS)
+
+.PHONY: golden
+golden: venv ## Make the golden cases in Tests/Golden again
+	@$(PYTHON) tools/golden/reference.py
+
+.PHONY: examples
+examples: venv ## Make the files in Examples again
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check scikit-image pillow
+	@$(PYTHON) Examples/make_features.py
+
+.PHONY: image
+image: ## Build the container image with docker or buildah (IMAGE=crop:latest)
+	@if command -v docker >/dev/null; then docker build --tag $(IMAGE) .; \
+	elif command -v buildah >/dev/null; then buildah build --tag $(IMAGE) .; \
+	else echo "make image needs docker or buildah" >&2; exit 1; fi
+
+.PHONY: clean
+clean: ## Remove everything that was made
+	@rm -rf .build .build-*
+
+.PHONY: setup venv
+setup:
+	@tools/setup.sh build
+venv:
+	@tools/setup.sh venv

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Installs what a fresh machine lacks: tools/setup.sh build | test
+#
+# System packages come from apt-get and only when something is missing; the Swift toolchain is never installed,
+# only asked for. `test` also makes the Python environment .build-venv for the black-box tests.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python_packages=(aiohttp==3.* httpx==0.* numpy openapi-spec-validator pytest==8.* pytest-timeout==2.* PyYAML requests==2.* safetensors)
+
+fail() { echo "setup: $*" >&2; exit 1; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+missing=()
+need() { missing+=("$@"); }
+
+# The toolchain's own libraries are asked for by the loader, the linker's by a link: file names and package
+# names differ between releases of Debian and Ubuntu, so the question is always "does it work".
+find_missing() {
+  missing=()
+  command -v git >/dev/null || need git
+  command -v curl >/dev/null || need curl ca-certificates
+  command -v ld >/dev/null || need binutils
+  command -v make >/dev/null || need make
+  if ! command -v c++ >/dev/null && ! command -v g++ >/dev/null; then need g++ libc6-dev; fi
+  [ -e /usr/share/zoneinfo ] || need tzdata
+  if swift=$(command -v swift); then
+    local unmet
+    unmet=$(ldd "$(dirname "$(readlink -f "$swift")")"/{swift-build,swift-package,clang} 2>/dev/null | grep "not found" || true)
+    case "$unmet" in *libsqlite3*) need libsqlite3-0 ;; esac
+    case "$unmet" in *libxml2*) need libxml2 ;; esac
+    case "$unmet" in *libcurl*) need libcurl4 ;; esac
+    case "$unmet" in *libedit*) need libedit2 ;; esac
+    case "$unmet" in *libncurses*) need libncurses6 ;; esac
+    case "$unmet" in *libz.*) need zlib1g ;; esac
+  fi
+  if [ "$1" = test ]; then
+    command -v python3 >/dev/null || need python3
+    python3 -c 'import ensurepip, venv' 2>/dev/null || need python3-venv
+  fi
+}
+
+install_missing() {
+  find_missing "$1"
+  [ ${#missing[@]} = 0 ] && return
+  command -v apt-get >/dev/null || fail "please install: ${missing[*]}"
+  if [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; then
+    fail "please run: sudo apt-get install -y ${missing[*]}"
+  fi
+  echo "setup: installing ${missing[*]}"
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  find_missing "$1"
+  [ ${#missing[@]} = 0 ] || fail "still missing: ${missing[*]}"
+}
+
+check_swift() {
+  command -v swift >/dev/null ||
+    fail "Swift 6.2 or newer is needed and 'swift' is not on the PATH; get it from https://www.swift.org/install"
+  local version
+  version=$(swift --version 2>/dev/null | grep -oE 'Swift version [0-9]+\.[0-9]+' | grep -oE '[0-9]+\.[0-9]+' || true)
+  [ "$(printf '6.2\n%s\n' "${version:-0}" | sort -V | head -1)" = 6.2 ] ||
+    fail "Swift 6.2 or newer is needed, found ${version:-none that runs}; get it from https://www.swift.org/install"
+}
+
+# Made again when the list above changes.
+make_venv() {
+  local stamp=.build-venv/packages
+  if [ "$(cat $stamp 2>/dev/null)" = "${python_packages[*]}" ]; then return; fi
+  echo "setup: making .build-venv for the tests"
+  python3 -m venv .build-venv
+  .build-venv/bin/python -m pip install --quiet --disable-pip-version-check "${python_packages[@]}"
+  echo "${python_packages[*]}" >$stamp
+}
+
+case "${1-}" in
+build) install_missing build; check_swift ;;
+test) install_missing test; check_swift; make_venv ;;
+venv) install_missing test; make_venv ;;
+*) fail "usage: tools/setup.sh build | test | venv" ;;
+esac

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Runs every test and ends with one line: `N passed, N failed`. Exit status 1 when anything failed.
+#
+# Stages go on after a failure, so that one run tells everything; each has a time limit.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+python=.build-venv/bin/python
+reports=.build-reports
+rm -rf $reports
+mkdir -p $reports
+start=$SECONDS
+
+# NAME SECONDS COMMAND...: runs a stage, notes `ok` or `failed` for tools/sum-reports.py.
+stage() {
+  local name=$1 limit=$2 status
+  shift 2
+  echo "== $name"
+  timeout --kill-after=10 "$limit" "$@" </dev/null
+  status=$?
+  [ $status = 124 ] && echo "$name: no end after $limit s"
+  if [ $status = 0 ]; then echo ok; else echo "failed ($status)"; fi >"$reports/$name.stage"
+  return $status
+}
+
+stage boundaries 60 tools/check-boundaries.sh
+stage boundaries-self-test 120 tools/check-boundaries.sh --self-test
+stage format 300 swift format lint --strict --parallel --recursive Sources Tests Package.swift
+stage golden-reference 300 $python tools/golden/reference.py --check
+if [ -d ../shared/golden ]; then
+  stage golden-export 300 $python tools/golden/export.py --out .build-golden && export CROP_GOLDEN_DIR=$PWD/.build-golden
+fi
+if stage build-tests 1200 swift build --build-tests; then
+  stage swift-testing 900 swift test --skip-build --parallel --xunit-output $reports/swift.xml
+fi
+if stage build-release 1200 swift build -c release --product crop; then
+  CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
+    stage black-box 900 $python -m pytest Tests/BlackBox --junitxml $reports/pytest.xml
+fi
+
+echo "== $((SECONDS - start)) s"
+exec $python tools/sum-reports.py $reports
