@@ -30,7 +30,7 @@ extension Setting {
       "Open connections, idle ones included; beyond it 503."),
     Setting(
       "max-in-flight", \.maxInFlight, .integer(1...1_000_000),
-      "Requests being computed or waiting for a compute thread; beyond it 429."),
+      "Requests being received, queued or computed; beyond it 429."),
     Setting(
       "max-in-flight-bytes", \.maxInFlightBytes, .bytes((1 << 10)...(1 << 40)),
       "Bytes of all request bodies held at once; beyond it 503. At least max-body-bytes."),
@@ -42,7 +42,7 @@ extension Setting {
       "Longest time from a request's first byte to the end of its head; then 408."),
     Setting(
       "body-timeout", \.bodyTimeout, .duration(.milliseconds(1)...(.seconds(3600))),
-      "Longest time a request body may go without the minimum progress; then 408."),
+      "Grace for a request body or an answer, beyond which the peer must move 16 KiB/s on average; then 408."),
     Setting(
       "idle-timeout", \.idleTimeout, .duration(.milliseconds(1)...(.seconds(86_400))),
       "How long a connection without a request stays open; keep it above the proxy's (usually 60s)."),
