@@ -10,6 +10,21 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("InternalImportsByDefault"),
 ]
 
+// x86-64 has optional instructions that a program must ask for; arm64's NEON is always there.
+#if arch(x86_64)
+  let levelTargets: [Target] = [
+    .target(name: "CProcessor"),
+    .target(
+      name: "KernelsV3", swiftSettings: settings + [.unsafeFlags(["-Xcc", "-march=x86-64-v3"])]),
+    .target(
+      name: "KernelsV4", swiftSettings: settings + [.unsafeFlags(["-Xcc", "-march=x86-64-v4"])]),
+  ]
+  let kernelLevels: [Target.Dependency] = ["CProcessor", "KernelsBaseline", "KernelsV3", "KernelsV4"]
+#else
+  let levelTargets: [Target] = []
+  let kernelLevels: [Target.Dependency] = ["KernelsBaseline"]
+#endif
+
 let package = Package(
   name: "crop",
   platforms: [.macOS(.v26)],
@@ -25,10 +40,14 @@ let package = Package(
   targets: [
     // Pure: no Foundation, no Dispatch, no Glibc, no clock, no environment.
     .target(name: "JSON", swiftSettings: settings),
-    .target(name: "Tensors", swiftSettings: settings),
-    .target(name: "TokenPruning", dependencies: ["JSON", "Tensors"], swiftSettings: settings),
+    .target(name: "Tensors", dependencies: ["Kernels"], swiftSettings: settings),
+    .target(name: "TokenPruning", dependencies: ["JSON", "Kernels", "Tensors"], swiftSettings: settings),
     .target(name: "TensorFormats", dependencies: ["JSON", "Tensors"], swiftSettings: settings),
     .target(name: "HTTP1", swiftSettings: settings),
+
+    // Inner loops: one source, compiled once per processor level, chosen at start.
+    .target(name: "Kernels", dependencies: kernelLevels, swiftSettings: settings),
+    .target(name: "KernelsBaseline", swiftSettings: settings),
 
     // Sockets and threads.
     .target(name: "CLinux"),
@@ -57,10 +76,12 @@ let package = Package(
       ],
       swiftSettings: settings),
 
+    .testTarget(name: "KernelsTests", dependencies: ["Kernels"], swiftSettings: settings),
     .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"], swiftSettings: settings),
     .testTarget(
-      name: "TokenPruningTests", dependencies: ["JSON", "Tensors", "TokenPruning", "TensorFormats"],
+      name: "TokenPruningTests",
+      dependencies: ["JSON", "Kernels", "Tensors", "TokenPruning", "TensorFormats"],
       swiftSettings: settings),
     .testTarget(
       name: "TensorFormatsTests", dependencies: ["JSON", "TensorFormats", "Tensors"],
@@ -80,5 +101,5 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),
-  ]
+  ] + levelTargets
 )

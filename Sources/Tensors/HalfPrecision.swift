@@ -1,51 +1,17 @@
-/// Widening of 16-bit floats by integer arithmetic on whole SIMD registers.
+/// 16-bit floats by integer arithmetic, exact, subnormals included.
 ///
-/// `Float(Float16)` on baseline x86-64 calls a soft-float routine per element (measured at 0.4-0.6 GB/s of
-/// source); the bit form below vectorises on any instruction set and is exact, subnormals included.
+/// `Float(Float16)` on baseline x86-64 calls a soft-float routine per element.
 public enum HalfPrecision {
-  // Eight patterns come as four 32-bit words, two patterns a word. Swift's lane-wise conversion from UInt16 to
-  // UInt32 and its unsigned comparison both become scalar code on baseline x86-64 (measured: 2.8 ms for 1.2 MB
-  // against 0.11 ms this way), shifts, masks and signed comparisons do not.
-
-  /// Eight IEEE 754 binary16 bit patterns as binary32 values.
-  @inline(__always)
-  static func widen(float16Pairs words: SIMD4<UInt32>) -> SIMD8<UInt32> {
-    interleaved(widen(float16Words: words & 0xffff), widen(float16Words: words &>> 16))
-  }
-
-  /// Eight bfloat16 bit patterns as binary32 values: bfloat16 is the upper half of binary32.
-  @inline(__always)
-  static func widen(bfloat16Pairs words: SIMD4<UInt32>) -> SIMD8<UInt32> {
-    interleaved(words &<< 16, words & 0xffff_0000)
-  }
-
+  /// One binary16 pattern; whole rows go through ``KernelSet/widenFloat16``, by the same arithmetic.
   static func widen(float16 bits: UInt16) -> Float {
-    Float(bitPattern: widen(float16Words: SIMD4(repeating: UInt32(bits)))[0])
+    let magnitude = UInt32(bits & 0x7fff)
+    let scaled = Float(bitPattern: magnitude << 13) * Float(bitPattern: (112 + 127) << 23)
+    let special: UInt32 = magnitude > 0x7bff ? 0x7f80_0000 : 0
+    return Float(bitPattern: scaled.bitPattern | special | UInt32(bits & 0x8000) << 16)
   }
 
+  /// bfloat16 is the upper half of binary32.
   static func widen(bfloat16 bits: UInt16) -> Float { Float(bitPattern: UInt32(bits) << 16) }
-
-  /// One binary16 pattern in the lower half of each word.
-  @inline(__always)
-  private static func widen(float16Words words: SIMD4<UInt32>) -> SIMD4<UInt32> {
-    let magnitude = unsafeBitCast(words & 0x7fff, to: SIMD4<Int32>.self)
-    // Exponent and fraction land in their binary32 places with the exponent 112 too small; multiplying by
-    // 2^112 repairs normal and subnormal numbers alike, without rounding.
-    let scaled = unsafeBitCast(magnitude &<< 13, to: SIMD4<Float>.self) * Float(bitPattern: (112 + 127) << 23)
-    // Inf and NaN (exponent all ones) keep their fraction and take the binary32 exponent of all ones.
-    let special = SIMD4<Int32>.zero.replacing(
-      with: SIMD4<Int32>(repeating: 0x7f80_0000), where: magnitude .> 0x7bff)
-    return unsafeBitCast(scaled, to: SIMD4<UInt32>.self) | unsafeBitCast(special, to: SIMD4<UInt32>.self)
-      | ((words & 0x8000) &<< 16)
-  }
-
-  @inline(__always)
-  private static func interleaved(_ even: SIMD4<UInt32>, _ odd: SIMD4<UInt32>) -> SIMD8<UInt32> {
-    var lanes = SIMD8<UInt32>.zero
-    lanes.evenHalf = even
-    lanes.oddHalf = odd
-    return lanes
-  }
 
   /// The bit pattern of a 16-bit float nearest to `value`, ties to even; what is too large becomes infinity.
   ///

@@ -1,3 +1,5 @@
+import Kernels
+
 // The only place where a tensor's bytes become numbers.
 
 extension Tensor {
@@ -33,10 +35,9 @@ extension Tensor {
         case .float32:
           UnsafeMutableRawBufferPointer(target).copyMemory(from: source)
         case .float16:
-          Self.widen(source, into: target, HalfPrecision.widen(float16Pairs:), HalfPrecision.widen(float16:))
+          Self.widen(source, into: target, KernelSet.active.widenFloat16, HalfPrecision.widen(float16:))
         case .bfloat16:
-          Self.widen(
-            source, into: target, HalfPrecision.widen(bfloat16Pairs:), HalfPrecision.widen(bfloat16:))
+          Self.widen(source, into: target, KernelSet.active.widenBFloat16, HalfPrecision.widen(bfloat16:))
         case .float64: Self.convert(source, into: target) { (x: UInt64) in Float(Double(bitPattern: x)) }
         case .int64: Self.convert(source, into: target) { (x: Int64) in Float(x) }
         case .int32: Self.convert(source, into: target) { (x: Int32) in Float(x) }
@@ -149,23 +150,16 @@ extension Tensor {
   }
 
   /// Whole registers of eight first, the tail one by one.
-  @inline(__always)
   private static func widen(
     _ source: UnsafeRawBufferPointer, into target: UnsafeMutableBufferPointer<Float>,
-    _ eight: (SIMD4<UInt32>) -> SIMD8<UInt32>, _ one: (UInt16) -> Float
+    _ many: (UnsafeRawPointer, UnsafeMutableRawPointer, Int) -> Int, _ one: (UInt16) -> Float
   ) {
-    guard let base = UnsafeMutableRawPointer(target.baseAddress) else { return }
-    let count = target.count
-    var index = 0
-    while index &+ 8 <= count {
-      let bits = source.loadUnaligned(fromByteOffset: index &* 2, as: SIMD4<UInt32>.self)
-      base.storeBytes(of: eight(bits), toByteOffset: index &* 4, as: SIMD8<UInt32>.self)
-      index &+= 8
+    guard let from = source.baseAddress, let into = UnsafeMutableRawPointer(target.baseAddress) else {
+      return
     }
-    while index < count {
+    for index in many(from, into, target.count)..<target.count {
       let bits = source.loadUnaligned(fromByteOffset: index &* 2, as: UInt16.self)
-      base.storeBytes(of: one(bits), toByteOffset: index &* 4, as: Float.self)
-      index &+= 1
+      target.initializeElement(at: index, to: one(UInt16(littleEndian: bits)))
     }
   }
 

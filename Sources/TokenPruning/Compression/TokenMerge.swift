@@ -1,3 +1,5 @@
+import Kernels
+
 /// Which row every token goes into, given the anchors of each part.
 struct TokenMerge {
   /// Of all parts, ascending; the rows of the result.
@@ -36,7 +38,7 @@ struct TokenMerge {
       features.values.withUnsafeBufferPointer { source in
         guard let into = target.baseAddress, let from = source.baseAddress else { return }
         for (token, row) in assignments.enumerated() {
-          Kernels.active.accumulate(from + token * columns, into + row * columns, columns)
+          KernelSet.active.accumulate(from + token * columns, into + row * columns, columns)
         }
       }
     }

@@ -1,3 +1,5 @@
+import Kernels
+
 /// The rows of a matrix compared by the cosine of their angle: fast in binary32, exact in binary64 on demand.
 ///
 /// The fast similarity of two rows lies within half of ``slack`` of the exact one, so rows whose fast values
@@ -7,16 +9,16 @@ struct CosineSpace: Sendable {
   private let features: Matrix
   private let unit: Matrix
   private let norms: [Double]
-  private let kernels: Kernels
+  private let kernels: KernelSet
   let slack: Float
 
   /// - Complexity: O(rows x columns).
-  init(_ features: Matrix, kernels: Kernels = .active) {
+  init(_ features: Matrix, kernels: KernelSet = .active) {
     self.features = features
     self.kernels = kernels
     norms = features.norms(kernels)
     unit = features.normalized(norms: norms, kernels)
-    slack = 2 * Kernels.tolerance(columns: features.columns)
+    slack = 2 * KernelSet.tolerance(columns: features.columns)
   }
 
   var rows: Int { features.rows }

@@ -1,3 +1,5 @@
+import Kernels
+
 /// Greedy maximum a posteriori inference of a determinantal point process over K = diag(q) S diag(q), where
 /// S holds the cosines between rows and q >= 0 is each row's quality.
 ///
@@ -13,7 +15,7 @@ struct DeterminantalSearch {
   private let features: Matrix
   private let norms: [Double]
   private let quality: [Double]
-  private let kernels: Kernels
+  private let kernels: KernelSet
   private let capacity: Int
 
   private var heap: BoundHeap
@@ -32,7 +34,7 @@ struct DeterminantalSearch {
   ///   - given: rows selected already; what they explain no longer counts as gain.
   init(
     _ features: Matrix, quality: [Double], among candidates: [Int], given: [Int] = [], capacity: Int,
-    kernels: Kernels = .active
+    kernels: KernelSet = .active
   ) {
     self.features = features
     self.quality = quality

@@ -1,3 +1,5 @@
+import Kernels
+
 /// A dense, row-major matrix of binary32 numbers: [rows, columns].
 public struct Matrix: Sendable, Equatable {
   public let rows: Int
@@ -19,7 +21,7 @@ public struct Matrix: Sendable, Equatable {
 
 extension Matrix {
   /// Row lengths (Euclidean norms) [rows], accumulated in binary64: they neither overflow nor vanish.
-  func norms(_ kernels: Kernels = .active) -> [Double] {
+  func norms(_ kernels: KernelSet = .active) -> [Double] {
     values.withUnsafeBufferPointer { buffer in
       guard let base = buffer.baseAddress else { return Array(repeating: 0, count: rows) }
       return (0..<rows).map { row in
@@ -32,7 +34,7 @@ extension Matrix {
   /// Every row divided by its norm; a zero row stays zero.
   ///
   /// The quotient is formed in binary64, so that each element is rounded once whatever its scale.
-  func normalized(norms: [Double], _ kernels: Kernels = .active) -> Matrix {
+  func normalized(norms: [Double], _ kernels: KernelSet = .active) -> Matrix {
     precondition(norms.count == rows)
     let scaled = [Float](unsafeUninitializedCapacity: values.count) { target, count in
       count = values.count

@@ -1,3 +1,5 @@
+import Kernels
+
 /// How relevant each token is to the text: the mean cosine with the text rows.
 enum Relevance {
   enum Sign: Sendable { case negative, positive }
@@ -35,7 +37,7 @@ enum Relevance {
       mean.withUnsafeBufferPointer { mean in
         (0..<image.rows).map { row in
           guard norms[row] > 0, let a = rows.baseAddress, let b = mean.baseAddress else { return 0 }
-          return Kernels.active.widenedDot(a + row * image.columns, b, image.columns) * factor / norms[row]
+          return KernelSet.active.widenedDot(a + row * image.columns, b, image.columns) * factor / norms[row]
         }
       }
     }

@@ -1,3 +1,4 @@
+import Kernels
 public import Tensors
 
 // How methods read their tensors: as checked matrices and rows of scores, never as raw bytes.
@@ -123,7 +124,7 @@ extension PruningInput {
     sums.withUnsafeMutableBufferPointer { target in
       guard let into = target.baseAddress else { return }
       for row in 0..<rows.count {
-        Kernels.active.accumulate(base + (rows.first + row * rows.step) * count, into, count)
+        KernelSet.active.accumulate(base + (rows.first + row * rows.step) * count, into, count)
       }
     }
     return rows.count == 1 ? sums : sums.map { $0 / Double(rows.count) }

@@ -1,6 +1,6 @@
-extension Kernels {
+extension KernelSet {
   /// The obvious loops with binary64 accumulators: what every other set is compared with.
-  static let reference = Kernels(
+  public static let reference = KernelSet(
     name: "reference",
     dot: { a, b, count in Float(ReferenceKernels.dot(a, b, count)) },
     dotFour: { a, b0, b1, b2, b3, count in
@@ -19,20 +19,16 @@ extension Kernels {
     },
     accumulate: { row, sums, count in
       for index in 0..<count { sums[index] += Double(row[index]) }
-    })
+    },
+    widenFloat16: { _, _, _ in 0 },
+    widenBFloat16: { _, _, _ in 0 })
 }
 
-enum ReferenceKernels {
+public enum ReferenceKernels {
   @Sendable
-  static func dot(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ count: Int) -> Double {
+  public static func dot(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ count: Int) -> Double {
     var sum = 0.0
     for index in 0..<count { sum += Double(a[index]) * Double(b[index]) }
     return sum
-  }
-
-  /// The indices of the `count` highest scores among `candidates`, highest first, ties to the lower index.
-  static func highest(_ count: Int, of scores: [Double], among candidates: [Int]) -> [Int] {
-    let sorted = candidates.sorted { a, b in scores[a] != scores[b] ? scores[a] > scores[b] : a < b }
-    return Array(sorted.prefix(count))
   }
 }

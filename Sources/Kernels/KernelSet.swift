@@ -2,31 +2,34 @@
 ///
 /// A set may differ from another in the last bits. No choice of tokens depends on those: whoever compares
 /// binary32 results closer than ``tolerance(columns:)`` decides by `preciseDot` (see ``FarthestPointSearch``).
-struct Kernels: Sendable {
-  typealias Row = UnsafePointer<Float>
+public struct KernelSet: Sendable {
+  public typealias Row = UnsafePointer<Float>
 
-  let name: String
+  public let name: String
   /// The inner product of two rows of `count` elements, in binary32.
-  let dot: @Sendable (_ a: Row, _ b: Row, _ count: Int) -> Float
+  public let dot: @Sendable (_ a: Row, _ b: Row, _ count: Int) -> Float
   /// The inner products of one row with four others, in binary32.
-  let dotFour: @Sendable (_ a: Row, _ b0: Row, _ b1: Row, _ b2: Row, _ b3: Row, _ count: Int) -> SIMD4<Float>
+  public let dotFour:
+    @Sendable (_ a: Row, _ b0: Row, _ b1: Row, _ b2: Row, _ b3: Row, _ count: Int) -> SIMD4<Float>
   /// The inner product of two rows, every product and sum in binary64.
-  let preciseDot: @Sendable (_ a: Row, _ b: Row, _ count: Int) -> Double
+  public let preciseDot: @Sendable (_ a: Row, _ b: Row, _ count: Int) -> Double
   /// `preciseDot` against a row that was widened before.
-  let widenedDot: @Sendable (_ a: Row, _ b: UnsafePointer<Double>, _ count: Int) -> Double
+  public let widenedDot: @Sendable (_ a: Row, _ b: UnsafePointer<Double>, _ count: Int) -> Double
   /// target[i] = Float(Double(source[i]) * factor).
-  let scale:
+  public let scale:
     @Sendable (_ source: Row, _ factor: Double, _ target: UnsafeMutablePointer<Float>, _ count: Int) -> Void
   /// sums[i] += Double(row[i]).
-  let accumulate: @Sendable (_ row: Row, _ sums: UnsafeMutablePointer<Double>, _ count: Int) -> Void
+  public let accumulate: @Sendable (_ row: Row, _ sums: UnsafeMutablePointer<Double>, _ count: Int) -> Void
 
-  /// The set in use: the only place that chooses.
-  static let active = Kernels.portable
+  /// Widens binary16 (bfloat16) patterns to binary32 and returns how many it did: all but fewer than eight.
+  public let widenFloat16,
+    widenBFloat16:
+      @Sendable (_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer, _ count: Int) -> Int
 
   /// How far `dot` of two rows of length 1 can lie from the exact value, with room to spare.
   ///
   /// Each element was rounded once, each product once, and a lane adds up at most columns / 8 products:
   /// |error| <= (columns / 8 + 16) x 2^-24 x sum |a b|, and the sum is at most 1 (Higham, Accuracy and
   /// Stability of Numerical Algorithms, section 3.1).
-  static func tolerance(columns: Int) -> Float { (Float(columns) / 8 + 16) * 0x1p-24 }
+  public static func tolerance(columns: Int) -> Float { (Float(columns) / 8 + 16) * 0x1p-24 }
 }

@@ -1,0 +1,59 @@
+import KernelsBaseline
+
+#if arch(x86_64)
+  import CProcessor
+  import KernelsV3
+  import KernelsV4
+#endif
+
+extension KernelSet {
+  /// The set in use: the fastest that this processor can run. The only place that chooses.
+  public static let active = available.last ?? portable
+
+  /// Every set this processor can run, slowest first.
+  public static let available: [KernelSet] = {
+    #if arch(x86_64)
+      [portable] + (crop_processor_level() >= 3 ? [v3] : []) + (crop_processor_level() >= 4 ? [v4] : [])
+    #else
+      [portable]
+    #endif
+  }()
+
+  /// For any processor of the architecture: SSE2 on x86-64, NEON on arm64.
+  public static let portable = KernelSet(
+    name: "baseline",
+    dot: KernelsBaseline.SIMDKernels.dot,
+    dotFour: KernelsBaseline.SIMDKernels.dotFour,
+    preciseDot: KernelsBaseline.SIMDKernels.preciseDot,
+    widenedDot: KernelsBaseline.SIMDKernels.widenedDot,
+    scale: KernelsBaseline.SIMDKernels.scale,
+    accumulate: KernelsBaseline.SIMDKernels.accumulate,
+    widenFloat16: KernelsBaseline.SIMDKernels.widenFloat16,
+    widenBFloat16: KernelsBaseline.SIMDKernels.widenBFloat16)
+
+  #if arch(x86_64)
+    /// AVX2 (x86-64-v3).
+    private static let v3 = KernelSet(
+      name: "v3",
+      dot: KernelsV3.SIMDKernels.dot,
+      dotFour: KernelsV3.SIMDKernels.dotFour,
+      preciseDot: KernelsV3.SIMDKernels.preciseDot,
+      widenedDot: KernelsV3.SIMDKernels.widenedDot,
+      scale: KernelsV3.SIMDKernels.scale,
+      accumulate: KernelsV3.SIMDKernels.accumulate,
+      widenFloat16: KernelsV3.SIMDKernels.widenFloat16,
+      widenBFloat16: KernelsV3.SIMDKernels.widenBFloat16)
+
+    /// AVX-512 (x86-64-v4).
+    private static let v4 = KernelSet(
+      name: "v4",
+      dot: KernelsV4.SIMDKernels.dot,
+      dotFour: KernelsV4.SIMDKernels.dotFour,
+      preciseDot: KernelsV4.SIMDKernels.preciseDot,
+      widenedDot: KernelsV4.SIMDKernels.widenedDot,
+      scale: KernelsV4.SIMDKernels.scale,
+      accumulate: KernelsV4.SIMDKernels.accumulate,
+      widenFloat16: KernelsV4.SIMDKernels.widenFloat16,
+      widenBFloat16: KernelsV4.SIMDKernels.widenBFloat16)
+  #endif
+}
