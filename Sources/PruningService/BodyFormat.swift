@@ -11,7 +11,7 @@ enum BodyFormat {
 
   /// Refuses on the head what would be refused after the body anyway.
   static func checkHead(_ head: RequestHead, framing: BodyFraming) throws(Problem) {
-    guard framing != .none, framing != .length(0) else { throw noBody }
+    guard framing != .none else { throw noBody }
     if let coding = head.contentCodings.first {
       throw Problem(
         .unsupportedFormat,
