@@ -47,9 +47,10 @@ enum BodyFormat {
     let json: any TensorFormat.Type = JSONTensorFormat.self
     let preferred = answer.carriesFeatures ? requestFormat : json
     let rest = TensorFormats.all.filter { $0.name != preferred.name }
-    let offers = ([preferred] + rest).filter { answer.fits($0) }.flatMap { format in
-      format.mediaTypes.compactMap { MediaType($0) }
-    }
+    let fitting = ([preferred] + rest).filter { answer.fits($0) }.map { $0.mediaTypes }
+    // Other names of a format come last: they are for who asks for one, not a way around `application/json;q=0`.
+    let names = fitting.map { $0[0] } + fitting.flatMap { $0.dropFirst() }
+    let offers = names.compactMap { MediaType($0) }
     // Nothing acceptable: an answer in another type serves the client better than 406 (RFC 9110 section 15.5.7).
     guard let best = head.bestOffer(among: offers) else { return json }
     return TensorFormats.named(mediaType: best.essence) ?? json

@@ -30,7 +30,8 @@ struct ImageParameters {
   subscript(index: Int) -> JSONObject {
     var own = shared
     for (name, entries) in lists {
-      own[name] = entries[index] == .null ? nil : entries[index]
+      // Not `? nil :`, which would be a JSON null.
+      own[name] = entries[index] == .null ? .none : .some(entries[index])
       // Beside such a list, `localize` is for the images that the list leaves out.
       if name == "region", own[name] != nil { own["localize"] = nil }
     }

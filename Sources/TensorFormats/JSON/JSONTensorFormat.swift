@@ -46,7 +46,11 @@ public enum JSONTensorFormat: TensorFormat {
       }
     }
     let bundle = try TensorLists.bundle(tensors)
-    for member in bundle.names {
+    for (name, _) in tensors {
+      let list = TensorLists.listIndex(name)
+      // A list stands where its first element stood.
+      guard list?.index ?? 0 == 0 else { continue }
+      let member = list?.list ?? name
       guard !response.names.contains(member) else {
         throw TensorFormatError(.invalidContent, tensor: member, "the name '\(member)' is taken")
       }
