@@ -81,6 +81,58 @@ import TokenPruning
     }
   }
 
+  @Test("Shapes that promise much and hold nothing are not believed")
+  func emptyPromises() throws {
+    let huge = 1 << 60
+    for (name, shape) in [
+      ("attention", [0, huge]), ("attention", [huge, 0]), ("image_features", [huge, 0]), ("key", [huge, 0]),
+      ("position_ids", [0, huge]), ("image_features", [4096, huge >> 12, 0]),
+      ("image_features", [huge, 0, 3]),
+      ("relevance_features", [1 << 20, 0]), ("text_features", [huge, 0]), ("query", [huge, 0]),
+    ] {
+      let empty = try Tensor(elementType: .float32, shape: Shape(shape), bytes: [])
+      for method in MethodRegistry.standard.descriptors.map(\.name) {
+        let body = Body([(name, empty)], ["keep_ratio": 1, "method": .string(method), "localize": false])
+        let reply = try service.send("POST /prune", body: body.safetensors())
+        #expect(
+          (400..<500).contains(reply.status) || (shape == [huge, 0] && name == "attention"),
+          "\(name) \(shape)")
+      }
+      for target in ["/localize", "/compress?keep_ratio=1"] {
+        let reply = try service.send("POST \(target)", body: Body([(name, empty)]).safetensors())
+        #expect((400..<500).contains(reply.status), "\(name) \(shape)")
+      }
+    }
+  }
+
+  @Test("Small requests that would need much memory are refused")
+  func memory() throws {
+    let bytes = [UInt8](repeating: 1, count: 20_000)
+    let column = try Tensor(elementType: .uint8, shape: Shape([20_000, 1]), bytes: bytes[...])
+    let pruner = Body(
+      [("image_features", column), ("text_features", try .of([1], 1))],
+      ["method": "cdpruner", "keep_tokens": 10_000])
+    #expect(
+      try service.send("POST /prune", body: pruner.safetensors()).summary
+        == "422 invalid-input at image_features")
+
+    let row = try Tensor(elementType: .uint8, shape: Shape([20_000]), bytes: bytes[...])
+    let stages: JSONValue = [
+      ["layer": 1, "keep_tokens": 1, "attention": "early"],
+      ["layer": 2, "keep_tokens": 1, "attention": "late"],
+    ]
+    let schedule = Body([("early", row), ("late", column)], ["method": "topk", "stages": stages])
+    #expect(
+      try service.send("POST /prune", body: schedule.safetensors()).summary == "422 invalid-input at late")
+
+    let many = [UInt8](repeating: 1, count: (1 << 20) + 1)
+    let long = Body(
+      [("attention", try Tensor(elementType: .uint8, shape: Shape([many.count]), bytes: many[...]))],
+      ["method": "topk", "keep_tokens": 1])
+    #expect(
+      try service.send("POST /prune", body: long.safetensors()).summary == "422 invalid-input at attention")
+  }
+
   @Test("NaN and infinity are refused by tensor name in every type that has them")
   func nonFinite() throws {
     for value in [Float.nan, .infinity, -.infinity] {

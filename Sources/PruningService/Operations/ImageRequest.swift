@@ -44,6 +44,14 @@ struct ImageRequest {
       guard let tensor = tensors[name], isOfFirstStage || !stages.contains(name),
         let count = tokenCount(of: tensor, named: isOfFirstStage ? "attention" : name)
       else { continue }
+      // [0, N] and [N, 0] take no bytes, whatever N says; believing them would cost N of everything.
+      guard count == 0 || tensor.elementCount > 0 else {
+        throw PruningError(at: name, "has no elements: its shape is \(tensor.shape)")
+      }
+      guard count <= TokenLayout.maximumTokenCount else {
+        throw PruningError(
+          at: name, "is about \(count) tokens; at most \(TokenLayout.maximumTokenCount) are accepted")
+      }
       if let found, found.count != count {
         throw PruningError(
           at: name,
