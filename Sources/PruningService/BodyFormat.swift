@@ -11,9 +11,7 @@ enum BodyFormat {
 
   /// Refuses on the head what would be refused after the body anyway.
   static func checkHead(_ head: RequestHead, framing: BodyFraming) throws(Problem) {
-    guard framing != .none else {
-      throw Problem(.lengthRequired, "the request has no body; send tensors as \(mediaTypes)")
-    }
+    guard framing != .none else { throw noBody }
     if let coding = head.contentCodings.first {
       throw Problem(
         .unsupportedFormat,
@@ -27,6 +25,7 @@ enum BodyFormat {
 
   /// The format to decode the body with.
   static func ofRequest(_ request: Request) throws(Problem) -> any TensorFormat.Type {
+    guard !request.body.isEmpty else { throw noBody }
     if let essence = try explicitType(request.head) {
       guard let format = TensorFormats.named(mediaType: essence) else { throw unsupported(essence) }
       return format
@@ -41,14 +40,17 @@ enum BodyFormat {
   }
 
   /// The format of the answer: by Accept; where Accept leaves it open, binary to whoever sent binary if the
-  /// answer holds feature tensors, JSON otherwise.
+  /// answer holds feature tensors, JSON otherwise. Formats without room for the answer are not offered.
   static func ofResponse(
-    to head: RequestHead, requestFormat: any TensorFormat.Type, carriesFeatures: Bool
+    to head: RequestHead, requestFormat: any TensorFormat.Type, _ answer: Answer
   ) -> any TensorFormat.Type {
     let json: any TensorFormat.Type = JSONTensorFormat.self
-    let preferred = carriesFeatures ? requestFormat : json
+    let preferred = answer.carriesFeatures ? requestFormat : json
     let rest = TensorFormats.all.filter { $0.name != preferred.name }
-    let offers = ([preferred] + rest).flatMap { format in format.mediaTypes.compactMap { MediaType($0) } }
+    let fitting = ([preferred] + rest).filter { answer.fits($0) }.map { $0.mediaTypes }
+    // Other names of a format come last: they are for who asks for one, not a way around `application/json;q=0`.
+    let names = fitting.map { $0[0] } + fitting.flatMap { $0.dropFirst() }
+    let offers = names.compactMap { MediaType($0) }
     // Nothing acceptable: an answer in another type serves the client better than 406 (RFC 9110 section 15.5.7).
     guard let best = head.bestOffer(among: offers) else { return json }
     return TensorFormats.named(mediaType: best.essence) ?? json
@@ -60,6 +62,10 @@ enum BodyFormat {
       throw Problem(.unsupportedFormat, "Content-Type is not a media type; send \(mediaTypes)")
     }
     return genericTypes.contains(type.essence) ? nil : type.essence
+  }
+
+  private static var noBody: Problem {
+    Problem(.lengthRequired, "the request has no body; send tensors as \(mediaTypes)")
   }
 
   private static func unsupported(_ essence: String) -> Problem {

@@ -22,9 +22,25 @@ public struct Problem: Error, Sendable, Equatable {
     status = type.status
     slug = type.slug
     title = type.title
-    self.detail = detail
-    self.pointer = pointer
+    self.detail = Self.clipped(detail, to: Self.maximumDetailBytes)
+    self.pointer = pointer.map { Self.clipped($0, to: Self.maximumPointerBytes) }
     self.fields = fields
+  }
+
+  /// Messages quote what a client sent; whatever that was, an answer about it stays small.
+  private static let maximumDetailBytes = 1_000
+  private static let maximumPointerBytes = 200
+
+  /// The text without control characters, which would let it draw on a terminal; cut when it is too long.
+  private static func clipped(_ text: String, to limit: Int) -> String {
+    var result = String.UnicodeScalarView()
+    var length = 0
+    for scalar in text.unicodeScalars {
+      length += UTF8.width(scalar)
+      guard length <= limit else { return String(result) + "..." }
+      result.append(scalar.properties.generalCategory == .control ? " " : scalar)
+    }
+    return String(result)
   }
 
   /// A problem whose status the framing layer chose.
@@ -32,7 +48,7 @@ public struct Problem: Error, Sendable, Equatable {
     self.status = status
     slug = type.slug
     title = type.title
-    self.detail = detail
+    self.detail = Self.clipped(detail, to: Self.maximumDetailBytes)
     pointer = nil
     self.fields = fields
   }

@@ -21,7 +21,11 @@ struct QueryParameters {
     } catch {
       throw Problem(.malformedQuery, error.reason)
     }
+    var names = Set<String>()
     for item in items {
+      guard names.insert(item.name).inserted else {
+        throw Problem(.malformedQuery, "'\(item.name.prefix(60))' is given twice")
+      }
       switch item.name {
       case "tensor": tensorName = item.value
       case "tensor_dtype":
@@ -32,11 +36,7 @@ struct QueryParameters {
           )
         }
         elementType = type
-      default:
-        guard parameters[item.name] == nil else {
-          throw Problem(.malformedQuery, "'\(item.name.prefix(60))' is given twice")
-        }
-        parameters[item.name] = Self.value(of: item.value)
+      default: parameters[item.name] = Self.value(of: item.value)
       }
     }
     self.tensorName = tensorName
@@ -57,7 +57,8 @@ struct QueryParameters {
     for member in parameters.members {
       guard body[member.name] == nil else {
         throw Problem(
-          .invalidInput, "is given in the body and in the query string", pointer: "/\(member.name)")
+          .invalidInput, "is given in the body and in the query string",
+          pointer: JSONPointer.token(member.name))
       }
       body[member.name] = member.value
     }

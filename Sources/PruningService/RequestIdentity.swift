@@ -8,8 +8,14 @@ struct RequestIdentity: Sendable {
   let traceparent: String?
 
   init(_ head: RequestHead?) {
-    requestID = head?.fields.first("x-request-id").flatMap(Self.acceptable) ?? Self.fresh()
-    traceparent = head?.fields.first("traceparent").flatMap { Self.isTraceparent($0) ? $0 : nil }
+    requestID = Self.only("x-request-id", of: head).flatMap(Self.acceptable) ?? Self.fresh()
+    traceparent = Self.only("traceparent", of: head).flatMap { Self.isTraceparent($0) ? $0 : nil }
+  }
+
+  /// The field's value, nil when it came twice: nobody could tell which one was meant.
+  private static func only(_ name: String, of head: RequestHead?) -> String? {
+    guard let values = head?.fields.values(name), values.count == 1 else { return nil }
+    return String(validating: values[0], as: UTF8.self)
   }
 
   func stamp(_ response: inout Response) {

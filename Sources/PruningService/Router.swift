@@ -34,10 +34,11 @@ struct Router: Sendable {
   /// - Throws: `not-found`, `method-not-allowed`.
   func match(_ head: RequestHead) throws(Problem) -> Match {
     if head.method == "OPTIONS", head.path == "*" {
-      let methods = Set(exact.values.joined().map(\.method)).union(["HEAD", "OPTIONS"]).sorted()
-      return .options(allowed: methods.joined(separator: ", "))
+      return .options(allowed: allowedMethods(exact.values.joined()))
     }
     let (candidates, variable) = candidates(for: head.path)
+    // The target of CONNECT is a host, not a path: the method itself is what is wrong (RFC 9110 section 15.5.6).
+    guard head.method != "CONNECT" else { throw notAllowed("CONNECT", allowedMethods(exact.values.joined())) }
     guard !candidates.isEmpty else {
       let hint = nearestName(to: String(head.path.prefix(100)), among: exact.keys.sorted())
       throw Problem(
@@ -52,19 +53,27 @@ struct Router: Sendable {
     }
     let allowed = allowedMethods(candidates)
     if head.method == "OPTIONS" { return .options(allowed: allowed) }
-    throw Problem(
+    throw notAllowed(head.method, allowed)
+  }
+
+  private func notAllowed(_ method: String, _ allowed: String) -> Problem {
+    Problem(
       .methodNotAllowed,
-      "\(FieldValue.sanitized(head.method, maximumBytes: 32)) is not possible here; use \(allowed)",
+      "\(FieldValue.sanitized(method, maximumBytes: 32)) is not possible here; use \(allowed)",
       fields: [Response.Field("Allow", allowed)])
   }
 
-  /// The endpoint that would answer, or nil: the only thing of a path that may become a metric label.
+  /// The route a path belongs to, whatever the method: the only thing of a path that may become a metric label.
+  func route(of head: RequestHead) -> String? { candidates(for: head.path).endpoints.first?.route }
+
+  /// The endpoint that would answer, or nil.
   func endpoint(of head: RequestHead) -> Endpoint? {
     let method = head.method == "HEAD" ? "GET" : head.method
     return candidates(for: head.path).endpoints.first { $0.method == method }
   }
 
-  private func candidates(for path: String) -> (endpoints: [Endpoint], variable: String?) {
+  private func candidates(for received: String) -> (endpoints: [Endpoint], variable: String?) {
+    guard let path = decoded(received) else { return ([], nil) }
     if let endpoints = exact[path] { return (endpoints, nil) }
     guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return ([], nil) }
     let start = path.utf8.index(after: slash)
@@ -74,7 +83,20 @@ struct Router: Sendable {
     return (endpoints, String(path[start...]))
   }
 
-  private func allowedMethods(_ endpoints: [Endpoint]) -> String {
+  /// The path with its escapes resolved, since `/%70rune` is `/prune` (RFC 3986 section 6.2.2.2), or nil when an
+  /// escape is broken or hides a slash.
+  private func decoded(_ path: String) -> String? {
+    guard path.utf8.contains(UInt8(ascii: "%")) else { return path }
+    var segments: [String] = []
+    for segment in path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false) {
+      guard let segment = try? PercentEncoding.decode(segment), !segment.utf8.contains(UInt8(ascii: "/"))
+      else { return nil }
+      segments.append(segment)
+    }
+    return segments.joined(separator: "/")
+  }
+
+  private func allowedMethods(_ endpoints: some Sequence<Endpoint>) -> String {
     var methods = Set(endpoints.map(\.method))
     if methods.contains("GET") { methods.insert("HEAD") }
     methods.insert("OPTIONS")

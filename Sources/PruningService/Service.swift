@@ -60,21 +60,21 @@ public struct Service: Responder {
     let identity = RequestIdentity(request.head)
     let timing = ServerTiming()
     timing.record("receive", request.receiveDuration)
+    var response: Response
     do throws(Problem) {
-      var response: Response
       switch try router.match(request.head) {
       case .endpoint(let endpoint, let variable):
         response = try endpoint.handle(
           Endpoint.Context(request: request, pathVariable: variable, timing: timing, metrics: metrics))
-        response.fields.append(Response.Field("Server-Timing", timing.fieldValue))
       case .options(let allowed):
         response = Response(status: 204, fields: [Response.Field("Allow", allowed)])
       }
-      identity.stamp(&response)
-      return response
     } catch {
-      return stamped(error, identity)
+      response = error.response(requestID: identity.requestID)
     }
+    response.fields.append(Response.Field("Server-Timing", timing.fieldValue))
+    identity.stamp(&response)
+    return response
   }
 
   public func refuse(_ refusal: Refusal, head: RequestHead?) -> Response {
@@ -82,9 +82,10 @@ public struct Service: Responder {
   }
 
   public func finished(_ exchange: Exchange) {
-    let endpoint = exchange.head.flatMap { router.endpoint(of: $0) }
-    metrics.record(exchange, route: endpoint?.route)
-    if endpoint?.kind != .probe { accessLog?.record(exchange, route: endpoint?.route) }
+    let route = exchange.head.flatMap { router.route(of: $0) }
+    metrics.record(exchange, route: route)
+    let isProbe = exchange.head.flatMap { router.endpoint(of: $0) }?.kind == .probe
+    if let accessLog, !isProbe { accessLog.record(exchange, route: route) }
   }
 
   private func stamped(_ problem: Problem, _ identity: RequestIdentity) -> Response {

@@ -15,7 +15,7 @@ extension Endpoints {
       context.metrics.recordTokens(received: answer.tokenCount, kept: answer.keptCount)
       let encoded = try context.timing.measure("encode") { () throws(Problem) in
         let format = BodyFormat.ofResponse(
-          to: context.request.head, requestFormat: format, carriesFeatures: answer.carriesFeatures)
+          to: context.request.head, requestFormat: format, answer)
         return try (format.mediaTypes[0], answer.encoded(as: format))
       }
       return Response(

@@ -52,11 +52,14 @@ public struct AccessLog: Sendable {
     line += " info request"
     for member in members.members.dropFirst(3) {
       let value = member.value.stringValue ?? "\(member.value)"
-      // Quoted only when a space or quote would break the line into wrong words.
-      line +=
-        value.utf8.contains { $0 <= 0x20 || $0 == 0x22 }
-        ? " \(member.name)=\(member.value)" : " \(member.name)=\(value)"
+      line += " \(member.name)=" + (isBare(value) ? value : "\(JSONValue.string(value))")
     }
     return Array((line + "\n").utf8)
+  }
+
+  /// Whether a value is one word to every reader of logfmt: visible ASCII without `=`, quotes and backslashes.
+  private static func isBare(_ value: String) -> Bool {
+    !value.isEmpty
+      && value.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && $0 != 0x22 && $0 != 0x3d && $0 != 0x5c }
   }
 }

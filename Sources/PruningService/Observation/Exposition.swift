@@ -1,4 +1,7 @@
 /// Writes the Prometheus text format.
+///
+/// Names, help texts and label values are the program's own, never a client's, and hold nothing that needs an
+/// escape.
 struct Exposition {
   enum Kind: String {
     case counter

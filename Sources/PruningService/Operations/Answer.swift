@@ -64,8 +64,21 @@ public struct Answer: Sendable {
   /// The answer as JSON members, tensors left out.
   public var json: JSONObject { members(includingIndices: true) }
 
-  /// The answer's bytes in `format`. In binary formats the tensors of image i of a batch are called `name.i`.
+  /// Whether `format` has room for the answer: npy holds one tensor, so it cannot answer for several images.
+  func fits(_ format: any TensorFormat.Type) -> Bool {
+    format.name != NPYFormat.name
+      || (samples.count == 1 && !(samples[0].tensors.isEmpty && samples[0].indices.isEmpty))
+  }
+
+  /// The answer's bytes in `format`. The tensors of image i of a batch are called `name.i`, which JSON writes
+  /// as a list `name`.
   public func encoded(as format: any TensorFormat.Type) throws(Problem) -> [UInt8] {
+    guard fits(format) else {
+      throw Problem(
+        .unsupportedFormat,
+        "\(format.name) holds one tensor, and this answer is about \(samples.count) images; ask for "
+          + SafetensorsFormat.mediaTypes[0])
+    }
     let isJSON = format.name == JSONTensorFormat.name
     var tensors: [(name: String, tensor: Tensor)] = []
     for (index, sample) in samples.enumerated() {

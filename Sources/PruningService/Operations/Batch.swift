@@ -4,7 +4,9 @@ import Tensors
 /// A request's tensors, taken apart into one set per image.
 ///
 /// A batch is made by a list of tensors (ragged is fine), by one more axis than a tensor has for one image, or
-/// by `batched: true`. In a batch, tensors that belong to an image must be batched too; a text may be shared.
+/// by `batched: true`, which says that the first axis counts images wherever a tensor may have it. Ranks decide,
+/// never whether two extents happen to be equal. In a batch, tensors that belong to an image must be batched
+/// too; a text may be shared.
 struct Batch {
   let samples: [[String: Tensor]]
   /// Whether answers are lists, one entry per image; a batch of one is still a batch.
@@ -14,68 +16,50 @@ struct Batch {
   static let maximumCount = 4096
 
   init(_ tensors: TensorBundle, isDeclaredBatched: Bool?) throws(Problem) {
-    guard let count = try Self.count(tensors, isDeclaredBatched: isDeclaredBatched) else {
-      var sample: [String: Tensor] = [:]
-      for name in tensors.names {
-        guard case .one(let tensor) = tensors[name] else { continue }
-        try Self.check(tensor, named: name, axesAbove: 0)
-        sample[name] = tensor
-      }
-      samples = [sample]
-      isBatched = false
-      return
+    let entries = tensors.names.compactMap { name in tensors[name].map { (name: name, entry: $0) } }
+    let count = try Self.count(entries, isDeclaredBatched)
+    guard (1...Self.maximumCount).contains(count ?? 1) else {
+      throw Problem(
+        .invalidInput, "a batch of \(count ?? 0) images; 1 to \(Self.maximumCount) are accepted",
+        pointer: entries.first { TensorAxes.count(of: $0.entry, named: $0.name, isDeclaredBatched) != nil }?
+          .name)
     }
-    guard count <= Self.maximumCount else {
-      throw Problem(.invalidInput, "a batch of \(count) images; at most \(Self.maximumCount) are accepted")
-    }
-    var samples = [[String: Tensor]](repeating: [:], count: count)
-    for name in tensors.names {
-      switch tensors[name] {
-      case .many(let list):
-        for (index, tensor) in list.enumerated() {
-          try Self.check(tensor, named: "\(name)/\(index)", as: name, axesAbove: 0)
-          samples[index][name] = tensor
-        }
-      case .one(let tensor):
-        if try Self.hasBatchAxis(tensor, named: name, count: count, isDeclared: isDeclaredBatched == true) {
-          for index in 0..<count { samples[index][name] = tensor[index] }
-        } else {
-          try Self.check(tensor, named: name, axesAbove: 0)
-          for index in 0..<count { samples[index][name] = tensor }
-        }
-      case nil: break
+    var samples = [[String: Tensor]](repeating: [:], count: count ?? 1)
+    for (name, entry) in entries {
+      for index in samples.indices {
+        samples[index][name] =
+          switch entry {
+          case .many(let list): try TensorAxes.checked(list[index], named: name, index: index)
+          case .one(let tensor):
+            if let count, try Self.hasBatchAxis(tensor, named: name, count: count, isDeclaredBatched) {
+              tensor[index]
+            } else {
+              try TensorAxes.checked(tensor, named: name)
+            }
+          }
       }
     }
     self.samples = samples
-    isBatched = true
+    isBatched = count != nil
   }
 
   /// The number of images when the tensors form a batch.
-  private static func count(_ tensors: TensorBundle, isDeclaredBatched: Bool?) throws(Problem) -> Int? {
+  private static func count(
+    _ entries: [(name: String, entry: TensorBundle.Entry)], _ isDeclaredBatched: Bool?
+  ) throws(Problem) -> Int? {
     var found: (name: String, count: Int)?
-    func agree(_ name: String, _ count: Int) throws(Problem) {
+    for (name, entry) in entries {
+      if case .many = entry, isDeclaredBatched == false {
+        throw Problem(.invalidInput, "is a list of tensors, but batched is false", pointer: name)
+      }
+      guard let count = TensorAxes.count(of: entry, named: name, isDeclaredBatched) else { continue }
       if let found, found.count != count {
+        let hint = TensorAxes.of(name).mayBeShared ? "; one text for all images has the shape [D]" : ""
         throw Problem(
-          .invalidInput, "holds \(count) images, but \(found.name) holds \(found.count)", pointer: name)
+          .invalidInput, "holds \(count) images, but \(found.name) holds \(found.count)\(hint)", pointer: name
+        )
       }
-      if found == nil { found = (name, count) }
-    }
-    for name in tensors.names {
-      switch tensors[name] {
-      case .many(let list):
-        if isDeclaredBatched == false {
-          throw Problem(.invalidInput, "is a list of tensors, but batched is false", pointer: name)
-        }
-        try agree(name, list.count)
-      case .one(let tensor):
-        let axes = TensorAxes.of(name)
-        if tensor.rank == axes.ranks.upperBound + 1, isDeclaredBatched != false {
-          try agree(name, tensor.shape[0])
-        } else if isDeclaredBatched == true, !axes.mayBeShared, tensor.rank > axes.ranks.lowerBound {
-          try agree(name, tensor.shape[0])
-        }
-      case nil: break
-      }
+      found = found ?? (name, count)
     }
     if isDeclaredBatched == true, found == nil {
       throw Problem(.invalidInput, "is true, but no tensor has a batch axis", pointer: "/batched")
@@ -83,35 +67,21 @@ struct Batch {
     return found?.count
   }
 
+  /// Whether a tensor of a batch has a row per image, or is one for all of them.
   private static func hasBatchAxis(
-    _ tensor: Tensor, named name: String, count: Int, isDeclared: Bool
+    _ tensor: Tensor, named name: String, count: Int, _ isDeclaredBatched: Bool?
   ) throws(Problem) -> Bool {
+    if TensorAxes.count(of: .one(tensor), named: name, isDeclaredBatched) != nil { return true }
     let axes = TensorAxes.of(name)
-    if tensor.rank == axes.ranks.upperBound + 1 {
-      try check(tensor, named: name, axesAbove: 1)
-      return true
-    }
-    // [2, N] may be two heads of one image or one row for each of two: in a batch it is the latter.
-    if tensor.rank > axes.ranks.lowerBound, tensor.shape[0] == count, isDeclared || !axes.mayBeShared {
-      return true
-    }
     if axes.mayBeShared { return false }
-    throw Problem(
-      .invalidInput,
-      "shape \(tensor.shape) has no leading axis of \(count) images, as the other tensors have",
-      pointer: name)
-  }
-
-  private static func check(
-    _ tensor: Tensor, named pointer: String, as name: String? = nil, axesAbove: Int
-  ) throws(Problem) {
-    let axes = TensorAxes.of(name ?? pointer)
-    let ranks = (axes.ranks.lowerBound + axesAbove)...(axes.ranks.upperBound + axesAbove)
-    guard ranks.contains(tensor.rank) else {
+    // [2, N] may be two heads of one image or one row for each of two: in a batch it is the latter.
+    guard tensor.rank > axes.ranks.lowerBound, tensor.shape[0] == count else {
       throw Problem(
-        .invalidInput, "shape \(tensor.shape) has \(tensor.rank) axes; expected \(axes.description)",
-        pointer: pointer)
+        .invalidInput,
+        "shape \(tensor.shape) has no leading axis of \(count) images, as the other tensors have",
+        pointer: name)
     }
+    return true
   }
 }
 
@@ -140,4 +110,33 @@ struct TensorAxes {
   static var names: [String] { known.keys.sorted() }
 
   static func of(_ name: String) -> TensorAxes { known[name] ?? attention }
+
+  /// How many images an entry says it holds, or nil when it says nothing of a batch.
+  static func count(of entry: TensorBundle.Entry, named name: String, _ isDeclaredBatched: Bool?) -> Int? {
+    switch entry {
+    case .many(let list): return list.count
+    case .one(let tensor):
+      let ranks = of(name).ranks
+      let isBatched =
+        switch isDeclaredBatched {
+        case true: tensor.rank > ranks.lowerBound && tensor.rank <= ranks.upperBound + 1
+        case false: false
+        case nil: tensor.rank == ranks.upperBound + 1
+        }
+      return isBatched ? tensor.shape[0] : nil
+    }
+  }
+
+  /// The tensor, whose number of axes is one it may have for one image.
+  ///
+  /// - Parameter index: its place in a list.
+  static func checked(_ tensor: Tensor, named name: String, index: Int? = nil) throws(Problem) -> Tensor {
+    let axes = of(name)
+    guard axes.ranks.contains(tensor.rank) else {
+      throw Problem(
+        .invalidInput, "shape \(tensor.shape) has \(tensor.rank) axes; expected \(axes.description)",
+        pointer: name + (index.map { "/\($0)" } ?? ""))
+    }
+    return tensor
+  }
 }

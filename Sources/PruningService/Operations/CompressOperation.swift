@@ -12,7 +12,8 @@ enum CompressOperation {
 
   static func run(_ image: ImageRequest, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
     shared["mode"] = .string(try mode(image.parameters))
-    let localization = try localization(for: image)
+    // Without a region all tokens are one part; nothing is localised unasked.
+    let localization = image.asksForRegion ? try image.localization() : nil
     let request = try CompressRequest(image.parameters, regionTokens: localization?.tokens)
     let result = try compress(image.input, request)
     shared["anchors"] = .string(request.anchors.rawValue)
@@ -42,15 +43,9 @@ enum CompressOperation {
   private static func mode(_ parameters: JSONObject) throws(PruningError) -> String {
     guard let mode = parameters["mode"] else { return "merge" }
     guard mode == "merge" else {
-      throw PruningError(at: "/mode", "must be 'merge', not \(mode)")
+      throw PruningError(at: "/mode", "must be 'merge', the only mode there is")
     }
     return "merge"
-  }
-
-  /// Without a region all tokens are one part; nothing is localised unasked.
-  private static func localization(for image: ImageRequest) throws(PruningError) -> Localization? {
-    let asksForOne = image.parameters["localize"].map { $0 != .bool(false) } ?? false
-    return image.parameters["region"] != nil || asksForOne ? try image.localization() : nil
   }
 
   /// The rows in the type asked for by `dtype`, else in that of the features.
@@ -63,16 +58,22 @@ enum CompressOperation {
       let floating = ElementType.allCases.filter(\.isFloatingPoint)
       guard let named = floating.first(where: { .string($0.rawValue) == value }) else {
         throw PruningError(
-          at: "/dtype", "must be one of \(floating.map(\.rawValue).joined(separator: ", ")), not \(value)")
+          at: "/dtype", "must be one of \(floating.map(\.rawValue).joined(separator: ", "))")
       }
       type = named
     }
-    do {
+    let tensor: Tensor
+    do throws(TensorError) {
       let shape = try Shape([result.features.rows, result.features.columns])
-      return try Tensor.floatingPoint(result.features.values, shape: shape, as: type)
+      tensor = try Tensor.floatingPoint(result.features.values, shape: shape, as: type)
     } catch {
       throw PruningError(at: "image_features", "\(error)")
     }
+    if let index = tensor.firstNonFiniteIndex() {
+      throw PruningError(
+        at: "/dtype", "\(type.rawValue) cannot hold \(result.features.values[index]); ask for F32")
+    }
+    return tensor
   }
 }
 

@@ -5,48 +5,53 @@ import TokenPruning
 /// One image of a request: its tensors, validated against each other, and its share of the parameters.
 struct ImageRequest {
   let input: PruningInput
-  /// All parameters; `layout` and `region` are this image's.
+  /// This image's.
   let parameters: JSONObject
 
-  /// - Parameter batchCount: the number of images of a batch, or nil when the request is about one image.
+  /// - Parameter isOfBatch: the image then needs a tensor with a token axis: a few bytes of text for each of
+  ///   thousands of images must not ask for as many answers of a layout's size.
   init(
-    tensors: [String: Tensor], parameters: JSONObject, index: Int, batchCount: Int?
+    tensors: [String: Tensor], parameters: JSONObject, isOfBatch: Bool
   ) throws(PruningError) {
-    var own = parameters
-    if let batchCount {
-      for name in ["layout", "region"] {
-        guard case .array(let list) = parameters[name] else { continue }
-        guard list.count == batchCount else {
-          throw PruningError(
-            at: "/\(name)",
-            "a list for a batch has one entry per image: expected \(batchCount), found \(list.count)")
-        }
-        own[name] = list[index] == .null ? nil : list[index]
-      }
-    }
-    let counted = try Self.tokenCount(of: tensors)
+    let counted = try Self.tokenCount(of: tensors, stages: PruneOperation.stageTensorNames(parameters))
     let layout: TokenLayout? =
-      if let json = own["layout"] {
+      if let json = parameters["layout"] {
         try TokenLayout(json, tokenCount: counted?.count)
       } else {
         counted.flatMap { TokenLayout.inferred(tokenCount: $0.count) }
       }
-    guard let tokenCount = counted?.count ?? layout?.tokenCount else {
+    guard let tokenCount = counted?.count ?? (isOfBatch ? nil : layout?.tokenCount) else {
       throw PruningError(
-        at: "/layout", "nothing tells the number of visual tokens; send a tensor or a layout")
+        at: "/layout",
+        "nothing tells the number of visual tokens; send a tensor that has one row or column per token"
+          + (isOfBatch ? " and image" : ", or a layout"))
     }
-    self.parameters = own
+    self.parameters = parameters
     input = PruningInput(
-      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: try Self.seed(own))
+      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: try Self.seed(parameters))
   }
 
   /// N as the tensors tell it; they must agree.
-  private static func tokenCount(of tensors: [String: Tensor]) throws(PruningError) -> (
-    name: String, count: Int
-  )? {
+  ///
+  /// - Parameter stages: the attention tensor of each stage. The first stage sees all tokens; what only a later
+  ///   one names may be as short as the stage before left it.
+  private static func tokenCount(
+    of tensors: [String: Tensor], stages: [String]
+  ) throws(PruningError) -> (name: String, count: Int)? {
     var found: (name: String, count: Int)?
     for name in tensors.keys.sorted() {
-      guard let tensor = tensors[name], let count = Self.tokenCount(of: tensor, named: name) else { continue }
+      let isOfFirstStage = name == stages.first
+      guard let tensor = tensors[name], isOfFirstStage || !stages.contains(name),
+        let count = tokenCount(of: tensor, named: isOfFirstStage ? "attention" : name)
+      else { continue }
+      // [0, N] and [N, 0] take no bytes, whatever N says; believing them would cost N of everything.
+      guard count == 0 || tensor.elementCount > 0 else {
+        throw PruningError(at: name, "has no elements: its shape is \(tensor.shape)")
+      }
+      guard count <= TokenLayout.maximumTokenCount else {
+        throw PruningError(
+          at: name, "is about \(count) tokens; at most \(TokenLayout.maximumTokenCount) are accepted")
+      }
       if let found, found.count != count {
         throw PruningError(
           at: name,
@@ -62,7 +67,7 @@ struct ImageRequest {
     case "image_features", "relevance_features": tensor.rank == 2 ? tensor.shape[0] : nil
     case "attention", "reference_attention", "position_ids": tensor.shape.dimensions.last
     case "key": tensor.rank >= 2 ? tensor.shape[tensor.rank - 2] : nil
-    // Text and queries have no token axis; a stage's attention may be as short as the stage before left it.
+    // Text and queries have no token axis.
     default: nil
     }
   }
@@ -75,10 +80,15 @@ struct ImageRequest {
     return UInt64(number)
   }
 
+  /// Whether the request speaks of a region; only CROP's pruning looks for one unasked.
+  var asksForRegion: Bool {
+    parameters["region"] != nil || parameters["localize"].map { $0 != false } ?? false
+  }
+
   /// The contextual region: given by the caller, else found in the tensors.
   func localization() throws(PruningError) -> Localization {
     if let region = parameters["region"] {
-      guard parameters["localize"] == nil else {
+      guard (parameters["localize"] ?? false) == false else {
         throw PruningError(
           at: "/localize", "a region is given, so there is nothing to localize; send one of both")
       }

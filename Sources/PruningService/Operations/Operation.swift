@@ -40,34 +40,41 @@ public enum Operation: String, CaseIterable, Sendable {
   /// Answers one request. A pure function: the same document gives the same answer, always.
   public func run(_ document: TensorDocument) throws(Problem) -> Answer {
     try OperationParameters.refuseUnknown(document, for: self)
-    let batch = try Batch(
-      document.tensors, isDeclaredBatched: try OperationParameters.batched(document.parameters))
+    let given = document.parameters.withoutNulls
+    let batch = try Batch(document.tensors, isDeclaredBatched: try OperationParameters.batched(given))
     var samples: [Answer.Sample] = []
     var shared = JSONObject()
-    for (index, tensors) in batch.samples.enumerated() {
-      do {
-        let image = try ImageRequest(
-          tensors: tensors, parameters: document.parameters, index: index,
-          batchCount: batch.isBatched ? batch.samples.count : nil)
-        switch self {
-        case .localize: samples.append(try LocalizeOperation.run(image))
-        case .compress: samples.append(try CompressOperation.run(image, shared: &shared))
-        case .prune: samples.append(try PruneOperation.run(image, shared: &shared))
+    do throws(PruningError) {
+      let parameters = try ImageParameters(given, batchCount: batch.isBatched ? batch.samples.count : nil)
+      for (index, tensors) in batch.samples.enumerated() {
+        do throws(PruningError) {
+          let image = try ImageRequest(
+            tensors: tensors, parameters: parameters[index], isOfBatch: batch.isBatched)
+          samples.append(try run(image, shared: &shared))
+        } catch {
+          throw batch.isBatched ? parameters.error(error, inImage: index) : error
         }
-      } catch {
-        throw Problem(batch.isBatched ? error.inImage(index) : error)
       }
+    } catch {
+      throw Problem(error)
     }
     if batch.isBatched { shared["batched"] = true }
     return Answer(samples: samples, isBatched: batch.isBatched, shared: shared)
   }
+
+  private func run(_ image: ImageRequest, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
+    switch self {
+    case .localize: try LocalizeOperation.run(image)
+    case .compress: try CompressOperation.run(image, shared: &shared)
+    case .prune: try PruneOperation.run(image, shared: &shared)
+    }
+  }
 }
 
-extension PruningError {
-  /// The same complaint, said of one image of a batch: `image_features` becomes `image_features/2`.
-  fileprivate func inImage(_ index: Int) -> PruningError {
-    PruningError(
-      kind, at: pointer.hasPrefix("/") ? pointer : "\(pointer)/\(index)", "image \(index): \(message)")
+extension JSONObject {
+  /// A parameter of null is an absent one.
+  fileprivate var withoutNulls: JSONObject {
+    JSONObject(distinctMembers: members.filter { $0.value != .null })
   }
 }
 
@@ -90,7 +97,7 @@ enum OperationParameters {
         }
       throw Problem(
         .unknownParameter, "\(operation.rawValue) has no parameter '\(name.prefix(80))'" + hint,
-        pointer: "/\(name.prefix(80))")
+        pointer: JSONPointer.token(String(name.prefix(80))))
     }
     let stageTensors = PruneOperation.stageTensorNames(document.parameters)
     let tensors = TensorAxes.names + stageTensors

@@ -1,4 +1,5 @@
 import JSON
+import Tensors
 import TokenPruning
 
 /// `/prune`: which visual tokens stay, in one step or in stages inside the LLM.
@@ -9,14 +10,25 @@ enum PruneOperation {
       "stages", "renumber", "model_dimensions", "explain",
     ]
 
-  /// The attention tensors that stages name, beside `attention` itself.
+  /// The most indices that all stages together may answer: a schedule repeats the tokens of a small request
+  /// as often as it has stages.
+  static let maximumStageIndices = 1 << 22
+
+  /// The attention tensor of each stage, in order; of more stages than there may be, the first ones.
   static func stageTensorNames(_ parameters: JSONObject) -> [String] {
-    (parameters["stages"]?.arrayValue ?? []).compactMap { $0.objectValue?["attention"]?.stringValue }
+    (parameters["stages"]?.arrayValue ?? []).prefix(PruneRequest.maximumStageCount)
+      .map { $0.objectValue?["attention"]?.stringValue ?? "attention" }
   }
 
   static func run(_ image: ImageRequest, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
     let localization = try localization(for: image)
     let request = try PruneRequest(image.parameters, regionTokens: localization?.tokens)
+    guard request.stages.count * image.input.tokenCount <= maximumStageIndices else {
+      throw PruningError(
+        at: "/stages",
+        "\(request.stages.count) stages of \(image.input.tokenCount) tokens are more than "
+          + "\(maximumStageIndices) indices; send fewer stages")
+    }
     let result = try prune(image.input, request)
     shared["method"] = .string(request.method)
     var members: JSONObject = ["decided_by": .string(result.decidedBy)]
@@ -46,29 +58,38 @@ enum PruneOperation {
   /// CROP is about a region, so it localises by itself; any other method does so when it is told to.
   private static func localization(for image: ImageRequest) throws(PruningError) -> Localization? {
     let parameters = image.parameters
-    if parameters["region"] != nil || (parameters["localize"] ?? .bool(false)) != .bool(false) {
-      return try image.localization()
-    }
+    if image.asksForRegion { return try image.localization() }
     let method = parameters["method"] ?? .string(PruneRequest.defaultMethod)
     guard method == .string(PruneRequest.defaultMethod), parameters["localize"] == nil,
-      parameters["region_policy"] != .string("none")
+      parameters["region_policy"] != "none"
     else { return nil }
     return try image.localization()
   }
 
   private static func positionIDs(_ image: ImageRequest, kept: [Int]) throws(PruningError) -> JSONObject? {
     let renumber = image.parameters["renumber"]
-    guard renumber == nil || renumber?.boolValue != nil else {
-      throw PruningError(at: "/renumber", "must be true or false, not a \(renumber?.kind ?? "")")
+    if let renumber, renumber.boolValue == nil {
+      throw PruningError(at: "/renumber", "must be true or false, not a \(renumber.kind)")
     }
-    guard renumber != nil || image.input.tensors["position_ids"] != nil else { return nil }
+    let given = image.input.tensors["position_ids"]
+    guard renumber != nil || given != nil else { return nil }
     let positions = try PositionIDs(
-      keeping: kept, of: image.input.tokenCount, positions: image.input.tensors["position_ids"],
+      keeping: kept, of: image.input.tokenCount, positions: given?.wholeNumbers ?? given,
       renumber: renumber?.boolValue ?? false)
     let rows = positions.rows.map { JSONValue.array($0.map { .integer($0) }) }
     var members: JSONObject = ["position_ids": rows.count == 1 ? rows[0] : .array(rows)]
     if let delta = positions.delta { members["mrope_position_delta"] = .integer(delta) }
     return members
+  }
+}
+
+extension Tensor {
+  /// The elements of an F32 tensor as I64, nil unless all are whole: numbers in plain JSON arrays are read as
+  /// F32, in which every whole number below 2^24 is exact.
+  fileprivate var wholeNumbers: Tensor? {
+    guard elementType == .float32 else { return nil }
+    let numbers = floats().compactMap { abs($0) < 0x1p24 ? Int(exactly: $0) : nil }
+    return numbers.count == elementCount ? try? .int64(numbers, shape: shape) : nil
   }
 }
 

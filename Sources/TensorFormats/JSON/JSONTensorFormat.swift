@@ -24,7 +24,8 @@ public enum JSONTensorFormat: TensorFormat {
   }
 
   /// Writes the response's members, then the tensors: I64 as plain nested arrays, which is how indices are
-  /// read, every other type as `{"dtype", "shape", "data"}` with flat data.
+  /// read, every other type as `{"dtype", "shape", "data"}` with flat data. `name.0`, `name.1` and so on become
+  /// one list of such objects under `name`, the way a list is read.
   public static func encode(
     _ tensors: [(name: String, tensor: Tensor)], response: JSONObject
   ) throws(TensorFormatError) -> [UInt8] {
@@ -34,7 +35,7 @@ public enum JSONTensorFormat: TensorFormat {
       writer.name(member.name)
       writer.write(member.value)
     }
-    var taken = Set(response.names)
+    var taken = Set<String>()
     for (name, tensor) in tensors {
       guard taken.insert(name).inserted else {
         throw TensorFormatError(.invalidContent, tensor: name, "the name '\(name)' is taken")
@@ -43,18 +44,25 @@ public enum JSONTensorFormat: TensorFormat {
         throw TensorFormatError(
           .invalidContent, tensor: name, "element \(index) is not finite, which JSON cannot express")
       }
-      writer.name(name)
-      if tensor.elementType == .int64 {
-        writer.writeNested(tensor)
-      } else {
-        writer.beginObject()
-        writer.name("dtype")
-        writer.write(tensor.elementType.rawValue)
-        writer.name("shape")
-        writer.write(tensor.shape.dimensions)
-        writer.name("data")
-        writer.writeFlat(tensor)
-        writer.endObject()
+    }
+    let bundle = try TensorLists.bundle(tensors)
+    for (name, _) in tensors {
+      let list = TensorLists.listIndex(name)
+      // A list stands where its first element stood.
+      guard list?.index ?? 0 == 0 else { continue }
+      let member = list?.list ?? name
+      guard !response.names.contains(member) else {
+        throw TensorFormatError(.invalidContent, tensor: member, "the name '\(member)' is taken")
+      }
+      writer.name(member)
+      switch bundle[member] {
+      case .one(let tensor) where tensor.elementType == .int64: writer.writeNested(tensor)
+      case .one(let tensor): writer.writeObject(tensor)
+      case .many(let list):
+        writer.beginArray()
+        for tensor in list { writer.writeObject(tensor) }
+        writer.endArray()
+      case nil: break
       }
     }
     writer.endObject()
@@ -63,6 +71,17 @@ public enum JSONTensorFormat: TensorFormat {
 }
 
 extension JSONWriter {
+  fileprivate mutating func writeObject(_ tensor: Tensor) {
+    beginObject()
+    name("dtype")
+    write(tensor.elementType.rawValue)
+    name("shape")
+    write(tensor.shape.dimensions)
+    name("data")
+    writeFlat(tensor)
+    endObject()
+  }
+
   fileprivate mutating func writeNested(_ tensor: Tensor) {
     switch tensor.rank {
     case 0: for value in tensor.integers() ?? [] { write(value) }

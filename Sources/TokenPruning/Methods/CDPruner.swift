@@ -34,6 +34,9 @@ public struct CDPruner: PruningMethod {
       "A zero row has no gain and is picked only by that same rule.",
     ])
 
+  /// The most numbers of the factor: 512 MiB of them; 2,880 tokens of LLaVA-NeXT halved take 32 MiB.
+  static let maximumFactorCount = 1 << 26
+
   private let sign: Relevance.Sign
   private let weight: Double?
 
@@ -48,9 +51,16 @@ public struct CDPruner: PruningMethod {
     if task.count == 0 || task.count == task.candidates.count {
       return Array(task.candidates.prefix(task.count))
     }
+    let capacity = task.count + task.given.count
+    let (numbers, overflow) = features.rows.multipliedReportingOverflow(by: capacity)
+    guard !overflow, numbers <= Self.maximumFactorCount else {
+      throw PruningError(
+        at: "image_features",
+        "cdpruner needs one number per token and kept token, and takes at most \(Self.maximumFactorCount); "
+          + "\(features.rows) x \(capacity) are more: keep fewer tokens, or use divprune")
+    }
     var search = DeterminantalSearch(
-      features, quality: quality, among: task.candidates, given: task.given,
-      capacity: task.count + task.given.count)
+      features, quality: quality, among: task.candidates, given: task.given, capacity: capacity)
     return search.next(task.count)
   }
 

@@ -1,6 +1,9 @@
 import Tensors
 
 extension PruningInput {
+  /// The most numbers a stage's attention may have over all tokens: 256 MiB of them.
+  private static let maximumSpreadCount = 1 << 25
+
   /// The input as one stage sees it: its own attention tensor takes the place of `attention`.
   ///
   /// The tensor's last axis has a column for every original token, or one for every survivor of the stage
@@ -32,9 +35,15 @@ extension PruningInput {
 
   private func spread(_ tensor: Tensor, over survivors: [Int], _ name: String) throws(PruningError) -> Tensor
   {
-    let values = tensor.doubles()
+    // A tensor of many rows over few survivors would grow by as much as survivors are fewer than tokens.
     let rows = tensor.shape.dimensions.dropLast().reduce(1, *)
-    var wide = [UInt64](repeating: 0, count: rows * tokenCount)
+    let (count, overflow) = rows.multipliedReportingOverflow(by: tokenCount)
+    guard !overflow, count <= Self.maximumSpreadCount else {
+      throw PruningError(
+        at: name, "has \(rows) rows, too many to spread over \(tokenCount) tokens; send their mean")
+    }
+    let values = tensor.doubles()
+    var wide = [UInt64](repeating: 0, count: count)
     for row in 0..<rows {
       for (column, token) in survivors.enumerated() {
         wide[row * tokenCount + token] = values[row * survivors.count + column].bitPattern.littleEndian
