@@ -73,7 +73,9 @@ public struct Service: Responder {
       identity.stamp(&response)
       return response
     } catch {
-      return stamped(error, identity)
+      var response = stamped(error, identity)
+      response.fields.append(Response.Field("Server-Timing", timing.fieldValue))
+      return response
     }
   }
 
