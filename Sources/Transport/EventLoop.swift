@@ -183,7 +183,8 @@ final class EventLoop {
     } else if capacity.connectionCount >= configuration.maximumConnections, !isDraining {
       acceptingMailbox.send(.roomToAccept)
     }
-    if isStopping { shared.connectionEnded() }
+    // Whether or not this loop knows yet that the server stops: another may have ended listening already.
+    shared.connectionEnded()
   }
 
   // MARK: Accepting

@@ -28,7 +28,7 @@ PROBLEMS = [
     ("JSON cut short", post(TINY[:-1]), 400, "malformed-body", "byte"),
     ("JSON with rest", post(TINY + b"x"), 400, "malformed-body", "byte"),
     ("JSON with a duplicate", post(b'{"attention":[1,2],"attention":[1,2]}'), 400, "malformed-body", "attention"),
-    ("JSON too deep", post(b'{"attention":' + b"[" * 100_000), 400, "malformed-body", ""),
+    ("JSON too deep", post(b'{"layout":' + b"[" * 100_000), 400, "malformed-body", ""),
     ("not UTF-8", post(b'{"\xff":1}'), 400, "malformed-body", ""),
     ("no object", post(b"[1,2]", JSON), 422, "invalid-input", "object"),
     ("bad query", post(target="/prune?method=%zz"), 400, "malformed-query", ""),

@@ -23,7 +23,11 @@ public enum NPYFormat: TensorFormat {
     let shape = try Shape.named(name, header.dimensions)
     var data = body[text.endIndex...]
     // Compared before anything is moved, so that a false shape costs nothing.
-    _ = try Tensor.named(name, element.type, shape, data)
+    do throws(TensorError) {
+      _ = try Tensor(elementType: element.type, shape: shape, bytes: data)
+    } catch {
+      throw TensorFormatError(.malformed, tensor: name, error.description)
+    }
     if element.isBigEndian { data = ElementOrder.swapped(data, width: element.type.byteWidth)[...] }
     if header.isFortranOrder, shape.rank > 1 {
       data = ElementOrder.rowMajor(data, shape.dimensions, width: element.type.byteWidth)[...]

@@ -1,0 +1,101 @@
+"""The files in Examples: what must be found is found, and the command line answers as the server does."""
+import json
+import re
+
+import pytest
+from server import ROOT, crop
+from wire import request
+
+EXAMPLES = ROOT / "Examples"
+EXPECTED = json.loads((EXAMPLES / "expected.json").read_text())
+
+
+def post(connection, path, body):
+    answer = connection.exchange(request("POST", path, body=body))
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+def cases():
+    for name in EXPECTED:
+        yield name, name, "similarity"
+        yield f"{name}_attention", name, "relative_attention"
+
+
+@pytest.mark.parametrize("file, name, source", cases())
+def test_the_expected_region_is_found(connection, file, name, source):
+    answer = post(connection, "/localize", (EXAMPLES / f"{file}.safetensors").read_bytes())
+    assert answer["source"] == source
+    assert [region["blocks"] for region in answer["regions"]] == [EXPECTED[name]["found"][source]["blocks"]]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_file_may_choose_another_source(connection, name):
+    """`attention` alone, by a parameter in the query string in place of the file's own."""
+    import numpy as np
+    import safetensors.numpy
+    from bodies import safetensors_bytes
+    tensors = safetensors.numpy.load((EXAMPLES / f"{name}_attention.safetensors").read_bytes())
+    body = safetensors_bytes(
+        {"attention": np.asarray(tensors["attention"])},
+        {"layout": {"type": "grid", "rows": 24, "columns": 24}, "localize": {"source": "attention"}})
+    answer = post(connection, "/localize", body)
+    assert answer["regions"][0]["blocks"] == EXPECTED[name]["found"]["attention"]["blocks"]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_prune_keeps_the_region_it_finds(connection, name):
+    body = (EXAMPLES / f"{name}.safetensors").read_bytes()
+    found = post(connection, "/localize", body)["region_indices"]
+    kept = post(connection, "/prune?keep_tokens=400&method=divprune&region_policy=first", body)
+    assert len(kept["kept_indices"]) == 400 and set(found) <= set(kept["kept_indices"])
+
+
+COMMANDS = [
+    ("localize", "cat_eye.safetensors", [], ""),
+    ("localize", "astronaut_flag_attention.safetensors", [], ""),
+    ("prune", "cat_eye_prune.json", [], ""),
+    ("prune", "cat_eye.safetensors", ["--keep-tokens", "64"], "?keep_tokens=64"),
+    ("prune", "astronaut_flag.safetensors", ["--keep-tokens", "64", "--method", "divprune"],
+     "?keep_tokens=64&method=divprune"),
+    ("prune", "coffee_cup.safetensors", ["--keep-ratio", "0.1", "--method", "cdpruner"],
+     "?keep_ratio=0.1&method=cdpruner"),
+    ("prune", "cat_eye_attention.safetensors", ["--keep-tokens", "64", "--method", "topk"],
+     "?keep_tokens=64&method=topk"),
+    ("compress", "coffee_spoon.safetensors", ["--keep-tokens", "32"], "?keep_tokens=32"),
+]
+
+
+@pytest.mark.parametrize("command, file, flags, query", COMMANDS, ids=lambda value: str(value))
+def test_the_command_line_answers_as_the_server_does(connection, command, file, flags, query):
+    done = crop(command, EXAMPLES / file, "--output", "json", *flags)
+    assert done.returncode == 0, done.stderr
+    answer = connection.exchange(request(
+        "POST", f"/{command}{query}", [("Accept", "application/json")], (EXAMPLES / file).read_bytes()))
+    assert answer.status == 200, answer.body
+    assert json.loads(done.stdout) == answer.json
+
+
+def test_the_command_line_writes_files_numpy_reads(tmp_path):
+    import numpy as np
+    done = crop("prune", EXAMPLES / "cat_eye_prune.json", "--out", tmp_path / "kept.npy", "--output", "json")
+    assert done.returncode == 0, done.stderr
+    assert np.load(tmp_path / "kept.npy").tolist() == json.loads(done.stdout)["kept_indices"]
+
+
+def test_the_calls_in_the_readme_work(server):
+    """Every curl call of Examples/README.md, as it stands there."""
+    import shlex
+    import subprocess
+    calls = re.findall(r"^    (curl [^|>\n]*)", (EXAMPLES / "README.md").read_text(), re.MULTILINE)
+    assert len(calls) >= 6
+    for call in calls:
+        words = shlex.split(call.replace("http://127.0.0.1:8080", server.url))
+        if "--json" in words:  # Not every curl has it yet.
+            at = words.index("--json")
+            words[at:at + 1] = ["-H", "Content-Type: application/json", "--data-binary"]
+        done = subprocess.run(
+            [*words, "--fail-with-body", "--silent", "--show-error", "--max-time", "20"], cwd=EXAMPLES, capture_output=True,
+            timeout=30)
+        assert done.returncode == 0, (call, done.stdout, done.stderr)
+        assert json.loads(done.stdout)
