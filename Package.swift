@@ -92,7 +92,10 @@ let package = Package(
       name: "TransportTests", dependencies: ["HTTP1", "Transport"], swiftSettings: settings),
     .testTarget(
       name: "PruningServiceTests",
-      dependencies: ["HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning"],
+      dependencies: [
+        "HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning",
+        .product(name: "Yams", package: "Yams"),
+      ],
       swiftSettings: settings),
     .testTarget(
       name: "cropTests",

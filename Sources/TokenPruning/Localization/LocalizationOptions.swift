@@ -32,9 +32,9 @@ public struct LocalizationOptions: Sendable, Hashable {
   var sign: SimilarityScores.Sign
   var temperature: Double?
 
-  private enum ObjectiveName: String, CaseIterable { case separation, coverage, contrast, vicrop }
+  enum ObjectiveName: String, CaseIterable { case separation, coverage, contrast, vicrop }
 
-  private static let names = [
+  static let names = [
     "source", "objective", "coverage", "baseline", "area_power", "max_regions", "minimum_contrast",
     "minimum_overlap", "similarity_sign", "temperature", "image_size", "base",
   ]

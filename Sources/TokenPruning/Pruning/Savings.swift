@@ -3,7 +3,7 @@ public import JSON
 /// The sizes of a caller's language model, for estimates of cost.
 public struct ModelDimensions: Sendable, Hashable {
   public static let maximumLayerCount = 10_000
-  private static let names = [
+  static let names = [
     "hidden", "layers", "heads", "kv_heads", "intermediate", "dtype_bytes", "text_tokens", "gated",
   ]
 

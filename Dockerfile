@@ -1,0 +1,39 @@
+# syntax=docker/dockerfile:1
+
+# Debian 12 in both stages: the binary links glibc, and a build for a newer one would not start on an older one.
+FROM swift:6.3-bookworm AS build
+WORKDIR /src
+
+# Dependencies first: this layer is rebuilt only when the manifest changes.
+COPY Package.swift ./
+RUN swift package resolve
+
+# The manifest names the test targets, so their folders have to be there; nothing of them is compiled.
+COPY Sources Sources
+COPY Tests Tests
+RUN swift build --configuration release --product crop --static-swift-stdlib \
+    && install -D "$(swift build --configuration release --product crop --static-swift-stdlib --show-bin-path)/crop" \
+       /out/crop \
+    && strip /out/crop
+
+FROM debian:bookworm-slim
+LABEL org.opencontainers.image.title="crop" \
+      org.opencontainers.image.description="Visual token pruning for vision-language models over HTTP" \
+      org.opencontainers.image.licenses="Apache-2.0"
+
+COPY --from=build /out/crop /usr/local/bin/crop
+COPY config/production.yaml /etc/crop/production.yaml
+COPY LICENSE NOTICE /usr/share/doc/crop/
+
+# By number, so that an orchestrator can verify that it is not root. Nothing is written: a read-only root
+# file system is fine.
+USER 65532:65532
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+
+# Asks /readyz; turns unhealthy while draining, which is the moment to send nobody new.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=5s --retries=2 \
+  CMD ["crop", "healthcheck", "--config", "/etc/crop/production.yaml"]
+
+ENTRYPOINT ["crop"]
+CMD ["serve", "--config", "/etc/crop/production.yaml"]

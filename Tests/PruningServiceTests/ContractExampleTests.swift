@@ -1,0 +1,131 @@
+import HTTP1
+import JSON
+import Testing
+import Yams
+
+@testable import PruningService
+
+@Suite("the contract's examples and the forms it is served in")
+struct ContractExampleTests {
+  private let contract: ContractDocument
+  private let client = ServiceClient()
+
+  init() throws { contract = try ContractDocument() }
+
+  @Test("every example request gives its example answer", arguments: Operation.allCases)
+  func answers(of operation: PruningService.Operation) throws {
+    let path = ["paths", "/\(operation.rawValue)", "post"]
+    let requests = try examples(path + ["requestBody"])
+    let answers = try examples(path + ["responses", "200"])
+    #expect(requests.map(\.name) == answers.map(\.name))
+    for (request, answer) in zip(requests, answers) {
+      let response = try client.send(
+        "POST", "/\(operation.rawValue)", type: "application/json", request.value.serialized())
+      #expect(response.status == 200, "\(request.name)")
+      let body = try JSONValue.parse(response.body[...])
+      #expect(body == answer.value, "\(request.name): \(body)")
+    }
+  }
+
+  @Test("every example that names its request is what the service answers")
+  func namedRequests() throws {
+    let problems = try #require(try contract.value("components", "examples").objectValue).members
+    let inline = try [("/methods/{name}", "topk"), ("/livez", "live")].map { path, name in
+      JSONObject.Member(
+        name: name,
+        value: try contract.value(
+          "paths", path, "get", "responses", "200", "content", "application/json", "examples", name))
+    }
+    var tried = 0
+    for example in problems + inline {
+      let object = try #require(example.value.objectValue)
+      guard let request = object["x-request"]?.objectValue else { continue }
+      tried += 1
+      let response = try client.send(
+        try #require(request["method"]?.stringValue), try #require(request["target"]?.stringValue),
+        type: request["content_type"]?.stringValue, Array((request["body"]?.stringValue ?? "").utf8))
+      let body = try JSONValue.parse(response.body[...])
+      #expect(body == object["value"], "\(example.name): \(body)")
+    }
+    #expect(tried >= 11)
+  }
+
+  @Test("example problems say what the service says when nothing but the transport can cause them")
+  func refusals() throws {
+    let refusals: [(String, Refusal)] = [
+      ("timedOut", .timedOut(phase: "body")), ("bodyTooLarge", .bodyTooLarge(limit: 64 << 20)),
+      ("tooManyRequests", .queueFull), ("overloaded", .noMemoryBudget),
+    ]
+    for (name, refusal) in refusals {
+      let example = try contract.value("components", "examples", name, "value")
+      let response = client.service.refuse(refusal, head: nil)
+      var body = try #require(try JSONValue.parse(response.body[...]).objectValue)
+      body["instance"] = "example"
+      #expect(.object(body) == example, "\(name)")
+    }
+  }
+
+  @Test("an example problem stands under the status it carries")
+  func problemStatuses() throws {
+    for operation in try contract.operations {
+      let responses = try #require(operation.value.objectValue?["responses"]?.objectValue)
+      for response in responses.members {
+        let content = try contract.resolved(response.value).objectValue?["content"]?.objectValue
+        let examples = content?["application/problem+json"]?.objectValue?["examples"]?.objectValue
+        for example in examples?.members ?? [] {
+          let status = try contract.value(example.value, ["value", "status"]).integerValue
+          #expect(status.map(String.init) == response.name, "\(operation.route) \(example.name)")
+        }
+      }
+    }
+  }
+
+  @Test("what the server sends is openapi.yaml, the same as JSON, and the page")
+  func servedForms() throws {
+    let yaml = try ContractDocument.file("openapi.yaml")
+    let served = try client.send("GET", "/openapi.yaml")
+    #expect(served.body == Array(yaml.utf8), "run tools/contract.py")
+    #expect(served.fields.contains(Response.Field("Content-Type", "application/yaml")))
+    let page = try client.send("GET", "/docs")
+    #expect(page.body == Array(try ContractDocument.file("docs/contract.html").utf8), "run tools/contract.py")
+    #expect(page.body.count < 25_000)
+    let document = try #require(try Yams.compose(yaml: yaml))
+    #expect(try Self.json(document) == contract.root, "run tools/contract.py")
+  }
+
+  @Test("the page refers to nothing outside the server")
+  func offlinePage() throws {
+    let page = try ContractDocument.file("docs/contract.html")
+    for reference in ["http://", "https://", "src=", "@import", "url("] {
+      #expect(!page.contains(reference))
+    }
+  }
+
+  private func examples(_ path: [String]) throws -> [JSONObject.Member] {
+    let content = try contract.value(contract.root, path + ["content", "application/json", "examples"])
+    return try #require(content.objectValue).members.map { example in
+      JSONObject.Member(
+        name: example.name, value: try #require(example.value.objectValue?["value"]))
+    }
+  }
+
+  /// YAML read by the core schema, members in their order.
+  private static func json(_ node: Node) throws -> JSONValue {
+    switch node {
+    case .mapping(let mapping):
+      return .object(
+        JSONObject(
+          distinctMembers: try mapping.map { pair in
+            .init(name: try #require(pair.key.string), value: try json(pair.value))
+          }))
+    case .sequence(let sequence): return .array(try sequence.map { try json($0) })
+    case .scalar:
+      if node.null != nil { return .null }
+      if let value = node.bool { return .bool(value) }
+      if let value = node.int { return .integer(value) }
+      if let value = node.float { return .number(value) }
+      return .string(try #require(node.string))
+    case .alias: throw FramingError(400, "the contract uses no aliases")
+    }
+  }
+}
