@@ -46,15 +46,22 @@ enum BodyFormat {
   ) -> any TensorFormat.Type {
     let json: any TensorFormat.Type = JSONTensorFormat.self
     let preferred = answer.carriesFeatures ? requestFormat : json
+    // Most clients on a hot path send no Accept, and need no negotiation.
+    guard head.fields.contains("accept") else { return answer.fits(preferred) ? preferred : json }
     let rest = TensorFormats.all.filter { $0.name != preferred.name }
     let fitting = ([preferred] + rest).filter { answer.fits($0) }.map { $0.mediaTypes }
     // Other names of a format come last: they are for who asks for one, not a way around `application/json;q=0`.
     let names = fitting.map { $0[0] } + fitting.flatMap { $0.dropFirst() }
-    let offers = names.compactMap { MediaType($0) }
+    let offers = names.compactMap { parsedTypes[$0] }
     // Nothing acceptable: an answer in another type serves the client better than 406 (RFC 9110 section 15.5.7).
     guard let best = head.bestOffer(among: offers) else { return json }
     return TensorFormats.named(mediaType: best.essence) ?? json
   }
+
+  private static let parsedTypes: [String: MediaType] = {
+    let names = TensorFormats.all.flatMap { $0.mediaTypes }
+    return Dictionary(uniqueKeysWithValues: names.compactMap { name in MediaType(name).map { (name, $0) } })
+  }()
 
   private static func explicitType(_ head: RequestHead) throws(Problem) -> String? {
     guard head.fields.contains("content-type") else { return nil }

@@ -32,16 +32,13 @@ extension Endpoints {
       parameterNames: Operation.parameterNames,
       tensorName: query.tensorName ?? operation.mainTensor(of: query.methodName),
       elementType: query.elementType)
-    do {
-      var document = try format.decode(request.body[...], hints)
-      try query.merge(into: &document.parameters)
-      return document
-    } catch let error as TensorFormatError {
-      throw Problem(error)
-    } catch let problem as Problem {
-      throw problem
+    var document: TensorDocument
+    do throws(TensorFormatError) {
+      document = try format.decode(request.body[...], hints)
     } catch {
-      preconditionFailure("decoding throws only its own errors: \(error)")
+      throw Problem(error)
     }
+    try query.merge(into: &document.parameters)
+    return document
   }
 }

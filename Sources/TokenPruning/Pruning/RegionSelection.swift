@@ -24,8 +24,9 @@ struct RegionSelection {
   ) throws(PruningError) -> [Int] {
     let scorer = try method.resolved(for: input)
     decidedBy = type(of: scorer).descriptor.name
-    let inside = survivors.filter { isInside[$0] }
-    let outside = survivors.filter { !isInside[$0] }
+    let isInside = isInside
+    lazy var inside = survivors.filter { isInside[$0] }
+    lazy var outside = survivors.filter { !isInside[$0] }
     switch policy {
     case .none:
       return try scorer.select(SelectionTask(count: count, candidates: survivors), from: input).sorted()
