@@ -12,10 +12,14 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 # Pure targets: nothing but these modules. No clock, no environment, no threads, no C library.
 declare -A pure=(
   [JSON]=""
-  [Tensors]=""
-  [TokenPruning]="JSON Tensors"
+  [Tensors]="Kernels"
+  [TokenPruning]="JSON Kernels Tensors"
   [TensorFormats]="JSON Tensors"
   [HTTP1]=""
+  [Kernels]="CProcessor KernelsBaseline KernelsV3 KernelsV4"
+  [KernelsBaseline]=""
+  [KernelsV3]=""
+  [KernelsV4]=""
 )
 # Target -> modules it must never import: the two halves meet only in the executable.
 declare -A never=(
@@ -77,7 +81,8 @@ self_test() {
   for line in Foundation FoundationEssentials Dispatch Glibc Musl Darwin Synchronization HTTP1; do
     planted TokenPruning "import $line"
   done
-  for file in JSON Tensors TensorFormats HTTP1; do planted "$file" "public import Glibc"; done
+  for file in JSON Tensors TensorFormats HTTP1 Kernels KernelsBaseline; do planted "$file" "public import Glibc"; done
+  planted KernelsV3 "import Kernels"
   planted JSON "@_exported import struct Foundation.Data"
   planted JSON "  import class Dispatch.DispatchQueue"
   planted PruningService "import Transport"

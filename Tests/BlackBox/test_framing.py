@@ -74,7 +74,7 @@ CASES = [
     served("an unknown method", "9110 9.1", get(start="BREW /prune HTTP/1.1"), 405),
     served("lower-case methods are other methods", "9110 9.1", get(start="get /livez HTTP/1.1"), 405),
     served("POST without a body", "9110 8.6", post(), 400),
-    served("an empty body", "9110 8.6", post(("Content-Length", 0)), 415),
+    served("an empty body", "9110 8.6", post(("Content-Length", 0)), 400),
     served("422 lives on", "9110 15.5.21", post(("Content-Length", 2), body=b"{}"), 422),
     # Request line.
     refused("two spaces", "9112 3", get(start="GET  /livez HTTP/1.1")),
