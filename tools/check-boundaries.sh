@@ -12,8 +12,10 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 # Pure targets: nothing but these modules. No clock, no environment, no threads, no C library.
 declare -A pure=(
   [JSON]=""
-  [Tensors]=""
-  [TokenPruning]="JSON Tensors"
+  [KernelsBaseline]=""
+  [Kernels]="CProcessor KernelsBaseline KernelsV3 KernelsV4"
+  [Tensors]="Kernels"
+  [TokenPruning]="JSON Kernels Tensors"
   [TensorFormats]="JSON Tensors"
   [HTTP1]=""
 )
@@ -77,13 +79,14 @@ self_test() {
   for line in Foundation FoundationEssentials Dispatch Glibc Musl Darwin Synchronization HTTP1; do
     planted TokenPruning "import $line"
   done
-  for file in JSON Tensors TensorFormats HTTP1; do planted "$file" "public import Glibc"; done
+  for file in JSON Kernels KernelsBaseline Tensors TensorFormats HTTP1; do planted "$file" "public import Glibc"; done
   planted JSON "@_exported import struct Foundation.Data"
   planted JSON "  import class Dispatch.DispatchQueue"
   planted PruningService "import Transport"
   planted PruningService "internal import Glibc"
   planted Transport "private import PruningService"
   planted Transport "import Tensors"
+  planted TensorFormats "import Kernels"
   planted crop "import Foundation"
   for line in 'final class A: @unchecked Sendable {}' 'nonisolated(unsafe) var a = 1' '@preconcurrency import Dispatch' \
     'let a = try! f()' 'let b = a as! Int' 'func f() -> Never { fatalError("no") }'; do
