@@ -73,26 +73,4 @@ extension RequestHead {
     }
     return best?.offer
   }
-
-  /// True when Accept-Encoding allows a content coding (RFC 9110 section 12.5.3): by name, or by `*` when it is
-  /// not named, with a quality above zero. Without the header only `identity` is safe to send.
-  public func acceptsContentCoding(_ coding: String) -> Bool {
-    var named: Int?
-    var others: Int?
-    for member in fields.list("accept-encoding") {
-      var pieces: [ArraySlice<UInt8>] = []
-      HeaderFields.splitList(member, separator: UInt8(ascii: ";")) { pieces.append($0) }
-      var quality = 1000
-      if pieces.count > 1 {
-        guard pieces.count == 2, pieces[1].count > 2,
-          ASCII.equalsIgnoringCase(pieces[1].prefix(2), "q=".utf8),
-          let thousandths = Quality.thousandths(pieces[1].dropFirst(2))
-        else { continue }
-        quality = thousandths
-      }
-      if ASCII.equalsIgnoringCase(pieces[0], coding.utf8) { named = named ?? quality }
-      if pieces[0].elementsEqual("*".utf8) { others = others ?? quality }
-    }
-    return (named ?? others ?? 0) > 0
-  }
 }

@@ -72,7 +72,7 @@ enum BodyFormat {
   }
 
   private static var noBody: Problem {
-    Problem(.lengthRequired, "the request has no body; send tensors as \(mediaTypes)")
+    Problem(.bodyRequired, "the request has no body; send tensors as \(mediaTypes)")
   }
 
   private static func unsupported(_ essence: String) -> Problem {

@@ -27,6 +27,8 @@ extension Problem {
     switch refusal {
     case .framing(let error) where error.status == 413:
       self.init(.bodyTooLarge, error.reason + "; --max-body-bytes sets the limit")
+    case .framing(let error) where error.status == 414: self.init(.targetTooLong, error.reason)
+    case .framing(let error) where error.status == 431: self.init(.headTooLarge, error.reason)
     case .framing(let error): self.init(status: error.status, .badFraming, error.reason)
     case .bodyTooLarge(let limit): self.init(.bodyTooLarge, Self.bodyLimit(limit))
     case .timedOut(let phase):

@@ -43,7 +43,7 @@ public struct Problem: Error, Sendable, Equatable {
     return String(result)
   }
 
-  /// A problem whose status the framing layer chose.
+  /// A problem whose status is not the usual one of its type.
   init(status: Int, _ type: ProblemType, _ detail: String, fields: [Response.Field] = []) {
     self.status = status
     slug = type.slug
@@ -76,7 +76,9 @@ public enum ProblemType: String, Sendable, CaseIterable {
   case methodNotAllowed = "method-not-allowed"
   case timedOut = "timed-out"
   case bodyTooLarge = "body-too-large"
-  case lengthRequired = "body-required"
+  case targetTooLong = "target-too-long"
+  case headTooLarge = "head-too-large"
+  case bodyRequired = "body-required"
   case unsupportedFormat = "unsupported-format"
   case malformedBody = "malformed-body"
   case malformedQuery = "malformed-query"
@@ -84,21 +86,22 @@ public enum ProblemType: String, Sendable, CaseIterable {
   case unknownParameter = "unknown-parameter"
   case unknownMethod = "unknown-method"
   case overloaded = "overloaded"
-  case `internal` = "internal"
 
   public var slug: String { rawValue }
 
+  /// The usual status: framing errors bring their own, and a type may stand for two (`Problem+Mapping.swift`).
   public var status: Int {
     switch self {
-    case .badFraming, .malformedBody, .malformedQuery, .lengthRequired: 400
+    case .badFraming, .malformedBody, .malformedQuery, .bodyRequired: 400
     case .notFound: 404
     case .methodNotAllowed: 405
     case .timedOut: 408
     case .bodyTooLarge: 413
+    case .targetTooLong: 414
     case .unsupportedFormat: 415
     case .invalidInput, .unknownParameter, .unknownMethod: 422
+    case .headTooLarge: 431
     case .overloaded: 503
-    case .internal: 500
     }
   }
 
@@ -109,7 +112,9 @@ public enum ProblemType: String, Sendable, CaseIterable {
     case .methodNotAllowed: "The path does not support this method"
     case .timedOut: "The request did not arrive in time"
     case .bodyTooLarge: "The request body is too large"
-    case .lengthRequired: "The request has no body"
+    case .targetTooLong: "The request line is too long"
+    case .headTooLarge: "The header or trailer fields are too large"
+    case .bodyRequired: "The request has no body"
     case .unsupportedFormat: "The body's format is not supported"
     case .malformedBody: "The body is not what its format says"
     case .malformedQuery: "The query string cannot be read"
@@ -117,7 +122,6 @@ public enum ProblemType: String, Sendable, CaseIterable {
     case .unknownParameter: "There is no such parameter or tensor"
     case .unknownMethod: "There is no such pruning method"
     case .overloaded: "The server is at capacity"
-    case .internal: "The server made a mistake"
     }
   }
 }

@@ -41,11 +41,4 @@ public struct Tensor: Sendable, Equatable {
     let start = bytes.startIndex + index * stride
     return Tensor(trusted: elementType, inner, bytes[start..<(start + stride)])
   }
-
-  /// The same elements under another shape.
-  ///
-  /// - Returns: nil when the element counts differ.
-  public func reshaped(_ shape: Shape) -> Tensor? {
-    shape.elementCount == elementCount ? Tensor(trusted: elementType, shape, bytes) : nil
-  }
 }

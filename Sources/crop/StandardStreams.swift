@@ -12,9 +12,6 @@ enum StandardStreams {
 
   static func writeError(_ text: String) { write(text.utf8, to: STDERR_FILENO) }
 
-  /// Whether a person, not a pipe, reads standard output.
-  static var outputIsTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
-
   /// Writes everything, or gives up silently: there is nowhere left to complain.
   private static func write(_ text: String.UTF8View, to descriptor: Int32) {
     var rest = Array(text)[...]

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 import time
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("CROP_BINARY") or str(ROOT / ".build" / "debug" / "crop")
@@ -70,6 +71,17 @@ class Server:
                     raise AssertionError(f"the server ended without a line like {pattern.pattern}: {self.lines[-6:]}")
                 if not self._changed.wait(timeout=max(0, end - time.monotonic())):
                     raise AssertionError(f"no line like {pattern.pattern} in {seconds} s: {self.lines[-6:]}")
+
+    def wait_for_metric(self, pattern, seconds=10):
+        """Returns once a line of /metrics matches, and fails when none does in time."""
+        pattern, end = re.compile(pattern.encode() + rb"$", re.MULTILINE), time.monotonic() + seconds
+        while not pattern.search(self._metrics()):
+            assert time.monotonic() < end, f"no metric like {pattern.pattern} in {seconds} s"
+            time.sleep(0.01)
+
+    def _metrics(self):
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:
+            return answer.read()
 
     def send_signal(self, number):
         self.process.send_signal(number)

@@ -174,7 +174,10 @@ def test_a_kept_alive_client_is_not_slowed_by_delayed_acknowledgements(server):
     """Head and body of an answer leave together: 40 ms per request would betray Nagle's algorithm."""
     with Connection(server.port) as connection:
         data = request("POST", PRUNE, body=TINY)
-        start = time.monotonic()
+        durations = []
         for _ in range(100):
+            start = time.monotonic()
             assert connection.exchange(data).json["kept_indices"] == TINY_KEPT
-        assert time.monotonic() - start < 2
+            durations.append(time.monotonic() - start)
+        # The lower quartile: a busy machine slows some exchanges, the algorithm would slow all.
+        assert sorted(durations)[25] < 0.03, sorted(durations)

@@ -188,7 +188,7 @@ def test_slow_requests_are_answered_408(hasty, data, word):
         connection.send(data)
         start = time.monotonic()
         answer = connection.read_answer()
-        assert 0.2 < time.monotonic() - start < 5
+        assert time.monotonic() - start > 0.2
         assert answer.status == 408 and answer.closes and word in answer.json["detail"]
         assert connection.is_closed_by_server()
 
@@ -259,15 +259,10 @@ def test_resets_at_every_stage_leave_nothing_behind():
             connection.reset()
         assert server.settled_descriptor_count(before) <= before
         with Connection(server.port) as connection:
-            # What is computed for a client that left is computed to its end, then everything is given back.
-            end = time.monotonic() + 20
-            while True:
-                metrics = connection.exchange(request(target="/metrics")).body.decode()
-                if "crop_requests_in_flight 0\n" in metrics or time.monotonic() > end:
-                    break
-                time.sleep(0.02)
-        assert "crop_requests_in_flight 0\n" in metrics
-        assert "crop_request_body_bytes_in_flight 0\n" in metrics
+            assert connection.is_alive()
+        # What is computed for a client that left is computed to its end, then everything is given back.
+        server.wait_for_metric("crop_requests_in_flight 0", seconds=20)
+        server.wait_for_metric("crop_request_body_bytes_in_flight 0")
 
 
 def test_descriptors_return_to_their_start_after_2000_connections():
@@ -301,14 +296,24 @@ def test_descriptors_return_to_their_start_after_2000_connections():
         assert server.cpu_seconds() - idle < 0.2, "an idle server must not spin"
 
 
-def test_a_thousand_idle_connections_do_not_slow_others(server):
+def fastest_exchange(connection):
+    """-> seconds; the least of 50, which other load on the machine does not change."""
+    def seconds():
+        start = time.monotonic()
+        assert connection.exchange(post()).status == 200
+        return time.monotonic() - start
+    return min(seconds() for _ in range(50))
+
+
+def test_900_idle_connections_do_not_slow_others(server):
+    with Connection(server.port) as connection:
+        alone = fastest_exchange(connection)
     idle = [Connection(server.port) for _ in range(900)]
     try:
         with Connection(server.port) as connection:
-            start = time.monotonic()
-            for _ in range(20):
-                assert connection.exchange(post()).status == 200
-            assert time.monotonic() - start < 2
+            beside_others = fastest_exchange(connection)
+        print(f"fastest of 50 exchanges: {alone * 1e3:.2f} ms alone, {beside_others * 1e3:.2f} ms beside 900")
+        assert beside_others < 10 * alone + 0.005
     finally:
         for connection in idle:
             connection.close()
@@ -346,10 +351,7 @@ def test_bodies_beyond_the_byte_budget_get_503():
     with Server("--max-in-flight-bytes", "2MiB", "--max-body-bytes", "2MiB") as server:
         with Connection(server.port) as first, Connection(server.port) as second:
             first.send(request("POST", PRUNE, [("Content-Length", (2 << 20) - 10)]))
-            end = time.monotonic() + 10
-            held = f"crop_request_body_bytes_in_flight {(2 << 20) - 10}\n".encode()
-            while held not in second.exchange(request(target="/metrics")).body and time.monotonic() < end:
-                time.sleep(0.01)
+            server.wait_for_metric(f"crop_request_body_bytes_in_flight {(2 << 20) - 10}")
             answer = second.exchange(request("POST", "/prune", [EXPECT, ("Content-Length", 1 << 20)]))
             assert answer.status == 503 and answer.field("Retry-After")
             assert "--max-in-flight-bytes" in answer.json["detail"]

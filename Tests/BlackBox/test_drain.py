@@ -84,7 +84,7 @@ def test_requests_begun_before_the_signal_are_finished():
             head.send(POST[:20])
             body.send(POST[:-4])
             busy.send(heavy(4096))
-            time.sleep(0.1)
+            server.wait_for_metric(r"crop_requests_in_flight [12]")
             server.send_signal(signal.SIGTERM)
             server.wait_for_line("draining")
             time.sleep(0.2)
@@ -132,10 +132,9 @@ def test_idle_connections_do_not_delay_the_end():
     idle = [Connection(server.port) for _ in range(50)]
     for connection in idle:
         assert connection.is_alive()
-    start = time.monotonic()
     server.send_signal(signal.SIGTERM)
+    # Waiting for them would take the shutdown timeout of 30 s.
     assert server.process.wait(timeout=20) == 0
-    assert time.monotonic() - start < 5
     for connection in idle:
         assert connection.is_closed_by_server()
         connection.close()
@@ -145,11 +144,12 @@ def test_the_shutdown_timeout_ends_a_stuck_request():
     server = Server("--shutdown-timeout", "500ms")
     with Connection(server.port) as connection:
         connection.send(POST[:-4])
-        time.sleep(0.1)
+        server.wait_for_metric("crop_requests_in_flight 1")
         start = time.monotonic()
         server.send_signal(signal.SIGTERM)
+        # The default would be 30 s.
         server.process.wait(timeout=20)
-        assert 0.3 < time.monotonic() - start < 5
+        assert time.monotonic() - start > 0.4
 
 
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
@@ -157,13 +157,12 @@ def test_a_second_signal_stops_at_once(first):
     server = Server("--drain-delay", "30s", "--shutdown-timeout", "30s")
     with Connection(server.port) as connection:
         connection.send(POST[:-4])
-        time.sleep(0.1)
+        server.wait_for_metric("crop_requests_in_flight 1")
         server.send_signal(first)
         server.wait_for_line("draining")
-        start = time.monotonic()
         server.send_signal(signal.SIGTERM)
-        server.process.wait(timeout=10)
-        assert time.monotonic() - start < 2
+        # A minute of delay and timeout is left.
+        server.process.wait(timeout=20)
         with pytest.raises((Closed, ConnectionResetError)):
             connection.read_answer()
 

@@ -22,7 +22,7 @@ def with_nan():
 
 PROBLEMS = [
     ("nothing at the path", request(target="/prun"), 404, "not-found", "did you mean /prune?"),
-    ("unknown method name", request(target="/methods/topq"), 404, "not-found", "did you mean 'topk'?"),
+    ("unknown method name", request(target="/methods/topq"), 404, "unknown-method", "did you mean 'topk'?"),
     ("method not allowed", request("PUT", "/prune"), 405, "method-not-allowed", "POST"),
     ("no body", request("POST", PRUNE), 400, "body-required", "send tensors as"),
     ("JSON cut short", post(TINY[:-1]), 400, "malformed-body", "byte"),
@@ -53,8 +53,8 @@ PROBLEMS = [
     ("safetensors with rest", post(safetensors_bytes({"attention": numbers(16)}) + b"x"), 400, "malformed-body", ""),
     ("npy cut short", post(npy(numbers(16))[:-1], target=PRUNE + "&tensor=attention"), 400, "malformed-body", ""),
     ("too large", request("POST", PRUNE, [("Content-Length", 1 << 40)]), 413, "body-too-large", "--max-body-bytes"),
-    ("long target", request(target="/" + "a" * 9000), 414, "bad-framing", "8192"),
-    ("long head", request(fields=[("X", "a" * 70000)]), 431, "bad-framing", "65536"),
+    ("long target", request(target="/" + "a" * 9000), 414, "target-too-long", "8192"),
+    ("long head", request(fields=[("X", "a" * 70000)]), 431, "head-too-large", "65536"),
     ("expectation", request("POST", PRUNE, [("Expect", "tea")], TINY), 417, "bad-framing", ""),
     ("framing", b"GET  / HTTP/1.1\r\n\r\n", 400, "bad-framing", ""),
     ("version", request(version="HTTP/2.0"), 505, "bad-framing", ""),

@@ -69,19 +69,6 @@ struct NegotiationTests {
     #expect(request.bestOffer(among: offers)?.essence == example.chosen)
   }
 
-  static let codings: [(field: String?, isAccepted: Bool)] = [
-    (nil, false), ("", false), ("gzip", true), ("GZIP;q=0.5", true), ("gzip; q=0", false),
-    ("gzip;q=0.000", false),
-    ("*", true), ("*;q=0", false), ("*;q=0, gzip", true), ("gzip;q=0, *", false), ("br, deflate", false),
-    ("gzip;q=x", false), ("identity", false), ("x-gzip", false), ("br, gzip ;q=1.0", true),
-  ]
-
-  @Test("a content coding is accepted by name or by * and with a quality above zero", arguments: codings)
-  func contentCoding(_ example: (field: String?, isAccepted: Bool)) {
-    let request = example.field.map { head(("Accept-Encoding", $0)) } ?? head()
-    #expect(request.acceptsContentCoding("gzip") == example.isAccepted)
-  }
-
   @Test("list members over several lines are found in any case, and quoted commas do not separate")
   func lists() {
     let request = head(("Connection", "close , x"), ("X", "y"), ("connection", ",\"a,b\", Keep-Alive"))

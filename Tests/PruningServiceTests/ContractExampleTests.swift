@@ -55,6 +55,12 @@ struct ContractExampleTests {
     let refusals: [(String, Refusal)] = [
       ("timedOut", .timedOut(phase: "body")), ("bodyTooLarge", .bodyTooLarge(limit: 64 << 20)),
       ("tooManyRequests", .queueFull), ("overloaded", .noMemoryBudget),
+      ("badFraming", .framing(try framingError(of: "GET /prune HTTP\r\n\r\n"))),
+      ("targetTooLong", .framing(try framingError(of: "GET /" + String(repeating: "a", count: 8192)))),
+      (
+        "headTooLarge",
+        .framing(try framingError(of: "GET / HTTP/1.1\r\nA: " + String(repeating: "a", count: 65_536)))
+      ),
     ]
     for (name, refusal) in refusals {
       let example = try contract.value("components", "examples", name, "value")
@@ -63,6 +69,11 @@ struct ContractExampleTests {
       body["instance"] = "example"
       #expect(.object(body) == example, "\(name)")
     }
+  }
+
+  private func framingError(of text: String) throws -> FramingError {
+    var parser = RequestParser()
+    return try #require(throws: FramingError.self) { try parser.parse(Array(text.utf8)) }
   }
 
   @Test("an example problem stands under the status it carries")

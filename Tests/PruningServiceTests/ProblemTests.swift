@@ -136,7 +136,9 @@ import Testing
     let service = TestService().service
     for (refusal, status, slug, word) in [
       (Refusal.framing(FramingError(400, "bad bytes")), 400, "bad-framing", "bad bytes"),
-      (.framing(FramingError(431, "too long")), 431, "bad-framing", "too long"),
+      (.framing(FramingError(501, "coding")), 501, "bad-framing", "coding"),
+      (.framing(FramingError(414, "too long")), 414, "target-too-long", "too long"),
+      (.framing(FramingError(431, "too much")), 431, "head-too-large", "too much"),
       (.framing(FramingError(413, "chunks")), 413, "body-too-large", "--max-body-bytes"),
       (.bodyTooLarge(limit: 77), 413, "body-too-large", "77 bytes; --max-body-bytes"),
       (.timedOut(phase: "head"), 408, "timed-out", "--header-timeout"),

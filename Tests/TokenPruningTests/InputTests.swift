@@ -103,7 +103,7 @@ import Testing
       ("/keep_ratio", ["keep_tokens": 4, "keep_ratio": 0.5]), ("/keep_ratio", ["keep_ratio": true]),
     ] as [(String, JSONObject)])
   func refuses(_ pointer: String, _ parameters: JSONObject) {
-    #expect(pruningError { _ = try TokenBudget(parameters) }?.pointer == pointer)
+    #expect(pruningError { _ = try TokenBudget(ParameterReading(parameters)) }?.pointer == pointer)
   }
 
   @Test("The echo states one outcome in three ways")

@@ -234,8 +234,8 @@ import Testing
 
   @Test("A share or a bias implies its policy")
   func implied() throws {
-    #expect(try RegionPolicy.parse(["region_share": 0.25]) == .share(0.25))
-    #expect(try RegionPolicy.parse(["region_bias": 2]) == .bias(2))
-    #expect(try RegionPolicy.parse([:]) == nil)
+    #expect(try RegionPolicy.parse(ParameterReading(["region_share": 0.25])) == .share(0.25))
+    #expect(try RegionPolicy.parse(ParameterReading(["region_bias": 2])) == .bias(2))
+    #expect(try RegionPolicy.parse(ParameterReading([:])) == nil)
   }
 }

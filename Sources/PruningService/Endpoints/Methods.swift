@@ -12,11 +12,11 @@ extension Endpoints {
     let name = context.pathVariable ?? ""
     let descriptors = MethodRegistry.standard.descriptors
     guard let descriptor = descriptors.first(where: { $0.name == name }) else {
-      let hint = nearestName(to: name, among: descriptors.map(\.name))
+      // 422 is for a body that names it; here the path does.
       throw Problem(
-        .notFound,
-        "there is no method '\(FieldValue.sanitized(name, maximumBytes: 60))'"
-          + (hint.map { "; did you mean '\($0)'?" } ?? ""))
+        status: 404, .unknownMethod,
+        "there is no method '\(FieldValue.sanitized(name, maximumBytes: 60))'; "
+          + nameSuggestion(for: name, among: descriptors.map(\.name)))
     }
     return json(descriptor.json)
   }

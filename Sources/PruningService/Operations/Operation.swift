@@ -90,10 +90,8 @@ enum OperationParameters {
       let hint =
         if !owners.isEmpty {
           "; it belongs to \(owners.map { "/\($0.rawValue)" }.joined(separator: " and "))"
-        } else if let near = nearestName(to: name, among: known) {
-          "; did you mean '\(near)'?"
         } else {
-          "; known: \(known.sorted().joined(separator: ", "))"
+          "; \(nameSuggestion(for: name, among: known.sorted()))"
         }
       throw Problem(
         .unknownParameter, "\(operation.rawValue) has no parameter '\(name.prefix(80))'" + hint,

@@ -45,29 +45,17 @@ public struct CompressRequest: Sendable, Hashable {
   ///
   /// - Throws: at the member that is wrong; at `/keep_tokens` when nothing says how many rows to make.
   public init(_ parameters: JSONObject, regionTokens: [Int]? = nil) throws(PruningError) {
+    let given = ParameterReading(parameters)
     self.regionTokens = regionTokens
-    split = try Self.split(parameters)
-    if case .ratios = split {
-      budget = try TokenBudget.parse(parameters)
-    } else {
-      budget = try TokenBudget(parameters)
-    }
-    let names = AnchorStrategy.allCases.map(\.rawValue)
-    let name = try parameters.string("anchors") ?? AnchorStrategy.diversity.rawValue
-    guard let strategy = AnchorStrategy(rawValue: name) else {
-      throw PruningError(
-        at: "/anchors",
-        "there is no strategy '\(name.prefix(64))'; "
-          + (nearestName(to: name, among: names).map { "did you mean '\($0)'?" }
-            ?? "there is \(names.joined(separator: ", "))"))
-    }
-    anchors = strategy
+    split = try Self.split(given)
+    budget = if case .ratios = split { try TokenBudget.parse(given) } else { try TokenBudget(given) }
+    anchors = try given.choice("anchors", AnchorStrategy.self) ?? .diversity
   }
 
-  private static func split(_ parameters: JSONObject) throws(PruningError) -> RegionSplit? {
-    let share = try parameters.number("region_share", in: 0...1)
-    let region = try parameters.number("region_ratio", in: 0...1)
-    let background = try parameters.number("background_ratio", in: 0...1)
+  private static func split(_ given: ParameterReading) throws(PruningError) -> RegionSplit? {
+    let share = try given.number("region_share", in: 0...1)
+    let region = try given.number("region_ratio", in: 0...1)
+    let background = try given.number("background_ratio", in: 0...1)
     if share != nil, region != nil || background != nil {
       throw PruningError(
         at: "/region_share",

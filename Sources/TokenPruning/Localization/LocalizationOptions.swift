@@ -41,13 +41,13 @@ public struct LocalizationOptions: Sendable, Hashable {
 
   /// - Throws: at `/localize/<name>` for an unknown name (naming the nearest), a wrong type or range.
   public init(_ json: JSONObject? = nil) throws(PruningError) {
-    let given = ParameterReading(object: json ?? [:], pointer: "/localize")
+    let given = ParameterReading(json ?? [:], at: "/localize")
     try given.refuseUnknown(besides: Self.names, of: "localize")
     source = try given.choice("source", LocalizationSource.self)
-    let share = try given.number("coverage", in: 0.01...1, default: 0.6)
+    let share = try given.number("coverage", in: 0.01...1) ?? 0.6
     let baseline = try given.choice("baseline", RectangleObjective.Baseline.self) ?? .mean
-    let power = try given.number("area_power", in: 0...1, default: 0.5)
-    let base = try given.number("base", in: 14...4096, default: 336)
+    let power = try given.number("area_power", in: 0...1) ?? 0.5
+    let base = try given.number("base", in: 14...4096) ?? 336
     objective =
       switch try given.choice("objective", ObjectiveName.self) ?? .separation {
       case .separation: .rectangle(.separation)
@@ -55,13 +55,13 @@ public struct LocalizationOptions: Sendable, Hashable {
       case .contrast: .rectangle(.contrast(areaPower: power))
       case .vicrop: .vicrop(base: base)
       }
-    maximumRegions = try given.integer("max_regions", in: 1...16, default: 1)
-    minimumContrast = try given.number(
-      "minimum_contrast", in: 0...1000, default: FlatMapTest.defaultMinimumContrast)
-    minimumOverlap = try given.number("minimum_overlap", in: 0...0.99, default: 0)
+    maximumRegions = try given.integer("max_regions", in: 1...16) ?? 1
+    minimumContrast =
+      try given.number(
+        "minimum_contrast", in: 0...1000) ?? FlatMapTest.defaultMinimumContrast
+    minimumOverlap = try given.number("minimum_overlap", in: 0...0.99) ?? 0
     sign = try given.choice("similarity_sign", SimilarityScores.Sign.self) ?? .positive
-    temperature =
-      given.object["temperature"] == nil ? nil : try given.number("temperature", in: 0.0001...100, default: 1)
+    temperature = try given.number("temperature", in: 0.0001...100)
     imageSize = try given.size("image_size")
   }
 }

@@ -44,8 +44,6 @@ public struct MethodRegistry: Sendable {
     let names = methods.map { $0.descriptor.name }
     throw PruningError(
       .unknownMethod, at: "/method",
-      "there is no method '\(name.prefix(64))'; "
-        + (nearestName(to: name, among: names).map { "did you mean '\($0)'?" }
-          ?? "there is \(names.joined(separator: ", "))"))
+      "there is no method '\(name.prefix(64))'; \(nameSuggestion(for: name, among: names))")
   }
 }

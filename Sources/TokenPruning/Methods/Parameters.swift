@@ -7,23 +7,13 @@ public struct Parameters: Sendable {
   /// - Throws: at `/method_parameters/<name>` for an unknown name (naming the nearest declared one), a wrong
   ///   type, or a value out of range.
   public init(_ given: JSONObject = [:], for descriptor: MethodDescriptor) throws(PruningError) {
-    for name in given.names where !descriptor.parameters.contains(where: { $0.name == name }) {
-      let known = descriptor.parameters.map(\.name)
-      throw PruningError(
-        at: "/method_parameters/\(name)",
-        "method \(descriptor.name) has no parameter '\(name)'"
-          + (nearestName(to: name, among: known).map { "; did you mean '\($0)'?" }
-            ?? (known.isEmpty ? "; it has none" : "; it has \(known.joined(separator: ", "))")))
-    }
+    let reading = ParameterReading(given, at: "/method_parameters")
+    try reading.refuseUnknown(besides: descriptor.parameters.map(\.name), of: "method \(descriptor.name)")
     var values: [String: JSONValue] = [:]
     for parameter in descriptor.parameters {
-      let value = given[parameter.name] ?? parameter.defaultValue
-      // A null default marks a parameter that may be absent; null then says so.
-      if value == .null, parameter.defaultValue == .null { continue }
-      if let complaint = parameter.complaint(about: value) {
-        throw PruningError(at: "/method_parameters/\(parameter.name)", complaint)
-      }
-      values[parameter.name] = value
+      let value = try reading.value(of: parameter) ?? parameter.defaultValue
+      // A default of null marks a parameter that may be absent.
+      if value != .null { values[parameter.name] = value }
     }
     self.values = values
   }
@@ -55,22 +45,14 @@ public struct Parameters: Sendable {
   }
 }
 
-extension ParameterDescriptor {
-  fileprivate func complaint(about value: JSONValue) -> String? {
-    switch kind {
-    case .integer(let range):
-      guard let number = value.integerValue else { return "must be a whole number, not a \(value.kind)" }
-      return range.contains(number)
-        ? nil : "must lie in \(range.lowerBound)...\(range.upperBound), not \(number)"
-    case .number(let range):
-      guard let number = value.doubleValue else { return "must be a number, not a \(value.kind)" }
-      return range.contains(number)
-        ? nil : "must lie in \(range.lowerBound)...\(range.upperBound), not \(number)"
-    case .boolean:
-      return value.boolValue == nil ? "must be true or false, not a \(value.kind)" : nil
-    case .choice(let names):
-      guard let name = value.stringValue else { return "must be a string, not a \(value.kind)" }
-      return names.contains(name) ? nil : "must be one of \(names.joined(separator: ", ")), not '\(name)'"
+extension ParameterReading {
+  /// The parameter's value where it is given, of the declared type and in its range.
+  fileprivate func value(of parameter: ParameterDescriptor) throws(PruningError) -> JSONValue? {
+    switch parameter.kind {
+    case .integer(let range): try integer(parameter.name, in: range).map(JSONValue.integer)
+    case .number(let range): try number(parameter.name, in: range).map(JSONValue.number)
+    case .boolean: try boolean(parameter.name).map(JSONValue.bool)
+    case .choice(let names): try name(parameter.name, among: names).map(JSONValue.string)
     }
   }
 }

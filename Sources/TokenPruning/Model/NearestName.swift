@@ -16,6 +16,12 @@ public func nearestName(to name: String, among candidates: [String]) -> String? 
   return best?.name
 }
 
+/// What to tell who wrote an unknown name: the nearest one there is, or else all of them.
+public func nameSuggestion(for name: String, among candidates: [String]) -> String {
+  nearestName(to: name, among: candidates).map { "did you mean '\($0)'?" }
+    ?? (candidates.isEmpty ? "there are none" : "known: \(candidates.joined(separator: ", "))")
+}
+
 private func editDistance(_ a: [UInt8], _ b: [UInt8]) -> Int {
   var row = Array(0...b.count)
   for (i, x) in a.enumerated() {

@@ -10,51 +10,52 @@ public enum TokenBudget: Sendable, Hashable {
 
   public static let names = ["keep_tokens", "keep_ratio", "prune_ratio"]
 
-  /// Reads the one budget member of `parameters`.
+  /// Reads the one budget member that is given.
   ///
-  /// - Parameter base: the JSON pointer of `parameters` itself, "" for the whole request.
   /// - Returns: nil when none is there.
   /// - Throws: when there are several, or the value has the wrong type or lies outside its range.
-  public static func parse(_ parameters: JSONObject, at base: String = "") throws(PruningError)
-    -> TokenBudget?
-  {
-    let given = names.filter { parameters[$0] != nil && parameters[$0] != .null }
-    guard let name = given.first, let value = parameters[name] else { return nil }
-    guard given.count == 1 else {
+  static func parse(_ given: ParameterReading) throws(PruningError) -> TokenBudget? {
+    let present = names.filter { given.member($0) != nil }
+    guard let name = present.first, let value = given.member(name) else { return nil }
+    guard present.count == 1 else {
       throw PruningError(
-        at: "\(base)/\(given[1])",
-        "\(given.joined(separator: " and ")) are both given; give exactly one of \(nameList)")
+        at: given.path(present[1]),
+        "\(present.joined(separator: " and ")) are given together; give exactly one of \(nameList)")
     }
-    let pointer = "\(base)/\(name)"
+    guard let number = value.doubleValue else {
+      throw PruningError(at: given.path(name), "must be a number, not \(ParameterReading.found(value))")
+    }
     if name == "keep_tokens" {
       guard let count = value.integerValue else {
-        throw PruningError(at: pointer, "must be a whole number of tokens, not \(describe(value))")
+        throw PruningError(at: given.path(name), "must be a whole number of tokens, not \(number)")
       }
-      guard count >= 0 else { throw PruningError(at: pointer, "must be 0 or more, not \(count)") }
-      return .keepTokens(count)
+      return try TokenBudget.keepTokens(count).checked(at: given.pointer)
     }
-    guard let ratio = value.doubleValue else {
-      throw PruningError(at: pointer, "must be a number, not a \(value.kind)")
-    }
-    if name == "keep_ratio" {
-      guard ratio > 0, ratio <= 1 else {
-        throw PruningError(at: pointer, "must be greater than 0 and at most 1, not \(ratio)")
-      }
-      return .keepRatio(ratio)
-    }
-    guard ratio >= 0, ratio < 1 else {
-      throw PruningError(at: pointer, "must be at least 0 and less than 1, not \(ratio)")
-    }
-    return .pruneRatio(ratio)
+    let budget: TokenBudget = name == "keep_ratio" ? .keepRatio(number) : .pruneRatio(number)
+    return try budget.checked(at: given.pointer)
   }
 
-  /// As ``parse(_:at:)``, and one must be there.
-  public init(_ parameters: JSONObject, at base: String = "") throws(PruningError) {
-    guard let budget = try Self.parse(parameters, at: base) else {
+  /// As ``parse(_:)``, and one must be there.
+  init(_ given: ParameterReading) throws(PruningError) {
+    guard let budget = try Self.parse(given) else {
       throw PruningError(
-        at: "\(base)/keep_tokens", "no budget is given; give exactly one of \(Self.nameList)")
+        at: given.path("keep_tokens"), "no budget is given; give exactly one of \(Self.nameList)")
     }
     self = budget
+  }
+
+  /// Itself, when its number lies in its range.
+  private func checked(at base: String) throws(PruningError) -> TokenBudget {
+    let complaint: String? =
+      switch self {
+      case .keepTokens(let count): count >= 0 ? nil : "must be 0 or more, not \(count)"
+      case .keepRatio(let ratio):
+        ratio > 0 && ratio <= 1 ? nil : "must be greater than 0 and at most 1, not \(ratio)"
+      case .pruneRatio(let ratio):
+        ratio >= 0 && ratio < 1 ? nil : "must be at least 0 and less than 1, not \(ratio)"
+      }
+    if let complaint { throw PruningError(at: "\(base)/\(name)", complaint) }
+    return self
   }
 
   public var name: String {
@@ -72,32 +73,21 @@ public enum TokenBudget: Sendable, Hashable {
   /// - Throws: when a count exceeds `total`, or a value is outside its range.
   public func resolve(total: Int, at base: String = "") throws(PruningError) -> Int {
     precondition(total >= 0)
-    let pointer = "\(base)/\(name)"
-    switch self {
+    switch try checked(at: base) {
     case .keepTokens(let count):
-      guard count >= 0 else { throw PruningError(at: pointer, "must be 0 or more, not \(count)") }
       guard count <= total else {
-        throw PruningError(at: pointer, "asks for \(count) tokens, but there are only \(total)")
+        throw PruningError(
+          at: "\(base)/\(name)", "asks for \(count) tokens, but there are only \(total)")
       }
       return count
     case .keepRatio(let ratio):
-      guard ratio > 0, ratio <= 1 else {
-        throw PruningError(at: pointer, "must be greater than 0 and at most 1, not \(ratio)")
-      }
       return max(roundHalfToEven(ratio, of: total), min(total, 1))
     case .pruneRatio(let ratio):
-      guard ratio >= 0, ratio < 1 else {
-        throw PruningError(at: pointer, "must be at least 0 and less than 1, not \(ratio)")
-      }
       return max(roundHalfToEven(1 - ratio, of: total), min(total, 1))
     }
   }
 
   private static let nameList = "keep_tokens, keep_ratio, prune_ratio"
-
-  private static func describe(_ value: JSONValue) -> String {
-    if let number = value.doubleValue { "\(number)" } else { "a \(value.kind)" }
-  }
 }
 
 /// The three ways to state one outcome; answers carry all of them.

@@ -56,25 +56,26 @@ public struct PruneRequest: Sendable, Hashable {
   ///
   /// - Throws: at the member that is wrong; at `/keep_tokens` when there is neither a budget nor stages.
   public init(_ parameters: JSONObject, regionTokens: [Int]? = nil) throws(PruningError) {
-    method = try parameters.string("method") ?? Self.defaultMethod
-    methodParameters = try parameters.object("method_parameters") ?? [:]
-    stages = try Self.stages(parameters)
-    budget = stages.isEmpty ? try TokenBudget(parameters) : try TokenBudget.parse(parameters)
+    let given = ParameterReading(parameters)
+    method = try given.string("method") ?? Self.defaultMethod
+    methodParameters = try given.nested("method_parameters")?.object ?? [:]
+    stages = try Self.stages(given)
+    budget = try stages.isEmpty ? TokenBudget(given) : TokenBudget.parse(given)
     if let budget, !stages.isEmpty {
       throw PruningError(
         at: "/\(budget.name)", "a budget and stages are both given; each stage has its own budget")
     }
     self.regionTokens = regionTokens
-    policy = try RegionPolicy.parse(parameters)
-    layerCount = try parameters.object("model_dimensions")?.integer(
-      "layers", in: 1...ModelDimensions.maximumLayerCount, at: "/model_dimensions")
-    explain = try parameters.boolean("explain") ?? false
+    policy = try RegionPolicy.parse(given)
+    layerCount = try given.nested("model_dimensions")?.integer(
+      "layers", in: 1...ModelDimensions.maximumLayerCount)
+    explain = try given.boolean("explain") ?? false
   }
 
-  private static func stages(_ parameters: JSONObject) throws(PruningError) -> [PruningStage] {
-    guard let value = parameters.member("stages") else { return [] }
+  private static func stages(_ given: ParameterReading) throws(PruningError) -> [PruningStage] {
+    guard let value = given.member("stages") else { return [] }
     guard let list = value.arrayValue else {
-      throw PruningError(at: "/stages", "must be a list of stages, not a \(value.kind)")
+      throw PruningError(at: "/stages", "must be a list of stages, not \(ParameterReading.found(value))")
     }
     guard (1...maximumStageCount).contains(list.count) else {
       throw PruningError(at: "/stages", "must have 1 to \(maximumStageCount) stages, not \(list.count)")
@@ -82,18 +83,17 @@ public struct PruneRequest: Sendable, Hashable {
     var stages: [PruningStage] = []
     for (index, element) in list.enumerated() {
       let pointer = "/stages/\(index)"
-      guard let stage = element.objectValue else {
-        throw PruningError(at: pointer, "must be an object with layer and a budget, not a \(element.kind)")
+      guard let object = element.objectValue else {
+        throw PruningError(
+          at: pointer,
+          "must be an object with layer and a budget, not \(ParameterReading.found(element))")
       }
-      try stage.requireOnly(["layer", "attention"] + TokenBudget.names, at: pointer)
-      guard
-        let layer = try stage.integer("layer", in: 0...ModelDimensions.maximumLayerCount, at: pointer)
-      else {
-        throw PruningError(at: "\(pointer)/layer", "is required: the first layer that sees the kept tokens")
-      }
-      let attention = try stage.string("attention", at: pointer) ?? "attention"
+      let stage = ParameterReading(object, at: pointer)
+      try stage.refuseUnknown(besides: ["layer", "attention"] + TokenBudget.names, of: "a stage")
       stages.append(
-        PruningStage(layer: layer, budget: try TokenBudget(stage, at: pointer), attention: attention))
+        PruningStage(
+          layer: try stage.requiredInteger("layer", in: 0...ModelDimensions.maximumLayerCount),
+          budget: try TokenBudget(stage), attention: try stage.string("attention") ?? "attention"))
     }
     return stages
   }

@@ -1,5 +1,3 @@
-public import JSON
-
 /// How a contextual region and a budget go together (CROP inner-LLM pruning).
 ///
 /// The paper prunes the tokens outside the region; what happens when the region is smaller or larger than the
@@ -32,17 +30,11 @@ public enum RegionPolicy: Sendable, Hashable {
   ///
   /// A share or bias implies its policy. The policies `share` and `bias` need their number.
   /// - Returns: nil when none of the three is there.
-  public static func parse(_ parameters: JSONObject) throws(PruningError) -> RegionPolicy? {
-    let share = try parameters.number("region_share", in: 0...1)
-    let bias = try parameters.number("region_bias", in: Double.leastNonzeroMagnitude...1e6)
-    let named = try parameters.string("region_policy")
-    if let named, !names.contains(named) {
-      throw PruningError(
-        at: "/region_policy",
-        "there is no policy '\(named.prefix(64))'; "
-          + (nearestName(to: named, among: names).map { "did you mean '\($0)'?" }
-            ?? "there is \(names.joined(separator: ", "))"))
-    }
+  static func parse(_ given: ParameterReading) throws(PruningError) -> RegionPolicy? {
+    let share = try given.number("region_share", in: 0...1)
+    let bias = try given.number("region_bias", in: 0...1e6)
+    if bias == 0 { throw PruningError(at: "/region_bias", "must be above 0") }
+    let named = try given.name("region_policy", among: names)
     let policy = named ?? (share != nil ? "share" : bias != nil ? "bias" : nil)
     if share != nil, policy != "share" {
       throw PruningError(at: "/region_share", "only applies to region_policy 'share', not '\(policy ?? "")'")

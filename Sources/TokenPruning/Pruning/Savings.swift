@@ -22,27 +22,19 @@ public struct ModelDimensions: Sendable, Hashable {
   ///
   /// - Returns: nil when the request has none.
   public static func parse(_ parameters: JSONObject) throws(PruningError) -> ModelDimensions? {
-    guard let object = try parameters.object("model_dimensions") else { return nil }
-    return try ModelDimensions(object)
+    try ParameterReading(parameters).nested("model_dimensions").map(ModelDimensions.init)
   }
 
-  init(_ object: JSONObject) throws(PruningError) {
-    let base = "/model_dimensions"
-    try object.requireOnly(Self.names, at: base)
-    func required(_ name: String, _ limit: Int) throws(PruningError) -> Int {
-      guard let value = try object.integer(name, in: 1...limit, at: base) else {
-        throw PruningError(at: "\(base)/\(name)", "is required: a whole number of 1 or more")
-      }
-      return value
-    }
-    hidden = try required("hidden", 1 << 20)
-    layers = try required("layers", Self.maximumLayerCount)
-    heads = try required("heads", 1 << 16)
-    intermediate = try required("intermediate", 1 << 24)
-    keyValueHeads = try object.integer("kv_heads", in: 1...heads, at: base) ?? heads
-    bytesPerElement = try object.integer("dtype_bytes", in: 1...8, at: base) ?? 2
-    textTokens = try object.integer("text_tokens", in: 0...(1 << 24), at: base) ?? 0
-    isGated = try object.boolean("gated", at: base) ?? false
+  init(_ given: ParameterReading) throws(PruningError) {
+    try given.refuseUnknown(besides: Self.names, of: "model_dimensions")
+    hidden = try given.requiredInteger("hidden", in: 1...(1 << 20))
+    layers = try given.requiredInteger("layers", in: 1...Self.maximumLayerCount)
+    heads = try given.requiredInteger("heads", in: 1...(1 << 16))
+    intermediate = try given.requiredInteger("intermediate", in: 1...(1 << 24))
+    keyValueHeads = try given.integer("kv_heads", in: 1...heads) ?? heads
+    bytesPerElement = try given.integer("dtype_bytes", in: 1...8) ?? 2
+    textTokens = try given.integer("text_tokens", in: 0...(1 << 24)) ?? 0
+    isGated = try given.boolean("gated") ?? false
   }
 }
 

@@ -31,8 +31,8 @@ struct Methods: ParsableCommand {
       return
     }
     guard let method = methods.first(where: { $0.name == name }) else {
-      let hint = nearestName(to: name, among: methods.map(\.name)).map { "did you mean '\($0)'?" }
-      throw ValidationError("No method is called '\(name)'; " + (hint ?? "'crop methods' lists them."))
+      let hint = nameSuggestion(for: name, among: methods.map(\.name))
+      throw ValidationError("No method is called '\(name)'; \(hint)")
     }
     StandardStreams.writeOutput(format == .table ? method.explanation : prettyText(of: method.json))
   }

@@ -21,11 +21,8 @@ struct CommonParameterOptions: ParsableArguments {
     if let parameters {
       object = try jsonObject(parameters, from: "--parameters")
       for name in object.names where !Operation.parameterNames.contains(name) {
-        let known = Operation.parameterNames.sorted()
-        let hint = nearestName(to: name, among: known).map { "did you mean '\($0)'?" }
-        throw InputError(
-          "--parameters: unknown parameter '\(name)'; "
-            + (hint ?? "known are \(known.joined(separator: ", "))"))
+        let hint = nameSuggestion(for: name, among: Operation.parameterNames.sorted())
+        throw InputError("--parameters: unknown parameter '\(name)'; \(hint)")
       }
     }
     if let layout { object["layout"] = try layoutValue(layout) }

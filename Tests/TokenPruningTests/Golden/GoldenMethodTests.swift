@@ -1,6 +1,7 @@
 import JSON
 import Testing
-import TokenPruning
+
+@testable import TokenPruning
 
 /// Every method against answers from an independent float64 reference and, where their vectors are at hand,
 /// from the authors' own code.
@@ -17,7 +18,7 @@ import TokenPruning
     // Vectors that document a bug of upstream, or a batch scaled as one, are no target: see their flags.
     if golden.isFlagged("documents_bug") || golden.isFlagged("batch_normalised") { return }
     let input = PruningInput(tokenCount: golden.tokenCount, tensors: golden.tensors, layout: nil)
-    let count = try TokenBudget(golden.parameters).resolve(total: golden.tokenCount)
+    let count = try TokenBudget(ParameterReading(golden.parameters)).resolve(total: golden.tokenCount)
     let method = try MethodRegistry.standard.make(
       golden.method, golden.parameters["method_parameters"]?.objectValue ?? [:])
     let order = try method.select(

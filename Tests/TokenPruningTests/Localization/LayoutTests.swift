@@ -55,9 +55,9 @@ struct TokenLayoutTests {
     arguments: [
       ([], "/layout", "not an array"),
       (["rows": 3], "/layout/type", "grid, llava"),
-      (["type": 3], "/layout/type", "must be a string"),
+      (["type": 3], "/layout/type", "must be one of grid, llava"),
       (["type": "grids"], "/layout/type", "did you mean 'grid'?"),
-      (["type": "hexagons"], "/layout/type", "known types: grid, llava"),
+      (["type": "hexagons"], "/layout/type", "must be one of grid, llava"),
       (["type": "grid", "columns": 3], "/layout/rows", "is missing"),
       (["type": "grid", "rows": 0, "columns": 3], "/layout/rows", "1...1048576"),
       (["type": "grid", "rows": -1, "columns": 3], "/layout/rows", "not -1"),

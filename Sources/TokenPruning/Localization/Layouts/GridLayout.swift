@@ -5,8 +5,8 @@ extension TokenLayout {
   /// (only needed by boxes in pixels).
   static func grid(_ given: ParameterReading) throws(PruningError) -> TokenLayout {
     try given.refuseUnknown(besides: ["type", "rows", "columns", "image_size"], of: "layout 'grid'")
-    let rows = try given.integer("rows", in: 1...maximumTokenCount)
-    let columns = try given.integer("columns", in: 1...maximumTokenCount)
+    let rows = try given.requiredInteger("rows", in: 1...maximumTokenCount)
+    let columns = try given.requiredInteger("columns", in: 1...maximumTokenCount)
     let size = try given.size("image_size")
     let count = try checkedCount(rows: rows, columns: columns)
     let view = TokenView(firstToken: 0, rows: rows, columns: columns)

@@ -30,20 +30,12 @@ extension TokenLayout {
         "must be an object such as {\"type\": \"grid\", \"rows\": 24, \"columns\": 24}, not "
           + ParameterReading.found(json))
     }
-    guard let type = object["type"] else {
+    let given = ParameterReading(object, at: "/layout")
+    let type = try given.name("type", among: known)
+    guard let family = Self.families.first(where: { $0.type == type }) else {
       throw PruningError(at: "/layout/type", "is missing; known types: \(known.joined(separator: ", "))")
     }
-    guard let name = type.stringValue else {
-      throw PruningError(at: "/layout/type", "must be a string, not \(ParameterReading.found(type))")
-    }
-    guard let family = Self.families.first(where: { $0.type == name }) else {
-      let hint = nearestName(to: name, among: known).map { "; did you mean '\($0)'?" } ?? ""
-      throw PruningError(
-        at: "/layout/type",
-        "unknown layout '\(ParameterReading.excerpt(name))'; known types: \(known.joined(separator: ", "))\(hint)"
-      )
-    }
-    let layout = try family.make(ParameterReading(object: object, pointer: "/layout"))
+    let layout = try family.make(given)
     if let tokenCount, layout.tokenCount != tokenCount {
       throw PruningError(
         at: "/layout",

@@ -16,8 +16,8 @@ extension TokenLayout {
   static func llava(_ given: ParameterReading) throws(PruningError) -> TokenLayout {
     try given.refuseUnknown(
       besides: ["type", "rows", "columns", "image_size", "padding"], of: "layout 'llava'")
-    let rows = try given.integer("rows", in: 1...maximumTokenCount, default: 24)
-    let columns = try given.integer("columns", in: 1...maximumTokenCount, default: 24)
+    let rows = try given.integer("rows", in: 1...maximumTokenCount) ?? 24
+    let columns = try given.integer("columns", in: 1...maximumTokenCount) ?? 24
     let size = try given.size("image_size")
     let padding = try given.choice("padding", Padding.self) ?? .pad
     let count = try checkedCount(rows: rows, columns: columns)

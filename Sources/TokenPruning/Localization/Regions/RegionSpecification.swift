@@ -38,9 +38,9 @@ public struct RegionSpecification: Sendable, Hashable {
             + "not \(ParameterReading.found(item.value))")
       }
       let given = RegionObject(
-        reading: ParameterReading(object: object, pointer: item.pointer), layout: layout)
+        reading: ParameterReading(object, at: item.pointer), layout: layout)
       boxes += try given.boxes()
-      onlyText = onlyText && object["text"] != nil
+      onlyText = onlyText && given.isText
     }
     guard boxes.count <= Self.maximumBoxCount else {
       throw PruningError(
@@ -63,9 +63,11 @@ private struct RegionObject {
 
   private static let kinds = ["blocks", "box", "text"]
 
+  var isText: Bool { reading.member("text") != nil }
+
   func boxes() throws(PruningError) -> [Box] {
     try reading.refuseUnknown(besides: Self.kinds + ["box_format", "resized_size"], of: "region")
-    let present = Self.kinds.filter { reading.object[$0] != nil }
+    let present = Self.kinds.filter { reading.member($0) != nil }
     guard present.count == 1 else {
       throw PruningError(
         at: reading.pointer,
@@ -77,9 +79,7 @@ private struct RegionObject {
     let resized = try reading.size("resized_size")
     switch present[0] {
     case "text":
-      guard let text = reading.object["text"]?.stringValue else {
-        throw PruningError(at: pointer, "must be a string")
-      }
+      let text = try reading.string("text") ?? ""
       // Without a stated size, pixels of Qwen2.5-VL cannot be told from thousandths of Qwen3-VL.
       let isPixels = format == nil && resized != nil
       let found = try RegionText.boxes(in: text, at: pointer)

@@ -9,6 +9,8 @@ struct RegionTextScanner {
   /// What the next list means: set by `<box>` and `bbox_2d`.
   private var context = RegionText.FoundBox.Syntax.list
   private var locations = LocationRun()
+  /// How many bytes were passed more than once; all others are passed once.
+  private(set) var rereadCount = 0
 
   init(_ bytes: [UInt8]) { self.bytes = bytes }
 
@@ -84,7 +86,8 @@ struct RegionTextScanner {
         return
       }
     }
-    position = min(start, bytes.count)
+    rereadCount += position - start
+    position = start
   }
 
   /// `(x0, y0), (x1, y1)`; the comma between may be missing.
