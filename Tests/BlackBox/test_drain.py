@@ -174,6 +174,14 @@ def test_a_second_signal_stops_at_once(first):
             connection.read_answer()
 
 
+def test_a_signal_right_after_the_start_is_heard():
+    """Whoever reads that the server listens may stop it: no signal may fall into a gap of its start."""
+    for _ in range(60):
+        server = Server()
+        server.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=10) == 0
+
+
 def test_the_log_says_what_happened():
     server = Server()
     assert server.stop() == 0

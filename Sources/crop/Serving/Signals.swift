@@ -25,7 +25,11 @@ struct Signals: Sendable {
         _ = source
         continuation.yield(number)
       }
+      let registered = DispatchSemaphore(value: 0)
+      source.setRegistrationHandler { registered.signal() }
       source.resume()
+      // Registration happens on another thread; until then the signal would be ignored, and lost.
+      registered.wait()
     }
     self.numbers = stream
     self.continuation = continuation
