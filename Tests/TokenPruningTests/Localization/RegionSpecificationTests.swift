@@ -76,6 +76,8 @@ struct RegionSpecificationTests {
       ([:], "/region", "it has none"),
       (["box": [0, 0, 1, 1], "text": "x"], "/region", "box and text"),
       (["bx": [0, 0, 1, 1]], "/region/bx", "did you mean 'box'?"),
+      (["blocks": [0, 0, 1, 1], "box_format": "pixels"], "/region/box_format", "blocks"),
+      (["blocks": [0, 0, 1, 1], "resized_size": [28, 28]], "/region/resized_size", "blocks"),
       (["box": [0, 0, 1]], "/region/box", "4 numbers"),
       (["box": "0,0,1,1"], "/region/box", "4 numbers"),
       (["box": [0, 0, 1, "1"]], "/region/box", "a string"),
