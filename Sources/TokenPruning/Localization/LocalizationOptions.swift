@@ -17,18 +17,18 @@ public import JSON
 /// | `image_size` | [width, height] in pixels, for `vicrop` | the layout's |
 /// | `base` | 14...4096: side of the tower's input in pixels, for `vicrop` | 336 |
 public struct LocalizationOptions: Sendable, Hashable {
-  public enum Objective: Sendable, Hashable {
+  enum Objective: Sendable, Hashable {
     case rectangle(RectangleObjective)
     /// A square crop box, ``ViCrop``; always one region.
     case vicrop(base: Double)
   }
 
-  public var source: LocalizationSource?
-  public var objective: Objective
-  public var maximumRegions: Int
-  public var minimumContrast: Double
-  public var minimumOverlap: Double
-  public var imageSize: ImageSize?
+  var source: LocalizationSource?
+  var objective: Objective
+  var maximumRegions: Int
+  var minimumContrast: Double
+  var minimumOverlap: Double
+  var imageSize: ImageSize?
   var sign: SimilarityScores.Sign
   var temperature: Double?
 
