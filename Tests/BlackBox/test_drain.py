@@ -83,7 +83,7 @@ def test_requests_begun_before_the_signal_are_finished():
                 assert connection.is_alive()
             head.send(POST[:20])
             body.send(POST[:-4])
-            busy.send(heavy(4096))
+            busy.send(heavy(2048))
             server.wait_for_metric(r"crop_requests_in_flight [12]")
             server.send_signal(signal.SIGTERM)
             server.wait_for_line("draining")

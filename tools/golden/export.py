@@ -21,7 +21,6 @@ import numpy as np
 
 import casefile
 
-
 SOURCES = {
     "fastv": ("pkunlp-icler/FastV", "d165972", "modeling_llama.py: LlamaModel.forward (in-place branch)"),
     "fastervlm": ("Theia-4869/FasterVLM", "f5d5f12", "llava_arch.py: encode_images"),
