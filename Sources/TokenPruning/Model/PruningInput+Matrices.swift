@@ -1,5 +1,5 @@
 import Kernels
-public import Tensors
+import Tensors
 
 // How methods read their tensors: as checked matrices and rows of scores, never as raw bytes.
 
@@ -7,7 +7,7 @@ extension PruningInput {
   /// The features every diversity and relevance method reads: `image_features` [N, D].
   ///
   /// - Throws: when absent, not [N, D] with N = ``tokenCount`` and D >= 1, or not finite.
-  public func features(named name: String = "image_features") throws(PruningError) -> Matrix {
+  func features(named name: String = "image_features") throws(PruningError) -> Matrix {
     let tensor = try tensor(name)
     guard tensor.rank == 2, tensor.shape[0] == tokenCount, tensor.shape[1] >= 1 else {
       throw PruningError(
@@ -19,7 +19,7 @@ extension PruningInput {
   /// The text side of a relevance: `text_features`, [D] read as one row, or [M, D].
   ///
   /// - Throws: when absent, of another rank, empty, or not finite.
-  public func textFeatures(named name: String = "text_features") throws(PruningError) -> Matrix {
+  func textFeatures(named name: String = "text_features") throws(PruningError) -> Matrix {
     let tensor = try tensor(name)
     guard tensor.rank == 1 || tensor.rank == 2, tensor.elementCount > 0 else {
       throw PruningError(at: name, "shape must be [D] or [M, D] with no extent of 0, not \(tensor.shape)")
@@ -29,7 +29,7 @@ extension PruningInput {
   }
 
   /// Which query rows of [heads, queries, N] count.
-  public enum QueryRows: Sendable {
+  enum QueryRows: Sendable {
     case mean
     /// The last row only: of a prompt's rows, the one that predicts the next token.
     case last
@@ -40,7 +40,7 @@ extension PruningInput {
   /// Accepts [N], [heads, N] and [heads, queries, N]; sums in binary64, in row order.
   /// - Parameter counts: the accepted lengths of the last axis; ``tokenCount`` unless told.
   /// - Throws: when absent, of another shape, without rows, or not finite.
-  public func attentionScores(
+  func attentionScores(
     named name: String = "attention", counts: [Int]? = nil, queries: QueryRows = .mean
   ) throws(PruningError) -> [Double] {
     let tensor = try tensor(name)
@@ -66,7 +66,7 @@ extension PruningInput {
   /// The tensor of that name.
   ///
   /// - Throws: when absent, naming the tensors that are there.
-  public func tensor(_ name: String) throws(PruningError) -> Tensor {
+  func tensor(_ name: String) throws(PruningError) -> Tensor {
     if let tensor = tensors[name] { return tensor }
     let present = tensors.keys.sorted()
     throw PruningError(
