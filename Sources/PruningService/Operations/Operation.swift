@@ -45,11 +45,12 @@ public enum Operation: String, CaseIterable, Sendable {
     var samples: [Answer.Sample] = []
     var shared = JSONObject()
     do throws(PruningError) {
-      let parameters = try ImageParameters(given, batchCount: batch.isBatched ? batch.samples.count : nil)
+      let batchCount = batch.isBatched ? batch.samples.count : nil
+      let parameters = try ImageParameters(given, batchCount: batchCount)
       for (index, tensors) in batch.samples.enumerated() {
         do throws(PruningError) {
           let image = try ImageRequest(
-            tensors: tensors, parameters: parameters[index], isOfBatch: batch.isBatched)
+            tensors: tensors, parameters: parameters[index], batchCount: batchCount)
           samples.append(try run(image, shared: &shared))
         } catch {
           throw batch.isBatched ? parameters.error(error, inImage: index) : error
