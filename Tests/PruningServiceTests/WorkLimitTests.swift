@@ -1,3 +1,4 @@
+import HTTP1
 import Tensors
 import Testing
 import TokenPruning
@@ -18,6 +19,31 @@ import TokenPruning
     let reply = try service.send("POST /compress?keep_ratio=0.5&anchors=strided", body: body.safetensors())
     #expect(reply.status == 422)
     #expect(reply.text.contains("more work than one request may ask for"))
+  }
+
+  @Test(
+    "a layout, a region or stages are never computed on the event loop, however spelt",
+    arguments: [
+      ("{\"keep_tokens\":1,\"attention\":[1,2]}", true), ("{\"layout\":{}}", false),
+      ("{\"\\u006cayout\":{}}", false), ("{\"region\":{}}", false), ("{\"stages\":[]}", false),
+      ("{\"localize\":{}}", false),
+    ])
+  func inline(body: String, isCheap: Bool) throws {
+    let head = try TestService.head("POST /prune?method=topk")
+    let request = Request(head: head, body: Array(body.utf8))
+    #expect(service.service.mayRespondInline(to: request) == isCheap)
+  }
+
+  @Test(
+    "a query string that adds to the cost is not computed on the event loop",
+    arguments: [("keep_tokens=1", true), ("layout=1", false), ("stages=1", false), ("localize=1", false)])
+  func inlineQuery(query: String, isInline: Bool) throws {
+    let head = try TestService.head("POST /prune?method=topk&\(query)", contentLength: 9)
+    guard case .accept(let acceptance) = service.service.admit(head, framing: .length(9)) else {
+      Issue.record("not admitted")
+      return
+    }
+    #expect((acceptance.execution == .inline) == isInline)
   }
 
   @Test("the images of a batch share the work of one request")

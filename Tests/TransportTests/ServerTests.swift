@@ -251,4 +251,67 @@ import Testing
     #expect(server.server.capacity.inFlightBodyBytes == 0)
     await server.stop()
   }
+
+  @Test("an answer counts as held until it is sent, and one too many is refused with 503")
+  func unreadAnswers() async throws {
+    let size = EchoResponder.largeCount
+    let server = try TestServer { $0.maximumInFlightBytes = size + size / 2 }
+    let holder = try server.connect()
+    try await holder.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+    let other = try server.connect()
+    repeat {
+      try await other.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
+      #expect(try await other.reply().status == 200)
+    } while server.server.capacity.inFlightBodyBytes < size
+    try await other.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+    #expect(try await other.reply().status == 503)
+    #expect(try await holder.reply().body.count == size)
+    try await other.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+    #expect(try await other.reply().status == 200)
+    #expect(server.server.capacity.inFlightBodyBytes == 0)
+    await server.stop()
+  }
+
+  @Test("does not compute a queued request whose client is gone")
+  func abandoned() async throws {
+    let server = try TestServer { $0.computeThreads = 1 }
+    let busy = try server.connect()
+    try await busy.send("GET /gate HTTP/1.1\r\nHost: a\r\n\r\n")
+    await server.responder.arrivals.opened()
+    var gone: RawClient? = try server.connect()
+    try await gone?.send("POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+    let probe = try server.connect()
+    while server.server.capacity.inFlightCount < 2 { try await Self.ask(probe) }
+    // The reset is sent as the descriptor closes, with the last reference.
+    await gone?.reset()
+    gone = nil
+    while server.server.capacity.inFlightCount > 1 { try await Self.ask(probe) }
+    #expect(server.server.capacity.inFlightBodyBytes == 0)
+    server.responder.gate.open()
+    #expect(try await busy.reply().text == "through")
+    #expect(server.responder.bodyAddresses.isEmpty)
+    await server.stop()
+  }
+
+  @Test("computes elsewhere what only looked cheap from its head, and frees its permit")
+  func notInline() async throws {
+    let server = try TestServer({ $0.maximumInFlight = 1 }, execution: .inline)
+    let busy = try server.connect()
+    try await busy.send("GET /gate HTTP/1.1\r\nHost: a\r\n\r\n")
+    await server.responder.arrivals.opened()
+    // The loops are free, and what is inline needs no permit.
+    let other = try server.connect()
+    try await other.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\nGET /gate HTTP/1.1\r\nHost: a\r\n\r\n")
+    #expect(try await other.reply().status == 200)
+    #expect(try await other.reply().status == 429)
+    server.responder.gate.open()
+    #expect(try await busy.reply().text == "through")
+    #expect(server.server.capacity.inFlightCount == 0)
+    await server.stop()
+  }
+
+  private static func ask(_ probe: RawClient) async throws {
+    try await probe.send("GET /no HTTP/1.1\r\nHost: a\r\n\r\n")
+    #expect(try await probe.reply().status == 404)
+  }
 }
