@@ -46,6 +46,17 @@ import TokenPruning
     #expect((acceptance.execution == .inline) == isInline)
   }
 
+  @Test("stages may answer as many indices as one step of the largest layout, no more")
+  func stageIndices() throws {
+    let reply = try service.post(
+      "/prune",
+      """
+      {"method":"random","layout":{"type":"grid","rows":1024,"columns":1024},
+       "stages":[{"layer":1,"keep_ratio":1},{"layer":2,"keep_ratio":1}]}
+      """)
+    #expect(reply.summary == "422 invalid-input at /stages")
+  }
+
   @Test("the images of a batch share the work of one request")
   func batch() throws {
     let target = "POST /compress?keep_ratio=0.5&anchors=density_peaks"
