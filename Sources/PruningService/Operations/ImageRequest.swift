@@ -56,7 +56,8 @@ struct ImageRequest {
       if let found, found.count != count {
         throw PruningError(
           at: name,
-          "shape \(tensor.shape) is about \(count) tokens, but \(found.name) is about \(found.count)")
+          "shape \(tensor.shape) is about \(count) tokens, but \(found.name) is about \(found.count)"
+            + (abs(count - found.count) == 1 ? "; leave the [CLS] token out of both" : ""))
       }
       found = found ?? (name, count)
     }

@@ -87,6 +87,13 @@ enum OperationParameters {
   static func refuseUnknown(_ document: TensorDocument, for operation: Operation) throws(Problem) {
     let known = operation.parameterNames
     for name in document.parameters.names where !known.contains(name) {
+      if TensorAxes.names.contains(name), let value = document.parameters[name] {
+        throw Problem(
+          .invalidInput,
+          "is a tensor \(TensorAxes.of(name).description), not a \(value.kind); send numbers, or an object with "
+            + "dtype, shape and data or base64",
+          pointer: JSONPointer.token(name))
+      }
       let owners = Operation.allCases.filter { $0.parameterNames.contains(name) }
       let hint =
         if !owners.isEmpty {
