@@ -7,6 +7,10 @@ public protocol Responder: Sendable {
   /// A rejection costs no body, and `100 Continue` is sent only after an acceptance (RFC 9110 section 10.1.1).
   func admit(_ head: RequestHead, framing: BodyFraming) -> Admission
 
+  /// Whether a request admitted as ``Acceptance/Execution/inline`` is as cheap as its head promised, now that its
+  /// body is there; if not, it is computed by the pool.
+  func mayRespondInline(to request: Request) -> Bool
+
   /// Answers one request. Never fails: whatever goes wrong becomes a response.
   func respond(to request: Request) -> Response
 
@@ -15,6 +19,10 @@ public protocol Responder: Sendable {
 
   /// Told once per response, after its last byte was handed to the system or the connection broke.
   func finished(_ exchange: Exchange)
+}
+
+extension Responder {
+  public func mayRespondInline(to request: Request) -> Bool { true }
 }
 
 public enum Admission: Sendable {

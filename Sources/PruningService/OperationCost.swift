@@ -1,21 +1,31 @@
 import HTTP1
+import TensorFormats
 import TokenPruning
 
 /// Which requests are computed on the event loop itself.
 ///
-/// A thread hop and back costs more than top-k over a few hundred scores. What may run inline must be known from
-/// the head: a small body, and a query string that names a method whose cost is linear. (Parameters given twice
-/// are refused, so the body cannot change the method afterwards.)
+/// A thread hop and back costs more than top-k over a few hundred scores. The head must allow it: a small body,
+/// and a query string that names a method whose cost is linear and nothing that adds to the cost. (Parameters
+/// given twice are refused, so the body cannot change the method afterwards.) And then the body must allow it.
 enum OperationCost {
   static let tinyBodyBytes = 8 << 10
 
   static func isTiny(_ head: RequestHead, _ framing: BodyFraming) -> Bool {
     guard case .length(let length) = framing, length <= tinyBodyBytes, head.path == "/prune",
-      let query = head.query, let items = try? QueryItem.decode(query)
+      let query = head.query, let items = try? QueryItem.decode(query),
+      items.allSatisfy({ harmlessNames.contains($0.name) })
     else { return false }
     let methods = items.filter { $0.name == "method" }
     return methods.count == 1 && linearMethods.contains(methods[0].value)
   }
+
+  /// Whether a tiny body costs little, too: an npy body holds one tensor and no parameters, so none that make few
+  /// bytes mean much work, such as a layout of a million tokens.
+  static func isCheap(_ body: [UInt8]) -> Bool { NPYFormat.matches(body.prefix(16)) }
+
+  private static let harmlessNames: Set = [
+    "method", "keep_tokens", "keep_ratio", "prune_ratio", "seed", "tensor", "tensor_dtype",
+  ]
 
   private static let linearMethods = Set(
     MethodRegistry.standard.descriptors.filter { $0.cost == .linear }.map(\.name))

@@ -56,6 +56,8 @@ public struct Service: Responder {
 
   private static let ignoredBodyBytes = 4 << 10
 
+  public func mayRespondInline(to request: Request) -> Bool { OperationCost.isCheap(request.body) }
+
   public func respond(to request: Request) -> Response {
     let identity = RequestIdentity(request.head)
     let timing = ServerTiming()

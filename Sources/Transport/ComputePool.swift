@@ -22,6 +22,7 @@ final class ComputePool: Sendable {
       self.reservation = reservation
     }
 
+    /// The request, to whoever asks first; from then on the reservation is theirs to release.
     func takeRequest() -> Request? {
       request.withLock { request in
         defer { request = nil }

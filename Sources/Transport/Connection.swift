@@ -59,6 +59,14 @@ final class Connection {
   func computed(_ response: Response, nanoseconds: Int64) {
     guard state.phase == .responding else { return }
     exchange.respondNanoseconds = nanoseconds
+    exchange.job = nil
+    // An answer can be far larger than its request, and waits for a client that reads slowly or not at all.
+    if response.body.count > EventLoop.headReadSize {
+      guard loop.capacity.takeBodyBytes(response.body.count) else {
+        return start(loop.responder.refuse(.noMemoryBudget, head: exchange.head))
+      }
+      exchange.reservation.bytes = response.body.count
+    }
     start(response)
   }
 
@@ -317,13 +325,25 @@ final class Connection {
     exchange.bodyByteCount = exchange.body.count
     var request = Request(
       head: head, body: exchange.takeBody(), receiveDuration: .nanoseconds(exchange.receiveNanoseconds))
-    switch acceptance.execution {
+    var execution = acceptance.execution
+    if execution == .inline, !acceptance.isExemptFromLimits, !loop.responder.mayRespondInline(to: request) {
+      // Only its head looked cheap, so it has no permit yet.
+      guard loop.capacity.takeInFlight() else {
+        loop.pool.give(request.takeBody())
+        loop.capacity.release(&exchange.reservation)
+        return start(loop.responder.refuse(.queueFull, head: head))
+      }
+      exchange.reservation.hasPermit = true
+      execution = .pooled
+    }
+    switch execution {
     case .pooled:
       deadline = .max
       // What the request holds goes with it: the connection may be gone when it comes back.
-      loop.compute.submit(
-        ComputePool.Job(
-          consume request, connection: id, mailbox: loop.mailbox, reservation: exchange.reservation))
+      let job = ComputePool.Job(
+        consume request, connection: id, mailbox: loop.mailbox, reservation: exchange.reservation)
+      exchange.job = job
+      loop.compute.submit(job)
       exchange.reservation = Reservation()
     case .inline:
       let response = loop.responder.respond(to: request)
@@ -410,6 +430,7 @@ final class Connection {
 
   /// Reports the exchange that just ended, if there was one, and forgets it.
   private func finishExchange(isBroken: Bool) {
+    takeBackJob()
     // Empty already if the request went to the responder.
     loop.pool.give(exchange.takeBody())
     loop.capacity.release(&exchange.reservation)
@@ -430,6 +451,15 @@ final class Connection {
     output = []
     outputBody = []
     sentCount = 0
+  }
+
+  /// Nobody waits for the answer any more: a request that no thread has begun with is not computed.
+  private func takeBackJob() {
+    guard let job = exchange.job else { return }
+    exchange.job = nil
+    guard var request = job.takeRequest() else { return }
+    loop.pool.give(request.takeBody())
+    exchange.reservation = job.reservation
   }
 
   private func close() {

@@ -10,6 +10,8 @@ struct ExchangeProgress {
   var receivedBytes = 0
   var bodyByteCount = 0
   var reservation = Reservation()
+  /// The request while it waits for a compute thread or is computed.
+  var job: ComputePool.Job?
   var status = 0
   var annotations: [Response.Field] = []
   var receiveNanoseconds: Int64 = 0

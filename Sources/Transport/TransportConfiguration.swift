@@ -18,7 +18,7 @@ public struct TransportConfiguration: Sendable {
   public var maximumConnections = 10_000
   /// Requests that are being received, queued or computed at the same time, over all connections (429).
   public var maximumInFlight = 256
-  /// Bytes of request bodies held at the same time, over all connections (503).
+  /// Bytes of request bodies and of large unsent answers held at the same time, over all connections (503).
   public var maximumInFlightBytes = 512 << 20
 
   public var headLimits = HTTPLimits()

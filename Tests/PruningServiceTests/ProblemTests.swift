@@ -37,6 +37,7 @@ import Testing
     Refused("/prune?tensor_dtype=F31", "{\(row)}", "422 invalid-input at /tensor_dtype"),
     Refused("/prune?keep_tokens=1", "{\(row),\"keep_tokens\":1}", "422 invalid-input at /keep_tokens"),
     // Tensors.
+    Refused("/prune", "{\"attention\":\"AAAA\",\"keep_tokens\":1}", "422 invalid-input at /attention"),
     Refused("/prune", "{\"attention\":[1,1e39],\"keep_tokens\":1}", "422 invalid-input at /attention/1"),
     Refused("/prune", "{\"attention\":[[[[[1]]]]],\"keep_tokens\":1}", "422 invalid-input at attention"),
     Refused("/prune", "{\(row),\"keep_tokens\":5,\"method\":\"topk\"}", "422 invalid-input at /keep_tokens"),
@@ -121,6 +122,14 @@ import Testing
     Refused("/localize", "{\(row),\"localize\":{\"sourse\":\"x\"}}", "422 invalid-input at /localize/sourse"),
     Refused("/localize", "{\"attention\":[1,2,3]}", "422 invalid-input at /layout"),
   ]
+
+  @Test("a count that differs by one token is explained by [CLS]")
+  func classToken() throws {
+    let reply = try TestService().post(
+      "/prune", "{\"attention\":[1,2,3,4,5],\(Self.matrix),\"keep_tokens\":1}")
+    #expect(reply.status == 422)
+    #expect(reply.text.contains("leave the [CLS] token out of both"))
+  }
 
   @Test("A bad request is refused with its place", arguments: refused)
   func refusal(_ request: Refused) throws {

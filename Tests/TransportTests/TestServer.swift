@@ -25,8 +25,11 @@ final class TestServer: Sendable {
   func stop() async { await server.shutDown(drainDelay: .zero, timeout: .zero) }
 }
 
-/// Answers `/echo` with the body, `/length` with its length, `/gate` only after the gate opened; refuses `/no`.
+/// Answers `/echo` with the body, `/length` with its length, `/large` with 32 MiB, `/gate` only after the gate opened; refuses `/no`.
 final class EchoResponder: Responder {
+  /// More than the system buffers for a client that does not read.
+  static let largeCount = 32 << 20
+
   let execution: Acceptance.Execution
   let gate = Gate()
   let arrivals = Gate()
@@ -46,9 +49,12 @@ final class EchoResponder: Responder {
         maximumBodyBytes: 8 << 20, execution: execution, isExemptFromLimits: head.path == "/probe"))
   }
 
+  func mayRespondInline(to request: Request) -> Bool { request.head.path != "/gate" }
+
   func respond(to request: Request) -> Response {
     switch request.head.path {
     case "/echo": return Response(status: 200, body: request.body)
+    case "/large": return Response(status: 200, body: [UInt8](repeating: 7, count: Self.largeCount))
     case "/gate":
       arrivals.open()
       gate.wait()

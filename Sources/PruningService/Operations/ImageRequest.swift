@@ -8,10 +8,10 @@ struct ImageRequest {
   /// This image's.
   let parameters: JSONObject
 
-  /// - Parameter isOfBatch: the image then needs a tensor with a token axis: a few bytes of text for each of
+  /// - Parameter batchCount: the images of the batch, which share the work a request may be. The image then needs a tensor with a token axis: a few bytes of text for each of
   ///   thousands of images must not ask for as many answers of a layout's size.
   init(
-    tensors: [String: Tensor], parameters: JSONObject, isOfBatch: Bool
+    tensors: [String: Tensor], parameters: JSONObject, batchCount: Int?
   ) throws(PruningError) {
     let counted = try Self.tokenCount(of: tensors, stages: PruneOperation.stageTensorNames(parameters))
     let layout: TokenLayout? =
@@ -20,15 +20,16 @@ struct ImageRequest {
       } else {
         counted.flatMap { TokenLayout.inferred(tokenCount: $0.count) }
       }
-    guard let tokenCount = counted?.count ?? (isOfBatch ? nil : layout?.tokenCount) else {
+    guard let tokenCount = counted?.count ?? (batchCount != nil ? nil : layout?.tokenCount) else {
       throw PruningError(
         at: "/layout",
         "nothing tells the number of visual tokens; send a tensor that has one row or column per token"
-          + (isOfBatch ? " and image" : ", or a layout"))
+          + (batchCount != nil ? " and image" : ", or a layout"))
     }
     self.parameters = parameters
     input = PruningInput(
-      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: try Self.seed(parameters))
+      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: try Self.seed(parameters),
+      stepLimit: PruningInput.standardStepLimit / max(batchCount ?? 1, 1))
   }
 
   /// N as the tensors tell it; they must agree.
@@ -55,7 +56,8 @@ struct ImageRequest {
       if let found, found.count != count {
         throw PruningError(
           at: name,
-          "shape \(tensor.shape) is about \(count) tokens, but \(found.name) is about \(found.count)")
+          "shape \(tensor.shape) is about \(count) tokens, but \(found.name) is about \(found.count)"
+            + (abs(count - found.count) == 1 ? "; leave the [CLS] token out of both" : ""))
       }
       found = found ?? (name, count)
     }

@@ -45,11 +45,12 @@ public enum Operation: String, CaseIterable, Sendable {
     var samples: [Answer.Sample] = []
     var shared = JSONObject()
     do throws(PruningError) {
-      let parameters = try ImageParameters(given, batchCount: batch.isBatched ? batch.samples.count : nil)
+      let batchCount = batch.isBatched ? batch.samples.count : nil
+      let parameters = try ImageParameters(given, batchCount: batchCount)
       for (index, tensors) in batch.samples.enumerated() {
         do throws(PruningError) {
           let image = try ImageRequest(
-            tensors: tensors, parameters: parameters[index], isOfBatch: batch.isBatched)
+            tensors: tensors, parameters: parameters[index], batchCount: batchCount)
           samples.append(try run(image, shared: &shared))
         } catch {
           throw batch.isBatched ? parameters.error(error, inImage: index) : error
@@ -86,6 +87,13 @@ enum OperationParameters {
   static func refuseUnknown(_ document: TensorDocument, for operation: Operation) throws(Problem) {
     let known = operation.parameterNames
     for name in document.parameters.names where !known.contains(name) {
+      if TensorAxes.names.contains(name), let value = document.parameters[name] {
+        throw Problem(
+          .invalidInput,
+          "is a tensor \(TensorAxes.of(name).description), not a \(value.kind); send numbers, or an object with "
+            + "dtype, shape and data or base64",
+          pointer: JSONPointer.token(name))
+      }
       let owners = Operation.allCases.filter { $0.parameterNames.contains(name) }
       let hint =
         if !owners.isEmpty {

@@ -12,7 +12,7 @@ enum PruneOperation {
 
   /// The most indices that all stages together may answer: a schedule repeats the tokens of a small request
   /// as often as it has stages.
-  static let maximumStageIndices = 1 << 22
+  static let maximumStageIndices = 1 << 20
 
   /// The attention tensor of each stage, in order; of more stages than there may be, the first ones.
   static func stageTensorNames(_ parameters: JSONObject) -> [String] {

@@ -3,6 +3,7 @@ struct AnchorChoice {
   let strategy: AnchorStrategy
   /// Attention per token [N], for the strategy that needs it.
   let scores: [Double]
+  let stepLimit: Int
 
   /// Density peaks need the distances between all tokens of a part: 128 MiB at this size.
   static let maximumDensityPeaksPart = 4096
@@ -10,19 +11,22 @@ struct AnchorChoice {
   /// `count` of `part`, in no particular order.
   ///
   /// - Precondition: 0 <= count <= part.count.
-  func anchors(_ count: Int, of part: [Int], in space: CosineSpace) -> [Int] {
+  /// - Throws: when the choice is more work than the limit allows.
+  func anchors(
+    _ count: Int, of part: [Int], in space: CosineSpace
+  ) throws(PruningError) -> [Int] {
     guard count < part.count else { return part }
     switch strategy {
     case .diversity:
-      var search = FarthestPointSearch(space, among: part)
-      return search.next(count)
+      var search = FarthestPointSearch(space, among: part, stepLimit: stepLimit)
+      return try search.next(count)
     case .strided:
       let step = max(1, part.count / max(count, 1))
       return (0..<count).map { part[$0 * step] }
     case .attention:
       return Ranking.highest(count, of: scores, among: part)
     case .densityPeaks:
-      return densityPeaks(count, of: part, in: space)
+      return try densityPeaks(count, of: part, in: space)
     }
   }
 
@@ -33,7 +37,12 @@ struct AnchorChoice {
   /// included); of equal densities the lower index counts as denser.
   ///
   /// *Deviations*: SparseVLM measures Euclidean distance and breaks ties by random noise.
-  private func densityPeaks(_ count: Int, of part: [Int], in space: CosineSpace) -> [Int] {
+  private func densityPeaks(
+    _ count: Int, of part: [Int], in space: CosineSpace
+  ) throws(PruningError) -> [Int] {
+    // Not lazy: half of all pairs are compared, and every row is ranked.
+    var steps = StepCounter(limit: stepLimit)
+    try steps.spend(part.count * part.count * (20 + StepCounter.exactComparison(columns: space.columns) / 2))
     var distances = [[Double]](repeating: Array(repeating: 0, count: part.count), count: part.count)
     for row in part.indices {
       for other in 0..<row {

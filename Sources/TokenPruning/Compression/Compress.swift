@@ -29,7 +29,15 @@ public func compress(
   var anchors: [[Int]] = []
   for (part, count) in zip(parts, counts) {
     anchors.append(
-      AnchorChoice(strategy: request.anchors, scores: scores).anchors(count, of: part, in: space))
+      try AnchorChoice(strategy: request.anchors, scores: scores, stepLimit: input.stepLimit)
+        .anchors(count, of: part, in: space))
+  }
+  var steps = StepCounter(limit: input.stepLimit)
+  for (part, count) in zip(parts, counts) {
+    let (pairs, overflow) = part.count.multipliedReportingOverflow(by: count)
+    let (cost, overflows) = pairs.multipliedReportingOverflow(
+      by: StepCounter.comparison(columns: space.columns))
+    try steps.spend(overflow || overflows ? .max : cost)
   }
   let merge = TokenMerge(space: space, parts: parts, anchors: anchors)
   return CompressResult(

@@ -23,6 +23,8 @@ struct CosineSpace: Sendable {
 
   var rows: Int { features.rows }
 
+  var columns: Int { features.columns }
+
   func isZero(_ row: Int) -> Bool { norms[row] == 0 }
 
   func exactSimilarity(_ a: Int, _ b: Int) -> Double {

@@ -28,15 +28,17 @@ struct DeterminantalSearch {
   private var seen: [Int]
   private var residual: [Double]
   private var exhausted: [Int] = []
+  private var steps: StepCounter
 
   /// - Parameters:
   ///   - capacity: the most selections there will be, `given` included.
   ///   - given: rows selected already; what they explain no longer counts as gain.
   init(
     _ features: Matrix, quality: [Double], among candidates: [Int], given: [Int] = [], capacity: Int,
-    kernels: KernelSet = .active
-  ) {
+    stepLimit: Int = .max, kernels: KernelSet = .active
+  ) throws(PruningError) {
     self.features = features
+    steps = StepCounter(limit: stepLimit)
     self.quality = quality
     self.kernels = kernels
     self.capacity = capacity
@@ -49,42 +51,44 @@ struct DeterminantalSearch {
     seen = Array(repeating: 0, count: features.rows)
     factor = Array(repeating: 0, count: features.rows * capacity)
     heap = BoundHeap(candidates.map { BoundHeap.Entry(bound: residual[$0], index: $0) })
-    for row in given where !isExhausted(refreshed: row) { append(row) }
+    for row in given where try !isExhausted(refreshed: row) { append(row) }
   }
 
   /// The next `count` rows in the order of choice; once the rank is exhausted, the rest by quality.
   ///
   /// - Precondition: that many candidates are left.
-  mutating func next(_ count: Int) -> [Int] {
+  /// - Throws: when the choice is more work than the limit allows.
+  mutating func next(_ count: Int) throws(PruningError) -> [Int] {
     var chosen: [Int] = []
     chosen.reserveCapacity(count)
-    while chosen.count < count, let row = popBest() {
+    while chosen.count < count, let row = try popBest() {
       append(row)
       chosen.append(row)
     }
     let missing = count - chosen.count
     guard missing > 0 else { return chosen }
     let rest = Ranking.highest(missing, of: quality, among: exhausted.sorted())
-    exhausted.removeAll { rest.contains($0) }
+    let isTaken = Set(rest)
+    exhausted.removeAll { isTaken.contains($0) }
     return chosen + rest
   }
 
-  private mutating func popBest() -> Int? {
+  private mutating func popBest() throws(PruningError) -> Int? {
     while let top = heap.first {
       if seen[top.index] < selected.count {
-        refresh(top.index)
+        try refresh(top.index)
         heap.lowerFirst(to: residual[top.index])
         continue
       }
       _ = heap.popFirst()
-      if !isExhausted(refreshed: top.index) { return top.index }
+      if try !isExhausted(refreshed: top.index) { return top.index }
       exhausted.append(top.index)
     }
     return nil
   }
 
-  private mutating func isExhausted(refreshed row: Int) -> Bool {
-    refresh(row)
+  private mutating func isExhausted(refreshed row: Int) throws(PruningError) -> Bool {
+    try refresh(row)
     return residual[row] <= Self.exhaustedShare * quality[row] * quality[row] || residual[row] <= 0
   }
 
@@ -96,8 +100,10 @@ struct DeterminantalSearch {
     selectedRows.append(contentsOf: features.row(row).lazy.map { Double($0) * inverseNorm })
   }
 
-  private mutating func refresh(_ row: Int) {
+  private mutating func refresh(_ row: Int) throws(PruningError) {
     guard seen[row] < selected.count else { return }
+    let perEntry = StepCounter.exactComparison(columns: features.columns) + selected.count / 4
+    try steps.spend(StepCounter.heapTurn + (selected.count - seen[row]) * perEntry)
     let columns = features.columns
     let scale = norms[row] > 0 ? quality[row] / norms[row] : 0
     for step in seen[row]..<selected.count {

@@ -21,12 +21,14 @@ struct FarthestPointSearch {
   private var exactSeen: [Int]
   /// Zero rows have no direction: they are chosen only when nothing else is left.
   private var leftovers: [Int]
+  private var steps: StepCounter
 
   /// - Parameters:
   ///   - given: rows selected already; zero rows among them repel nothing.
   ///   - candidates: rows to choose from, ascending, none of them in `given`.
-  init(_ space: CosineSpace, among candidates: [Int], given: [Int] = []) {
+  init(_ space: CosineSpace, among candidates: [Int], given: [Int] = [], stepLimit: Int = .max) {
     self.space = space
+    steps = StepCounter(limit: stepLimit)
     nearest = Array(repeating: -.infinity, count: space.rows)
     seen = Array(repeating: 0, count: space.rows)
     exactNearest = Array(repeating: -.infinity, count: space.rows)
@@ -40,37 +42,41 @@ struct FarthestPointSearch {
   /// The next `count` rows, in the order of choice.
   ///
   /// - Precondition: that many candidates are left.
-  mutating func next(_ count: Int) -> [Int] {
-    (0..<count).map { _ in
-      if selected.isEmpty, let first = mostIsolated() {
-        selected.append(first)
-        return first
+  /// - Throws: when the choice is more work than the limit allows.
+  mutating func next(_ count: Int) throws(PruningError) -> [Int] {
+    var chosen: [Int] = []
+    chosen.reserveCapacity(count)
+    while chosen.count < count {
+      if let row = try selected.isEmpty ? mostIsolated() : popFarthest() {
+        selected.append(row)
+        chosen.append(row)
+      } else {
+        let missing = count - chosen.count
+        precondition(leftovers.count >= missing, "more rows asked for than there are candidates")
+        chosen += leftovers.prefix(missing)
+        leftovers.removeFirst(missing)
       }
-      if let farthest = popFarthest() {
-        selected.append(farthest)
-        return farthest
-      }
-      precondition(!leftovers.isEmpty, "more rows asked for than there are candidates")
-      return leftovers.removeFirst()
     }
+    return chosen
   }
 
-  private mutating func popFarthest() -> Int? {
+  private mutating func popFarthest() throws(PruningError) -> Int? {
     var contenders: [BoundHeap.Entry] = []
     var threshold = -Double.infinity
     while let top = heap.first, top.bound >= threshold {
       if seen[top.index] < selected.count {
-        refresh(top.index)
+        try refresh(top.index)
         heap.lowerFirst(to: -Double(nearest[top.index]))
         continue
       }
       if contenders.isEmpty { threshold = top.bound - Double(slack) }
+      try steps.spend(StepCounter.heapTurn)
       contenders.append(top)
       _ = heap.popFirst()
     }
     guard var best = contenders.first else { return nil }
     if contenders.count > 1 {
-      for contender in contenders { refreshExactly(contender.index) }
+      for contender in contenders { try refreshExactly(contender.index) }
       for contender in contenders.dropFirst() where isFarther(contender.index, than: best.index) {
         best = contender
       }
@@ -83,12 +89,16 @@ struct FarthestPointSearch {
     exactNearest[a] != exactNearest[b] ? exactNearest[a] < exactNearest[b] : a < b
   }
 
-  private mutating func refresh(_ row: Int) {
+  private mutating func refresh(_ row: Int) throws(PruningError) {
+    let count = selected.count - seen[row]
+    try steps.spend(StepCounter.heapTurn + count * StepCounter.comparison(columns: space.columns))
     nearest[row] = max(nearest[row], space.largestSimilarity(of: row, to: selected[seen[row]...]))
     seen[row] = selected.count
   }
 
-  private mutating func refreshExactly(_ row: Int) {
+  private mutating func refreshExactly(_ row: Int) throws(PruningError) {
+    let count = selected.count - exactSeen[row]
+    try steps.spend(count * StepCounter.exactComparison(columns: space.columns))
     for index in exactSeen[row]..<selected.count {
       exactNearest[row] = max(exactNearest[row], space.exactSimilarity(row, selected[index]))
     }
@@ -104,7 +114,7 @@ struct FarthestPointSearch {
   ///
   /// A candidate is abandoned as soon as one neighbour is nearer than the best candidate's nearest. The scan
   /// goes outwards from the candidate's block, because neighbouring tokens are the most similar.
-  private mutating func mostIsolated() -> Int? {
+  private mutating func mostIsolated() throws(PruningError) -> Int? {
     var remaining: [Int] = []
     while let entry = heap.popFirst() { remaining.append(entry.index) }
     guard var choice = remaining.first else { return nil }
@@ -113,13 +123,13 @@ struct FarthestPointSearch {
       var survivors: [(index: Int, similarity: Float)] = []
       for start in stride(from: 0, to: remaining.count, by: Self.blockSize) {
         let block = start..<min(start + Self.blockSize, remaining.count)
-        for survivor in nearestSimilarities(of: block, in: remaining, abandonAbove: best + slack) {
+        for survivor in try nearestSimilarities(of: block, in: remaining, abandonAbove: best + slack) {
           best = min(best, survivor.similarity)
           survivors.append(survivor)
         }
       }
       let contenders = survivors.filter { $0.similarity <= best + slack }.map(\.index)
-      choice = contenders.count == 1 ? contenders[0] : mostIsolatedExactly(contenders, in: remaining)
+      choice = contenders.count == 1 ? contenders[0] : try mostIsolatedExactly(contenders, in: remaining)
     }
     heap = BoundHeap(
       remaining.filter { $0 != choice }.map { BoundHeap.Entry(bound: .infinity, index: $0) })
@@ -127,14 +137,15 @@ struct FarthestPointSearch {
   }
 
   /// Each row of the block and its largest similarity to another row, for those that stay within the limit.
-  private func nearestSimilarities(
+  private mutating func nearestSimilarities(
     of block: Range<Int>, in rows: [Int], abandonAbove limit: Float
-  ) -> [(index: Int, similarity: Float)] {
+  ) throws(PruningError) -> [(index: Int, similarity: Float)] {
     var active = block.map { (index: rows[$0], similarity: -Float.infinity) }
     var scan = OutwardScan(around: block, count: rows.count)
     while !active.isEmpty, let positions = scan.nextFour() {
       let others = SIMD4(rows[positions[0]], rows[positions[1]], rows[positions[2]], rows[positions[3]])
-      active = active.compactMap { row in
+      try steps.spend(4 * active.count * StepCounter.comparison(columns: space.columns))
+      active = active.compactMap { [space] row in
         var four = space.similarities(of: row.index, to: others)
         for lane in 0..<4 where others[lane] == row.index { four[lane] = -.infinity }
         let similarity = max(row.similarity, four.max())
@@ -144,12 +155,15 @@ struct FarthestPointSearch {
     return active
   }
 
-  private func mostIsolatedExactly(_ contenders: [Int], in rows: [Int]) -> Int {
+  private mutating func mostIsolatedExactly(
+    _ contenders: [Int], in rows: [Int]
+  ) throws(PruningError) -> Int {
     var choice = contenders[0]
     var best = Double.infinity
     for contender in contenders {
       var largest = -Double.infinity
       for row in rows where row != contender {
+        try steps.spend(StepCounter.exactComparison(columns: space.columns))
         largest = max(largest, space.exactSimilarity(contender, row))
         // Contenders ascend, so an equal one loses to the earlier.
         if largest >= best { break }

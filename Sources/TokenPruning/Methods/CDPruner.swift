@@ -59,9 +59,10 @@ struct CDPruner: PruningMethod {
         "cdpruner needs one number per token and kept token, and takes at most \(Self.maximumFactorCount); "
           + "\(features.rows) x \(capacity) are more: keep fewer tokens, or use divprune")
     }
-    var search = DeterminantalSearch(
-      features, quality: quality, among: task.candidates, given: task.given, capacity: capacity)
-    return search.next(task.count)
+    var search = try DeterminantalSearch(
+      features, quality: quality, among: task.candidates, given: task.given, capacity: capacity,
+      stepLimit: input.stepLimit)
+    return try search.next(task.count)
   }
 
   private func quality(of input: PruningInput, _ features: Matrix) throws(PruningError) -> [Double] {

@@ -28,7 +28,8 @@ struct DivPrune: PruningMethod {
     if task.count == 0 || task.count == task.candidates.count {
       return Array(task.candidates.prefix(task.count))
     }
-    var search = FarthestPointSearch(CosineSpace(features), among: task.candidates, given: task.given)
-    return search.next(task.count)
+    var search = FarthestPointSearch(
+      CosineSpace(features), among: task.candidates, given: task.given, stepLimit: input.stepLimit)
+    return try search.next(task.count)
   }
 }

@@ -11,11 +11,20 @@ public struct PruningInput: Sendable {
   public let tensors: [String: Tensor]
   /// Feeds every pseudo-random choice, so that the same request gives the same answer.
   public let seed: UInt64
+  /// How much work a search among these tokens may be, see ``StepCounter``.
+  public let stepLimit: Int
 
-  public init(tokenCount: Int, tensors: [String: Tensor], layout: TokenLayout?, seed: UInt64 = 0) {
+  /// Some ten seconds of one processor; 2,880 tokens of 4,096 numbers take less than one.
+  public static let standardStepLimit = 10_000_000_000
+
+  public init(
+    tokenCount: Int, tensors: [String: Tensor], layout: TokenLayout?, seed: UInt64 = 0,
+    stepLimit: Int = standardStepLimit
+  ) {
     self.tokenCount = tokenCount
     self.layout = layout
     self.tensors = tensors
     self.seed = seed
+    self.stepLimit = stepLimit
   }
 }

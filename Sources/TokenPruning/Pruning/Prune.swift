@@ -27,8 +27,9 @@ public func prune(
   var stages: [StageResult] = []
   var survivors = Array(0..<input.tokenCount)
   var scores: [Double]?
+  let share = input.dividingSteps(among: request.stages.count)
   for (index, stage) in request.stages.enumerated() {
-    let stageInput = try input.attending(by: stage, number: index, over: survivors)
+    let stageInput = try share.attending(by: stage, number: index, over: survivors)
     // A region smaller than the budget (`only`) may have left fewer than this stage may keep.
     let kept = try selection.keep(min(counts[index], survivors.count), of: survivors, stageInput)
     if index == 0, request.explain { scores = try selection.scores(of: stageInput) }

@@ -1,6 +1,13 @@
 import Tensors
 
 extension PruningInput {
+  /// The same with one of `count` equal parts of its work.
+  func dividingSteps(among count: Int) -> PruningInput {
+    PruningInput(
+      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed,
+      stepLimit: stepLimit / max(count, 1))
+  }
+
   /// The most numbers a stage's attention may have over all tokens: 256 MiB of them.
   private static let maximumSpreadCount = 1 << 25
 
@@ -30,7 +37,8 @@ extension PruningInput {
     var tensors = tensors
     tensors["attention"] =
       columns == tokenCount ? tensor : try spread(tensor, over: survivors, stage.attention)
-    return PruningInput(tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed)
+    return PruningInput(
+      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed, stepLimit: stepLimit)
   }
 
   private func spread(_ tensor: Tensor, over survivors: [Int], _ name: String) throws(PruningError) -> Tensor

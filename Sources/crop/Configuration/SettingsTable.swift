@@ -33,7 +33,7 @@ extension Setting {
       "Requests being received, queued or computed; beyond it 429."),
     Setting(
       "max-in-flight-bytes", \.maxInFlightBytes, .bytes((1 << 10)...(1 << 40)),
-      "Bytes of all request bodies held at once; beyond it 503. At least max-body-bytes."),
+      "Bytes of request bodies and unsent answers held at once; beyond it 503. At least max-body-bytes."),
   ]
 
   private static let timeouts = [

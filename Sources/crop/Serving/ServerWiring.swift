@@ -130,7 +130,7 @@ extension Metrics {
         Double(capacity.inFlightCount)
       })
     add(
-      Gauge("crop_request_body_bytes_in_flight", "Bytes held for request bodies.") {
+      Gauge("crop_request_body_bytes_in_flight", "Bytes held for request bodies and unsent answers.") {
         Double(capacity.inFlightBodyBytes)
       })
     add(Gauge("crop_buffer_pool_bytes", "Bytes of body buffers kept for reuse.") { Double(pool.heldBytes) })

@@ -1,0 +1,29 @@
+/// The work that one search may still do, in steps of roughly a nanosecond.
+///
+/// A few kilobytes can ask for hours of quadratic work. Steps are counted as they are done instead of being
+/// estimated beforehand, because lazy searches nearly always do far less than their worst case; and they are
+/// counted instead of timed, so that the same request ends the same way on every machine.
+struct StepCounter: Sendable {
+  private var left: Int
+
+  init(limit: Int) { left = limit }
+
+  /// - Throws: at `image_features` when that is more than what is left.
+  mutating func spend(_ steps: Int) throws(PruningError) {
+    left -= steps
+    guard left < 0 else { return }
+    throw PruningError(
+      at: "image_features",
+      "comparing these tokens with each other is more work than one request may ask for; send fewer tokens or "
+        + "images, keep fewer, or choose by scores instead of similarity (GET /methods)")
+  }
+
+  /// What comparing two rows costs, whatever kernels do it.
+  static func comparison(columns: Int) -> Int { 12 + columns / 8 }
+
+  /// The same in binary64.
+  static func exactComparison(columns: Int) -> Int { 12 + columns / 2 }
+
+  /// Taking an entry out of a heap and putting it back.
+  static let heapTurn = 400
+}

@@ -1,0 +1,46 @@
+import Testing
+
+@testable import TokenPruning
+
+@Suite struct StepLimitTests {
+  /// Inputs on which each search does far more than a linear number of steps.
+  private func input(_ count: Int, stepLimit: Int) throws -> PruningInput {
+    let given = try makeInput(count, columns: 4, seed: 3)
+    return PruningInput(tokenCount: count, tensors: given.tensors, layout: nil, stepLimit: stepLimit)
+  }
+
+  @Test("a search ends with an error when its steps are used up", arguments: ["divprune", "cdpruner"])
+  func searches(method: String) throws {
+    let request = PruneRequest(method: method, budget: .keepTokens(100))
+    let error = pruningError { _ = try prune(try input(200, stepLimit: 10_000), request) }
+    #expect(error?.pointer == "image_features")
+    #expect(error?.message.contains("more work") == true)
+    #expect(try prune(try input(200, stepLimit: 10_000_000), request).kept.count == 100)
+  }
+
+  @Test("merging ends with an error when its steps are used up", arguments: AnchorStrategy.allCases)
+  func merging(anchors: AnchorStrategy) throws {
+    let request = CompressRequest(budget: .keepTokens(100), anchors: anchors)
+    #expect(pruningError { _ = try compress(try input(200, stepLimit: 10_000), request) } != nil)
+    #expect(try compress(try input(200, stepLimit: 10_000_000), request).keptIndices.count == 100)
+  }
+
+  @Test("identical tokens, which no bound can tell apart, count as work")
+  func ties() throws {
+    let count = 400
+    let same = try floatTensor([Float](repeating: 1, count: count * 4), [count, 4])
+    let input = PruningInput(
+      tokenCount: count, tensors: ["image_features": same], layout: nil, stepLimit: 4_000_000)
+    #expect(
+      pruningError { _ = try prune(input, PruneRequest(method: "divprune", budget: .keepTokens(200))) } != nil
+    )
+  }
+
+  @Test("stages share the steps of one request")
+  func stages() throws {
+    let stages = (0..<20).map { PruningStage(layer: $0, budget: .keepTokens(100 - $0)) }
+    let request = PruneRequest(method: "divprune", stages: stages)
+    #expect(pruningError { _ = try prune(try input(200, stepLimit: 4_000_000), request) } != nil)
+    #expect(try prune(try input(200, stepLimit: 200_000_000), request).stages.count == 20)
+  }
+}
