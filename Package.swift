@@ -27,7 +27,6 @@ let settings: [SwiftSetting] = [
 
 let package = Package(
   name: "crop",
-  platforms: [.macOS(.v26)],
   products: [
     .executable(name: "crop", targets: ["crop"])
   ],

@@ -1,9 +1,9 @@
 /// One member of Accept: a media range and how much it is wanted (RFC 9110 section 12.5.1).
-public struct MediaRange: Sendable, Equatable {
+struct MediaRange: Sendable, Equatable {
   /// `*` stands for any type or subtype.
-  public let range: MediaType
+  let range: MediaType
   /// Thousandths, 0 (not acceptable) to 1000.
-  public let quality: Int
+  let quality: Int
 
   /// Reads `type/*; name=value; q=0.5`; nil for anything else.
   init?(_ bytes: ArraySlice<UInt8>) {
@@ -53,7 +53,7 @@ enum Quality {
 
 extension RequestHead {
   /// The well-formed members of Accept in order; what is malformed is left out.
-  public var acceptedMediaTypes: [MediaRange] { fields.list("accept").compactMap { MediaRange($0) } }
+  var acceptedMediaTypes: [MediaRange] { fields.list("accept").compactMap { MediaRange($0) } }
 
   /// The offer the client likes best, the earlier on a tie; nil when it accepts none (406).
   ///

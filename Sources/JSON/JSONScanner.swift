@@ -3,11 +3,11 @@
 /// It refuses what lenient readers let pass: invalid UTF-8, leading zeros, raw control characters, unpaired
 /// surrogates, duplicate member names, and anything behind the value. Nesting ends at ``maximumDepth``.
 public struct JSONScanner: Sendable {
-  public static let maximumDepth = 64
+  static let maximumDepth = 64
   /// The most values ``readValue(maximumValueCount:)`` builds: they take far more memory than their text.
   public static let defaultMaximumValueCount = 1 << 22
   /// Longest number text; the longest binary64 value written in full has 1,077 characters.
-  public static let maximumNumberLength = 2048
+  static let maximumNumberLength = 2048
 
   let bytes: ArraySlice<UInt8>
   /// Index of the next unread byte.

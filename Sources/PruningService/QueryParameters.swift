@@ -1,5 +1,6 @@
 import HTTP1
 import JSON
+import TensorFormats
 import Tensors
 
 /// Parameters in the query string: scalars as they are, anything else as JSON text.
@@ -42,6 +43,18 @@ struct QueryParameters {
     self.tensorName = tensorName
     self.elementType = elementType
     self.parameters = parameters
+  }
+
+  /// - Throws: when the query describes a body that says itself what its tensors are.
+  func requireFit(with format: any TensorFormat.Type) throws(Problem) {
+    guard format.name != NPYFormat.name else { return }
+    for (name, isGiven) in [("tensor", tensorName != nil), ("tensor_dtype", elementType != nil)] where isGiven
+    {
+      throw Problem(
+        .invalidInput,
+        "describes an npy body; a \(format.name) body names its tensors and their types itself",
+        pointer: "/\(name)")
+    }
   }
 
   /// The pruning method, when the query string names it.

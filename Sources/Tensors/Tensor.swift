@@ -41,4 +41,15 @@ public struct Tensor: Sendable, Equatable {
     let start = bytes.startIndex + index * stride
     return Tensor(trusted: elementType, inner, bytes[start..<(start + stride)])
   }
+
+  /// The elements of `range`, counted row-major over all axes, as a vector that shares the same bytes.
+  ///
+  /// - Precondition: `range` lies in 0..<elementCount.
+  public func elements(_ range: Range<Int>) -> Tensor {
+    precondition(range.lowerBound >= 0 && range.upperBound <= elementCount, "elements outside the tensor")
+    guard let vector = try? Shape([range.count]) else { preconditionFailure("a count is a valid extent") }
+    let width = elementType.byteWidth
+    let start = bytes.startIndex + range.lowerBound * width
+    return Tensor(trusted: elementType, vector, bytes[start..<(start + range.count * width)])
+  }
 }

@@ -468,28 +468,3 @@ final class Connection {
     loop.closed(self)
   }
 }
-
-/// The request being received or answered on a connection.
-private struct ExchangeProgress {
-  var start: Int64 = 0
-  var head: RequestHead?
-  var framing: BodyFraming = .none
-  var acceptance: Acceptance?
-  var body: [UInt8] = []
-  var receivedBytes = 0
-  var bodyByteCount = 0
-  var reservation = Reservation()
-  /// The request while it waits for a compute thread or is computed.
-  var job: ComputePool.Job?
-  var status = 0
-  var annotations: [Response.Field] = []
-  var receiveNanoseconds: Int64 = 0
-  var respondNanoseconds: Int64 = 0
-  var writeStart: Int64 = 0
-
-  mutating func takeBody() -> [UInt8] {
-    var taken: [UInt8] = []
-    swap(&taken, &body)
-    return taken
-  }
-}

@@ -10,6 +10,8 @@ final class EventLoop {
   /// How long a draining server waits for the next request of a connection that was just used.
   private static let drainGrace = Duration.seconds(1).nanoseconds
   /// After running out of descriptors; a closed connection ends the pause early.
+  /// A buffer that no request needed for so long is given back to the system.
+  private static let trimInterval = Duration.seconds(10).nanoseconds
   private static let acceptPause = Duration.milliseconds(100).nanoseconds
 
   private let shared: ServerShared
@@ -39,6 +41,7 @@ final class EventLoop {
   private var isStopped = false
   private var nextSweep: Int64 = 0
   private var nextDate: Int64 = 0
+  private var nextTrim: Int64 = 0
   private let sweepInterval: Int64
 
   private static let mailboxToken = UInt64.max
@@ -145,6 +148,10 @@ final class EventLoop {
       if isStopping { connection.closeIfIdle(for: Self.drainGrace) }
       if now > connection.deadline { connection.deadlinePassed() }
     }
+    if mailbox === acceptingMailbox, now >= nextTrim {
+      nextTrim = now &+ Self.trimInterval
+      pool.trim()
+    }
     if let resumeAt = acceptor?.pausedUntil, now >= resumeAt { resumeAccepting() }
   }
 
@@ -162,6 +169,7 @@ final class EventLoop {
     } catch {
       // The kernel has no room for another watch: the descriptor closes with the stream.
       capacity.connectionClosed()
+      shared.connectionEnded()
     }
   }
 

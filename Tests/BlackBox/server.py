@@ -1,4 +1,5 @@
 """Runs the built program as a user would: `crop serve` in a process of its own."""
+import atexit
 import os
 import pathlib
 import re
@@ -39,6 +40,8 @@ class Server:
         self.process = subprocess.Popen(
             [BINARY, "serve", *map(str, flags)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True, env=environment(**(env or {})))
+        # A test that fails before it stops its server must not leave it running beside the next ones.
+        atexit.register(self.process.kill)
         threading.Thread(target=self._read, daemon=True).start()
         try:
             self.port = int(self.wait_for_line(LISTENING, seconds=30).group(1))

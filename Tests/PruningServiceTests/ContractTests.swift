@@ -131,17 +131,16 @@ struct ContractTests {
       try contract.schema("LocalizeOptions").objectValue?["properties"]?.objectValue)
     for member in properties.members {
       let schema = try #require(try contract.resolved(member.value).objectValue)
-      // Some members count under one objective only.
-      let objective: JSONValue? =
+      // Some members are accepted under one objective only.
+      var plain = JSONObject()
+      plain["objective"] =
         switch member.name {
         case "coverage", "baseline": "coverage"
         case "area_power": "contrast"
         case "base": "vicrop"
-        default: nil
+        default: .none
         }
       if let value = schema["default"] {
-        var plain = JSONObject()
-        plain["objective"] = objective
         var given = plain
         given[member.name] = value
         #expect(try LocalizationOptions(given) == LocalizationOptions(plain), "\(member.name)")
@@ -151,10 +150,12 @@ struct ContractTests {
         let isWhole = schema["type"] == "integer"
         let outside = isWhole ? JSONValue.integer(Int(limit + 2 * step)) : .number(limit + step)
         let inside = schema[bound] ?? .null
-        #expect(throws: Never.self, "\(member.name)") { try LocalizationOptions([member.name: inside]) }
-        #expect(throws: PruningError.self, "\(member.name)") {
-          try LocalizationOptions([member.name: outside])
-        }
+        var accepted = plain
+        accepted[member.name] = inside
+        #expect(throws: Never.self, "\(member.name)") { try LocalizationOptions(accepted) }
+        var refused = plain
+        refused[member.name] = outside
+        #expect(throws: PruningError.self, "\(member.name)") { try LocalizationOptions(refused) }
       }
     }
   }

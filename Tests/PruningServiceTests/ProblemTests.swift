@@ -32,6 +32,8 @@ import Testing
     Refused("/prune?keep_tokens=%zz", "{\(row)}", "400 malformed-query"),
     Refused("/prune?keep_tokens=1&keep_tokens=2", "{\(row)}", "400 malformed-query"),
     Refused("/prune?tensor=a&tensor=b", "{\(row)}", "400 malformed-query"),
+    Refused("/prune?tensor=key", "{\(row)}", "422 invalid-input at /tensor"),
+    Refused("/prune?tensor_dtype=F32", "{\(row)}", "422 invalid-input at /tensor_dtype"),
     Refused("/prune?tensor_dtype=F31", "{\(row)}", "422 invalid-input at /tensor_dtype"),
     Refused("/prune?keep_tokens=1", "{\(row),\"keep_tokens\":1}", "422 invalid-input at /keep_tokens"),
     // Tensors.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Converts upstream golden vectors into case files: OUT/<method>/<case>.safetensors (layout: casefile.py).
 
-    tools/golden/export.py --out DIR [--vectors DIR] [--method NAME]...
+    tools/golden/export.py --vectors DIR --out DIR [--method NAME]...
 
 The vectors are a folder of `<method>.npz` and `inputs.py`, made by running the authors' code. Inputs that an npz
 does not store are rebuilt by its `inputs.py`; either way every input is compared to the sha256 in the npz.
@@ -20,8 +20,6 @@ import sys
 import numpy as np
 
 import casefile
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 SOURCES = {
     "fastv": ("pkunlp-icler/FastV", "d165972", "modeling_llama.py: LlamaModel.forward (in-place branch)"),
@@ -183,12 +181,12 @@ def summary_row(path, tensors, budget, expected, flags, size):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--vectors", type=pathlib.Path, default=ROOT.parent / "shared" / "golden")
+    parser.add_argument("--vectors", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--method", action="append", choices=sorted(EXPORTERS))
     options = parser.parse_args()
     if not (options.vectors / "inputs.py").exists():
-        parser.error(f"no upstream vectors in {options.vectors}; name their folder with --vectors")
+        parser.error(f"no upstream vectors in {options.vectors}")
     recipes = load_recipes(options.vectors)
     print(f"{'case':38} keep     bytes tensors  remarks")
     total = 0

@@ -28,6 +28,7 @@ extension Endpoints {
     _ request: Request, as format: any TensorFormat.Type, for operation: Operation
   ) throws(Problem) -> TensorDocument {
     let query = try QueryParameters(request.head.query)
+    try query.requireFit(with: format)
     let hints = DecodingHints(
       parameterNames: Operation.parameterNames,
       tensorName: query.tensorName ?? operation.mainTensor(of: query.methodName),

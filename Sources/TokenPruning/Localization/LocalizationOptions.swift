@@ -17,18 +17,18 @@ public import JSON
 /// | `image_size` | [width, height] in pixels, for `vicrop` | the layout's |
 /// | `base` | 14...4096: side of the tower's input in pixels, for `vicrop` | 336 |
 public struct LocalizationOptions: Sendable, Hashable {
-  public enum Objective: Sendable, Hashable {
+  enum Objective: Sendable, Hashable {
     case rectangle(RectangleObjective)
     /// A square crop box, ``ViCrop``; always one region.
     case vicrop(base: Double)
   }
 
-  public var source: LocalizationSource?
-  public var objective: Objective
-  public var maximumRegions: Int
-  public var minimumContrast: Double
-  public var minimumOverlap: Double
-  public var imageSize: ImageSize?
+  var source: LocalizationSource?
+  var objective: Objective
+  var maximumRegions: Int
+  var minimumContrast: Double
+  var minimumOverlap: Double
+  var imageSize: ImageSize?
   var sign: SimilarityScores.Sign
   var temperature: Double?
 
@@ -39,7 +39,14 @@ public struct LocalizationOptions: Sendable, Hashable {
     "minimum_overlap", "similarity_sign", "temperature", "image_size", "base",
   ]
 
-  /// - Throws: at `/localize/<name>` for an unknown name (naming the nearest), a wrong type or range.
+  /// What counts under one objective only.
+  private static let owners: [(name: String, objective: ObjectiveName)] = [
+    ("coverage", .coverage), ("baseline", .coverage), ("area_power", .contrast), ("base", .vicrop),
+    ("image_size", .vicrop),
+  ]
+
+  /// - Throws: at `/localize/<name>` for an unknown name (naming the nearest), a wrong type or range, or a member
+  ///   that the objective or the named source does not read.
   public init(_ json: JSONObject? = nil) throws(PruningError) {
     let given = ParameterReading(json ?? [:], at: "/localize")
     try given.refuseUnknown(besides: Self.names, of: "localize")
@@ -48,8 +55,9 @@ public struct LocalizationOptions: Sendable, Hashable {
     let baseline = try given.choice("baseline", RectangleObjective.Baseline.self) ?? .mean
     let power = try given.number("area_power", in: 0...1) ?? 0.5
     let base = try given.number("base", in: 14...4096) ?? 336
+    let objectiveName = try given.choice("objective", ObjectiveName.self) ?? .separation
     objective =
-      switch try given.choice("objective", ObjectiveName.self) ?? .separation {
+      switch objectiveName {
       case .separation: .rectangle(.separation)
       case .coverage: .rectangle(.coverage(share: share, baseline))
       case .contrast: .rectangle(.contrast(areaPower: power))
@@ -63,5 +71,20 @@ public struct LocalizationOptions: Sendable, Hashable {
     sign = try given.choice("similarity_sign", SimilarityScores.Sign.self) ?? .positive
     temperature = try given.number("temperature", in: 0.0001...100)
     imageSize = try given.size("image_size")
+    for (name, objective) in Self.owners where objective != objectiveName && given.member(name) != nil {
+      throw PruningError(
+        at: given.path(name),
+        "only applies to objective '\(objective.rawValue)', not '\(objectiveName.rawValue)'")
+    }
+    if objectiveName == .vicrop, maximumRegions > 1 {
+      throw PruningError(
+        at: given.path("max_regions"), "must be 1 with objective 'vicrop', which finds one window")
+    }
+    if let source, source != .similarity {
+      for name in ["similarity_sign", "temperature"] where given.member(name) != nil {
+        throw PruningError(
+          at: given.path(name), "only applies to source 'similarity', not '\(source.rawValue)'")
+      }
+    }
   }
 }

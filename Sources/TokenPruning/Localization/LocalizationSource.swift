@@ -1,5 +1,5 @@
 /// Where a region comes from, cheapest last; the raw values are wire names.
-public enum LocalizationSource: String, Sendable, Hashable, CaseIterable {
+enum LocalizationSource: String, Sendable, Hashable, CaseIterable {
   /// `attention` divided by `reference_attention`, the row of a generic prompt.
   case relativeAttention = "relative_attention"
   /// A row of attention over the visual tokens.

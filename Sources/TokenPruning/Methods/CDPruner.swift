@@ -8,8 +8,8 @@ import JSON
 ///
 /// Source: Zhang et al., "Beyond Attention or Similarity: Maximizing Conditional Diversity for Token Pruning
 /// in MLLMs", NeurIPS 2025, arXiv 2506.10967.
-public struct CDPruner: PruningMethod {
-  public static let descriptor = MethodDescriptor(
+struct CDPruner: PruningMethod {
+  static let descriptor = MethodDescriptor(
     name: "cdpruner",
     summary: "Keeps tokens that are diverse, weighted by their relevance to the text (conditional DPP).",
     paper: "Zhang et al., NeurIPS 2025, arXiv 2506.10967",
@@ -40,12 +40,12 @@ public struct CDPruner: PruningMethod {
   private let sign: Relevance.Sign
   private let weight: Double?
 
-  public init(_ parameters: Parameters) {
+  init(_ parameters: Parameters) {
     sign = parameters.choice("relevance_sign") == "positive" ? .positive : .negative
     weight = parameters.optionalNumber("relevance_weight")
   }
 
-  public func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
+  func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
     let features = try input.features()
     let quality = try quality(of: input, features)
     if task.count == 0 || task.count == task.candidates.count {

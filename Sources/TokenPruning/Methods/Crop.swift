@@ -6,8 +6,8 @@ import JSON
 /// method supplies the order inside and outside the region, for which the paper leaves the choice open.
 ///
 /// Source: Guo et al., "CROP: Contextual Region-Oriented Visual Token Pruning", EMNLP 2025, arXiv 2505.21233.
-public struct Crop: PruningMethod {
-  public static let descriptor = MethodDescriptor(
+struct Crop: PruningMethod {
+  static let descriptor = MethodDescriptor(
     name: "crop",
     summary: "Keeps the contextual region first, then the tokens outside that the scorer ranks highest.",
     paper: "Guo et al., EMNLP 2025, arXiv 2505.21233",
@@ -29,12 +29,12 @@ public struct Crop: PruningMethod {
   private let scorer: String
   private let sign: Relevance.Sign
 
-  public init(_ parameters: Parameters) {
+  init(_ parameters: Parameters) {
     scorer = parameters.choice("scorer")
     sign = parameters.choice("relevance_sign") == "positive" ? .positive : .negative
   }
 
-  public func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod {
+  func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod {
     switch scorer == "auto" ? Self.bestScorer(for: input) : scorer {
     case "attention": TopK(try Parameters(for: TopK.descriptor))
     case "similarity": CosineRelevance(sign: sign)
@@ -43,7 +43,7 @@ public struct Crop: PruningMethod {
     }
   }
 
-  public func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
+  func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
     try resolved(for: input).select(task, from: input)
   }
 

@@ -6,8 +6,8 @@
 ///
 /// Source: Alvar et al., "DivPrune: Diversity-based Visual Token Pruning for Large Multimodal Models",
 /// CVPR 2025, arXiv 2503.02175.
-public struct DivPrune: PruningMethod {
-  public static let descriptor = MethodDescriptor(
+struct DivPrune: PruningMethod {
+  static let descriptor = MethodDescriptor(
     name: "divprune",
     summary: "Keeps the tokens that are farthest apart by cosine distance (greedy max-min diversity).",
     paper: "Alvar et al., CVPR 2025, arXiv 2503.02175",
@@ -21,9 +21,9 @@ public struct DivPrune: PruningMethod {
       "Where tokens are kept already (a region), the first pick is the token farthest from those.",
     ])
 
-  public init(_ parameters: Parameters) {}
+  init(_ parameters: Parameters) {}
 
-  public func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
+  func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
     let features = try input.features()
     if task.count == 0 || task.count == task.candidates.count {
       return Array(task.candidates.prefix(task.count))

@@ -5,8 +5,8 @@
 /// - Complexity: O(heads N + K log K).
 ///
 /// Source: Chen et al., "An Image is Worth 1/2 Tokens After Layer 2", ECCV 2024, arXiv 2403.06764.
-public struct FastV: ScoringMethod {
-  public static let descriptor = MethodDescriptor(
+struct FastV: ScoringMethod {
+  static let descriptor = MethodDescriptor(
     name: "fastv",
     summary: "Keeps the tokens the last prompt token attends to most at LLM layer K - 1 (head mean).",
     paper: "Chen et al., ECCV 2024, arXiv 2403.06764",
@@ -19,9 +19,9 @@ public struct FastV: ScoringMethod {
       "Equal scores keep the lower index; the authors' code leaves their order to torch.topk.",
     ], cost: .linear)
 
-  public init(_ parameters: Parameters) {}
+  init(_ parameters: Parameters) {}
 
-  public func scores(of input: PruningInput) throws(PruningError) -> [Double] {
+  func scores(of input: PruningInput) throws(PruningError) -> [Double] {
     try input.attentionScores(queries: .last)
   }
 }

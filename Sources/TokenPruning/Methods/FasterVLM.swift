@@ -6,8 +6,8 @@
 ///
 /// Source: Zhang et al., "[CLS] Attention is All You Need for Training-Free Visual Token Pruning", 2024,
 /// arXiv 2412.01818.
-public struct FasterVLM: ScoringMethod {
-  public static let descriptor = MethodDescriptor(
+struct FasterVLM: ScoringMethod {
+  static let descriptor = MethodDescriptor(
     name: "fastervlm",
     summary: "Keeps the tokens the vision encoder's [CLS] token attends to most (head mean).",
     paper: "Zhang et al., 2024, arXiv 2412.01818",
@@ -18,9 +18,9 @@ public struct FasterVLM: ScoringMethod {
       "Equal scores keep the lower index; the authors' code leaves their order to torch.topk.",
     ], cost: .linear)
 
-  public init(_ parameters: Parameters) {}
+  init(_ parameters: Parameters) {}
 
-  public func scores(of input: PruningInput) throws(PruningError) -> [Double] {
+  func scores(of input: PruningInput) throws(PruningError) -> [Double] {
     try input.attentionScores()
   }
 }

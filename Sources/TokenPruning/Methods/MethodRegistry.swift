@@ -1,4 +1,4 @@
-public import JSON
+import JSON
 
 /// The methods a request may name; built once, never changed.
 public struct MethodRegistry: Sendable {
@@ -17,7 +17,7 @@ public struct MethodRegistry: Sendable {
   private let methods: [any PruningMethod.Type]
 
   /// - Precondition: no two methods share a name.
-  public init(_ methods: [any PruningMethod.Type]) {
+  init(_ methods: [any PruningMethod.Type]) {
     precondition(Set(methods.map { $0.descriptor.name }).count == methods.count, "two methods share a name")
     self.methods = methods
   }
@@ -27,14 +27,14 @@ public struct MethodRegistry: Sendable {
   /// The descriptor of that name.
   ///
   /// - Throws: `.unknownMethod` at `/method`, with the nearest name.
-  public func descriptor(of name: String) throws(PruningError) -> MethodDescriptor {
+  func descriptor(of name: String) throws(PruningError) -> MethodDescriptor {
     try type(named: name).descriptor
   }
 
   /// The method of that name with its parameters checked.
   ///
   /// - Throws: `.unknownMethod` at `/method`, or what ``Parameters`` refuses.
-  public func make(_ name: String, _ parameters: JSONObject = [:]) throws(PruningError) -> any PruningMethod {
+  func make(_ name: String, _ parameters: JSONObject = [:]) throws(PruningError) -> any PruningMethod {
     let type = try type(named: name)
     return try type.init(Parameters(parameters, for: type.descriptor))
   }

@@ -1,12 +1,12 @@
-public import JSON
+import JSON
 
 /// A method's parameters after checking: every declared name has a value of its declared type and range.
-public struct Parameters: Sendable {
+struct Parameters: Sendable {
   private let values: [String: JSONValue]
 
   /// - Throws: at `/method_parameters/<name>` for an unknown name (naming the nearest declared one), a wrong
   ///   type, or a value out of range.
-  public init(_ given: JSONObject = [:], for descriptor: MethodDescriptor) throws(PruningError) {
+  init(_ given: JSONObject = [:], for descriptor: MethodDescriptor) throws(PruningError) {
     let reading = ParameterReading(given, at: "/method_parameters")
     try reading.refuseUnknown(besides: descriptor.parameters.map(\.name), of: "method \(descriptor.name)")
     var values: [String: JSONValue] = [:]
@@ -21,25 +21,25 @@ public struct Parameters: Sendable {
   // A declared parameter is present and of its type, so each accessor below can only fail on a name that
   // the method did not declare: a mistake of ours, not of the caller.
 
-  public func integer(_ name: String) -> Int {
+  func integer(_ name: String) -> Int {
     guard let value = values[name]?.integerValue else { preconditionFailure("undeclared integer \(name)") }
     return value
   }
 
-  public func number(_ name: String) -> Double {
+  func number(_ name: String) -> Double {
     guard let value = values[name]?.doubleValue else { preconditionFailure("undeclared number \(name)") }
     return value
   }
 
   /// The number, or nil where the parameter may be absent and is.
-  public func optionalNumber(_ name: String) -> Double? { values[name]?.doubleValue }
+  func optionalNumber(_ name: String) -> Double? { values[name]?.doubleValue }
 
-  public func boolean(_ name: String) -> Bool {
+  func boolean(_ name: String) -> Bool {
     guard let value = values[name]?.boolValue else { preconditionFailure("undeclared boolean \(name)") }
     return value
   }
 
-  public func choice(_ name: String) -> String {
+  func choice(_ name: String) -> String {
     guard let value = values[name]?.stringValue else { preconditionFailure("undeclared choice \(name)") }
     return value
   }

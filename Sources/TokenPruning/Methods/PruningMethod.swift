@@ -2,7 +2,7 @@
 ///
 /// A method only decides; gathering or merging features is done elsewhere, the same way for all of them.
 /// To add one: a file in `Methods/` and a line in `MethodRegistry.standard`.
-public protocol PruningMethod: Sendable {
+protocol PruningMethod: Sendable {
   static var descriptor: MethodDescriptor { get }
 
   init(_ parameters: Parameters) throws(PruningError)
@@ -17,33 +17,33 @@ public protocol PruningMethod: Sendable {
 }
 
 extension PruningMethod {
-  public func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod { self }
+  func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod { self }
 
-  public static var name: String { descriptor.name }
+  static var name: String { descriptor.name }
 }
 
 /// A method that gives every token a number and keeps the highest.
-public protocol ScoringMethod: PruningMethod {
+protocol ScoringMethod: PruningMethod {
   /// One finite score per token, [N]; higher is kept first.
   func scores(of input: PruningInput) throws(PruningError) -> [Double]
 }
 
 extension ScoringMethod {
-  public func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
+  func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
     Ranking.highest(task.count, of: try scores(of: input), among: task.candidates)
   }
 }
 
 /// What to choose from. Region policies split one request into such tasks.
-public struct SelectionTask: Sendable {
-  public let count: Int
+struct SelectionTask: Sendable {
+  let count: Int
   /// Token indices to choose from, ascending and unique.
-  public let candidates: [Int]
+  let candidates: [Int]
   /// Tokens kept already, ascending: diversity methods keep their distance from these too.
-  public let given: [Int]
+  let given: [Int]
 
   /// - Precondition: 0 <= count <= candidates.count.
-  public init(count: Int, candidates: [Int], given: [Int] = []) {
+  init(count: Int, candidates: [Int], given: [Int] = []) {
     precondition(count >= 0 && count <= candidates.count)
     self.count = count
     self.candidates = candidates

@@ -2,14 +2,14 @@
 ///
 /// A partial Fisher-Yates shuffle driven by SplitMix64; the first K of a larger count are the same tokens.
 /// - Complexity: O(N).
-public struct RandomChoice: PruningMethod {
-  public static let descriptor = MethodDescriptor(
+struct RandomChoice: PruningMethod {
+  static let descriptor = MethodDescriptor(
     name: "random",
     summary: "Keeps tokens at random; the request's seed (0 when absent) decides which.", cost: .linear)
 
-  public init(_ parameters: Parameters) {}
+  init(_ parameters: Parameters) {}
 
-  public func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
+  func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
     var generator = SeededGenerator(seed: input.seed)
     var pool = task.candidates
     for position in 0..<task.count {

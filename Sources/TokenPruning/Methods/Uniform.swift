@@ -4,16 +4,16 @@
 /// evenly in both directions; without one, along the sequence. Step t of K takes the middle of the t-th of K
 /// equal segments.
 /// - Complexity: O(N log N).
-public struct Uniform: PruningMethod {
-  public static let descriptor = MethodDescriptor(
+struct Uniform: PruningMethod {
+  static let descriptor = MethodDescriptor(
     name: "uniform",
     summary:
       "Keeps tokens at even steps over the grid (along a Hilbert curve) or, without one, the sequence.",
     cost: .linear)
 
-  public init(_ parameters: Parameters) {}
+  init(_ parameters: Parameters) {}
 
-  public func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
+  func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
     let path = input.layout.map { Self.path(through: task.candidates, in: $0) } ?? task.candidates
     return (0..<task.count).map { step in path[(2 * step + 1) * path.count / (2 * task.count)] }
   }

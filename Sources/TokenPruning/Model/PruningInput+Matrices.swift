@@ -1,5 +1,5 @@
 import Kernels
-public import Tensors
+import Tensors
 
 // How methods read their tensors: as checked matrices and rows of scores, never as raw bytes.
 
@@ -7,7 +7,7 @@ extension PruningInput {
   /// The features every diversity and relevance method reads: `image_features` [N, D].
   ///
   /// - Throws: when absent, not [N, D] with N = ``tokenCount`` and D >= 1, or not finite.
-  public func features(named name: String = "image_features") throws(PruningError) -> Matrix {
+  func features(named name: String = "image_features") throws(PruningError) -> Matrix {
     let tensor = try tensor(name)
     guard tensor.rank == 2, tensor.shape[0] == tokenCount, tensor.shape[1] >= 1 else {
       throw PruningError(
@@ -19,7 +19,7 @@ extension PruningInput {
   /// The text side of a relevance: `text_features`, [D] read as one row, or [M, D].
   ///
   /// - Throws: when absent, of another rank, empty, or not finite.
-  public func textFeatures(named name: String = "text_features") throws(PruningError) -> Matrix {
+  func textFeatures(named name: String = "text_features") throws(PruningError) -> Matrix {
     let tensor = try tensor(name)
     guard tensor.rank == 1 || tensor.rank == 2, tensor.elementCount > 0 else {
       throw PruningError(at: name, "shape must be [D] or [M, D] with no extent of 0, not \(tensor.shape)")
@@ -29,7 +29,7 @@ extension PruningInput {
   }
 
   /// Which query rows of [heads, queries, N] count.
-  public enum QueryRows: Sendable {
+  enum QueryRows: Sendable {
     case mean
     /// The last row only: of a prompt's rows, the one that predicts the next token.
     case last
@@ -40,7 +40,7 @@ extension PruningInput {
   /// Accepts [N], [heads, N] and [heads, queries, N]; sums in binary64, in row order.
   /// - Parameter counts: the accepted lengths of the last axis; ``tokenCount`` unless told.
   /// - Throws: when absent, of another shape, without rows, or not finite.
-  public func attentionScores(
+  func attentionScores(
     named name: String = "attention", counts: [Int]? = nil, queries: QueryRows = .mean
   ) throws(PruningError) -> [Double] {
     let tensor = try tensor(name)
@@ -60,15 +60,13 @@ extension PruningInput {
     if tensor.elementType == .float64 || tensor.elementType == .int64 || tensor.elementType == .uint64 {
       return mean(of: rows, tensor.doubles(), count)
     }
-    return tensor.withFloats { floats in
-      floats.withUnsafeBufferPointer { mean(of: rows, $0, count) }
-    }
+    return mean(of: rows, tensor, count)
   }
 
   /// The tensor of that name.
   ///
   /// - Throws: when absent, naming the tensors that are there.
-  public func tensor(_ name: String) throws(PruningError) -> Tensor {
+  func tensor(_ name: String) throws(PruningError) -> Tensor {
     if let tensor = tensors[name] { return tensor }
     let present = tensors.keys.sorted()
     throw PruningError(
@@ -118,13 +116,24 @@ extension PruningInput {
     return rows.count == 1 ? sums : sums.map { $0 / Double(rows.count) }
   }
 
-  private func mean(of rows: RowSelection, _ values: UnsafeBufferPointer<Float>, _ count: Int) -> [Double] {
+  /// Elements widened at a time: what a first-level cache holds. Widening all of a large tensor at once costs
+  /// more in page faults of the copy than in arithmetic.
+  private static let blockElements = 8 << 10
+
+  private func mean(of rows: RowSelection, _ tensor: Tensor, _ count: Int) -> [Double] {
     var sums = [Double](repeating: 0, count: count)
-    guard let base = values.baseAddress else { return sums }
+    let blockRows = rows.step == 1 ? max(1, Self.blockElements / count) : 1
     sums.withUnsafeMutableBufferPointer { target in
       guard let into = target.baseAddress else { return }
-      for row in 0..<rows.count {
-        KernelSet.active.accumulate(base + (rows.first + row * rows.step) * count, into, count)
+      for block in stride(from: 0, to: rows.count, by: blockRows) {
+        let first = rows.first + block * rows.step
+        let size = min(blockRows, rows.count - block)
+        tensor.elements((first * count)..<((first + size) * count)).withFloats { floats in
+          floats.withUnsafeBufferPointer { values in
+            guard let base = values.baseAddress else { return }
+            for row in 0..<size { KernelSet.active.accumulate(base + row * count, into, count) }
+          }
+        }
       }
     }
     return rows.count == 1 ? sums : sums.map { $0 / Double(rows.count) }

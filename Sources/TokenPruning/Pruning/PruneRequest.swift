@@ -36,7 +36,7 @@ public struct PruneRequest: Sendable, Hashable {
   /// Whether the answer carries the method's scores, where it has any.
   public var explain: Bool
 
-  public init(
+  init(
     method: String = defaultMethod, methodParameters: JSONObject = [:], budget: TokenBudget? = nil,
     stages: [PruningStage] = [], regionTokens: [Int]? = nil, policy: RegionPolicy? = nil,
     layerCount: Int? = nil, explain: Bool = false

@@ -2,21 +2,21 @@ public import JSON
 
 /// The sizes of a caller's language model, for estimates of cost.
 public struct ModelDimensions: Sendable, Hashable {
-  public static let maximumLayerCount = 10_000
+  static let maximumLayerCount = 10_000
   static let names = [
     "hidden", "layers", "heads", "kv_heads", "intermediate", "dtype_bytes", "text_tokens", "gated",
   ]
 
-  public let hidden: Int
-  public let layers: Int
-  public let heads: Int
-  public let keyValueHeads: Int
-  public let intermediate: Int
-  public let bytesPerElement: Int
+  let hidden: Int
+  let layers: Int
+  let heads: Int
+  let keyValueHeads: Int
+  let intermediate: Int
+  let bytesPerElement: Int
   /// Text tokens beside the visual ones; 0 when not told.
-  public let textTokens: Int
+  let textTokens: Int
   /// Whether the feed-forward block is gated (SwiGLU: three matrices instead of two).
-  public let isGated: Bool
+  let isGated: Bool
 
   /// Reads `model_dimensions`; `kv_heads` defaults to `heads`, `dtype_bytes` to 2, `gated` to false.
   ///
@@ -46,14 +46,14 @@ public struct ModelDimensions: Sendable, Hashable {
 /// A gated feed-forward block has three matrices: 3ndm. Key-value memory per layer is
 /// 2n d (kv_heads / heads) x `dtype_bytes`. n counts the text tokens too.
 public struct Savings: Sendable, Hashable {
-  public struct Cost: Sendable, Hashable {
-    public let visualTokens: Int
-    public let prefillOperations: Double
-    public let keyValueBytes: Double
+  struct Cost: Sendable, Hashable {
+    let visualTokens: Int
+    let prefillOperations: Double
+    let keyValueBytes: Double
   }
 
-  public let before: Cost
-  public let after: Cost
+  let before: Cost
+  let after: Cost
 
   public init(_ result: PruneResult, _ model: ModelDimensions) {
     self.init(

@@ -50,8 +50,16 @@ final class LogSink: Sendable {
     }
   }
 
-  /// Returns when every line so far is written, or cannot be.
-  func flush() { queue.sync { writePending() } }
+  /// Returns when every line so far is written, or cannot be: a reader that stalls must not keep the program from
+  /// ending.
+  func flush() {
+    let isWritten = DispatchSemaphore(value: 0)
+    queue.async {
+      self.writePending()
+      isWritten.signal()
+    }
+    _ = isWritten.wait(timeout: .now() + .seconds(2))
+  }
 
   private func writePending() {
     let (lines, droppedLines) = state.withLock { state in

@@ -123,7 +123,10 @@ extension Metrics {
         Double(capacity.acceptedCount)
       })
     add(
-      Gauge("crop_requests_in_flight", "Requests being received, queued or computed.") {
+      Gauge(
+        "crop_requests_in_flight",
+        "Requests received, queued or computed with a permit; tiny ones, answered where they arrive, take none."
+      ) {
         Double(capacity.inFlightCount)
       })
     add(

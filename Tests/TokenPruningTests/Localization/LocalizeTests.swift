@@ -183,10 +183,10 @@ struct LocalizeTests {
       "source": "similarity", "objective": "coverage", "coverage": 0.7, "baseline": "minimum",
       "max_regions": 3,
       "minimum_contrast": 2, "minimum_overlap": 0.5, "similarity_sign": "negative", "temperature": 0.1,
-      "image_size": [3, 4],
     ])
     #expect(all.objective == .rectangle(.coverage(share: 0.7, .minimum)))
-    #expect(all.imageSize == ImageSize(width: 3, height: 4))
+    let crop = try LocalizationOptions(["objective": "vicrop", "image_size": [3, 4], "base": 224])
+    #expect(crop.objective == .vicrop(base: 224) && crop.imageSize == ImageSize(width: 3, height: 4))
     #expect(all.sign == .negative && all.temperature == 0.1)
   }
 
@@ -204,6 +204,16 @@ struct LocalizeTests {
       (["temperature": 0], "/localize/temperature", "must lie in"),
       (["image_size": [1, 2, 3]], "/localize/image_size", "[width, height]"),
       (["base": 1e9], "/localize/base", "must lie in"),
+      (["coverage": 0.5], "/localize/coverage", "only applies to objective 'coverage', not 'separation'"),
+      (["objective": "vicrop", "baseline": "mean"], "/localize/baseline", "only applies to"),
+      (["objective": "coverage", "area_power": 0.5], "/localize/area_power", "only applies to"),
+      (["objective": "contrast", "base": 224], "/localize/base", "only applies to"),
+      (["image_size": [3, 4]], "/localize/image_size", "only applies to"),
+      (["objective": "vicrop", "max_regions": 2], "/localize/max_regions", "must be 1"),
+      (["source": "attention", "temperature": 1], "/localize/temperature", "source 'similarity'"),
+      (
+        ["source": "query_key", "similarity_sign": "positive"], "/localize/similarity_sign", "not 'query_key'"
+      ),
     ] as [(JSONObject, String, String)])
   func wrongOptions(json: JSONObject, pointer: String, part: String) {
     let error = error { () throws(PruningError) in _ = try LocalizationOptions(json) }

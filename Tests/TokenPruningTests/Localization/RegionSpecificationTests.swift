@@ -45,12 +45,12 @@ struct RegionSpecificationTests {
   @Test("blocks, the default format, a stated resized size and lists")
   func otherRegions() throws {
     let quarter = Box(x0: 0.25, y0: 0.5, x1: 0.75, y1: 1)
-    #expect(try RegionSpecification.boxes(from: ["blocks": [2, 4, 5, 7]], layout: nil) == [quarter])
-    #expect(try RegionSpecification.boxes(from: ["box": [0.25, 0.5, 0.75, 1]], layout: nil) == [quarter])
+    #expect(try RegionSpecification(["blocks": [2, 4, 5, 7]], layout: nil).boxes == [quarter])
+    #expect(try RegionSpecification(["box": [0.25, 0.5, 0.75, 1]], layout: nil).boxes == [quarter])
     let resized: JSONValue = [
       "box": [70, 70, 210, 140], "box_format": "qwen2_5_vl", "resized_size": [280, 140],
     ]
-    #expect(try RegionSpecification.boxes(from: resized, layout: nil) == [quarter])
+    #expect(try RegionSpecification(resized, layout: nil).boxes == [quarter])
     let list: JSONValue = [["blocks": [0, 0, 0, 0]], ["text": "[2,4,5,7] [7,7,7,7]"]]
     let given = try RegionSpecification(list, layout: nil)
     #expect(
@@ -64,7 +64,7 @@ struct RegionSpecificationTests {
   @Test("a slight overshoot is clamped")
   func overshoot() throws {
     let json: JSONValue = ["box": [-3, 500, 1004, 1050], "box_format": "qwen3_vl"]
-    #expect(try RegionSpecification.boxes(from: json, layout: nil) == [Box(x0: 0, y0: 0.5, x1: 1, y1: 1)])
+    #expect(try RegionSpecification(json, layout: nil).boxes == [Box(x0: 0, y0: 0.5, x1: 1, y1: 1)])
   }
 
   @Test(
@@ -76,6 +76,8 @@ struct RegionSpecificationTests {
       ([:], "/region", "it has none"),
       (["box": [0, 0, 1, 1], "text": "x"], "/region", "box and text"),
       (["bx": [0, 0, 1, 1]], "/region/bx", "did you mean 'box'?"),
+      (["blocks": [0, 0, 1, 1], "box_format": "pixels"], "/region/box_format", "blocks"),
+      (["blocks": [0, 0, 1, 1], "resized_size": [28, 28]], "/region/resized_size", "blocks"),
       (["box": [0, 0, 1]], "/region/box", "4 numbers"),
       (["box": "0,0,1,1"], "/region/box", "4 numbers"),
       (["box": [0, 0, 1, "1"]], "/region/box", "a string"),

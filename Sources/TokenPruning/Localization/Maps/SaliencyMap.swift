@@ -4,12 +4,12 @@ public struct SaliencyMap: Sendable, Hashable {
   public let values: [Double]
 
   /// - Precondition: 64 finite values.
-  public init(values: [Double]) {
+  init(values: [Double]) {
     precondition(values.count == BlockRegion.side * BlockRegion.side && values.allSatisfy(\.isFinite))
     self.values = values
   }
 
-  public subscript(row row: Int, column column: Int) -> Double { values[row * BlockRegion.side + column] }
+  subscript(row row: Int, column column: Int) -> Double { values[row * BlockRegion.side + column] }
 
   /// Token scores resampled to blocks: the mean over all cells, of all views, weighted by the area each shares
   /// with the block.
@@ -18,7 +18,7 @@ public struct SaliencyMap: Sendable, Hashable {
   /// - Parameter scores: one finite number per token, [N].
   /// - Precondition: `scores.count == layout.tokenCount`.
   /// - Complexity: O(N + 64).
-  public init(scores: [Double], layout: TokenLayout) {
+  init(scores: [Double], layout: TokenLayout) {
     precondition(scores.count == layout.tokenCount)
     let side = BlockRegion.side
     var sums = [Double](repeating: 0, count: side * side)

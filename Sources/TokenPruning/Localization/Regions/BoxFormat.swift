@@ -13,7 +13,7 @@
 /// | `florence2` | x0 y0 x1 y1 | location bins 0...999, read at their centre (arXiv 2311.06242) |
 /// | `internvl` | x0 y0 x1 y1 | 0...1000 (arXiv 2312.14238) |
 /// | `blocks` | x0 y0 x1 y1 | inclusive blocks 0...7 of the 8 x 8 grid (CROP section 3) |
-public enum BoxFormat: String, Sendable, Hashable, CaseIterable {
+enum BoxFormat: String, Sendable, Hashable, CaseIterable {
   case normalized
   case cxcywh
   case pixels

@@ -7,12 +7,12 @@ public import JSON
 /// ``RegionText``); beside `box` and `text` may stand `resized_size` [width, height].
 public struct RegionSpecification: Sendable, Hashable {
   /// Normalised, inside the image, in the order given; never empty.
-  public let boxes: [Box]
+  let boxes: [Box]
   /// `boxes`, or `text` when every box was read from text.
-  public let source: LocalizationSource
+  let source: LocalizationSource
 
   /// More boxes than any image has regions worth naming; bounds the work of a hostile list.
-  public static let maximumBoxCount = 64
+  static let maximumBoxCount = 64
 
   /// - Parameter layout: gives `image_size` to boxes in pixels and the resized size to Qwen2.5-VL's boxes.
   /// - Throws: at `/region` or below: `/region/box` for one object, `/region/1/box` in a list.
@@ -49,11 +49,6 @@ public struct RegionSpecification: Sendable, Hashable {
     self.boxes = boxes
     self.source = onlyText ? .text : .boxes
   }
-
-  /// The boxes alone; see ``init(_:layout:)``.
-  public static func boxes(from json: JSONValue, layout: TokenLayout?) throws(PruningError) -> [Box] {
-    try RegionSpecification(json, layout: layout).boxes
-  }
 }
 
 /// One object of the `region` member.
@@ -88,6 +83,9 @@ private struct RegionObject {
         return try Box(box.numbers, boxFormat, in: frame(resized), at: pointer)
       }
     case "blocks":
+      for name in ["box_format", "resized_size"] where reading.member(name) != nil {
+        throw PruningError(at: reading.path(name), "has no meaning beside blocks, which are always 0...7")
+      }
       return [try Box(numbers(at: "blocks"), .blocks, in: BoxFrame(), at: pointer)]
     default:
       let boxFormat = format ?? .normalized

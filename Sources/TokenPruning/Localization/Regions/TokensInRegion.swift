@@ -14,7 +14,7 @@ extension TokenLayout {
   /// - Returns: for each box that covers some of the image at least one token: where no cell overlaps enough,
   ///   the cell nearest to the box's centre (ties to the lower index).
   /// - Complexity: O(N + boxes x overlapped cells).
-  public func tokens(in boxes: [Box], minimumOverlap: Double = 0) -> [Int] {
+  func tokens(in boxes: [Box], minimumOverlap: Double = 0) -> [Int] {
     var isInside = [Bool](repeating: false, count: tokenCount)
     for box in boxes {
       guard let box = box.clippedToImage else { continue }
@@ -37,9 +37,9 @@ extension TokenLayout {
   }
 
   /// The tokens whose cell overlaps one of the block regions, ascending and unique.
-  public func tokens(in blocks: [BlockRegion]) -> [Int] { tokens(in: blocks.map(\.box)) }
+  func tokens(in blocks: [BlockRegion]) -> [Int] { tokens(in: blocks.map(\.box)) }
 
-  public func tokens(in blocks: BlockRegion) -> [Int] { tokens(in: [blocks]) }
+  func tokens(in blocks: BlockRegion) -> [Int] { tokens(in: [blocks]) }
 
   private func nearestToken(to box: Box) -> Int? {
     let x = (box.x0 + box.x1) / 2
@@ -66,7 +66,7 @@ extension BlockRegion {
   /// All blocks that the box overlaps, or nil when it covers nothing of the image.
   ///
   /// A box thinner than the tolerance of one part in 10^9 of a block still has the block its centre lies in.
-  public init?(overlapping box: Box) {
+  init?(overlapping box: Box) {
     guard let box = box.clippedToImage else { return nil }
     let axis = AxisCells(start: 0, end: 1, count: Self.side)
     self.init(

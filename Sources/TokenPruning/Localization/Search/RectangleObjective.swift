@@ -1,5 +1,5 @@
 /// What the chosen rectangle of blocks is best at.
-public enum RectangleObjective: Sendable, Hashable {
+enum RectangleObjective: Sendable, Hashable {
   /// (mean inside - mean outside) x sqrt(A (64 - A) / 64), A the area in blocks: the default.
   ///
   /// Its square is the variance between the two classes, so the choice is the rectangle that explains most of
@@ -15,7 +15,7 @@ public enum RectangleObjective: Sendable, Hashable {
   case contrast(areaPower: Double)
 
   /// What is subtracted before mass is counted; negative remainders count as 0.
-  public enum Baseline: String, Sendable, Hashable, CaseIterable {
+  enum Baseline: String, Sendable, Hashable, CaseIterable {
     /// The mean of the map: what noise around the mean adds stays small.
     case mean
     /// The smallest value of the map: nothing is lost, and a wide background weighs much.
