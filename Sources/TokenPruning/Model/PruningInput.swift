@@ -14,7 +14,7 @@ public struct PruningInput: Sendable {
   /// How much work a search among these tokens may be, see ``StepCounter``.
   public let stepLimit: Int
 
-  /// Some ten seconds of one processor; 2,880 tokens of 4,096 numbers take less than one.
+  /// Four to ten seconds of one processor; 2,880 tokens of 4,096 numbers take one or two at worst.
   public static let standardStepLimit = 10_000_000_000
 
   public init(
