@@ -171,6 +171,14 @@ def test_a_second_signal_stops_at_once(first):
             connection.read_answer()
 
 
+def test_sighup_changes_nothing_and_says_so():
+    with Server() as server, Connection(server.port) as connection:
+        assert connection.is_alive()
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_line("SIGHUP ignored")
+        assert connection.is_alive()
+
+
 def test_a_signal_right_after_the_start_is_heard():
     """Whoever reads that the server listens may stop it: no signal may fall into a gap of its start."""
     for _ in range(60):

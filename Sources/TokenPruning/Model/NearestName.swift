@@ -1,12 +1,13 @@
 /// The name in `candidates` that a typo most likely meant, or nil when none is close.
 ///
-/// Close is a Levenshtein distance of at most a third of the longer word (and at least 1).
+/// Case does not count: `FastV` means `fastv`. Close is a Levenshtein distance of at most a third of the longer
+/// word (and at least 1).
 /// - Complexity: O(candidates x length^2).
 public func nearestName(to name: String, among candidates: [String]) -> String? {
-  let typed = Array(name.utf8)
+  let typed = lowercased(name)
   var best: (name: String, distance: Int)?
   for candidate in candidates {
-    let word = Array(candidate.utf8)
+    let word = lowercased(candidate)
     // A hostile name of megabytes must not cost a quadratic table.
     guard typed.count <= 2 * word.count + 4 else { continue }
     let distance = editDistance(typed, word)
@@ -20,6 +21,10 @@ public func nearestName(to name: String, among candidates: [String]) -> String? 
 public func nameSuggestion(for name: String, among candidates: [String]) -> String {
   nearestName(to: name, among: candidates).map { "did you mean '\($0)'?" }
     ?? (candidates.isEmpty ? "there are none" : "known: \(candidates.joined(separator: ", "))")
+}
+
+private func lowercased(_ text: String) -> [UInt8] {
+  text.utf8.map { $0 >= 0x41 && $0 <= 0x5a ? $0 | 0x20 : $0 }
 }
 
 private func editDistance(_ a: [UInt8], _ b: [UInt8]) -> Int {

@@ -14,7 +14,7 @@ import Transport
 /// Runs the server until it is told to stop, and returns when everything accepted is answered.
 ///
 /// SIGTERM drains: readiness turns 503 at once, connections are still accepted for the drain delay, what is in
-/// flight is finished. SIGINT does the same without the delay. A second signal stops at once.
+/// flight is finished. SIGINT does the same without the delay. A second one stops at once. SIGHUP changes nothing.
 func runServer(_ configuration: ServerConfiguration) async throws {
   signal(SIGPIPE, SIG_IGN)
   let sink = LogSink(descriptor: STDERR_FILENO)
@@ -39,7 +39,7 @@ func runServer(_ configuration: ServerConfiguration) async throws {
     server = try Server(transport, capacity: capacity, responder: service)
     metrics.add(gaugesOf: server)
     // Watched before the first request can be accepted, so that no signal finds the default action.
-    let signals = Signals([SIGTERM, SIGINT])
+    let signals = Signals([SIGTERM, SIGINT, SIGHUP])
     try server.start()
     lifecycle.enter(.ready)
     for address in server.addresses {
@@ -61,6 +61,11 @@ private func serve(
 ) async {
   await withTaskGroup { group in
     for await number in signals.numbers {
+      guard number != SIGHUP else {
+        // Its default action would end the process, and whatever it is doing, without a drain.
+        logger.notice("SIGHUP ignored: no setting can be reloaded; restart to change one")
+        continue
+      }
       guard lifecycle.phase != .draining else {
         logger.warning(
           "second signal: stopping now", metadata: ["in-flight": "\(server.capacity.inFlightCount)"])
