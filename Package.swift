@@ -15,9 +15,13 @@ let settings: [SwiftSetting] = [
   let levelTargets: [Target] = [
     .target(name: "CProcessor"),
     .target(
-      name: "KernelsV3", swiftSettings: settings + [.unsafeFlags(["-Xcc", "-march=x86-64-v3"])]),
+      name: "KernelsV3",
+      swiftSettings: settings + [.define("FUSED"), .unsafeFlags(["-Xcc", "-march=x86-64-v3"])]),
     .target(
-      name: "KernelsV4", swiftSettings: settings + [.unsafeFlags(["-Xcc", "-march=x86-64-v4"])]),
+      name: "KernelsV4",
+      swiftSettings: settings + [
+        .define("FUSED"), .define("WIDE"), .unsafeFlags(["-Xcc", "-march=x86-64-v4"]),
+      ]),
   ]
   let kernelLevels: [Target.Dependency] = ["CProcessor", "KernelsBaseline", "KernelsV3", "KernelsV4"]
 #else

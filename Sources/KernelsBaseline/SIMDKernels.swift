@@ -1,12 +1,42 @@
 /// The arithmetic inner loops, written once and compiled once per processor level.
 ///
 /// The targets KernelsBaseline, KernelsV3 and KernelsV4 hold this same file (the latter two as a link) and differ
-/// in compiler flags only. Lanes are explicit, because the optimiser may not reorder a floating-point sum, and
-/// products and sums stay separate operations: so every level gives the same bits. (`addProduct` would fuse them
-/// where the processor can, and call into libm, once per lane, where it cannot.)
+/// in compiler flags and two conditions: FUSED where the processor multiplies and adds in one step, WIDE where its
+/// registers hold sixteen floats. Lanes are explicit, because the optimiser may not reorder a floating-point sum.
+///
+/// `dot` and `dotFour` may therefore differ between levels in the last bits; nobody chooses by those (see
+/// ``FarthestPointSearch``). Everything in binary64 keeps products and sums apart and gives the same bits at every
+/// level, so answers do not depend on the machine. (On the baseline `addProduct` would call into libm, lane by lane.)
 public enum SIMDKernels {
   public typealias Row = UnsafePointer<Float>
-  private typealias Lanes = SIMD8<Float>
+  #if WIDE
+    private typealias Lanes = SIMD16<Float>
+  #else
+    private typealias Lanes = SIMD8<Float>
+  #endif
+  private static let width = Lanes.scalarCount
+
+  /// Halves onto halves: `SIMD.sum()` adds lane after lane.
+  @inline(__always)
+  private static func total(_ lanes: Lanes) -> Float {
+    #if WIDE
+      let eight = lanes.lowHalf + lanes.highHalf
+    #else
+      let eight = lanes
+    #endif
+    let four = eight.lowHalf + eight.highHalf
+    let two = four.lowHalf + four.highHalf
+    return two[0] + two[1]
+  }
+
+  @inline(__always)
+  private static func addProduct(_ a: Lanes, _ b: Lanes, to sum: inout Lanes) {
+    #if FUSED
+      sum.addProduct(a, b)
+    #else
+      sum += a * b
+    #endif
+  }
 
   @inline(__always)
   private static func load(_ row: Row, _ index: Int) -> Lanes {
@@ -26,18 +56,18 @@ public enum SIMDKernels {
     var s2 = Lanes.zero
     var s3 = Lanes.zero
     var index = 0
-    while index &+ 32 <= count {
-      s0 += load(a, index) * load(b, index)
-      s1 += load(a, index &+ 8) * load(b, index &+ 8)
-      s2 += load(a, index &+ 16) * load(b, index &+ 16)
-      s3 += load(a, index &+ 24) * load(b, index &+ 24)
-      index &+= 32
+    while index &+ 4 &* width <= count {
+      addProduct(load(a, index), load(b, index), to: &s0)
+      addProduct(load(a, index &+ width), load(b, index &+ width), to: &s1)
+      addProduct(load(a, index &+ 2 &* width), load(b, index &+ 2 &* width), to: &s2)
+      addProduct(load(a, index &+ 3 &* width), load(b, index &+ 3 &* width), to: &s3)
+      index &+= 4 &* width
     }
-    while index &+ 8 <= count {
-      s0 += load(a, index) * load(b, index)
-      index &+= 8
+    while index &+ width <= count {
+      addProduct(load(a, index), load(b, index), to: &s0)
+      index &+= width
     }
-    var sum = ((s0 + s1) + (s2 + s3)).sum()
+    var sum = total((s0 + s1) + (s2 + s3))
     while index < count {
       sum += a[index] * b[index]
       index &+= 1
@@ -54,15 +84,15 @@ public enum SIMDKernels {
     var s2 = Lanes.zero
     var s3 = Lanes.zero
     var index = 0
-    while index &+ 8 <= count {
+    while index &+ width <= count {
       let x = load(a, index)
-      s0 += x * load(b0, index)
-      s1 += x * load(b1, index)
-      s2 += x * load(b2, index)
-      s3 += x * load(b3, index)
-      index &+= 8
+      addProduct(x, load(b0, index), to: &s0)
+      addProduct(x, load(b1, index), to: &s1)
+      addProduct(x, load(b2, index), to: &s2)
+      addProduct(x, load(b3, index), to: &s3)
+      index &+= width
     }
-    var sums = SIMD4(s0.sum(), s1.sum(), s2.sum(), s3.sum())
+    var sums = SIMD4(total(s0), total(s1), total(s2), total(s3))
     while index < count {
       sums += SIMD4(b0[index], b1[index], b2[index], b3[index]) * a[index]
       index &+= 1

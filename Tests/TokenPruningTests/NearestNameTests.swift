@@ -15,7 +15,9 @@ import Testing
     #expect(nearestName(to: typed, among: Self.names) == meant)
   }
 
-  @Test("another word finds nothing, however long", arguments: ["", "budget", String(repeating: "k", count: 1 << 20)])
+  @Test(
+    "another word finds nothing, however long",
+    arguments: ["", "budget", String(repeating: "k", count: 1 << 20)])
   func far(typed: String) {
     #expect(nearestName(to: typed, among: Self.names) == nil)
   }
