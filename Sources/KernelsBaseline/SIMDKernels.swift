@@ -181,7 +181,8 @@ public enum SIMDKernels {
   // MARK: Half precision
 
   // Eight patterns come as four 32-bit words, two patterns a word. Swift's lane-wise conversion from UInt16 to
-  // UInt32 and its unsigned comparison both become scalar code on baseline x86-64, many times slower; shifts, masks and signed comparisons do not.
+  // UInt32 and its unsigned comparison both become scalar code on baseline x86-64, many times slower; shifts,
+  // masks and signed comparisons do not.
 
   /// Widens the first `count / 8 * 8` binary16 patterns of `source` to binary32, exactly.
   ///

@@ -2,8 +2,8 @@ import Synchronization
 
 /// Body buffers that were touched before, kept for the next request.
 ///
-/// A fresh buffer for every large body costs about as much as receiving it (its pages are faulted in one by one), so
-/// buffers are reused; the pool is bounded, and what a quiet period leaves unused is freed.
+/// A fresh buffer for every large body costs about as much as receiving it, because its pages are faulted in one by
+/// one. So buffers are reused; the pool is bounded, and what a quiet period leaves unused is freed.
 public final class BufferPool: Sendable {
   private struct State {
     var buffers: [[UInt8]] = []

@@ -9,8 +9,9 @@
 
 /// Tells which descriptors can be read or written: the one file that names the system's readiness call.
 ///
-/// On Linux this is epoll, level-triggered. A DispatchSource per connection would cost a queue hop
-/// per event, and libdispatch unregisters a descriptor on EPOLLHUP, which loses connections whose reader stops early. A port to another system is another `Readiness` in this file.
+/// On Linux this is epoll, level-triggered. A DispatchSource per connection would cost a queue hop per event, and
+/// libdispatch unregisters a descriptor on EPOLLHUP, which loses connections whose reader stops early. A port to
+/// another system is another `Readiness` in this file.
 struct Readiness: ~Copyable {
   struct Interest: OptionSet {
     let rawValue: UInt32
