@@ -90,6 +90,7 @@ struct RegionSpecificationTests {
       (["box": [1.01, 0, 1.03, 1]], "/region/box", "outside the image"),
       (["box": [0, 0, 1, 1], "box_format": "pixel"], "/region/box_format", "did you mean 'pixels'?"),
       (["box": [0, 0, 1, 1], "box_format": 7], "/region/box_format", "not 7"),
+      (["box": [0, 0, 1, 1], "resized_size": [28, 28]], "/region/resized_size", "qwen2_5_vl"),
       (["box": [0, 0, 1, 1], "resized_size": [1]], "/region/resized_size", "[width, height]"),
       (["blocks": [0, 0, 8, 1]], "/region/blocks", "0 <= min <= max <= 7"),
       (["blocks": [3, 0, 2, 1]], "/region/blocks", "0 <= min <= max <= 7"),

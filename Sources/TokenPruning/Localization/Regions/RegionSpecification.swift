@@ -80,7 +80,7 @@ private struct RegionObject {
       let found = try RegionText.boxes(in: text, at: pointer)
       return try found.map { (box) throws(PruningError) -> Box in
         let boxFormat = if let format { format } else { try box.format(isPixels: isPixels, at: pointer) }
-        return try Box(box.numbers, boxFormat, in: frame(resized), at: pointer)
+        return try Box(box.numbers, boxFormat, in: frame(resized, for: boxFormat), at: pointer)
       }
     case "blocks":
       for name in ["box_format", "resized_size"] where reading.member(name) != nil {
@@ -89,12 +89,17 @@ private struct RegionObject {
       return [try Box(numbers(at: "blocks"), .blocks, in: BoxFrame(), at: pointer)]
     default:
       let boxFormat = format ?? .normalized
-      return [try Box(numbers(at: "box"), boxFormat, in: frame(resized), at: pointer)]
+      return [try Box(numbers(at: "box"), boxFormat, in: frame(resized, for: boxFormat), at: pointer)]
     }
   }
 
-  private func frame(_ resized: ImageSize?) -> BoxFrame {
-    BoxFrame(imageSize: layout?.imageSize, resizedSize: resized ?? sizeOfQwenGrid)
+  private func frame(_ resized: ImageSize?, for format: BoxFormat) throws(PruningError) -> BoxFrame {
+    guard resized == nil || format == .qwen25VL else {
+      throw PruningError(
+        at: reading.path("resized_size"),
+        "only boxes in the format qwen2_5_vl need it, not in \(format.rawValue)")
+    }
+    return BoxFrame(imageSize: layout?.imageSize, resizedSize: resized ?? sizeOfQwenGrid)
   }
 
   /// A merged token of Qwen2-VL and Qwen2.5-VL shows 28 x 28 pixels of the resized image.
