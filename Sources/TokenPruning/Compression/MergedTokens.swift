@@ -59,3 +59,18 @@ extension Matrix {
     return sums
   }
 }
+
+extension Matrix {
+  /// Adds binary64 numbers to a row, rounding each sum once.
+  mutating func add(_ terms: [Double], to row: Int) {
+    precondition(terms.count == columns)
+    for column in 0..<columns {
+      values[row * columns + column] = Float(Double(values[row * columns + column]) + terms[column])
+    }
+  }
+
+  func appending(_ row: [Double]) -> Matrix {
+    precondition(row.count == columns)
+    return Matrix(rows: rows + 1, columns: columns, values: values + row.map { Float($0) })
+  }
+}
