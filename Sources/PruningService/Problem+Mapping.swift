@@ -9,6 +9,8 @@ extension Problem {
     switch error.kind {
     case .invalidInput: self.init(.invalidInput, error.message, pointer: error.pointer)
     case .unknownMethod: self.init(.unknownMethod, error.message, pointer: error.pointer)
+    // For the record only: nobody is there to read it.
+    case .abandoned: self.init(.overloaded, error.message)
     }
   }
 

@@ -449,10 +449,12 @@ final class Connection {
     loop.giveHeadBuffer(output.end())
   }
 
-  /// Nobody waits for the answer any more: a request that no thread has begun with is not computed.
+  /// Nobody waits for the answer any more: a request that no thread has begun with is not computed, and one that is
+  /// being computed is given up between two steps.
   private func takeBackJob() {
     guard let job = exchange.job else { return }
     exchange.job = nil
+    job.abandon()
     guard var request = job.takeRequest() else { return }
     loop.pool.give(request.takeBody())
     exchange.reservation = job.reservation
