@@ -75,7 +75,8 @@ let package = Package(
     .executableTarget(
       name: "crop",
       dependencies: [
-        "HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning", "Transport",
+        "ContentCodings", "HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning",
+        "Transport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Logging", package: "swift-log"),
@@ -98,7 +99,7 @@ let package = Package(
     .testTarget(
       name: "ContentCodingsTests", dependencies: ["ContentCodings", "HTTP1"], swiftSettings: settings),
     .testTarget(
-      name: "TransportTests", dependencies: ["HTTP1", "Transport"], swiftSettings: settings),
+      name: "TransportTests", dependencies: ["ContentCodings", "HTTP1", "Transport"], swiftSettings: settings),
     .testTarget(
       name: "PruningServiceTests",
       dependencies: [

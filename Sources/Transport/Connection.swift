@@ -227,15 +227,14 @@ final class Connection {
 
   /// Takes what the request will need, or says why it cannot be had.
   private func reserveCapacity(for acceptance: Acceptance, _ framing: BodyFraming) -> Refusal? {
-    var bodyBytes = 0
+    let bodyBytes = framing == .none ? 0 : BodyReceiver.capacity(for: framing, acceptance)
     switch framing {
     case .none: break
     case .length(let length):
       guard length <= acceptance.maximumBodyBytes else {
         return .bodyTooLarge(limit: acceptance.maximumBodyBytes)
       }
-      bodyBytes = length
-    case .chunked: bodyBytes = min(acceptance.maximumBodyBytes, BodyReceiver.firstChunkedCapacity)
+    case .chunked: break
     }
     guard !acceptance.isExemptFromLimits else { return nil }
     guard !isOverCapacity else { return .tooManyConnections }
@@ -268,16 +267,13 @@ final class Connection {
       let line = ResponseSerializer.continueLine
       guard stream.write(line[...], []) == .bytes(line.count) else { return abort() }
     }
-    let maximum = exchange.acceptance?.maximumBodyBytes ?? 0
+    guard let acceptance = exchange.acceptance else { preconditionFailure("a body needs an admitted head") }
     let prefixCount = BodyReceiver.prefixCount(exchange.framing, available: input.count - inputStart)
-    let capacity =
-      if case .length(let length) = exchange.framing { length } else {
-        max(BodyReceiver.firstChunkedCapacity, prefixCount)
-      }
+    let capacity = BodyReceiver.capacity(for: exchange.framing, acceptance, available: prefixCount)
     body = BodyReceiver(
-      exchange.framing, into: loop.pool.take(capacity: capacity),
-      prefix: input[inputStart..<(inputStart + prefixCount)],
-      limits: loop.configuration.headLimits, maximumBytes: maximum)
+      exchange.framing, acceptance, into: loop.pool.take(capacity: capacity),
+      prefix: input[inputStart..<(inputStart + prefixCount)], limits: loop.configuration.headLimits,
+      makeWindow: loop.takeHeadBuffer)
     inputStart += prefixCount
     giveBackHeadBuffer()
     receiveBody()
@@ -306,16 +302,23 @@ final class Connection {
 
   private func bodyCompleted() {
     exchange.body = body?.takeBytes() ?? []
+    exchange.bodyByteCount = exchange.body.count
     if let leftover = body?.leftover, !leftover.isEmpty {
       input = loop.takeHeadBuffer()
       input.append(contentsOf: leftover)
       inputStart = 0
     }
-    body = nil
+    dropBody()
     perform(state.bodyCompleted())
   }
 
-  /// Chunked bodies do not tell their size: the buffer doubles, within the byte budget.
+  private func dropBody() {
+    if let window = body?.takeWindow() { loop.giveHeadBuffer(window) }
+    if let unfinished = body?.takeBytes() { loop.pool.give(unfinished) }
+    body = nil
+  }
+
+  /// Chunked and coded bodies do not tell their size: the buffer doubles, within the byte budget.
   private func growBody() -> Bool {
     let capacity = body?.bytes.capacity ?? 0
     if exchange.acceptance?.isExemptFromLimits != true {
@@ -334,7 +337,6 @@ final class Connection {
     }
     let now = loop.freshNow()
     exchange.receiveNanoseconds = now &- exchange.start
-    exchange.bodyByteCount = exchange.body.count
     var request = Request(
       head: head, body: exchange.takeBody(), receiveDuration: .nanoseconds(exchange.receiveNanoseconds))
     var execution = acceptance.execution
@@ -430,8 +432,7 @@ final class Connection {
     takeBackJob()
     // Empty already if the request went to the responder.
     loop.pool.give(exchange.takeBody())
-    if let unfinished = body?.takeBytes() { loop.pool.give(unfinished) }
-    body = nil
+    dropBody()
     loop.capacity.release(&exchange.reservation)
     if !output.isEmpty || (isBroken && exchange.head != nil) {
       let now = loop.freshNow()

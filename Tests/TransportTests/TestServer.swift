@@ -48,7 +48,8 @@ final class EchoResponder: Responder {
     if head.path == "/no" { return .reject(Response(status: 404, body: Array("no".utf8))) }
     return .accept(
       Acceptance(
-        maximumBodyBytes: 8 << 20, execution: execution, isExemptFromLimits: head.path == "/probe"))
+        maximumBodyBytes: 8 << 20, execution: execution, isExemptFromLimits: head.path == "/probe",
+        contentCoding: try? head.contentCoding()))
   }
 
   func mayRespondInline(to request: Request) -> Bool { request.head.path != "/gate" }
