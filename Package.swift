@@ -52,12 +52,17 @@ let package = Package(
     .target(name: "Kernels", dependencies: kernelLevels, swiftSettings: settings),
     .target(name: "KernelsBaseline", swiftSettings: settings),
 
+    // TLS as values: bytes in, bytes out.
+    .systemLibrary(
+      name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"]), .brew(["openssl@3"])]),
+    .target(name: "TLS", dependencies: ["COpenSSL"], swiftSettings: settings),
+
     // Sockets and threads.
     .target(name: "CLinux"),
     .target(
       name: "Transport",
       dependencies: [
-        "HTTP1",
+        "HTTP1", "TLS",
         .target(name: "CLinux", condition: .when(platforms: [.linux])),
       ],
       swiftSettings: settings),
@@ -91,8 +96,14 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "HTTP1Tests", dependencies: ["HTTP1"], exclude: ["Conformance"], swiftSettings: settings),
+    // A client made of OpenSSL alone, and certificates for it: what the tests of TLS talk with.
+    .target(
+      name: "TLSTesting", dependencies: ["COpenSSL"], path: "Tests/TLSTesting", swiftSettings: settings),
     .testTarget(
-      name: "TransportTests", dependencies: ["HTTP1", "Transport"], swiftSettings: settings),
+      name: "TLSTests", dependencies: ["COpenSSL", "TLS", "TLSTesting"], swiftSettings: settings),
+    .testTarget(
+      name: "TransportTests", dependencies: ["HTTP1", "TLS", "TLSTesting", "Transport"],
+      swiftSettings: settings),
     .testTarget(
       name: "PruningServiceTests",
       dependencies: [

@@ -13,6 +13,18 @@ protocol ByteStream: AnyObject {
 
   /// Tells the peer that nothing more will be sent.
   func finishWriting()
+
+  /// Whether a read can deliver bytes although the socket is not readable (decrypted or already received ciphertext).
+  var hasBufferedInput: Bool { get }
+
+  /// Whether bytes wait inside the stream for the socket to become writable (handshake or records).
+  var hasPendingOutput: Bool { get }
+
+  /// Sends what waits inside; `.bytes(0)` when nothing waits any more.
+  func flush() -> WriteOutcome
+
+  /// Whether keys are still being agreed on, so that not even a first request can have begun.
+  var isHandshaking: Bool { get }
 }
 
 enum ReadOutcome: Equatable {
@@ -20,6 +32,8 @@ enum ReadOutcome: Equatable {
   case wouldBlock
   /// The peer finished sending.
   case end
+  /// The peer speaks plain HTTP on a TLS port; from here on the stream is in the clear, from its first byte.
+  case notTLS
   case failed(SystemError)
 }
 

@@ -127,7 +127,7 @@ final class Connection {
     case .bytes: parseHeads()
     case .wouldBlock: break
     case .end: perform(state.inputEnded())
-    case .failed: abort()
+    case .notTLS, .failed: abort()
     }
     giveBackHeadBuffer()
   }
@@ -273,7 +273,7 @@ final class Connection {
         bodyGrew()
       case .wouldBlock: return
       case .end: return perform(state.inputEnded())
-      case .failed: return abort()
+      case .notTLS, .failed: return abort()
       }
     }
   }
@@ -415,7 +415,7 @@ final class Connection {
       switch stream.read(into: &input, atMost: EventLoop.headReadSize) {
       case .bytes(let count): turn -= count
       case .wouldBlock: return
-      case .end, .failed: return close()
+      case .end, .notTLS, .failed: return close()
       }
     }
   }

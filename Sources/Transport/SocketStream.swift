@@ -74,6 +74,12 @@ final class SocketStream: ByteStream {
 
   func finishWriting() { _ = shutdown(socket.rawValue, Int32(SHUT_WR)) }
 
+  // Nothing is ever held back inside.
+  var hasBufferedInput: Bool { false }
+  var hasPendingOutput: Bool { false }
+  func flush() -> WriteOutcome { .bytes(0) }
+  var isHandshaking: Bool { false }
+
   #if canImport(Darwin)
     private static let noSignal: Int32 = 0  // SO_NOSIGPIPE is set on the socket instead
   #else
