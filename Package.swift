@@ -57,12 +57,16 @@ let package = Package(
       name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"]), .brew(["openssl@3"])]),
     .target(name: "TLS", dependencies: ["COpenSSL"], swiftSettings: settings),
 
+    // Compressed bodies, by the system's zlib.
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+    .target(name: "ContentCodings", dependencies: ["CZlib", "HTTP1"], swiftSettings: settings),
+
     // Sockets and threads.
     .target(name: "CLinux"),
     .target(
       name: "Transport",
       dependencies: [
-        "HTTP1", "TLS",
+        "ContentCodings", "HTTP1", "TLS",
         .target(name: "CLinux", condition: .when(platforms: [.linux])),
       ],
       swiftSettings: settings),
@@ -70,7 +74,7 @@ let package = Package(
     // The one place that knows both HTTP and pruning.
     .target(
       name: "PruningService",
-      dependencies: ["HTTP1", "JSON", "TensorFormats", "Tensors", "TokenPruning"],
+      dependencies: ["ContentCodings", "HTTP1", "JSON", "TensorFormats", "Tensors", "TokenPruning"],
       swiftSettings: settings),
 
     .executableTarget(
@@ -99,6 +103,8 @@ let package = Package(
     // A client made of OpenSSL alone, and certificates for it: what the tests of TLS talk with.
     .target(
       name: "TLSTesting", dependencies: ["COpenSSL"], path: "Tests/TLSTesting", swiftSettings: settings),
+    .testTarget(
+      name: "ContentCodingsTests", dependencies: ["ContentCodings", "HTTP1"], swiftSettings: settings),
     .testTarget(
       name: "TLSTests", dependencies: ["COpenSSL", "TLS", "TLSTesting"], swiftSettings: settings),
     .testTarget(

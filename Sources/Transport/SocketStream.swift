@@ -14,6 +14,12 @@ final class SocketStream: ByteStream {
 
   var descriptor: Int32 { socket.rawValue }
 
+  // What the socket has, readiness tells; what it takes, the kernel has.
+  var isHandshaking: Bool { false }
+  var hasBufferedInput: Bool { false }
+  var hasPendingOutput: Bool { false }
+  func flush() -> WriteOutcome { .bytes(0) }
+
   func read(into buffer: inout [UInt8], atMost limit: Int) -> ReadOutcome {
     let room = min(limit, buffer.capacity - buffer.count)
     precondition(room > 0, "a read needs reserved room")
@@ -73,12 +79,6 @@ final class SocketStream: ByteStream {
   }
 
   func finishWriting() { _ = shutdown(socket.rawValue, Int32(SHUT_WR)) }
-
-  // Nothing is ever held back inside.
-  var hasBufferedInput: Bool { false }
-  var hasPendingOutput: Bool { false }
-  func flush() -> WriteOutcome { .bytes(0) }
-  var isHandshaking: Bool { false }
 
   #if canImport(Darwin)
     private static let noSignal: Int32 = 0  // SO_NOSIGPIPE is set on the socket instead
