@@ -120,7 +120,7 @@ let package = Package(
     .testTarget(
       name: "cropTests",
       dependencies: [
-        "PruningService", "crop", "JSON", "TensorFormats", "Tensors",
+        "PruningService", "crop", "JSON", "TensorFormats", "Tensors", "Transport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),

@@ -54,11 +54,26 @@ struct ResolvedConfiguration: Sendable {
   private static let environmentScope = String(Setting.environmentPrefix.dropLast()).lowercased()
 
   /// Values that are fine alone and not together.
-  private var contradictions: [String] {
+  private var contradictions: [String] { bodyBudgetProblems + listenProblems }
+
+  private var bodyBudgetProblems: [String] {
     guard configuration.maxInFlightBytes < configuration.maxBodyBytes else { return [] }
     let pair = entries.filter { ["max-body-bytes", "max-in-flight-bytes"].contains($0.key) }
       .map { "\($0.key) \($0.text) (\($0.origin))" }
     return ["\(pair.joined(separator: " exceeds ")), so that the largest body could never be accepted"]
+  }
+
+  private var listenProblems: [String] {
+    guard !configuration.listen.isEmpty, let list = entries.first(where: { $0.key == "listen" }) else {
+      return []
+    }
+    var problems = entries.filter { ["http.host", "http.port"].contains($0.key) && $0.origin != .byDefault }
+      .map { "\($0.origin): \($0.key) has no meaning beside listen (\(list.origin)); give one of them" }
+    for case .tcp(_, _, isTLS: true) in configuration.listen {
+      problems.append("\(list.origin): \(list.text) asks for https, but TLS is not configured")
+      break
+    }
+    return problems
   }
 
   /// The ranks of the providers, highest first.

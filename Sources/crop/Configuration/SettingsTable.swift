@@ -19,6 +19,17 @@ extension Setting {
     Setting(
       "http.port", \.httpPort, .integer(0...65_535),
       "TCP port; 0 lets the system pick one, and the first log line says which."),
+    Setting(
+      "listen", \.listen, .addresses,
+      "Addresses to listen on instead of http.host and http.port, with commas between."),
+    Setting(
+      "unix-socket", \.unixSocket, .path,
+      "Socket file to listen on beside the addresses; one that a dead server left is replaced."),
+    Setting("unix-socket-mode", \.unixSocketMode, .fileMode, "Permission bits of every socket file."),
+    Setting(
+      "reuse-port", \.reusePort, .toggle,
+      "Share the TCP addresses with other servers of this user (SO_REUSEPORT): the next one starts before this ends."
+    ),
   ]
 
   private static let limits = [

@@ -14,8 +14,10 @@ import Transport
 /// Runs the server until it is told to stop, and returns when everything accepted is answered.
 ///
 /// SIGTERM drains: readiness turns 503 at once, connections are still accepted for the drain delay, what is in
-/// flight is finished. SIGINT does the same without the delay. A second one stops at once. SIGHUP changes nothing.
-func runServer(_ configuration: ServerConfiguration) async throws {
+/// flight is finished. SIGINT does the same without the delay. A second one stops at once. SIGHUP reloads.
+///
+/// - Parameter inherited: sockets that listen already, in place of the configured TCP addresses.
+func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfiguration] = []) async throws {
   signal(SIGPIPE, SIG_IGN)
   let sink = LogSink(descriptor: STDERR_FILENO)
   defer { sink.flush() }
@@ -27,13 +29,14 @@ func runServer(_ configuration: ServerConfiguration) async throws {
       metadata: ["max-connections": "\(configuration.maxConnections)", "descriptors": "\(descriptorLimit)"])
   }
 
-  let transport = configuration.transport
+  let transport = configuration.transport(inherited: inherited)
   let capacity = Capacity(transport)
   let lifecycle = Lifecycle(isOverloaded: { capacity.isExhausted })
   let metrics = Metrics()
   let service = Service(
     Service.Configuration(maximumBodyBytes: configuration.maxBodyBytes), lifecycle: lifecycle,
     metrics: metrics, accessLog: configuration.accessLog(to: sink))
+  let reloading = Reloading(entries: [], logger: logger)
   let server: Server
   do throws(Server.StartError) {
     server = try Server(transport, capacity: capacity, responder: service)
@@ -42,12 +45,8 @@ func runServer(_ configuration: ServerConfiguration) async throws {
     let signals = Signals([SIGTERM, SIGINT, SIGHUP])
     try server.start()
     lifecycle.enter(.ready)
-    for address in server.addresses {
-      logger.notice(
-        "listening",
-        metadata: ["address": "\(address)", "url": "http://\(address)", "version": "\(Version.current)"])
-    }
-    await serve(server, lifecycle, configuration, signals, logger)
+    log(server.endpoints, of: configuration, to: logger)
+    await serve(server, lifecycle, configuration, signals, reloading, logger)
   } catch {
     sink.flush()
     throw Exit.cannotListen.saying("\(error)")
@@ -55,15 +54,32 @@ func runServer(_ configuration: ServerConfiguration) async throws {
   logger.notice("stopped")
 }
 
+private func log(
+  _ endpoints: [ListeningEndpoint], of configuration: ServerConfiguration, to logger: Logger
+) {
+  if endpoints.contains(where: \.isInherited) {
+    let replaced = configuration.listenAddresses.filter { if case .tcp = $0 { true } else { false } }
+    logger.notice(
+      "socket activation: inherited sockets take the place of the configured TCP addresses",
+      metadata: ["instead-of": "\(replaced.map(\.description).joined(separator: ","))"])
+  }
+  for endpoint in endpoints {
+    logger.notice(
+      "listening",
+      metadata: [
+        "address": "\(endpoint.address)", "url": "\(endpoint.url)", "version": "\(Version.current)",
+      ])
+  }
+}
+
 private func serve(
   _ server: Server, _ lifecycle: Lifecycle, _ configuration: ServerConfiguration, _ signals: Signals,
-  _ logger: Logger
+  _ reloading: Reloading, _ logger: Logger
 ) async {
   await withTaskGroup { group in
     for await number in signals.numbers {
       guard number != SIGHUP else {
-        // Its default action would end the process, and whatever it is doing, without a drain.
-        logger.notice("SIGHUP ignored: no setting can be reloaded; restart to change one")
+        reloading.run()
         continue
       }
       guard lifecycle.phase != .draining else {
@@ -89,11 +105,11 @@ private func serve(
 }
 
 extension ServerConfiguration {
-  fileprivate var transport: TransportConfiguration {
+  fileprivate func transport(inherited: [ListenerConfiguration]) -> TransportConfiguration {
     let cores = Process.coreCount
     var transport = TransportConfiguration()
-    transport.host = httpHost
-    transport.port = UInt16(httpPort)
+    transport.listeners = listeners(inherited: inherited)
+    transport.reusesPort = reusePort
     transport.eventLoops = eventLoopCount(cores: cores)
     transport.computeThreads = computeThreadCount(cores: cores)
     transport.maximumConnections = maxConnections
