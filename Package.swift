@@ -80,7 +80,7 @@ let package = Package(
     .executableTarget(
       name: "crop",
       dependencies: [
-        "HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning", "Transport",
+        "HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TLS", "TokenPruning", "Transport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Logging", package: "swift-log"),
