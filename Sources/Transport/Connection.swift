@@ -123,6 +123,7 @@ final class Connection {
 
   /// Sends what the stream has to say by itself: its side of a handshake.
   private func flushStream() {
+    guard state.phase != .closed else { return }
     switch stream.flush() {
     case .bytes: arm(interest.subtracting(.write))
     case .wouldBlock: arm(interest.union(.write))
@@ -165,6 +166,8 @@ final class Connection {
   private func handshakeMayBeOver() {
     guard isHandshaking, !stream.isHandshaking else { return }
     isHandshaking = false
+    // The first bytes of a head may have come along with the end of the handshake: its own deadline is set.
+    guard state.phase == .idle else { return }
     lastActivity = loop.now
     deadline = loop.now &+ loop.idleTimeout
   }

@@ -42,6 +42,7 @@ final class EventLoop {
   private var nextID: UInt64
   private let idStep: UInt64
   private var headBuffers: [[UInt8]] = []
+  private let ciphertextBuffers = CiphertextBuffers()
   private var isStopping = false
   private var isStopped = false
   /// While the server stops: from when on an empty queue means that nothing is to come.
@@ -177,9 +178,14 @@ final class EventLoop {
   // MARK: Connections
 
   /// The one place that chooses what moves a connection's bytes.
-  private func makeStream(_ socket: consuming FileDescriptor, isTLS: Bool) -> any ByteStream {
-    precondition(!isTLS, "no server starts with a TLS listener")
-    return SocketStream(socket)
+  ///
+  /// - Returns: nil when there is no memory for another TLS session; the descriptor is closed.
+  private func makeStream(_ socket: consuming FileDescriptor, isTLS: Bool) -> (any ByteStream)? {
+    guard isTLS else { return SocketStream(socket) }
+    guard let tls = configuration.tls else {
+      preconditionFailure("no server starts with a TLS listener and without TLS")
+    }
+    return try? TLSStream(socket, context: tls.current, buffers: ciphertextBuffers)
   }
 
   private func adopt(
@@ -187,7 +193,11 @@ final class EventLoop {
   ) {
     let id = nextID
     nextID &+= idStep
-    let stream = makeStream(socket, isTLS: isTLS)
+    guard let stream = makeStream(socket, isTLS: isTLS) else {
+      capacity.connectionClosed()
+      shared.connectionEnded()
+      return
+    }
     let connection = Connection(
       id: id, stream: stream, remote: remote, isOverCapacity: isOverCapacity, loop: self)
     do {

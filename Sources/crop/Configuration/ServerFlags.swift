@@ -8,6 +8,9 @@ struct ServerFlags: ParsableArguments {
   @Option(\.unixSocket) var unixSocket: String?
   @Option(\.unixSocketMode) var unixSocketMode: String?
   @Option(\.reusePort) var reusePort: String?
+  @Option(\.tlsCert) var tlsCert: String?
+  @Option(\.tlsKey) var tlsKey: String?
+  @Option(\.tlsClientCA) var tlsClientCA: String?
   @Option(\.maxBodyBytes) var maxBodyBytes: String?
   @Option(\.maxConnections) var maxConnections: String?
   @Option(\.maxInFlight) var maxInFlight: String?
@@ -27,7 +30,8 @@ struct ServerFlags: ParsableArguments {
   var given: [String: String] {
     let texts: [(PartialKeyPath<ServerConfiguration>, String?)] = [
       (\.httpHost, httpHost), (\.httpPort, httpPort), (\.listen, listen), (\.unixSocket, unixSocket),
-      (\.unixSocketMode, unixSocketMode), (\.reusePort, reusePort), (\.maxBodyBytes, maxBodyBytes),
+      (\.unixSocketMode, unixSocketMode), (\.reusePort, reusePort), (\.tlsCert, tlsCert), (\.tlsKey, tlsKey),
+      (\.tlsClientCA, tlsClientCA), (\.maxBodyBytes, maxBodyBytes),
       (\.maxConnections, maxConnections), (\.maxInFlight, maxInFlight),
       (\.maxInFlightBytes, maxInFlightBytes), (\.headerTimeout, headerTimeout),
       (\.bodyTimeout, bodyTimeout), (\.idleTimeout, idleTimeout), (\.drainDelay, drainDelay),

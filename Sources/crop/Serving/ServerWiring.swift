@@ -1,6 +1,7 @@
 import HTTP1
 import Logging
 import PruningService
+import TLS
 import Transport
 
 #if canImport(Glibc)
@@ -29,18 +30,22 @@ func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfigu
       metadata: ["max-connections": "\(configuration.maxConnections)", "descriptors": "\(descriptorLimit)"])
   }
 
-  let transport = configuration.transport(inherited: inherited)
+  let certificates = CertificateFiles(configuration)
+  let tls = try loadTLS(certificates, sink, logger)
+  var transport = configuration.transport(inherited: inherited)
+  transport.tls = tls
   let capacity = Capacity(transport)
   let lifecycle = Lifecycle(isOverloaded: { capacity.isExhausted })
   let metrics = Metrics()
   let service = Service(
     Service.Configuration(maximumBodyBytes: configuration.maxBodyBytes), lifecycle: lifecycle,
     metrics: metrics, accessLog: configuration.accessLog(to: sink))
-  let reloading = Reloading(entries: [], logger: logger)
+  let reloading = Reloading(entries: reloadables(certificates, tls, logger), logger: logger)
   let server: Server
   do throws(Server.StartError) {
     server = try Server(transport, capacity: capacity, responder: service)
     metrics.add(gaugesOf: server)
+    if let tls { metrics.add(gaugeOf: tls) }
     // Watched before the first request can be accepted, so that no signal finds the default action.
     let signals = Signals([SIGTERM, SIGINT, SIGHUP])
     try server.start()
@@ -52,6 +57,25 @@ func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfigu
     throw Exit.cannotListen.saying("\(error)")
   }
   logger.notice("stopped")
+}
+
+private func loadTLS(
+  _ files: CertificateFiles?, _ sink: LogSink, _ logger: Logger
+) throws -> TLSSource? {
+  guard let files else { return nil }
+  do throws(TLSConfigurationError) {
+    let context = try files.load()
+    files.log(context, to: logger)
+    return TLSSource(context)
+  } catch {
+    sink.flush()
+    throw Exit.badConfiguration.saying("\(error)")
+  }
+}
+
+private func reloadables(_ files: CertificateFiles?, _ tls: TLSSource?, _ logger: Logger) -> [Reloadable] {
+  guard let files, let tls else { return [] }
+  return [files.reloading(tls, logger: logger)]
 }
 
 private func log(
@@ -135,6 +159,16 @@ extension ServerConfiguration {
 }
 
 extension Metrics {
+  fileprivate func add(gaugeOf tls: TLSSource) {
+    add(
+      Gauge(
+        "crop_tls_certificate_expiry_timestamp_seconds",
+        "When the TLS certificate in force expires, in seconds since 1970."
+      ) {
+        Double(tls.current.certificate.notAfter)
+      })
+  }
+
   fileprivate func add(gaugesOf server: Server) {
     let capacity = server.capacity
     let pool = server.pool
