@@ -14,7 +14,6 @@ import concurrent.futures
 import contextlib
 import datetime
 import importlib.metadata
-import json
 import os
 import pathlib
 import platform
@@ -29,26 +28,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "Tests" / "Conformance"
 sys.path[:0] = [str(FOLDER), str(ROOT / "Tests" / "BlackBox")]
-from cases import BODY, CASES, LIVE, PRUNE  # noqa: E402
-from client import Target, judge  # noqa: E402
-
-
-def tcp(host, port):
-    def connect():
-        connection = socket.create_connection((host, port), timeout=10)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
-    return connect
-
-
-def keeps_two_and_three(body):
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        return json.loads(body)["kept_indices"] == [2, 3]
-    return False
-
-
-def echoes(body):
-    return body.strip() == BODY
+from cases import CASES, LIVE, PRUNE  # noqa: E402
+from client import Target, echoes, judge, keeps_two_and_three, tcp  # noqa: E402
 
 
 def free_port():

@@ -1,11 +1,13 @@
 """Sends one case to a server and says what came back, in the words of cases.py."""
+import contextlib
 import dataclasses
+import json
 import re
 import select
 import socket
 import time
 
-from cases import LIVE, PRUNE
+from cases import BODY, LIVE, PRUNE
 
 MARKER = f"GET {LIVE} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
@@ -26,6 +28,26 @@ class Target:
         if (self.live, self.prune) == (LIVE, PRUNE):
             return data
         return data.replace(PRUNE.encode(), self.prune.encode()).replace(LIVE.encode(), self.live.encode())
+
+
+def tcp(host, port):
+    def connect():
+        connection = socket.create_connection((host, port), timeout=10)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+    return connect
+
+
+def keeps_two_and_three(body):
+    """The proof of ours: the largest two of the four scores."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return json.loads(body)["kept_indices"] == [2, 3]
+    return False
+
+
+def echoes(body):
+    """The proof of a peer."""
+    return body.strip() == BODY
 
 
 class Broken(Exception):
