@@ -52,12 +52,16 @@ let package = Package(
     .target(name: "Kernels", dependencies: kernelLevels, swiftSettings: settings),
     .target(name: "KernelsBaseline", swiftSettings: settings),
 
+    // Compressed bodies, by the system's zlib.
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+    .target(name: "ContentCodings", dependencies: ["CZlib", "HTTP1"], swiftSettings: settings),
+
     // Sockets and threads.
     .target(name: "CLinux"),
     .target(
       name: "Transport",
       dependencies: [
-        "HTTP1",
+        "ContentCodings", "HTTP1",
         .target(name: "CLinux", condition: .when(platforms: [.linux])),
       ],
       swiftSettings: settings),
@@ -65,7 +69,7 @@ let package = Package(
     // The one place that knows both HTTP and pruning.
     .target(
       name: "PruningService",
-      dependencies: ["HTTP1", "JSON", "TensorFormats", "Tensors", "TokenPruning"],
+      dependencies: ["ContentCodings", "HTTP1", "JSON", "TensorFormats", "Tensors", "TokenPruning"],
       swiftSettings: settings),
 
     .executableTarget(
@@ -91,6 +95,8 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "HTTP1Tests", dependencies: ["HTTP1"], exclude: ["Conformance"], swiftSettings: settings),
+    .testTarget(
+      name: "ContentCodingsTests", dependencies: ["ContentCodings", "HTTP1"], swiftSettings: settings),
     .testTarget(
       name: "TransportTests", dependencies: ["HTTP1", "Transport"], swiftSettings: settings),
     .testTarget(

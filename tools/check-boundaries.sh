@@ -16,6 +16,7 @@ declare -A pure=(
   [TokenPruning]="JSON Kernels Tensors"
   [TensorFormats]="JSON Tensors"
   [HTTP1]=""
+  [ContentCodings]="CZlib HTTP1"
   [Kernels]="CProcessor KernelsBaseline KernelsV3 KernelsV4"
   [KernelsBaseline]=""
   [KernelsV3]=""

@@ -25,6 +25,7 @@ find_missing() {
   command -v ld >/dev/null || need binutils
   command -v make >/dev/null || need make
   if ! command -v c++ >/dev/null && ! command -v g++ >/dev/null; then need g++ libc6-dev; fi
+  [ -e /usr/include/zlib.h ] || [ -e /usr/local/include/zlib.h ] || need zlib1g-dev
   [ -e /usr/share/zoneinfo ] || need tzdata
   if swift=$(command -v swift); then
     local unmet

@@ -80,6 +80,7 @@ public enum ProblemType: String, Sendable, CaseIterable {
   case headTooLarge = "head-too-large"
   case bodyRequired = "body-required"
   case unsupportedFormat = "unsupported-format"
+  case malformedCoding = "malformed-coding"
   case malformedBody = "malformed-body"
   case malformedQuery = "malformed-query"
   case invalidInput = "invalid-input"
@@ -92,7 +93,7 @@ public enum ProblemType: String, Sendable, CaseIterable {
   /// The usual status: framing errors bring their own, and a type may stand for two (`Problem+Mapping.swift`).
   public var status: Int {
     switch self {
-    case .badFraming, .malformedBody, .malformedQuery, .bodyRequired: 400
+    case .badFraming, .malformedCoding, .malformedBody, .malformedQuery, .bodyRequired: 400
     case .notFound: 404
     case .methodNotAllowed: 405
     case .timedOut: 408
@@ -116,6 +117,7 @@ public enum ProblemType: String, Sendable, CaseIterable {
     case .headTooLarge: "The header or trailer fields are too large"
     case .bodyRequired: "The request has no body"
     case .unsupportedFormat: "The body's format is not supported"
+    case .malformedCoding: "The body is not what its content coding says"
     case .malformedBody: "The body is not what its format says"
     case .malformedQuery: "The query string cannot be read"
     case .invalidInput: "The input cannot be processed"

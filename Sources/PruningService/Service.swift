@@ -41,14 +41,16 @@ public struct Service: Responder {
           Acceptance(
             maximumBodyBytes: Self.ignoredBodyBytes, execution: .inline, isExemptFromLimits: isProbe))
       }
-      try BodyFormat.checkHead(head, framing: framing)
+      let coding = try BodyFormat.checkHead(head, framing: framing)
       if case .length(let length) = framing, length > configuration.maximumBodyBytes {
         throw Problem(.bodyTooLarge, Problem.bodyLimit(configuration.maximumBodyBytes))
       }
       return .accept(
         Acceptance(
           maximumBodyBytes: configuration.maximumBodyBytes,
-          execution: OperationCost.isTiny(head, framing) ? .inline : .pooled))
+          // What a few coded bytes become is not known yet.
+          execution: coding == nil && OperationCost.isTiny(head, framing) ? .inline : .pooled,
+          contentCoding: coding))
     } catch {
       return .reject(stamped(error, RequestIdentity(head)))
     }

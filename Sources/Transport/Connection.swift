@@ -18,20 +18,18 @@ final class Connection {
   /// Monotonic nanoseconds after which the current phase has taken too long.
   private(set) var deadline: Int64
   private var lastActivity: Int64
+  private var isHandshaking: Bool
 
   /// Raw bytes received before the current message's framing was known; consumed up to `inputStart`.
   private var input: [UInt8] = []
   private var inputStart = 0
   private var isParsing = false
+  private var isResuming = false
 
   private var exchange = ExchangeProgress()
-  /// Beside `exchange`, because it decodes in place in `exchange.body`.
-  private var chunks: ChunkedDecoder?
-
-  /// Response head (and small body) being written, the large body behind it, and how much of both is out.
-  private var output: [UInt8] = []
-  private var outputBody: [UInt8] = []
-  private var sentCount = 0
+  /// Beside `exchange`: reading into it takes long, and much of `exchange` is read meanwhile.
+  private var body: BodyReceiver?
+  private var output = ResponseWriter()
 
   init(id: UInt64, stream: any ByteStream, remote: String, isOverCapacity: Bool, loop: EventLoop) {
     self.id = id
@@ -41,7 +39,9 @@ final class Connection {
     self.loop = loop
     parser = RequestParser(limits: loop.configuration.headLimits)
     lastActivity = loop.now
-    deadline = loop.now &+ loop.idleTimeout
+    // A handshake is to end as soon as a head.
+    deadline = loop.now &+ (stream.isHandshaking ? min(loop.headTimeout, loop.idleTimeout) : loop.idleTimeout)
+    isHandshaking = stream.isHandshaking
     if loop.isDraining { state.drain() }
   }
 
@@ -51,8 +51,14 @@ final class Connection {
     if event.isBroken, state.phase == .responding || state.phase == .writing {
       return abort()
     }
-    if event.isWritable { flush() }
+    if event.isWritable { state.phase == .writing ? writeResponse() : flushStream() }
     if event.isReadable || event.isBroken { receive() }
+  }
+
+  /// The stream holds bytes that no readiness event will announce.
+  func resume() {
+    isResuming = false
+    receive()
   }
 
   /// The compute pool is done with this connection's request.
@@ -108,9 +114,31 @@ final class Connection {
     case .lingering: discardInput()
     // Back-pressure: what a client sends ahead of its answer waits in the kernel. Disarmed lazily, since
     // hardly any client does.
-    case .responding, .writing: arm(interest.subtracting(.read))
-    case .closed: break
+    case .responding, .writing: return arm(interest.subtracting(.read))
+    case .closed: return
     }
+    if stream.hasPendingOutput { flushStream() }
+    if stream.hasBufferedInput { resumeLater() }
+  }
+
+  /// Sends what the stream has to say by itself: its side of a handshake.
+  private func flushStream() {
+    switch stream.flush() {
+    case .bytes: arm(interest.subtracting(.write))
+    case .wouldBlock: arm(interest.union(.write))
+    case .failed: abort()
+    }
+  }
+
+  /// In the loop's next turn, so that others have theirs first.
+  private func resumeLater() {
+    switch state.phase {
+    case .responding, .writing, .closed: return
+    case .idle, .receivingHead, .receivingBody, .lingering: break
+    }
+    guard !isResuming else { return }
+    isResuming = true
+    loop.resumeLater(self)
   }
 
   // MARK: Head
@@ -125,11 +153,20 @@ final class Connection {
     }
     switch stream.read(into: &input, atMost: EventLoop.headReadSize) {
     case .bytes: parseHeads()
-    case .wouldBlock: break
+    case .wouldBlock: handshakeMayBeOver()
     case .end: perform(state.inputEnded())
     case .failed: abort()
+    case .notTLS:
+      refuse(.framing(FramingError("this port speaks TLS; send the request to an https:// address")))
     }
     giveBackHeadBuffer()
+  }
+
+  private func handshakeMayBeOver() {
+    guard isHandshaking, !stream.isHandshaking else { return }
+    isHandshaking = false
+    lastActivity = loop.now
+    deadline = loop.now &+ loop.idleTimeout
   }
 
   private func giveBackHeadBuffer() {
@@ -198,7 +235,7 @@ final class Connection {
         return .bodyTooLarge(limit: acceptance.maximumBodyBytes)
       }
       bodyBytes = length
-    case .chunked: bodyBytes = min(acceptance.maximumBodyBytes, Self.firstChunkedCapacity)
+    case .chunked: bodyBytes = min(acceptance.maximumBodyBytes, BodyReceiver.firstChunkedCapacity)
     }
     guard !acceptance.isExemptFromLimits else { return nil }
     guard !isOverCapacity else { return .tooManyConnections }
@@ -219,13 +256,10 @@ final class Connection {
     deadline = loop.now &+ loop.idleTimeout
     arm(.read)
     parseHeads()
+    if stream.hasBufferedInput { resumeLater() }
   }
 
   // MARK: Body
-
-  private static let firstChunkedCapacity = 64 << 10
-  /// Bytes read for one connection before the others get their turn.
-  private static let bytesPerTurn = 4 << 20
 
   private func readBody(sendsContinue: Bool) {
     if sendsContinue {
@@ -234,83 +268,61 @@ final class Connection {
       let line = ResponseSerializer.continueLine
       guard stream.write(line[...], []) == .bytes(line.count) else { return abort() }
     }
-    switch exchange.framing {
-    case .none: break
-    case .length(let length):
-      exchange.body = loop.pool.take(capacity: length)
-      // The only copied bytes of a body: those that came in the same read as the head.
-      let prefix = min(length, input.count - inputStart)
-      exchange.body.append(contentsOf: input[inputStart..<(inputStart + prefix)])
-      inputStart += prefix
-    case .chunked:
-      exchange.body = loop.pool.take(capacity: max(Self.firstChunkedCapacity, input.count - inputStart))
-      chunks = ChunkedDecoder(
-        limits: loop.configuration.headLimits,
-        maximumBodyBytes: exchange.acceptance?.maximumBodyBytes ?? 0)
-      exchange.body.append(contentsOf: input[inputStart...])
-      inputStart = input.count
-    }
+    let maximum = exchange.acceptance?.maximumBodyBytes ?? 0
+    let prefixCount = BodyReceiver.prefixCount(exchange.framing, available: input.count - inputStart)
+    let capacity =
+      if case .length(let length) = exchange.framing { length } else {
+        max(BodyReceiver.firstChunkedCapacity, prefixCount)
+      }
+    body = BodyReceiver(
+      exchange.framing, into: loop.pool.take(capacity: capacity),
+      prefix: input[inputStart..<(inputStart + prefixCount)],
+      limits: loop.configuration.headLimits, maximumBytes: maximum)
+    inputStart += prefixCount
     giveBackHeadBuffer()
-    bodyGrew()
-    if state.phase == .receivingBody { receiveBody() }
+    receiveBody()
   }
 
-  /// Reads straight into the body's final place until there is nothing to read.
   private func receiveBody() {
-    var turn = Self.bytesPerTurn
-    while state.phase == .receivingBody, turn > 0 {
-      let limit: Int
-      if case .length(let length) = exchange.framing {
-        limit = length - exchange.body.count
-      } else {
-        guard makeRoomForChunks() else { return refuse(.noMemoryBudget) }
-        limit = exchange.body.capacity - exchange.body.count
+    do {
+      while true {
+        guard let progress = try body?.receive(from: stream) else { return }
+        deadline =
+          exchange.start &+ loop.bodyTimeout &+ loop.earnedTime(bytes: body?.receivedCount ?? 0)
+        switch progress {
+        case .needsRoom:
+          guard growBody() else { return refuse(.noMemoryBudget) }
+        case .complete: return bodyCompleted()
+        case .turnIsOver: return resumeLater()
+        case .wouldBlock: return
+        case .ended: return perform(state.inputEnded())
+        case .failed: return abort()
+        }
       }
-      switch stream.read(into: &exchange.body, atMost: limit) {
-      case .bytes(let count):
-        turn -= count
-        exchange.receivedBytes += count
-        bodyGrew()
-      case .wouldBlock: return
-      case .end: return perform(state.inputEnded())
-      case .failed: return abort()
-      }
+    } catch {
+      refuse(error)
     }
   }
 
-  private func bodyGrew() {
-    deadline = exchange.start &+ loop.bodyTimeout &+ loop.earnedTime(bytes: exchange.receivedBytes)
-    if case .length(let length) = exchange.framing {
-      if exchange.body.count == length { perform(state.bodyCompleted()) }
-      return
+  private func bodyCompleted() {
+    exchange.body = body?.takeBytes() ?? []
+    if let leftover = body?.leftover, !leftover.isEmpty {
+      input = loop.takeHeadBuffer()
+      input.append(contentsOf: leftover)
+      inputStart = 0
     }
-    do {
-      guard case .complete(let trailing) = try chunks?.decode(&exchange.body) else { return }
-      if trailing > 0 {
-        // The start of the next request came along with the last chunk.
-        input = loop.takeHeadBuffer()
-        input.append(contentsOf: exchange.body.suffix(trailing))
-        inputStart = 0
-        exchange.body.removeLast(trailing)
-      }
-      perform(state.bodyCompleted())
-    } catch {
-      refuse(.framing(error))
-    }
+    body = nil
+    perform(state.bodyCompleted())
   }
 
   /// Chunked bodies do not tell their size: the buffer doubles, within the byte budget.
-  private func makeRoomForChunks() -> Bool {
-    guard exchange.body.count == exchange.body.capacity else { return true }
-    let added = exchange.body.capacity
+  private func growBody() -> Bool {
+    let capacity = body?.bytes.capacity ?? 0
     if exchange.acceptance?.isExemptFromLimits != true {
-      guard loop.capacity.takeBodyBytes(added) else { return false }
-      exchange.reservation.bytes += added
+      guard loop.capacity.takeBodyBytes(capacity) else { return false }
+      exchange.reservation.bytes += capacity
     }
-    var larger = loop.pool.take(capacity: exchange.body.capacity + added)
-    larger.append(contentsOf: exchange.body)
-    swap(&larger, &exchange.body)
-    loop.pool.give(consume larger)
+    if let old = body?.grow(into: loop.pool.take(capacity: 2 * capacity)) { loop.pool.give(old) }
     return true
   }
 
@@ -364,39 +376,24 @@ final class Connection {
     exchange.status = response.status
     exchange.annotations = response.annotations
     exchange.writeStart = loop.freshNow()
-    output = loop.takeHeadBuffer()
+    var head = loop.takeHeadBuffer()
     ResponseSerializer.appendHead(
-      response, keepAlive: keepAlive, version: exchange.head?.version ?? .http11, date: loop.date, to: &output
-    )
-    if exchange.head?.method != "HEAD" {
-      // A small body rides along with its head; a large one is sent from where it is.
-      if response.body.count <= EventLoop.headReadSize - output.count {
-        output.append(contentsOf: response.body)
-      } else {
-        outputBody = response.body
-      }
-    }
-    sentCount = 0
-    flush()
+      response, keepAlive: keepAlive, version: exchange.head?.version ?? .http11, date: loop.date, to: &head)
+    output.begin(head: head, body: exchange.head?.method == "HEAD" ? [] : response.body)
+    writeResponse()
   }
 
-  private func flush() {
+  private func writeResponse() {
     guard state.phase == .writing else { return }
-    let total = output.count + outputBody.count
-    while sentCount < total {
-      let first = output[min(sentCount, output.count)...]
-      let second = outputBody[max(0, sentCount - output.count)...]
-      switch first.isEmpty ? stream.write(second, []) : stream.write(first, second) {
-      case .bytes(let count): sentCount += count
-      case .wouldBlock:
-        deadline = exchange.writeStart &+ loop.bodyTimeout &+ loop.earnedTime(bytes: sentCount)
-        arm(.write)
-        return
-      case .failed: return abort()
-      }
+    switch output.write(to: stream) {
+    case .complete:
+      finishExchange(isBroken: false)
+      perform(state.responseWritten())
+    case .wouldBlock:
+      deadline = exchange.writeStart &+ loop.bodyTimeout &+ loop.earnedTime(bytes: output.sentCount)
+      arm(.write)
+    case .failed: abort()
     }
-    finishExchange(isBroken: false)
-    perform(state.responseWritten())
   }
 
   private func linger() {
@@ -408,14 +405,14 @@ final class Connection {
 
   private func discardInput() {
     if input.capacity - input.count < EventLoop.headReadSize { input = loop.takeHeadBuffer() }
-    var turn = Self.bytesPerTurn
+    var turn = BodyReceiver.bytesPerTurn
     while turn > 0 {
       input.removeAll(keepingCapacity: true)
       inputStart = 0
       switch stream.read(into: &input, atMost: EventLoop.headReadSize) {
       case .bytes(let count): turn -= count
       case .wouldBlock: return
-      case .end, .failed: return close()
+      case .end, .failed, .notTLS: return close()
       }
     }
   }
@@ -433,6 +430,8 @@ final class Connection {
     takeBackJob()
     // Empty already if the request went to the responder.
     loop.pool.give(exchange.takeBody())
+    if let unfinished = body?.takeBytes() { loop.pool.give(unfinished) }
+    body = nil
     loop.capacity.release(&exchange.reservation)
     if !output.isEmpty || (isBroken && exchange.head != nil) {
       let now = loop.freshNow()
@@ -440,23 +439,22 @@ final class Connection {
         Exchange(
           head: exchange.head, status: isBroken && exchange.status == 0 ? 499 : exchange.status,
           annotations: exchange.annotations,
-          bodyBytesReceived: exchange.bodyByteCount, bytesSent: sentCount,
+          bodyBytesReceived: exchange.bodyByteCount, bytesSent: output.sentCount,
           receive: .nanoseconds(exchange.receiveNanoseconds),
           respond: .nanoseconds(exchange.respondNanoseconds),
           write: .nanoseconds(exchange.writeStart == 0 ? 0 : now &- exchange.writeStart),
           remoteAddress: remote,
           connection: id, isBroken: isBroken))
     }
-    if output.capacity > 0 { loop.giveHeadBuffer(output) }
-    output = []
-    outputBody = []
-    sentCount = 0
+    loop.giveHeadBuffer(output.end())
   }
 
-  /// Nobody waits for the answer any more: a request that no thread has begun with is not computed.
+  /// Nobody waits for the answer any more: a request that no thread has begun with is not computed, and one that is
+  /// being computed is given up between two steps.
   private func takeBackJob() {
     guard let job = exchange.job else { return }
     exchange.job = nil
+    job.abandon()
     guard var request = job.takeRequest() else { return }
     loop.pool.give(request.takeBody())
     exchange.reservation = job.reservation

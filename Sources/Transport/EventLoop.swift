@@ -34,6 +34,8 @@ final class EventLoop {
   private var readiness: Readiness
   private var acceptor: Acceptor?
   private var connections: [UInt64: Connection] = [:]
+  /// Connections whose stream holds bytes that no event will announce.
+  private var resuming: [UInt64] = []
   private var nextID: UInt64
   private let idStep: UInt64
   private var headBuffers: [[UInt8]] = []
@@ -90,6 +92,7 @@ final class EventLoop {
         default: connections[event.token]?.ready(event)
         }
       }
+      resumeConnections()
       if now >= nextSweep { sweep() }
     }
     for connection in connections.values { connection.abort() }
@@ -106,7 +109,18 @@ final class EventLoop {
     Int64(bytes) &* 1_000_000_000 / Int64(max(configuration.minimumBytesPerSecond, 1))
   }
 
+  /// Has `connection` read in the next turn, whether or not an event comes for it.
+  func resumeLater(_ connection: Connection) { resuming.append(connection.id) }
+
+  private func resumeConnections() {
+    guard !resuming.isEmpty else { return }
+    var turn: [UInt64] = []
+    swap(&turn, &resuming)
+    for id in turn { connections[id]?.resume() }
+  }
+
   private var waitMilliseconds: Int32 {
+    guard resuming.isEmpty else { return 0 }
     // With nothing to watch there is nothing to sweep, except the pool, once in a while.
     let interval = connections.isEmpty && !isStopping ? 1_000_000_000 : max(nextSweep &- now, 0)
     return Int32(min(interval, 1_000_000_000) / 1_000_000 + 1)
@@ -253,7 +267,7 @@ final class EventLoop {
 
   func giveHeadBuffer(_ buffer: consuming [UInt8]) {
     // One that grew for a huge head is not kept.
-    guard headBuffers.count < 64, buffer.capacity <= 2 * Self.headReadSize else { return }
+    guard headBuffers.count < 64, (1...2 * Self.headReadSize).contains(buffer.capacity) else { return }
     buffer.removeAll(keepingCapacity: true)
     headBuffers.append(buffer)
   }

@@ -315,4 +315,17 @@ import Testing
     try await probe.send("GET /no HTTP/1.1\r\nHost: a\r\n\r\n")
     #expect(try await probe.reply().status == 404)
   }
+
+  @Test("a computation hears that its client went away")
+  func abandonment() async throws {
+    let server = try TestServer()
+    var client: RawClient? = try server.connect()
+    try await client?.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
+    await server.responder.arrivals.opened()
+    // The reset is sent as the descriptor closes, with the last reference.
+    await client?.reset()
+    client = nil
+    await server.responder.abandonments.opened()
+    await server.stop()
+  }
 }
