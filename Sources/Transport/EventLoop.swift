@@ -243,6 +243,7 @@ final class EventLoop {
     guard acceptor != nil, acceptor?.pausedUntil == nil else { return }
     for listener in acceptor?.listeners ?? [] { readiness.remove(listener.descriptor) }
     acceptor?.pausedUntil = time
+    capacity.acceptingPaused()
   }
 
   private func resumeAccepting() {
