@@ -82,7 +82,8 @@ public struct Service: Responder {
   }
 
   public func refuse(_ refusal: Refusal, head: RequestHead?) -> Response {
-    stamped(Problem(refusal), RequestIdentity(head))
+    metrics.record(refusal)
+    return stamped(Problem(refusal), RequestIdentity(head))
   }
 
   public func finished(_ exchange: Exchange) {

@@ -54,9 +54,13 @@ def chunked(body, size=7):
 
 
 class Connection:
-    def __init__(self, port, timeout=15):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, port, timeout=15, dial=None):
+        """`dial`: makes the connected socket, given the timeout; else it is TCP to `port`."""
+        if dial is None:
+            self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        else:
+            self.socket = dial(timeout)
         self._buffer = b""
 
     def __enter__(self):
