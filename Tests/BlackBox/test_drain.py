@@ -175,7 +175,7 @@ def test_sighup_changes_nothing_and_says_so():
     with Server() as server, Connection(server.port) as connection:
         assert connection.is_alive()
         server.send_signal(signal.SIGHUP)
-        server.wait_for_line("SIGHUP ignored")
+        server.wait_for_line("SIGHUP: nothing to reload")
         assert connection.is_alive()
 
 

@@ -14,7 +14,8 @@ import Transport
 /// Runs the server until it is told to stop, and returns when everything accepted is answered.
 ///
 /// SIGTERM drains: readiness turns 503 at once, connections are still accepted for the drain delay, what is in
-/// flight is finished. SIGINT does the same without the delay. A second one stops at once. SIGHUP changes nothing.
+/// flight is finished. SIGINT does the same without the delay. A second one stops at once. SIGHUP reads the key file
+/// again.
 func runServer(_ configuration: ServerConfiguration) async throws {
   signal(SIGPIPE, SIG_IGN)
   let sink = LogSink(descriptor: STDERR_FILENO)
@@ -27,13 +28,20 @@ func runServer(_ configuration: ServerConfiguration) async throws {
       metadata: ["max-connections": "\(configuration.maxConnections)", "descriptors": "\(descriptorLimit)"])
   }
 
+  let keyFile: KeyFile?
+  do throws(ConfigurationError) {
+    keyFile = try configuration.apiKeyFile.map(KeyFile.init(path:))
+  } catch {
+    throw Exit.badConfiguration.saying("\(error)")
+  }
+  if let warning = keyFile?.warning { logger.warning("\(warning)") }
   let transport = configuration.transport
   let capacity = Capacity(transport)
   let lifecycle = Lifecycle(isOverloaded: { capacity.isExhausted })
   let metrics = Metrics()
   let service = Service(
-    Service.Configuration(maximumBodyBytes: configuration.maxBodyBytes), lifecycle: lifecycle,
-    metrics: metrics, accessLog: configuration.accessLog(to: sink))
+    configuration.service(keys: keyFile?.keys), lifecycle: lifecycle, metrics: metrics,
+    accessLog: configuration.accessLog(to: sink))
   let server: Server
   do throws(Server.StartError) {
     server = try Server(transport, capacity: capacity, responder: service)
@@ -47,7 +55,7 @@ func runServer(_ configuration: ServerConfiguration) async throws {
         "listening",
         metadata: ["address": "\(address)", "url": "http://\(address)", "version": "\(Version.current)"])
     }
-    await serve(server, lifecycle, configuration, signals, logger)
+    await serve(server, lifecycle, configuration, signals, keyFile, logger)
   } catch {
     sink.flush()
     throw Exit.cannotListen.saying("\(error)")
@@ -57,13 +65,12 @@ func runServer(_ configuration: ServerConfiguration) async throws {
 
 private func serve(
   _ server: Server, _ lifecycle: Lifecycle, _ configuration: ServerConfiguration, _ signals: Signals,
-  _ logger: Logger
+  _ keyFile: KeyFile?, _ logger: Logger
 ) async {
   await withTaskGroup { group in
     for await number in signals.numbers {
       guard number != SIGHUP else {
-        // Its default action would end the process, and whatever it is doing, without a drain.
-        logger.notice("SIGHUP ignored: no setting can be reloaded; restart to change one")
+        reload(keyFile, logger)
         continue
       }
       guard lifecycle.phase != .draining else {
@@ -88,6 +95,21 @@ private func serve(
   }
 }
 
+private func reload(_ keyFile: KeyFile?, _ logger: Logger) {
+  guard let keyFile else {
+    // The signal's default action would end the process, and whatever it is doing, without a drain.
+    logger.notice("SIGHUP: nothing to reload; restart to change a setting")
+    return
+  }
+  do {
+    let now = try keyFile.reload()
+    logger.notice("reloaded", metadata: ["what": "API keys", "now": "\(now)"])
+  } catch {
+    logger.error(
+      "not reloaded: what was in force stays", metadata: ["what": "API keys", "error": "\(error)"])
+  }
+}
+
 extension ServerConfiguration {
   fileprivate var transport: TransportConfiguration {
     let cores = Process.coreCount
@@ -103,6 +125,14 @@ extension ServerConfiguration {
     transport.bodyTimeout = bodyTimeout
     transport.idleTimeout = idleTimeout
     return transport
+  }
+
+  fileprivate func service(keys: APIKeys?) -> Service.Configuration {
+    var service = Service.Configuration(maximumBodyBytes: maxBodyBytes)
+    service.apiKeys = keys
+    service.compressesResponses = responseCompression
+    service.crossOrigin = corsAllowedOrigins.isEmpty ? nil : CrossOrigin(allowing: corsAllowedOrigins)
+    return service
   }
 
   fileprivate func logger(to sink: LogSink) -> Logger {
