@@ -64,6 +64,8 @@ public struct Request: Sendable {
   public var body: [UInt8]
   /// From the first byte of the head to the last byte of the body.
   public let receiveDuration: Duration
+  /// Whether the client went away: long work asks this between steps, and stops.
+  public var isAbandoned: @Sendable () -> Bool = { false }
 
   public init(head: RequestHead, body: [UInt8], receiveDuration: Duration = .zero) {
     self.head = head

@@ -4,6 +4,13 @@ import ArgumentParser
 struct ServerFlags: ParsableArguments {
   @Option(\.httpHost) var httpHost: String?
   @Option(\.httpPort) var httpPort: String?
+  @Option(\.listen) var listen: String?
+  @Option(\.unixSocket) var unixSocket: String?
+  @Option(\.unixSocketMode) var unixSocketMode: String?
+  @Option(\.reusePort) var reusePort: String?
+  @Option(\.tlsCert) var tlsCert: String?
+  @Option(\.tlsKey) var tlsKey: String?
+  @Option(\.tlsClientCA) var tlsClientCA: String?
   @Option(\.maxBodyBytes) var maxBodyBytes: String?
   @Option(\.maxConnections) var maxConnections: String?
   @Option(\.maxInFlight) var maxInFlight: String?
@@ -25,7 +32,9 @@ struct ServerFlags: ParsableArguments {
   /// The text of each flag that was given, by setting key.
   var given: [String: String] {
     let texts: [(PartialKeyPath<ServerConfiguration>, String?)] = [
-      (\.httpHost, httpHost), (\.httpPort, httpPort), (\.maxBodyBytes, maxBodyBytes),
+      (\.httpHost, httpHost), (\.httpPort, httpPort), (\.listen, listen), (\.unixSocket, unixSocket),
+      (\.unixSocketMode, unixSocketMode), (\.reusePort, reusePort), (\.tlsCert, tlsCert), (\.tlsKey, tlsKey),
+      (\.tlsClientCA, tlsClientCA), (\.maxBodyBytes, maxBodyBytes),
       (\.maxConnections, maxConnections), (\.maxInFlight, maxInFlight),
       (\.maxInFlightBytes, maxInFlightBytes), (\.headerTimeout, headerTimeout),
       (\.bodyTimeout, bodyTimeout), (\.idleTimeout, idleTimeout), (\.drainDelay, drainDelay),

@@ -32,6 +32,9 @@ struct KeyFile: Sendable {
     return Self.countText(table)
   }
 
+  /// Its entry in what SIGHUP does.
+  var reloading: Reloadable { Reloadable(name: "API keys", reload: reload) }
+
   /// What should be said about who else can read the file; nil when nobody can.
   var warning: String? {
     var status = stat()
