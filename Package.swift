@@ -115,7 +115,7 @@ let package = Package(
     .testTarget(
       name: "PruningServiceTests",
       dependencies: [
-        "HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning",
+        "ContentCodings", "HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning",
         .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: settings),

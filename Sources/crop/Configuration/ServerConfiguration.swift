@@ -38,6 +38,11 @@ struct ServerConfiguration: Sendable, Equatable {
   var eventLoops = 0
   /// 0 means one per core.
   var computeThreads = 0
+  /// Nil: whoever reaches the port may ask.
+  var apiKeyFile: String?
+  /// `*` stands for all.
+  var corsAllowedOrigins: [String] = []
+  var responseCompression = false
   var logFormat = LogFormat.text
   var logLevel = LogLevel.info
   var accessLog = true
