@@ -56,6 +56,14 @@ conformance: release venv ## Conformance cases against ours, nginx (where instal
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r Tests/Conformance/peers/requirements.txt
 	@$(PYTHON) tools/conformance.py --crop $(CROP) --peer all --markdown Tests/Conformance/RESULTS.md $(ARGS)
 
+.PHONY: chaos
+chaos: release venv ## Well-behaved clients amidst attackers for ten minutes (ARGS='--minutes 2')
+	@timeout 7200 $(PYTHON) tools/chaos.py --crop $(CROP) $(ARGS)
+
+.PHONY: slow
+slow: release venv ## slowhttptest and wrk, with a client that watches (needs both programs)
+	@timeout 3600 $(PYTHON) tools/slow.py --crop $(CROP) $(ARGS)
+
 .PHONY: bench
 bench: release venv ## Compare with a C echo server and FastAPI (needs cc)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r Benchmarks/peers/requirements.txt
