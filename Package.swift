@@ -105,6 +105,7 @@ let package = Package(
       dependencies: [
         "PruningService", "crop", "JSON", "TensorFormats", "Tensors", "Transport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: settings),
   ] + levelTargets
