@@ -124,6 +124,7 @@ let package = Package(
       dependencies: [
         "PruningService", "crop", "JSON", "TensorFormats", "Tensors", "Transport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: settings),
   ] + levelTargets
