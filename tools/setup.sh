@@ -26,6 +26,9 @@ find_missing() {
   command -v make >/dev/null || need make
   if ! command -v c++ >/dev/null && ! command -v g++ >/dev/null; then need g++ libc6-dev; fi
   [ -e /usr/include/zlib.h ] || [ -e /usr/local/include/zlib.h ] || need zlib1g-dev
+  # The header of a cross-architecture folder is in the package as well, so this one is enough.
+  [ -e /usr/include/openssl/ssl.h ] || [ -e /usr/local/include/openssl/ssl.h ] || need libssl-dev
+  command -v openssl >/dev/null || [ "$1" != test ] || need openssl
   [ -e /usr/share/zoneinfo ] || need tzdata
   if swift=$(command -v swift); then
     local unmet

@@ -3,8 +3,8 @@ public import HTTP1
 
 /// Undoes one content coding, piece by piece, with a hard limit on what comes out.
 ///
-/// The limit is on the size alone and not on the ratio: deflate cannot exceed 1032:1, and tensors of zeros - padding,
-/// masks, one-hot scores - honestly come close to that. Codings are never nested.
+/// There is a limit on the ratio too, once the size is worth it: deflate reaches 1032:1, but only for what is all
+/// zeros; tensors of features stay below 10:1, and padded or one-hot ones below 100:1. Codings are never nested.
 ///
 /// A class, because zlib's state points back at its stream, which therefore must not move. Confined to one thread.
 public final class Inflater {
@@ -28,17 +28,26 @@ public final class Inflater {
   private let stream: UnsafeMutablePointer<z_stream>
   private let coding: ContentCoding
   private let maximumOutputBytes: Int
+  private let maximumRatio: Int
   private var state = State.decoding
   private var outputByteCount = 0
+  private var inputByteCount = 0
   /// Bytes of the current stream or gzip member consumed.
   private var memberByteCount = 0
   private var isFirstMember = true
 
-  /// - Parameter maximumOutputBytes: decoding stops with ``ContentCodingError/tooLarge(limit:)`` before it yields
-  ///   one byte more.
-  public init(_ coding: ContentCoding, maximumOutputBytes: Int) {
+  /// The output from which on the ratio is limited: smaller ones harm nobody, and a large one may begin with zeros.
+  public static let ratioGrace = 8 << 20
+  public static let standardRatio = 200
+
+  /// - Parameters:
+  ///   - maximumOutputBytes: decoding stops with ``ContentCodingError/tooLarge(limit:)`` before it yields one byte
+  ///     more.
+  ///   - maximumRatio: decoded to coded bytes, beyond the first ``ratioGrace`` bytes.
+  public init(_ coding: ContentCoding, maximumOutputBytes: Int, maximumRatio: Int = standardRatio) {
     self.coding = coding
     self.maximumOutputBytes = maximumOutputBytes
+    self.maximumRatio = maximumRatio
     stream = .allocate(capacity: 1)
     stream.initialize(to: z_stream())
     // 15: the largest window, so that every stream can be read; 16 more: a gzip wrapper, and nothing else.
@@ -154,6 +163,10 @@ public final class Inflater {
 
   private func check(_ status: Int32, _ consumed: Int) throws(ContentCodingError) {
     memberByteCount += consumed
+    inputByteCount += consumed
+    guard outputByteCount <= Self.ratioGrace || outputByteCount / maximumRatio <= inputByteCount else {
+      throw fail(.outOfProportion(limit: maximumRatio))
+    }
     switch status {
     case Z_OK: break
     case Z_STREAM_END: state = .complete

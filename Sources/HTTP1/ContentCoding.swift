@@ -38,9 +38,14 @@ public enum ContentCodingError: Error, Sendable, Equatable {
   case trailingBytes
   /// The decoded body is larger than `limit` bytes.
   case tooLarge(limit: Int)
+  /// The decoded body is more than `limit` times as large as the coded one.
+  case outOfProportion(limit: Int)
 
   public var status: Int {
-    if case .tooLarge = self { 413 } else { 400 }
+    switch self {
+    case .tooLarge, .outOfProportion: 413
+    case .corrupt, .truncated, .trailingBytes: 400
+    }
   }
 
   /// What is wrong, for the person who sent it.
@@ -50,6 +55,8 @@ public enum ContentCodingError: Error, Sendable, Equatable {
     case .truncated: "the coded body ends before its stream is complete"
     case .trailingBytes: "there are bytes behind the end of the coded stream"
     case .tooLarge(let limit): "the decoded body is larger than \(limit) bytes"
+    case .outOfProportion(let limit):
+      "the decoded body is more than \(limit) times as large as the coded one; send it as it is"
     }
   }
 }

@@ -33,6 +33,7 @@ extension Problem {
     case .framing(let error) where error.status == 431: self.init(.headTooLarge, error.reason)
     case .framing(let error): self.init(status: error.status, .badFraming, error.reason)
     case .coding(.tooLarge(let limit)): self.init(.bodyTooLarge, Self.bodyLimit(limit, "the decoded body"))
+    case .coding(let error) where error.status == 413: self.init(.bodyTooLarge, error.reason)
     case .coding(let error): self.init(.malformedCoding, error.reason)
     case .bodyTooLarge(let limit): self.init(.bodyTooLarge, Self.bodyLimit(limit))
     case .timedOut(let phase):

@@ -10,26 +10,26 @@ final class Connection {
   let remote: String
   /// Accepted from the reserve beyond the connection cap: only probes are answered.
   private let isOverCapacity: Bool
-  private unowned let loop: EventLoop
+  unowned let loop: EventLoop
 
-  private(set) var state = ConnectionState()
+  var state = ConnectionState()
   private var parser: RequestParser
   private var interest: Readiness.Interest = .read
   /// Monotonic nanoseconds after which the current phase has taken too long.
-  private(set) var deadline: Int64
+  var deadline: Int64
   private var lastActivity: Int64
   private var isHandshaking: Bool
 
   /// Raw bytes received before the current message's framing was known; consumed up to `inputStart`.
-  private var input: [UInt8] = []
-  private var inputStart = 0
+  var input: [UInt8] = []
+  var inputStart = 0
   private var isParsing = false
   private var isResuming = false
 
-  private var exchange = ExchangeProgress()
+  var exchange = ExchangeProgress()
   /// Beside `exchange`: reading into it takes long, and much of `exchange` is read meanwhile.
-  private var body: BodyReceiver?
-  private var output = ResponseWriter()
+  var body: BodyReceiver?
+  var output = ResponseWriter()
 
   init(id: UInt64, stream: any ByteStream, remote: String, isOverCapacity: Bool, loop: EventLoop) {
     self.id = id
@@ -95,7 +95,7 @@ final class Connection {
 
   // MARK: Actions
 
-  private func perform(_ action: ConnectionState.Action) {
+  func perform(_ action: ConnectionState.Action) {
     switch action {
     case .readHead: readNextHead()
     case .readBody(let sendsContinue): readBody(sendsContinue: sendsContinue)
@@ -107,7 +107,7 @@ final class Connection {
     }
   }
 
-  private func receive() {
+  func receive() {
     switch state.phase {
     case .idle, .receivingHead: receiveHead()
     case .receivingBody: receiveBody()
@@ -123,6 +123,7 @@ final class Connection {
 
   /// Sends what the stream has to say by itself: its side of a handshake.
   private func flushStream() {
+    guard state.phase != .closed else { return }
     switch stream.flush() {
     case .bytes: arm(interest.subtracting(.write))
     case .wouldBlock: arm(interest.union(.write))
@@ -131,7 +132,7 @@ final class Connection {
   }
 
   /// In the loop's next turn, so that others have theirs first.
-  private func resumeLater() {
+  func resumeLater() {
     switch state.phase {
     case .responding, .writing, .closed: return
     case .idle, .receivingHead, .receivingBody, .lingering: break
@@ -165,11 +166,13 @@ final class Connection {
   private func handshakeMayBeOver() {
     guard isHandshaking, !stream.isHandshaking else { return }
     isHandshaking = false
+    // The first bytes of a head may have come along with the end of the handshake: its own deadline is set.
+    guard state.phase == .idle else { return }
     lastActivity = loop.now
     deadline = loop.now &+ loop.idleTimeout
   }
 
-  private func giveBackHeadBuffer() {
+  func giveBackHeadBuffer() {
     guard inputStart == input.count, input.capacity > 0 else { return }
     inputStart = 0
     loop.giveHeadBuffer(input)
@@ -227,15 +230,14 @@ final class Connection {
 
   /// Takes what the request will need, or says why it cannot be had.
   private func reserveCapacity(for acceptance: Acceptance, _ framing: BodyFraming) -> Refusal? {
-    var bodyBytes = 0
+    let bodyBytes = framing == .none ? 0 : BodyReceiver.capacity(for: framing, acceptance)
     switch framing {
     case .none: break
     case .length(let length):
       guard length <= acceptance.maximumBodyBytes else {
         return .bodyTooLarge(limit: acceptance.maximumBodyBytes)
       }
-      bodyBytes = length
-    case .chunked: bodyBytes = min(acceptance.maximumBodyBytes, BodyReceiver.firstChunkedCapacity)
+    case .chunked: break
     }
     guard !acceptance.isExemptFromLimits else { return nil }
     guard !isOverCapacity else { return .tooManyConnections }
@@ -259,179 +261,20 @@ final class Connection {
     if stream.hasBufferedInput { resumeLater() }
   }
 
-  // MARK: Body
-
-  private func readBody(sendsContinue: Bool) {
-    if sendsContinue {
-      // 25 bytes on a connection with nothing else in flight always fit the socket buffer; a peer for which
-      // they do not is not reading.
-      let line = ResponseSerializer.continueLine
-      guard stream.write(line[...], []) == .bytes(line.count) else { return abort() }
-    }
-    let maximum = exchange.acceptance?.maximumBodyBytes ?? 0
-    let prefixCount = BodyReceiver.prefixCount(exchange.framing, available: input.count - inputStart)
-    let capacity =
-      if case .length(let length) = exchange.framing { length } else {
-        max(BodyReceiver.firstChunkedCapacity, prefixCount)
-      }
-    body = BodyReceiver(
-      exchange.framing, into: loop.pool.take(capacity: capacity),
-      prefix: input[inputStart..<(inputStart + prefixCount)],
-      limits: loop.configuration.headLimits, maximumBytes: maximum)
-    inputStart += prefixCount
-    giveBackHeadBuffer()
-    receiveBody()
-  }
-
-  private func receiveBody() {
-    do {
-      while true {
-        guard let progress = try body?.receive(from: stream) else { return }
-        deadline =
-          exchange.start &+ loop.bodyTimeout &+ loop.earnedTime(bytes: body?.receivedCount ?? 0)
-        switch progress {
-        case .needsRoom:
-          guard growBody() else { return refuse(.noMemoryBudget) }
-        case .complete: return bodyCompleted()
-        case .turnIsOver: return resumeLater()
-        case .wouldBlock: return
-        case .ended: return perform(state.inputEnded())
-        case .failed: return abort()
-        }
-      }
-    } catch {
-      refuse(error)
-    }
-  }
-
-  private func bodyCompleted() {
-    exchange.body = body?.takeBytes() ?? []
-    if let leftover = body?.leftover, !leftover.isEmpty {
-      input = loop.takeHeadBuffer()
-      input.append(contentsOf: leftover)
-      inputStart = 0
-    }
-    body = nil
-    perform(state.bodyCompleted())
-  }
-
-  /// Chunked bodies do not tell their size: the buffer doubles, within the byte budget.
-  private func growBody() -> Bool {
-    let capacity = body?.bytes.capacity ?? 0
-    if exchange.acceptance?.isExemptFromLimits != true {
-      guard loop.capacity.takeBodyBytes(capacity) else { return false }
-      exchange.reservation.bytes += capacity
-    }
-    if let old = body?.grow(into: loop.pool.take(capacity: 2 * capacity)) { loop.pool.give(old) }
-    return true
-  }
-
-  // MARK: Response
-
-  private func respond() {
-    guard let head = exchange.head, let acceptance = exchange.acceptance else {
-      preconditionFailure("a response needs an admitted request")
-    }
-    let now = loop.freshNow()
-    exchange.receiveNanoseconds = now &- exchange.start
-    exchange.bodyByteCount = exchange.body.count
-    var request = Request(
-      head: head, body: exchange.takeBody(), receiveDuration: .nanoseconds(exchange.receiveNanoseconds))
-    var execution = acceptance.execution
-    if execution == .inline, !acceptance.isExemptFromLimits, !loop.responder.mayRespondInline(to: request) {
-      // Only its head looked cheap, so it has no permit yet.
-      guard loop.capacity.takeInFlight() else {
-        loop.pool.give(request.takeBody())
-        loop.capacity.release(&exchange.reservation)
-        return start(loop.responder.refuse(.queueFull, head: head))
-      }
-      exchange.reservation.hasPermit = true
-      execution = .pooled
-    }
-    switch execution {
-    case .pooled:
-      deadline = .max
-      // What the request holds goes with it: the connection may be gone when it comes back.
-      let job = ComputePool.Job(
-        consume request, connection: id, mailbox: loop.mailbox, reservation: exchange.reservation)
-      exchange.job = job
-      loop.compute.submit(job)
-      exchange.reservation = Reservation()
-    case .inline:
-      let response = loop.responder.respond(to: request)
-      exchange.respondNanoseconds = loop.freshNow() &- now
-      loop.pool.give(request.takeBody())
-      loop.capacity.release(&exchange.reservation)
-      start(response)
-    }
-  }
-
-  private func refuse(_ refusal: Refusal) {
-    state.refused()
-    start(loop.responder.refuse(refusal, head: exchange.head))
-  }
-
-  private func start(_ response: Response) {
-    let keepAlive = state.responseStarted(closes: response.closesConnection)
-    exchange.status = response.status
-    exchange.annotations = response.annotations
-    exchange.writeStart = loop.freshNow()
-    var head = loop.takeHeadBuffer()
-    ResponseSerializer.appendHead(
-      response, keepAlive: keepAlive, version: exchange.head?.version ?? .http11, date: loop.date, to: &head)
-    output.begin(head: head, body: exchange.head?.method == "HEAD" ? [] : response.body)
-    writeResponse()
-  }
-
-  private func writeResponse() {
-    guard state.phase == .writing else { return }
-    switch output.write(to: stream) {
-    case .complete:
-      finishExchange(isBroken: false)
-      perform(state.responseWritten())
-    case .wouldBlock:
-      deadline = exchange.writeStart &+ loop.bodyTimeout &+ loop.earnedTime(bytes: output.sentCount)
-      arm(.write)
-    case .failed: abort()
-    }
-  }
-
-  private func linger() {
-    stream.finishWriting()
-    deadline = loop.now &+ EventLoop.lingerTime
-    arm(.read)
-    discardInput()
-  }
-
-  private func discardInput() {
-    if input.capacity - input.count < EventLoop.headReadSize { input = loop.takeHeadBuffer() }
-    var turn = BodyReceiver.bytesPerTurn
-    while turn > 0 {
-      input.removeAll(keepingCapacity: true)
-      inputStart = 0
-      switch stream.read(into: &input, atMost: EventLoop.headReadSize) {
-      case .bytes(let count): turn -= count
-      case .wouldBlock: return
-      case .end, .failed, .notTLS: return close()
-      }
-    }
-  }
-
   // MARK: Bookkeeping
 
-  private func arm(_ wanted: Readiness.Interest) {
+  func arm(_ wanted: Readiness.Interest) {
     guard wanted != interest else { return }
     interest = wanted
     loop.setInterest(wanted, of: self)
   }
 
   /// Reports the exchange that just ended, if there was one, and forgets it.
-  private func finishExchange(isBroken: Bool) {
+  func finishExchange(isBroken: Bool) {
     takeBackJob()
     // Empty already if the request went to the responder.
     loop.pool.give(exchange.takeBody())
-    if let unfinished = body?.takeBytes() { loop.pool.give(unfinished) }
-    body = nil
+    dropBody()
     loop.capacity.release(&exchange.reservation)
     if !output.isEmpty || (isBroken && exchange.head != nil) {
       let now = loop.freshNow()
@@ -460,7 +303,7 @@ final class Connection {
     exchange.reservation = job.reservation
   }
 
-  private func close() {
+  func close() {
     state.aborted()
     giveBackHeadBuffer()
     loop.closed(self)

@@ -171,11 +171,11 @@ def test_a_second_signal_stops_at_once(first):
             connection.read_answer()
 
 
-def test_sighup_changes_nothing_and_says_so():
+def test_sighup_without_anything_to_reload_says_so_and_changes_nothing():
     with Server() as server, Connection(server.port) as connection:
         assert connection.is_alive()
         server.send_signal(signal.SIGHUP)
-        server.wait_for_line("SIGHUP ignored")
+        server.wait_for_line("SIGHUP: nothing to reload")
         assert connection.is_alive()
 
 

@@ -8,13 +8,13 @@ final class TestServer: Sendable {
   let server: Server
   let responder: EchoResponder
 
-  var port: UInt16 { server.addresses[0].port }
+  var port: UInt16 { server.endpoints[0].address.port }
 
   init(_ change: (inout TransportConfiguration) -> Void = { _ in }, execution: Acceptance.Execution = .pooled)
     throws
   {
     var configuration = TransportConfiguration()
-    configuration.port = 0
+    configuration.listeners = [.tcp("127.0.0.1", 0)]
     change(&configuration)
     responder = EchoResponder(execution: execution)
     server = try Server(configuration, capacity: Capacity(configuration), responder: responder)
@@ -48,7 +48,8 @@ final class EchoResponder: Responder {
     if head.path == "/no" { return .reject(Response(status: 404, body: Array("no".utf8))) }
     return .accept(
       Acceptance(
-        maximumBodyBytes: 8 << 20, execution: execution, isExemptFromLimits: head.path == "/probe"))
+        maximumBodyBytes: 8 << 20, execution: execution, isExemptFromLimits: head.path == "/probe",
+        contentCoding: try? head.contentCoding()))
   }
 
   func mayRespondInline(to request: Request) -> Bool { request.head.path != "/gate" }
