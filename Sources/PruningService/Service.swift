@@ -104,7 +104,8 @@ public struct Service: Responder {
   }
 
   public func refuse(_ refusal: Refusal, head: RequestHead?) -> Response {
-    stamped(Problem(refusal), RequestIdentity(head), head)
+    metrics.record(refusal)
+    return stamped(Problem(refusal), RequestIdentity(head), head)
   }
 
   public func finished(_ exchange: Exchange) {

@@ -68,6 +68,9 @@ final class ComputePool: Sendable {
     available.signal()
   }
 
+  /// Jobs no thread has begun with, those given up by their clients included.
+  var queuedCount: Int { state.withLock { $0.jobs.count - $0.first } }
+
   func stop() {
     state.withLock { $0.isStopped = true }
     for _ in 0..<threads { available.signal() }

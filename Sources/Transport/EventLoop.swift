@@ -275,6 +275,7 @@ final class EventLoop {
     guard acceptor != nil, acceptor?.pausedUntil == nil else { return }
     unregisterListeners()
     acceptor?.pausedUntil = time
+    capacity.acceptingPaused()
   }
 
   private func unregisterListeners() {

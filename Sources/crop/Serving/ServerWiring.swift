@@ -46,7 +46,7 @@ func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfigu
   let server: Server
   do throws(Server.StartError) {
     server = try Server(transport, capacity: capacity, responder: service)
-    metrics.add(gaugesOf: server)
+    metrics.add(gaugesOf: server, transport)
     if let tls { metrics.add(gaugeOf: tls) }
     // Watched before the first request can be accepted, so that no signal finds the default action.
     let signals = Signals([SIGTERM, SIGINT, SIGHUP])
@@ -189,38 +189,6 @@ extension Metrics {
         "When the TLS certificate in force expires, in seconds since 1970."
       ) {
         Double(tls.current.certificate.notAfter)
-      })
-  }
-
-  fileprivate func add(gaugesOf server: Server) {
-    let capacity = server.capacity
-    let pool = server.pool
-    add(Gauge("crop_connections", "Open client connections.") { Double(capacity.connectionCount) })
-    add(
-      Gauge("crop_connections_accepted_total", "Connections accepted since the start.", isCounter: true) {
-        Double(capacity.acceptedCount)
-      })
-    add(
-      Gauge(
-        "crop_requests_in_flight",
-        "Requests received, queued or computed with a permit; tiny ones, answered where they arrive, take none."
-      ) {
-        Double(capacity.inFlightCount)
-      })
-    add(
-      Gauge("crop_request_body_bytes_in_flight", "Bytes held for request bodies and unsent answers.") {
-        Double(capacity.inFlightBodyBytes)
-      })
-    add(Gauge("crop_buffer_pool_bytes", "Bytes of body buffers kept for reuse.") { Double(pool.heldBytes) })
-    add(
-      Gauge("process_resident_memory_bytes", "Resident memory size in bytes.") {
-        Double(Process.residentBytes)
-      })
-    add(Gauge("process_open_fds", "Number of open file descriptors.") { Double(Process.openDescriptorCount) })
-    add(
-      Gauge("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.", isCounter: true)
-      {
-        Process.cpuSeconds
       })
   }
 }
