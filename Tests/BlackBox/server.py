@@ -11,7 +11,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("CROP_BINARY") or str(ROOT / ".build" / "debug" / "crop")
-LISTENING = re.compile(r'listening.*?(?:url=|"url":")http://[^:\s"]+:(\d+)')
+LISTENING = re.compile(r'listening.*?(?:url=|"url":")https?://[^:\s"]+:(\d+)')
 
 
 def environment(**extra):
@@ -33,7 +33,7 @@ class Server:
     def __init__(self, *flags, env=None):
         defaults = {"--http-port": "0", "--drain-delay": "0"}
         for name, value in defaults.items():
-            if name not in flags:
+            if name not in flags and not (name == "--http-port" and "--listen" in flags):
                 flags += (name, value)
         self.lines = []
         self._changed = threading.Condition()
