@@ -4,7 +4,22 @@
 #include <sys/socket.h>
 
 #ifdef __linux__
+#include <linux/filter.h>
+
 int crop_accept(int listening, struct sockaddr *address, unsigned int *length) {
   return accept4(listening, address, length, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+int crop_drop_new_connections(int listening) {
+  // A filter on a TCP socket sees packets from their TCP header on; byte 13 holds the flags (RFC 9293, section 3.1).
+  enum { flags_offset = 13, syn = 0x02 };
+  struct sock_filter steps[] = {
+    BPF_STMT(BPF_LD | BPF_B | BPF_ABS, flags_offset),
+    BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, syn, 0, 1),
+    BPF_STMT(BPF_RET | BPF_K, 0),
+    BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+  };
+  struct sock_fprog program = {.len = sizeof steps / sizeof *steps, .filter = steps};
+  return setsockopt(listening, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
 #endif

@@ -3,7 +3,7 @@
 /// One loop accepts for all: with a listening socket per loop the kernel would leave requests on a socket that
 /// is being closed, and spread connections unevenly.
 struct Acceptor {
-  let listeners: [Listener]
+  private(set) var listeners: [Listener]
   private let mailboxes: [Mailbox]
   private var turn = 0
   private var current = 0
@@ -31,5 +31,17 @@ struct Acceptor {
   mutating func nextMailbox() -> Mailbox {
     turn = (turn + 1) % mailboxes.count
     return mailboxes[turn]
+  }
+
+  /// Begins the end: sockets of others are let go of with what waits in them, and no new connection begins on the
+  /// rest.
+  ///
+  /// - Returns: whether handshakes may be under way whose connections are still to come.
+  mutating func refuseConnections() -> Bool {
+    listeners.removeAll { $0.isInherited }
+    current = 0
+    var mayBeUnderWay = false
+    for listener in listeners where listener.refuseConnections() { mayBeUnderWay = true }
+    return mayBeUnderWay
   }
 }

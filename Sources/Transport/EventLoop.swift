@@ -9,9 +9,12 @@ final class EventLoop {
   static let lingerTime = Duration.seconds(2).nanoseconds
   /// How long a draining server waits for the next request of a connection that was just used.
   private static let drainGrace = Duration.seconds(1).nanoseconds
-  /// After running out of descriptors; a closed connection ends the pause early.
+  /// After the last new handshake was let through: time for its client to finish it.
+  private static let handshakeTime = Duration.milliseconds(100).nanoseconds
+  private static let stoppingSweepInterval = Duration.milliseconds(20).nanoseconds
   /// A buffer that no request needed for so long is given back to the system.
   private static let trimInterval = Duration.seconds(10).nanoseconds
+  /// After running out of descriptors; a closed connection ends the pause early.
   private static let acceptPause = Duration.milliseconds(100).nanoseconds
 
   private let shared: ServerShared
@@ -34,11 +37,16 @@ final class EventLoop {
   private var readiness: Readiness
   private var acceptor: Acceptor?
   private var connections: [UInt64: Connection] = [:]
+  /// Connections whose stream holds bytes that no event will announce.
+  private var resuming: [UInt64] = []
   private var nextID: UInt64
   private let idStep: UInt64
   private var headBuffers: [[UInt8]] = []
+  private let ciphertextBuffers = CiphertextBuffers()
   private var isStopping = false
   private var isStopped = false
+  /// While the server stops: from when on an empty queue means that nothing is to come.
+  private var listeningEndsAt: Int64 = 0
   private var nextSweep: Int64 = 0
   private var nextDate: Int64 = 0
   private var nextTrim: Int64 = 0
@@ -90,8 +98,10 @@ final class EventLoop {
         default: connections[event.token]?.ready(event)
         }
       }
+      resumeConnections()
       if now >= nextSweep { sweep() }
     }
+    acceptor = nil
     for connection in connections.values { connection.abort() }
   }
 
@@ -106,7 +116,18 @@ final class EventLoop {
     Int64(bytes) &* 1_000_000_000 / Int64(max(configuration.minimumBytesPerSecond, 1))
   }
 
+  /// Has `connection` read in the next turn, whether or not an event comes for it.
+  func resumeLater(_ connection: Connection) { resuming.append(connection.id) }
+
+  private func resumeConnections() {
+    guard !resuming.isEmpty else { return }
+    var turn: [UInt64] = []
+    swap(&turn, &resuming)
+    for id in turn { connections[id]?.resume() }
+  }
+
   private var waitMilliseconds: Int32 {
+    guard resuming.isEmpty else { return 0 }
     // With nothing to watch there is nothing to sweep, except the pool, once in a while.
     let interval = connections.isEmpty && !isStopping ? 1_000_000_000 : max(nextSweep &- now, 0)
     return Int32(min(interval, 1_000_000_000) / 1_000_000 + 1)
@@ -114,8 +135,8 @@ final class EventLoop {
 
   private func handle(_ message: Mailbox.Message) {
     switch message {
-    case .adopt(let descriptor, let remote, let isOverCapacity):
-      adopt(FileDescriptor(owning: descriptor), remote, isOverCapacity: isOverCapacity)
+    case .adopt(let descriptor, let remote, let isTLS, let isOverCapacity):
+      adopt(FileDescriptor(owning: descriptor), remote, isTLS: isTLS, isOverCapacity: isOverCapacity)
     case .computed(let id, let response, var reservation, let nanoseconds):
       capacity.release(&reservation)
       connections[id]?.computed(response, nanoseconds: nanoseconds)
@@ -125,12 +146,7 @@ final class EventLoop {
     case .stopListening:
       isDraining = true
       isStopping = true
-      // What the kernel completed before this moment counts as accepted.
-      acceptAll()
-      if acceptor != nil {
-        acceptor = nil
-        shared.listeningEnded()
-      }
+      refuseConnections()
       sweep()
     case .roomToAccept: resumeAccepting()
     case .stop: isStopped = true
@@ -139,7 +155,7 @@ final class EventLoop {
 
   private func sweep() {
     now = Clock.now
-    nextSweep = now &+ sweepInterval
+    nextSweep = now &+ (isStopping && acceptor != nil ? Self.stoppingSweepInterval : sweepInterval)
     if now >= nextDate {
       nextDate = now &+ 1_000_000_000
       date = HTTPDate.format(Clock.wallSeconds)
@@ -152,15 +168,36 @@ final class EventLoop {
       nextTrim = now &+ Self.trimInterval
       pool.trim()
     }
-    if let resumeAt = acceptor?.pausedUntil, now >= resumeAt { resumeAccepting() }
+    if isStopping {
+      endListeningIfPossible()
+    } else if let resumeAt = acceptor?.pausedUntil, now >= resumeAt {
+      resumeAccepting()
+    }
   }
 
   // MARK: Connections
 
-  private func adopt(_ socket: consuming FileDescriptor, _ remote: String, isOverCapacity: Bool) {
+  /// The one place that chooses what moves a connection's bytes.
+  ///
+  /// - Returns: nil when there is no memory for another TLS session; the descriptor is closed.
+  private func makeStream(_ socket: consuming FileDescriptor, isTLS: Bool) -> (any ByteStream)? {
+    guard isTLS else { return SocketStream(socket) }
+    guard let tls = configuration.tls else {
+      preconditionFailure("no server starts with a TLS listener and without TLS")
+    }
+    return try? TLSStream(socket, context: tls.current, buffers: ciphertextBuffers)
+  }
+
+  private func adopt(
+    _ socket: consuming FileDescriptor, _ remote: String, isTLS: Bool, isOverCapacity: Bool
+  ) {
     let id = nextID
     nextID &+= idStep
-    let stream = SocketStream(socket)
+    guard let stream = makeStream(socket, isTLS: isTLS) else {
+      capacity.connectionClosed()
+      shared.connectionEnded()
+      return
+    }
     let connection = Connection(
       id: id, stream: stream, remote: remote, isOverCapacity: isOverCapacity, loop: self)
     do {
@@ -203,23 +240,32 @@ final class EventLoop {
     }
   }
 
-  private func acceptAll() {
+  /// Accepts until nothing waits or there is no room.
+  ///
+  /// - Returns: whether nothing waits any more.
+  @discardableResult
+  private func acceptAll() -> Bool {
     let hardCap = configuration.maximumConnections + TransportConfiguration.probeReserve
     while true {
-      guard capacity.connectionCount < hardCap else { return pauseAccepting(until: .max) }
+      guard capacity.connectionCount < hardCap else {
+        pauseAccepting(until: .max)
+        return false
+      }
       switch acceptor?.accept() {
-      case .connection(let descriptor, let remote):
+      case .connection(let descriptor, let remote, let isTLS):
         let isOverCapacity = capacity.connectionCount >= configuration.maximumConnections
         capacity.connectionOpened()
         let target = acceptor?.nextMailbox()
         if let target, target !== mailbox {
           target.send(
-            .adopt(descriptor: descriptor, remote: remote.description, isOverCapacity: isOverCapacity))
+            .adopt(descriptor: descriptor, remote: remote, isTLS: isTLS, isOverCapacity: isOverCapacity))
         } else {
-          adopt(FileDescriptor(owning: descriptor), remote.description, isOverCapacity: isOverCapacity)
+          adopt(FileDescriptor(owning: descriptor), remote, isTLS: isTLS, isOverCapacity: isOverCapacity)
         }
-      case .exhausted: return pauseAccepting(until: now &+ Self.acceptPause)
-      case .some(.none), nil: return
+      case .exhausted:
+        pauseAccepting(until: now &+ Self.acceptPause)
+        return false
+      case .some(.none), nil: return true
       }
     }
   }
@@ -227,18 +273,40 @@ final class EventLoop {
   /// A listening socket that is ready but not accepted from would wake the loop again and again.
   private func pauseAccepting(until time: Int64) {
     guard acceptor != nil, acceptor?.pausedUntil == nil else { return }
-    for listener in acceptor?.listeners ?? [] { readiness.remove(listener.descriptor) }
+    unregisterListeners()
     acceptor?.pausedUntil = time
+    capacity.acceptingPaused()
+  }
+
+  private func unregisterListeners() {
+    for listener in acceptor?.listeners ?? [] { readiness.remove(listener.descriptor) }
   }
 
   private func resumeAccepting() {
-    guard acceptor?.pausedUntil != nil else { return }
+    guard acceptor?.pausedUntil != nil, !isStopping else { return }
     acceptor?.pausedUntil = nil
     do {
       try registerListeners()
     } catch {
       pauseAccepting(until: now &+ Self.acceptPause)
     }
+  }
+
+  // MARK: The end of accepting
+
+  /// From here on only sweeps accept, until what has begun to connect is served.
+  private func refuseConnections() {
+    guard acceptor != nil else { return }
+    unregisterListeners()
+    let mayBeUnderWay = acceptor?.refuseConnections() ?? false
+    listeningEndsAt = mayBeUnderWay ? now &+ Self.handshakeTime : now
+  }
+
+  /// Closes the listening sockets once nothing waits in them: closing resets what does.
+  private func endListeningIfPossible() {
+    guard acceptor != nil, acceptAll(), now >= listeningEndsAt else { return }
+    acceptor = nil
+    shared.listeningEnded()
   }
 
   // MARK: Buffers
@@ -253,7 +321,7 @@ final class EventLoop {
 
   func giveHeadBuffer(_ buffer: consuming [UInt8]) {
     // One that grew for a huge head is not kept.
-    guard headBuffers.count < 64, buffer.capacity <= 2 * Self.headReadSize else { return }
+    guard headBuffers.count < 64, (1...2 * Self.headReadSize).contains(buffer.capacity) else { return }
     buffer.removeAll(keepingCapacity: true)
     headBuffers.append(buffer)
   }

@@ -5,7 +5,7 @@ import Synchronization
 final class Mailbox: Sendable {
   enum Message: Sendable {
     /// A connection was accepted; the loop owns the descriptor from here on.
-    case adopt(descriptor: Int32, remote: String, isOverCapacity: Bool)
+    case adopt(descriptor: Int32, remote: String, isTLS: Bool, isOverCapacity: Bool)
     case computed(
       connection: UInt64, Response, reservation: Reservation, nanoseconds: Int64)
     /// Announce the end of every connection with its next response.

@@ -19,9 +19,12 @@ import Synchronization
 /// ```
 public final class Server: Sendable {
   /// Where the server listens; with port 0 in the configuration, the port the system chose.
-  public let addresses: [SocketAddress]
+  public let endpoints: [ListeningEndpoint]
   public let capacity: Capacity
   public let pool: BufferPool
+
+  /// Requests waiting for a compute thread.
+  public var queuedCount: Int { shared.compute.queuedCount }
 
   private let shared: ServerShared
   private let listeners: Mutex<[Listener]>
@@ -30,12 +33,15 @@ public final class Server: Sendable {
   public enum StartError: Error, CustomStringConvertible {
     case resolution(ResolutionError)
     case listening(address: String, SystemError)
+    /// What is at the place, or was asked for there, cannot be listened on.
+    case unusable(place: String, reason: String)
     case system(SystemError)
 
     public var description: String {
       switch self {
       case .resolution(let error): error.description
       case .listening(let address, let error): "cannot listen on \(address): \(error)"
+      case .unusable(let place, let reason): "cannot listen on \(place): \(reason)"
       case .system(let error): error.description
       }
     }
@@ -45,24 +51,7 @@ public final class Server: Sendable {
   public init(
     _ configuration: TransportConfiguration, capacity: Capacity, responder: any Responder
   ) throws(StartError) {
-    let requested: [SocketAddress]
-    do {
-      requested = try SocketAddress.resolve(host: configuration.host, port: configuration.port)
-    } catch {
-      throw .resolution(error)
-    }
-    var listeners: [Listener] = []
-    for address in requested {
-      do {
-        listeners.append(try Listener(address: address, backlog: configuration.backlog))
-      } catch {
-        // A name may stand for an address family that this machine does not have (::1 in containers).
-        if error.code == EAFNOSUPPORT || (error.code == EADDRNOTAVAIL && !listeners.isEmpty) { continue }
-        throw .listening(address: address.description, error)
-      }
-      // A port of the system's choice is free on one address; nothing promises it on the next.
-      if configuration.port == 0 { break }
-    }
+    let listeners = try Listener.open(configuration)
     do {
       let progress = progress
       shared = try ServerShared(
@@ -70,7 +59,7 @@ public final class Server: Sendable {
     } catch {
       throw .system(error)
     }
-    addresses = listeners.map(\.address)
+    endpoints = listeners.map(\.endpoint)
     self.capacity = capacity
     pool = shared.pool
     self.listeners = Mutex(listeners)

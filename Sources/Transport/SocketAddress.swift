@@ -6,7 +6,7 @@
   import Darwin
 #endif
 
-/// A numeric IPv4 or IPv6 address and port.
+/// A numeric IPv4 or IPv6 address and port, or the path of a Unix-domain socket.
 public struct SocketAddress: Sendable, CustomStringConvertible {
   private var storage: sockaddr_storage
   private var length: socklen_t
@@ -14,6 +14,22 @@ public struct SocketAddress: Sendable, CustomStringConvertible {
   private init(storage: sockaddr_storage, length: socklen_t) {
     self.storage = storage
     self.length = length
+  }
+
+  /// The bytes that `sun_path` has room for, less the terminating zero.
+  static let longestUnixPath = MemoryLayout.size(ofValue: sockaddr_un().sun_path) - 1
+  private static let pathOffset = socklen_t(MemoryLayout<sockaddr_un>.offset(of: \.sun_path) ?? 2)
+
+  /// The address of a socket file; nil when the path is empty, too long or holds a zero.
+  init?(unixPath path: String) {
+    let bytes = Array(path.utf8)
+    guard !bytes.isEmpty, bytes.count <= Self.longestUnixPath, !bytes.contains(0) else { return nil }
+    storage = sockaddr_storage()
+    storage.ss_family = sa_family_t(AF_UNIX)
+    withUnsafeMutableBytes(of: &storage) { target in
+      UnsafeMutableRawBufferPointer(rebasing: target[Int(Self.pathOffset)...]).copyBytes(from: bytes)
+    }
+    length = Self.pathOffset + socklen_t(bytes.count) + 1
   }
 
   /// All addresses `host` stands for: a numeric address, a name, or the empty string for every interface.
@@ -67,16 +83,33 @@ public struct SocketAddress: Sendable, CustomStringConvertible {
 
   var family: Int32 { Int32(storage.ss_family) }
 
+  public var isUnix: Bool { family == AF_UNIX }
+  var isIP: Bool { family == AF_INET || family == AF_INET6 }
+
+  /// 0 for a Unix-domain socket.
   public var port: UInt16 {
-    withUnsafeBytes(of: storage) { bytes in
+    guard isIP else { return 0 }
+    return withUnsafeBytes(of: storage) { bytes in
       // The port stands at the same place in sockaddr_in and sockaddr_in6, in network order.
       UInt16(bigEndian: bytes.load(fromByteOffset: 2, as: UInt16.self))
     }
   }
 
-  /// `127.0.0.1:8080`, `[::1]:8080`; `unix` for a peer without an address.
+  /// The bytes of `sun_path` that the system filled in, without a terminating zero.
+  private var pathBytes: [UInt8] {
+    let count = Int(length) - Int(Self.pathOffset)
+    guard isUnix, count > 0 else { return [] }
+    let bytes = withUnsafeBytes(of: storage) { Array($0.dropFirst(Int(Self.pathOffset)).prefix(count)) }
+    return bytes.last == 0 ? bytes.dropLast() : bytes
+  }
+
+  /// `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/crop.sock`; `unix` for a socket without a name.
   public var description: String {
-    guard family == AF_INET || family == AF_INET6 else { return "unix" }
+    guard isIP else {
+      // Linux has names outside the file system; they begin with a zero and are written with an @.
+      let name = pathBytes.map { $0 == 0 ? UInt8(ascii: "@") : $0 }
+      return name.isEmpty ? "unix" : "unix:\(String(decoding: name, as: UTF8.self))"
+    }
     var host = [CChar](repeating: 0, count: Int(NI_MAXHOST))
     let status = withSockaddr { address, length in
       getnameinfo(address, length, &host, socklen_t(host.count), nil, 0, NI_NUMERICHOST)

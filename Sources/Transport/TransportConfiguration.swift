@@ -2,10 +2,10 @@ public import HTTP1
 
 /// Everything an operator may set about the server's sockets, buffers and threads.
 public struct TransportConfiguration: Sendable {
-  /// Numeric address or name; empty for every interface.
-  public var host = "127.0.0.1"
-  /// 0 lets the system choose; `Server.addresses` tells what it chose.
-  public var port: UInt16 = 8080
+  /// Where connections are accepted; `Server.endpoints` tells which ports the system chose.
+  public var listeners: [ListenerConfiguration] = [.tcp("127.0.0.1", 8080)]
+  /// TCP listeners share their address with other sockets of this user that say so too (SO_REUSEPORT).
+  public var reusesPort = false
   public var backlog: Int32 = 1024
 
   /// Event loops, one thread each.
@@ -20,6 +20,9 @@ public struct TransportConfiguration: Sendable {
   public var maximumInFlight = 256
   /// Bytes of request bodies and of large unsent answers held at the same time, over all connections (503).
   public var maximumInFlightBytes = 512 << 20
+
+  /// What listeners that begin with TLS use; they need one.
+  public var tls: TLSSource?
 
   public var headLimits = HTTPLimits()
 

@@ -122,7 +122,7 @@ struct UnknownNameTests {
     arguments: [
       ("CROP_HTPP_PORT", "; did you mean 'CROP_HTTP_PORT'?"),
       ("CROP_MAX_BODY_BYTE", "; did you mean 'CROP_MAX_BODY_BYTES'?"),
-      ("CROP_PORT", "; did you mean 'CROP_HTTP_PORT'?"),
+      ("CROP_PORT", "; did you mean 'CROP_HTTP_PORT' or 'CROP_REUSE_PORT'?"),
       ("CROP_COLOUR_OF_THE_LOG_LINES", "; 'crop serve --help' lists the valid names"),
     ])
   func environment(name: String, hint: String) {
@@ -151,7 +151,7 @@ struct UnknownNameTests {
     arguments: [
       ("http:\n  prot: 1", "file f:2: unknown key 'http.prot'; did you mean 'http.port'?"),
       ("\nmax_body_bytes: 1", "file f:2: unknown key 'max_body_bytes'; did you mean 'max-body-bytes'?"),
-      ("port: 1", "file f:1: unknown key 'port'; did you mean 'http.port'?"),
+      ("port: 1", "file f:1: unknown key 'port'; did you mean 'http.port' or 'reuse-port'?"),
       ("{\"log-levle\": \"info\"}", "file f:1: unknown key 'log-levle'; did you mean 'log-level'?"),
       ("http: 8080", "file f:1: http must hold settings, such as 'http: {port: 8080}'"),
       ("log-level: [info]", "file f:1: log-level must be a single value"),

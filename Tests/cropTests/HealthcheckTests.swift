@@ -23,10 +23,22 @@ struct HealthcheckTests {
     ] as [(String, String, UInt16, String, String)])
   func address(text: String, host: String, port: UInt16, target: String, authority: String) throws {
     let url = try #require(HealthURL(text))
-    #expect(url.host == host)
-    #expect(url.port == port)
+    #expect(url.peer == .tcp(host: host, port: port))
     #expect(url.target == target)
     #expect(url.authority == authority)
+  }
+
+  @Test(
+    "a socket file is asked for its readiness, or for the path behind a colon",
+    arguments: [
+      ("unix:/run/crop.sock", "/run/crop.sock", "/readyz"), ("unix:/a:b", "/a:b", "/readyz"),
+      ("unix:/run/crop.sock:/livez?x", "/run/crop.sock", "/livez?x"), ("unix:/a:/x/", "/a", "/x/"),
+    ])
+  func socketFile(text: String, path: String, target: String) throws {
+    let url = try #require(HealthURL(text))
+    #expect(url.peer == .unix(path: path))
+    #expect(url.target == target)
+    #expect(url.authority == "localhost")
   }
 
   @Test(
@@ -34,6 +46,7 @@ struct HealthcheckTests {
     arguments: [
       "", "crop", "https://crop", "http://", "http://:80", "http://a:0", "http://a:65536", "http://a:+1",
       "http://a:", "http://[::1", "http://[::1]x", "http://a/\r\nX: y", "http://u@a/", "http://é/",
+      "unix:", "unix:crop.sock", "unix:/a b",
     ])
   func refusedAddress(text: String) {
     #expect(HealthURL(text) == nil)
@@ -50,6 +63,12 @@ struct HealthcheckTests {
     #expect(Healthcheck.readinessURL(of: configuration) == "http://[::1]:81/readyz")
     configuration.httpPort = 0
     #expect(Healthcheck.readinessURL(of: configuration) == nil)
+    configuration.unixSocket = "/run/crop.sock"
+    #expect(Healthcheck.readinessURL(of: configuration) == "unix:/run/crop.sock")
+    configuration.listen = [.unix(path: "/a"), .tcp(host: "fd00::7", port: 82, isTLS: false)]
+    #expect(Healthcheck.readinessURL(of: configuration) == "http://[fd00::7]:82/readyz")
+    configuration.listen = [.unix(path: "/a")]
+    #expect(Healthcheck.readinessURL(of: configuration) == "unix:/a")
   }
 
   @Test("the status of the answer is read, even when it comes byte by byte", arguments: [200, 503])

@@ -1,4 +1,4 @@
-// System calls that Swift's Glibc module does not surface (Swift 6.3): epoll, eventfd, accept4.
+// System calls that Swift's Glibc module does not surface (Swift 6.3): epoll, eventfd, accept4, packet filters.
 #ifndef CROP_LINUX_H
 #define CROP_LINUX_H
 #ifdef __linux__
@@ -10,5 +10,9 @@ struct sockaddr;
 /// accept4(2) with SOCK_CLOEXEC and SOCK_NONBLOCK. <sys/socket.h> is not included here: its constants would
 /// move from the Glibc module into this one.
 int crop_accept(int listening, struct sockaddr *address, unsigned int *length);
+
+/// Drops the SYN packets that come to a listening TCP socket, IPv4 or IPv6, so that no handshake begins; what has
+/// begun is finished. Returns 0, or -1 with errno.
+int crop_drop_new_connections(int listening);
 #endif
 #endif

@@ -12,10 +12,11 @@ struct Healthcheck: ParsableCommand {
       EXAMPLES
         crop healthcheck
         crop healthcheck --url http://127.0.0.1:9000/livez --timeout 500ms
+        crop healthcheck --url unix:/run/crop/crop.sock
       """)
 
   @Option(
-    help: ArgumentHelp("What to get; default: /readyz of the configured host and port.", valueName: "url"))
+    help: ArgumentHelp("What to get; default: /readyz of the configured address.", valueName: "url"))
   var url: String?
 
   @Option(help: ArgumentHelp("Longest wait for the answer.", valueName: "duration"))
@@ -31,7 +32,7 @@ struct Healthcheck: ParsableCommand {
     }
     let text = try url ?? defaultURL()
     guard let url = HealthURL(text) else {
-      throw ValidationError("--url: '\(text)' is not http://host:port/path.")
+      throw ValidationError("--url: '\(text)' is not http://host:port/path or unix:/socket/file:/path.")
     }
     do throws(HealthProbe.Failure) {
       let status = try HealthProbe.status(of: url, within: timeout)
@@ -53,16 +54,21 @@ struct Healthcheck: ParsableCommand {
     return url
   }
 
-  /// Where a probe on the same machine reaches the server; nil when the system picks the port.
+  /// Where a probe on the same machine reaches the server: its first TCP address, else its socket file; nil when
+  /// the system picks the port.
   static func readinessURL(of configuration: ServerConfiguration) -> String? {
-    guard configuration.httpPort != 0 else { return nil }
-    let host =
-      switch configuration.httpHost {
-      // Addresses to listen on, not to connect to.
-      case "0.0.0.0": "127.0.0.1"
-      case "::": "[::1]"
-      case let host: host.contains(":") ? "[\(host)]" : host
-      }
-    return "http://\(host):\(configuration.httpPort)/readyz"
+    let addresses = configuration.listenAddresses
+    for case .tcp(let name, let port, isTLS: false) in addresses where port != 0 {
+      let host =
+        switch name {
+        // Addresses to listen on, not to connect to.
+        case "0.0.0.0": "127.0.0.1"
+        case "::": "[::1]"
+        default: name.contains(":") ? "[\(name)]" : name
+        }
+      return "http://\(host):\(port)/readyz"
+    }
+    for case .unix(let path) in addresses { return "unix:\(path)" }
+    return nil
   }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import FoundationEssentials
 import JSON
+import Transport
 
 struct Serve: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -13,6 +14,7 @@ struct Serve: AsyncParsableCommand {
       EXAMPLES
         crop serve
         crop serve --http-host 0.0.0.0 --http-port 9000
+        crop serve --listen 'http://127.0.0.1:8080,http://[::1]:8080,unix:/run/crop/crop.sock'
         CROP_HTTP_PORT=9000 crop serve --config config/production.yaml
         crop serve --config config/crop.yaml --print-config
       """)
@@ -41,7 +43,18 @@ struct Serve: AsyncParsableCommand {
       }
       return
     }
-    try await runServer(resolved.configuration)
+    try await runServer(resolved.configuration, inherited: inheritedListeners())
+  }
+}
+
+/// The sockets of a service manager, once: afterwards the environment no longer announces them.
+private func inheritedListeners() throws(ExitCode) -> [ListenerConfiguration] {
+  defer { SocketActivation.forget() }
+  do {
+    return try SocketActivation.listeners(
+      in: ProcessInfo.processInfo.environment, process: ProcessInfo.processInfo.processIdentifier)
+  } catch {
+    throw Exit.badConfiguration.saying("\(error)")
   }
 }
 

@@ -60,6 +60,8 @@ func suggestion(for name: String, among known: [String]) -> String {
   // `port` for `http.port`, `CROP_PORT` for `CROP_HTTP_PORT`: right word, level forgotten.
   let lastWord = name.split { "._-".contains($0) }.last.map { String($0) } ?? name
   let sharing = known.filter { $0.split { "._-".contains($0) }.last.map { String($0) } == lastWord }
-  if sharing.count == 1 { return "; did you mean '\(sharing[0])'?" }
+  if (1...3).contains(sharing.count) {
+    return "; did you mean \(sharing.map { "'\($0)'" }.joined(separator: " or "))?"
+  }
   return "; 'crop serve --help' lists the valid names"
 }

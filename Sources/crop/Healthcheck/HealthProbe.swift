@@ -17,7 +17,7 @@ enum HealthProbe {
   /// Each address of the host is tried in turn until one accepts the connection.
   static func status(of url: HealthURL, within timeout: Duration) throws(Failure) -> Int {
     let deadline = ContinuousClock.now + timeout
-    var failure = Failure(description: "'\(url.host)' has no address")
+    var failure = Failure(description: "'\(url.authority)' has no address")
     for address in try addresses(of: url) {
       do throws(Failure) {
         let descriptor = try connect(to: address, before: deadline)
@@ -39,13 +39,31 @@ enum HealthProbe {
   }
 
   private static func addresses(of url: HealthURL) throws(Failure) -> [Address] {
+    switch url.peer {
+    case .tcp(let host, let port): try addresses(host: host, port: port)
+    case .unix(let path): [try address(ofSocketFile: path)]
+    }
+  }
+
+  private static func address(ofSocketFile path: String) throws(Failure) -> Address {
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    let room = MemoryLayout.size(ofValue: address.sun_path)
+    guard path.utf8.count < room else {
+      throw Failure(description: "'\(path)' is longer than \(room - 1) bytes")
+    }
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+    return Address(family: AF_UNIX, bytes: withUnsafeBytes(of: address) { Array($0) })
+  }
+
+  private static func addresses(host: String, port: UInt16) throws(Failure) -> [Address] {
     var hints = addrinfo()
     hints.ai_family = AF_UNSPEC
     hints.ai_socktype = streamSocket
     var list: UnsafeMutablePointer<addrinfo>?
-    let code = getaddrinfo(url.host, String(url.port), &hints, &list)
+    let code = getaddrinfo(host, String(port), &hints, &list)
     guard code == 0 else {
-      throw Failure(description: "'\(url.host)': \(String(cString: gai_strerror(code)))")
+      throw Failure(description: "'\(host)': \(String(cString: gai_strerror(code)))")
     }
     defer { freeaddrinfo(list) }
     var addresses: [Address] = []

@@ -1,22 +1,33 @@
-/// The parts of an `http://` address that a probe needs.
+/// The parts of an `http://` or `unix:` address that a probe needs.
 struct HealthURL: Equatable, Sendable {
-  /// Without the brackets of an IPv6 address.
-  let host: String
-  let port: UInt16
+  enum Peer: Equatable, Sendable {
+    /// The host is without the brackets of an IPv6 address.
+    case tcp(host: String, port: UInt16)
+    case unix(path: String)
+  }
+
+  let peer: Peer
   /// Path and query; at least `/`.
   let target: String
 
-  /// - Returns: nil for anything but `http://host[:port][/path]`.
+  /// - Returns: nil for anything but `http://host[:port][/path]` and `unix:/socket/file[:/path]`; without a path
+  ///   a socket file is asked for `/readyz`.
   init?(_ text: String) {
-    guard text.hasPrefix("http://"),
-      text.utf8.allSatisfy({ $0 > UInt8(ascii: " ") && $0 < 0x7f && $0 != UInt8(ascii: "@") })
-    else { return nil }
+    guard text.utf8.allSatisfy({ $0 > UInt8(ascii: " ") && $0 < 0x7f && $0 != UInt8(ascii: "@") }) else {
+      return nil
+    }
+    if text.hasPrefix("unix:/") {
+      let parts = text.dropFirst("unix:".count).split(separator: ":/", maxSplits: 1)
+      peer = .unix(path: String(parts[0]))
+      target = parts.count == 2 ? "/" + parts[1] : "/readyz"
+      return
+    }
+    guard text.hasPrefix("http://") else { return nil }
     let rest = text.dropFirst("http://".count)
     let authority = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
     let target = rest[authority.endIndex...].prefix { $0 != "#" }
     guard let (host, port) = Self.split(authority) else { return nil }
-    self.host = String(host)
-    self.port = port
+    peer = .tcp(host: String(host), port: port)
     self.target = target.hasPrefix("/") ? String(target) : "/" + target
   }
 
@@ -39,6 +50,11 @@ struct HealthURL: Equatable, Sendable {
     return (host, port)
   }
 
-  /// Host and port as the Host field has them.
-  var authority: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+  /// What the Host field says; a socket file has no name there.
+  var authority: String {
+    switch peer {
+    case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+    case .unix: "localhost"
+    }
+  }
 }

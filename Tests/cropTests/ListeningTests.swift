@@ -1,0 +1,121 @@
+import Testing
+import Transport
+
+@testable import crop
+
+@Suite("Where the server listens")
+struct ListeningTests {
+  @Test(
+    "an entry of the list is a URL with a port, or a socket file",
+    arguments: [
+      ("http://127.0.0.1:8080", .tcp(host: "127.0.0.1", port: 8080, isTLS: false)),
+      ("http://[::]:0", .tcp(host: "::", port: 0, isTLS: false)),
+      ("https://crop.example:8443", .tcp(host: "crop.example", port: 8443, isTLS: true)),
+      ("unix:/run/crop.sock", .unix(path: "/run/crop.sock")),
+      ("", nil), ("127.0.0.1:8080", nil), ("http://", nil), ("http://a", nil), ("http://a:", nil),
+      ("http://:80", nil), ("http://::1:80", nil), ("http://[a]:80", nil), ("http://[::1:80", nil),
+      ("http://a:65536", nil), ("http://a:-1", nil), ("http://a:80/", nil), ("HTTP://a:80", nil),
+      ("http://a b:80", nil), ("http://[::1]x:80", nil), ("unix:", nil), ("unix:crop.sock", nil),
+      ("unix:/", nil), ("unix:none", nil), ("ftp://a:80", nil),
+    ] as [(String, ListenAddress?)])
+  func address(text: String, expected: ListenAddress?) {
+    let address = ListenAddress(text[...])
+    #expect(address == expected)
+    if let address { #expect(address.description == text) }
+  }
+
+  @Test(
+    "a list has no empty entries",
+    arguments: [("none", 0), ("http://a:1", 1), ("http://a:1,unix:/b", 2), ("http://a:1,", nil), (",", nil)]
+      as [(String, Int?)])
+  func list(text: String, count: Int?) {
+    #expect(ValueGrammar.addresses.parse(text)?.count == count)
+  }
+
+  @Test(
+    "permission bits are octal",
+    arguments: [
+      ("0660", 0o660), ("660", 0o660), ("0000", 0), ("777", 0o777), ("0o660", nil), ("66", nil),
+      ("1777", nil),
+      ("0680", nil), ("", nil),
+    ] as [(String, Int?)])
+  func mode(text: String, expected: Int?) {
+    #expect(ValueGrammar.fileMode.parse(text) == expected)
+    if let expected {
+      #expect(ValueGrammar.fileMode.render(expected) == (text.count == 4 ? text : "0" + text))
+    }
+  }
+
+  @Test("the list takes the place of host and port, the socket file comes beside")
+  func addresses() throws {
+    var configuration = ServerConfiguration()
+    #expect(configuration.listeners(inherited: []) == [.tcp("127.0.0.1", 8080)])
+    configuration.unixSocket = "/s"
+    configuration.unixSocketMode = 0o600
+    #expect(configuration.listeners(inherited: []) == [.tcp("127.0.0.1", 8080), .unix("/s", mode: 0o600)])
+    configuration.listen = [.unix(path: "/t")]
+    #expect(configuration.listeners(inherited: []) == [.unix("/t", mode: 0o600), .unix("/s", mode: 0o600)])
+  }
+
+  @Test("inherited sockets take the place of TCP addresses and not of socket files")
+  func inherited() throws {
+    var configuration = ServerConfiguration()
+    configuration.listen = [.tcp(host: "::", port: 1, isTLS: false), .unix(path: "/t")]
+    let listeners = configuration.listeners(inherited: [.inherited(3)])
+    #expect(listeners == [.inherited(3), .unix("/t", mode: 0o660)])
+  }
+
+  @Test("a list beside an explicit host or port is refused, naming both sources")
+  func contradiction() throws {
+    let error = #expect(throws: ConfigurationError.self) {
+      try ResolvedConfiguration(flags: ["http.port": "1"], environment: ["CROP_LISTEN": "http://a:1"])
+    }
+    #expect(
+      error?.problems == [
+        "flag --http-port: http.port has no meaning beside listen (environment CROP_LISTEN); give one of them"
+      ])
+    #expect(throws: Never.self) { try ResolvedConfiguration(flags: ["listen": "none", "http.port": "1"]) }
+  }
+
+  @Test("https without a certificate is refused")
+  func encryption() {
+    let error = #expect(throws: ConfigurationError.self) {
+      try ResolvedConfiguration(flags: ["listen": "unix:/a,https://a:1"])
+    }
+    #expect(error?.problems.first?.contains("TLS is not configured") == true)
+  }
+}
+
+@Suite("Socket activation")
+struct SocketActivationTests {
+  private func listeners(_ environment: [String: String]) throws(ConfigurationError)
+    -> [ListenerConfiguration]
+  {
+    try SocketActivation.listeners(in: environment, process: 7)
+  }
+
+  @Test("sockets begin at descriptor 3; a name with https means TLS")
+  func announced() throws {
+    #expect(try listeners(["LISTEN_PID": "7", "LISTEN_FDS": "1"]) == [.inherited(3)])
+    let names = ["LISTEN_PID": "7", "LISTEN_FDS": "3", "LISTEN_FDNAMES": "crop.socket:crop-https.socket:"]
+    #expect(try listeners(names) == [.inherited(3), .inherited(4, isTLS: true), .inherited(5)])
+  }
+
+  @Test(
+    "sockets for another process, or for none, are not ours",
+    arguments: [
+      [:], ["LISTEN_FDS": "1"], ["LISTEN_PID": "8", "LISTEN_FDS": "1"], ["LISTEN_PID": "7"],
+      ["LISTEN_PID": "x", "LISTEN_FDS": "1"], ["LISTEN_PID": "7", "LISTEN_FDS": "0"],
+    ])
+  func others(environment: [String: String]) throws {
+    #expect(try listeners(environment).isEmpty)
+  }
+
+  @Test("a wrong count, and names that do not match it, are refused")
+  func refused() {
+    #expect(throws: ConfigurationError.self) { try listeners(["LISTEN_PID": "7", "LISTEN_FDS": "x"]) }
+    #expect(throws: ConfigurationError.self) {
+      try listeners(["LISTEN_PID": "7", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "a:b"])
+    }
+  }
+}
