@@ -18,7 +18,7 @@ struct DensityPeaks {
   /// - Precondition: 1 <= count <= rows.rows.
   /// - Throws: when there are too many rows, or it is more work than the limit allows.
   /// - Complexity: O(n^2 D).
-  init(_ rows: Matrix, count: Int, stepLimit: Int) throws(PruningError) {
+  init(_ rows: Matrix, count: Int, stepLimit: StepLimit) throws(PruningError) {
     let n = rows.rows
     guard n <= Self.maximumCount else {
       throw PruningError(

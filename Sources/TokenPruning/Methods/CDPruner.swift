@@ -77,7 +77,7 @@ struct CDPruner: PruningMethod {
   static let maximumKernelSize = 4096
 
   private func selectAsOpenVINO(
-    _ task: SelectionTask, _ features: Matrix, _ quality: [Double], stepLimit: Int
+    _ task: SelectionTask, _ features: Matrix, _ quality: [Double], stepLimit: StepLimit
   ) throws(PruningError) -> [Int] {
     let rows = task.candidates
     guard rows.count <= Self.maximumKernelSize else {

@@ -45,7 +45,7 @@ enum TextRaters {
 
   /// r [M], which sums to 1.
   static func relevance(
-    of visual: Matrix, to text: Matrix, stepLimit: Int
+    of visual: Matrix, to text: Matrix, stepLimit: StepLimit
   ) throws(PruningError) -> [Double] {
     guard visual.columns == text.columns else {
       throw PruningError(
@@ -118,7 +118,7 @@ struct TextAttention {
   ///
   /// Singular values above max(rows, N) x 2^-23 of the largest count, as in `torch.linalg.matrix_rank` of binary32
   /// matrices. They are the square roots of the eigenvalues of the rows' Gram matrix.
-  func rank(of rows: [Int], stepLimit: Int) throws(PruningError) -> Int {
+  func rank(of rows: [Int], stepLimit: StepLimit) throws(PruningError) -> Int {
     guard rows.count <= 512 else {
       throw PruningError(at: "attention", "has \(rows.count) raters; the rank rule takes at most 512")
     }

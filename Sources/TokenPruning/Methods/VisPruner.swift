@@ -50,7 +50,7 @@ struct VisPruner: PruningMethod {
   }
 
   private func thinned(
-    _ residue: [Int], to wanted: Int, in space: CosineSpace, _ stepLimit: Int
+    _ residue: [Int], to wanted: Int, in space: CosineSpace, _ stepLimit: StepLimit
   ) throws(PruningError) -> [Int] {
     let count = residue.count
     guard count <= Self.maximumResidue else {
