@@ -96,7 +96,7 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: ["HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning"],
-      path: "Fuzz/Targets", swiftSettings: settings),
+      path: "Tests/FuzzTargets", swiftSettings: settings),
     .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], swiftSettings: settings),
     .testTarget(
       name: "GuardPageTests", dependencies: ["HTTP1", "JSON", "Kernels"], swiftSettings: settings),

@@ -21,7 +21,7 @@ build() {
 }
 
 # The longest input of a target, as its source says.
-longest() { grep -rhoE "FuzzTarget\(\"$1\", maximumBytes: [0-9]+" Fuzz/Targets | grep -oE '[0-9]+$'; }
+longest() { grep -rhoE "FuzzTarget\(\"$1\", maximumBytes: [0-9]+" Tests/FuzzTargets | grep -oE '[0-9]+$'; }
 
 dictionary() {
   case $1 in
@@ -84,7 +84,7 @@ run | minimise)
   build || exit 1
   seeds
   # The order of the list in the source.
-  if [ $# = 0 ]; then set -- $(grep -rhoE 'FuzzTarget\("[a-z0-9-]+"' Fuzz/Targets | cut -d'"' -f2 | sort); fi
+  if [ $# = 0 ]; then set -- $(grep -rhoE 'FuzzTarget\("[a-z0-9-]+"' Tests/FuzzTargets | cut -d'"' -f2 | sort); fi
   $command "$@"
   ;;
 repeat)

@@ -9,7 +9,7 @@ let package = Package(
   dependencies: [.package(name: "crop", path: "../..")],
   targets: [
     .executableTarget(
-      name: "fuzz", dependencies: [.product(name: "FuzzTargets", package: "crop")], path: "Driver",
+      name: "fuzz", dependencies: [.product(name: "FuzzTargets", package: "crop")], path: "Sources",
       swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("ExistentialAny")])
   ]
 )
