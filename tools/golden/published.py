@@ -182,11 +182,11 @@ def sparsevlm_rows(kept, scores, features):
     return assignments, np.array(rows)
 
 
-def corrected(attention, image_start, text_start, width=128, base=10000.0):
-    """Attention [heads, M, N] without the pull of rotary positions."""
+def corrected(attention, positions, text_start, width=128, base=10000.0):
+    """Attention [heads, M, N] without the pull of rotary positions; those of the visual tokens are given."""
     frequencies = base ** (-2 * np.arange(width // 2) / width)
-    heads, queries, tokens = attention.shape
-    distance = (text_start + np.arange(queries))[:, None] - (image_start + np.arange(tokens))[None]
+    queries = attention.shape[1]
+    distance = (text_start + np.arange(queries))[:, None] - np.asarray(positions)[None]
     pull = 2 * np.cos(distance[:, :, None] * frequencies).sum(axis=2) / math.sqrt(width)
     return np.asarray(attention, np.float64) / pull
 

@@ -116,7 +116,7 @@ def add_language_model_cases(suite, uniform, smooth):
         {"keep_tokens": 64, "method_parameters": {"rank_scale": 4, "rank_bias": 1}},
         {"kept_indices": sorted(order)}, {"has_exact_ties": True})
     many = attention(uniform, 661, 6, 7, 64)
-    freed = published.corrected(many, 5, 69)
+    freed = published.corrected(many, 5 + np.arange(64), 69)
     kept = sorted(reference.top_k(published.plus_scores(freed, chosen, 4), 12))
     suite.add(
         "sparsevlm_plus", "four_of_six_heads", {"attention": many, "text_raters": mask},
