@@ -3,6 +3,9 @@
 # Debian 12 in both stages: the binary links glibc, and a build for a newer one would not start on an older one.
 FROM swift:6.3-bookworm AS build
 WORKDIR /src
+RUN apt-get update -qq \
+    && apt-get install -y -qq --no-install-recommends libssl-dev zlib1g-dev \
+    && rm -rf /var/lib/apt/lists/*
 
 # Dependencies first: this layer is rebuilt only when the manifest changes.
 COPY Package.swift ./
@@ -20,6 +23,12 @@ FROM debian:bookworm-slim
 LABEL org.opencontainers.image.title="crop" \
       org.opencontainers.image.description="Visual token pruning for vision-language models over HTTP" \
       org.opencontainers.image.licenses="Apache-2.0"
+
+# OpenSSL from the distribution, linked dynamically, so that its security updates need no new build of crop.
+# zlib is part of every Debian, but of this image only by way of dpkg: say that it is needed.
+RUN apt-get update -qq \
+    && apt-get install -y -qq --no-install-recommends libssl3 zlib1g \
+    && rm -rf /var/lib/apt/lists/*
 
 COPY --from=build /out/crop /usr/local/bin/crop
 COPY config/production.yaml /etc/crop/production.yaml

@@ -52,12 +52,21 @@ let package = Package(
     .target(name: "Kernels", dependencies: kernelLevels, swiftSettings: settings),
     .target(name: "KernelsBaseline", swiftSettings: settings),
 
+    // TLS as values: bytes in, bytes out.
+    .systemLibrary(
+      name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"]), .brew(["openssl@3"])]),
+    .target(name: "TLS", dependencies: ["COpenSSL"], swiftSettings: settings),
+
+    // Compressed bodies, by the system's zlib.
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+    .target(name: "ContentCodings", dependencies: ["CZlib", "HTTP1"], swiftSettings: settings),
+
     // Sockets and threads.
     .target(name: "CLinux"),
     .target(
       name: "Transport",
       dependencies: [
-        "HTTP1",
+        "ContentCodings", "HTTP1", "TLS",
         .target(name: "CLinux", condition: .when(platforms: [.linux])),
       ],
       swiftSettings: settings),
@@ -65,13 +74,15 @@ let package = Package(
     // The one place that knows both HTTP and pruning.
     .target(
       name: "PruningService",
-      dependencies: ["HTTP1", "JSON", "TensorFormats", "Tensors", "TokenPruning"],
+      dependencies: ["ContentCodings", "HTTP1", "JSON", "TensorFormats", "Tensors", "TokenPruning"],
       swiftSettings: settings),
 
     .executableTarget(
       name: "crop",
       dependencies: [
-        "HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning", "Transport",
+        "ContentCodings", "HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TLS",
+        "TokenPruning",
+        "Transport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Logging", package: "swift-log"),
@@ -91,12 +102,20 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "HTTP1Tests", dependencies: ["HTTP1"], exclude: ["Conformance"], swiftSettings: settings),
+    // A client made of OpenSSL alone, and certificates for it: what the tests of TLS talk with.
+    .target(
+      name: "TLSTesting", dependencies: ["COpenSSL"], path: "Tests/TLSTesting", swiftSettings: settings),
     .testTarget(
-      name: "TransportTests", dependencies: ["HTTP1", "Transport"], swiftSettings: settings),
+      name: "ContentCodingsTests", dependencies: ["ContentCodings", "HTTP1"], swiftSettings: settings),
+    .testTarget(
+      name: "TLSTests", dependencies: ["COpenSSL", "TLS", "TLSTesting"], swiftSettings: settings),
+    .testTarget(
+      name: "TransportTests", dependencies: ["ContentCodings", "HTTP1", "TLS", "TLSTesting", "Transport"],
+      swiftSettings: settings),
     .testTarget(
       name: "PruningServiceTests",
       dependencies: [
-        "HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning",
+        "ContentCodings", "HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning",
         .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: settings),

@@ -16,6 +16,8 @@ declare -A pure=(
   [TokenPruning]="JSON Kernels Tensors"
   [TensorFormats]="JSON Tensors"
   [HTTP1]=""
+  [ContentCodings]="CZlib HTTP1"
+  [TLS]="COpenSSL"
   [Kernels]="CProcessor KernelsBaseline KernelsV3 KernelsV4"
   [KernelsBaseline]=""
   [KernelsV3]=""
@@ -23,8 +25,8 @@ declare -A pure=(
 )
 # Target -> modules it must never import: the two halves meet only in the executable.
 declare -A never=(
-  [PruningService]="Transport CLinux Dispatch Foundation FoundationEssentials Glibc Musl Darwin"
-  [Transport]="PruningService TokenPruning TensorFormats Tensors JSON Foundation FoundationEssentials"
+  [PruningService]="Transport TLS COpenSSL CLinux Dispatch Foundation FoundationEssentials Glibc Musl Darwin"
+  [Transport]="COpenSSL PruningService TokenPruning TensorFormats Tensors JSON Foundation FoundationEssentials"
 )
 # Targets that may import the whole of Foundation (FoundationEssentials is enough everywhere so far).
 full_foundation=""
@@ -89,6 +91,8 @@ self_test() {
   planted PruningService "internal import Glibc"
   planted Transport "private import PruningService"
   planted Transport "import Tensors"
+  planted Transport "import COpenSSL"
+  planted TLS "import Glibc"
   planted crop "import Foundation"
   for line in 'final class A: @unchecked Sendable {}' 'nonisolated(unsafe) var a = 1' '@preconcurrency import Dispatch' \
     'let a = try! f()' 'let b = a as! Int' 'func f() -> Never { fatalError("no") }'; do

@@ -25,6 +25,10 @@ find_missing() {
   command -v ld >/dev/null || need binutils
   command -v make >/dev/null || need make
   if ! command -v c++ >/dev/null && ! command -v g++ >/dev/null; then need g++ libc6-dev; fi
+  [ -e /usr/include/zlib.h ] || [ -e /usr/local/include/zlib.h ] || need zlib1g-dev
+  # The header of a cross-architecture folder is in the package as well, so this one is enough.
+  [ -e /usr/include/openssl/ssl.h ] || [ -e /usr/local/include/openssl/ssl.h ] || need libssl-dev
+  command -v openssl >/dev/null || [ "$1" != test ] || need openssl
   [ -e /usr/share/zoneinfo ] || need tzdata
   if swift=$(command -v swift); then
     local unmet
@@ -75,9 +79,24 @@ make_venv() {
   echo "${python_packages[*]}" >$stamp
 }
 
+# For one test, which is skipped without it. Its package depends on a web interface; only the program is taken from it.
+fetch_promtool() {
+  if command -v promtool >/dev/null || [ -x .build-tools/promtool ] || ! command -v apt-get >/dev/null; then return; fi
+  echo "setup: fetching promtool into .build-tools"
+  local folder
+  folder=$(mktemp -d)
+  # apt-get drops to another user, who must be able to write there.
+  chmod 777 "$folder"
+  (cd "$folder" && { apt-get download -qq prometheus || { as_root apt-get update -qq && apt-get download -qq prometheus; }; }) \
+    >/dev/null 2>&1 && dpkg-deb --extract "$folder"/prometheus_*.deb "$folder/all" &&
+    install -D "$folder/all/usr/bin/promtool" .build-tools/promtool ||
+    echo "setup: no promtool; the test that asks it is skipped"
+  rm -rf "$folder"
+}
+
 case "${1-}" in
 build) install_missing build; check_swift ;;
-test) install_missing test; check_swift; make_venv ;;
+test) install_missing test; check_swift; make_venv; fetch_promtool ;;
 venv) install_missing test; make_venv ;;
 *) fail "usage: tools/setup.sh build | test | venv" ;;
 esac

@@ -18,6 +18,8 @@ public struct ChunkedDecoder: Sendable {
 
   /// `buffer[..<decodedCount]` is body.
   public private(set) var decodedCount = 0
+  /// Body bytes that ``forgetDecoded()`` took out of the count.
+  private var forgottenCount = 0
 
   private let limits: HTTPLimits
   private let maximumBodyBytes: Int
@@ -59,6 +61,12 @@ public struct ChunkedDecoder: Sendable {
     Self.move(&buffer, from: position, to: decodedCount, count: trailing)
     buffer.removeLast(position - decodedCount)
     return stage == .finished ? .complete(trailing: trailing) : .needsMoreBytes
+  }
+
+  /// Starts over with an empty buffer, amidst the same body: the caller took out what was decoded.
+  public mutating func forgetDecoded() {
+    forgottenCount += decodedCount
+    decodedCount = 0
   }
 
   private static func move(_ buffer: inout [UInt8], from source: Int, to target: Int, count: Int) {
@@ -123,7 +131,7 @@ public struct ChunkedDecoder: Sendable {
     guard sizeDigits <= 16 else { throw FramingError("a chunk size must have at most 16 digits") }
     let (shifted, overflowed) = remaining.multipliedReportingOverflow(by: 16)
     let (size, carried) = shifted.addingReportingOverflow(digit)
-    guard !overflowed, !carried, size <= maximumBodyBytes - decodedCount else {
+    guard !overflowed, !carried, size <= maximumBodyBytes - forgottenCount - decodedCount else {
       throw FramingError(413, "the chunked body exceeds \(maximumBodyBytes) bytes")
     }
     remaining = size
@@ -132,7 +140,7 @@ public struct ChunkedDecoder: Sendable {
   /// Chunks of a few bytes make the server read many times what it keeps.
   private func checkOverhead() throws(FramingError) {
     guard overhead > limits.chunkOverheadBytes else { return }
-    guard decodedCount >= overhead / 3 else {
+    guard forgottenCount + decodedCount >= overhead / 3 else {
       throw FramingError("too little of the chunked body is data; send larger chunks")
     }
   }

@@ -44,11 +44,17 @@ public struct Acceptance: Sendable {
   public let execution: Execution
   /// Probes are answered whatever the load: no byte budget, no queue limit.
   public let isExemptFromLimits: Bool
+  /// What to undo while the body is received; nil leaves it as it comes.
+  public let contentCoding: ContentCoding?
 
-  public init(maximumBodyBytes: Int, execution: Execution, isExemptFromLimits: Bool = false) {
+  public init(
+    maximumBodyBytes: Int, execution: Execution, isExemptFromLimits: Bool = false,
+    contentCoding: ContentCoding? = nil
+  ) {
     self.maximumBodyBytes = maximumBodyBytes
     self.execution = execution
     self.isExemptFromLimits = isExemptFromLimits
+    self.contentCoding = contentCoding
   }
 }
 
@@ -58,6 +64,8 @@ public struct Request: Sendable {
   public var body: [UInt8]
   /// From the first byte of the head to the last byte of the body.
   public let receiveDuration: Duration
+  /// Whether the client went away: long work asks this between steps, and stops.
+  public var isAbandoned: @Sendable () -> Bool = { false }
 
   public init(head: RequestHead, body: [UInt8], receiveDuration: Duration = .zero) {
     self.head = head
@@ -109,6 +117,8 @@ public struct Response: Sendable {
 public enum Refusal: Error, Sendable, Equatable {
   /// The bytes are not HTTP/1.1, or break one of its rules.
   case framing(FramingError)
+  /// The body is not what its content coding says (400), or too large without it (413).
+  case coding(ContentCodingError)
   /// The body would not fit (413); `limit` is what was allowed.
   case bodyTooLarge(limit: Int)
   /// Head or body did not arrive in time (408).
@@ -123,6 +133,7 @@ public enum Refusal: Error, Sendable, Equatable {
   public var status: Int {
     switch self {
     case .framing(let error): error.status
+    case .coding(let error): error.status
     case .bodyTooLarge: 413
     case .timedOut: 408
     case .queueFull: 429

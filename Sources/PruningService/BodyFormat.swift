@@ -10,16 +10,21 @@ enum BodyFormat {
   ]
 
   /// Refuses on the head what would be refused after the body anyway.
-  static func checkHead(_ head: RequestHead, framing: BodyFraming) throws(Problem) {
+  ///
+  /// - Returns: the coding to undo while the body comes.
+  static func checkHead(_ head: RequestHead, framing: BodyFraming) throws(Problem) -> ContentCoding? {
     guard framing != .none else { throw noBody }
-    if let coding = head.contentCodings.first {
-      throw Problem(
-        .unsupportedFormat,
-        "content coding '\(FieldValue.sanitized(coding, maximumBytes: 40))' is not supported; send the body as it is",
-        fields: [Response.Field("Accept-Encoding", "identity")])
-    }
     if let essence = try explicitType(head) {
       guard TensorFormats.named(mediaType: essence) != nil else { throw unsupported(essence) }
+    }
+    do throws(UnsupportedContentCoding) {
+      return try head.contentCoding()
+    } catch {
+      throw Problem(
+        .unsupportedFormat,
+        "content coding '\(FieldValue.sanitized(error.name, maximumBytes: 40))' is not supported; "
+          + "send the body as it is, or with one of \(ContentCoding.names)",
+        fields: [Response.Field("Accept-Encoding", ContentCoding.names)])
     }
   }
 

@@ -20,8 +20,16 @@ enum OperationCost {
   }
 
   /// Whether a tiny body costs little, too: an npy body holds one tensor and no parameters, so none that make few
-  /// bytes mean much work, such as a layout of a million tokens.
-  static func isCheap(_ body: [UInt8]) -> Bool { NPYFormat.matches(body.prefix(16)) }
+  /// bytes mean much work, such as a layout of a million tokens; and few rows, as each may be an image of its own.
+  static func isCheap(_ body: [UInt8]) -> Bool {
+    guard NPYFormat.matches(body.prefix(16)), let extents = NPYFormat.dimensions(of: body[...]) else {
+      return false
+    }
+    return extents.dropLast().allSatisfy { $0 <= largestInlineExtent }
+  }
+
+  /// Of heads or images: 64 heads are the most of any model served today.
+  private static let largestInlineExtent = 64
 
   private static let harmlessNames: Set = [
     "method", "keep_tokens", "keep_ratio", "prune_ratio", "seed", "tensor", "tensor_dtype",

@@ -9,6 +9,8 @@ extension Problem {
     switch error.kind {
     case .invalidInput: self.init(.invalidInput, error.message, pointer: error.pointer)
     case .unknownMethod: self.init(.unknownMethod, error.message, pointer: error.pointer)
+    // For the record only: nobody is there to read it.
+    case .abandoned: self.init(.overloaded, error.message)
     }
   }
 
@@ -30,6 +32,9 @@ extension Problem {
     case .framing(let error) where error.status == 414: self.init(.targetTooLong, error.reason)
     case .framing(let error) where error.status == 431: self.init(.headTooLarge, error.reason)
     case .framing(let error): self.init(status: error.status, .badFraming, error.reason)
+    case .coding(.tooLarge(let limit)): self.init(.bodyTooLarge, Self.bodyLimit(limit, "the decoded body"))
+    case .coding(let error) where error.status == 413: self.init(.bodyTooLarge, error.reason)
+    case .coding(let error): self.init(.malformedCoding, error.reason)
     case .bodyTooLarge(let limit): self.init(.bodyTooLarge, Self.bodyLimit(limit))
     case .timedOut(let phase):
       self.init(
@@ -50,8 +55,8 @@ extension Problem {
     }
   }
 
-  static func bodyLimit(_ limit: Int) -> String {
-    "the body is larger than \(limit) bytes; --max-body-bytes sets the limit"
+  static func bodyLimit(_ limit: Int, _ body: String = "the body") -> String {
+    "\(body) is larger than \(limit) bytes; --max-body-bytes sets the limit"
   }
 
   /// Work in the queue takes milliseconds: one second is the smallest wait that the field can express.

@@ -72,6 +72,7 @@ public struct Problem: Error, Sendable, Equatable {
 /// The kinds of problem; openapi.yaml lists the same, and a test compares both.
 public enum ProblemType: String, Sendable, CaseIterable {
   case badFraming = "bad-framing"
+  case unauthorized
   case notFound = "not-found"
   case methodNotAllowed = "method-not-allowed"
   case timedOut = "timed-out"
@@ -80,6 +81,7 @@ public enum ProblemType: String, Sendable, CaseIterable {
   case headTooLarge = "head-too-large"
   case bodyRequired = "body-required"
   case unsupportedFormat = "unsupported-format"
+  case malformedCoding = "malformed-coding"
   case malformedBody = "malformed-body"
   case malformedQuery = "malformed-query"
   case invalidInput = "invalid-input"
@@ -92,7 +94,8 @@ public enum ProblemType: String, Sendable, CaseIterable {
   /// The usual status: framing errors bring their own, and a type may stand for two (`Problem+Mapping.swift`).
   public var status: Int {
     switch self {
-    case .badFraming, .malformedBody, .malformedQuery, .bodyRequired: 400
+    case .badFraming, .malformedCoding, .malformedBody, .malformedQuery, .bodyRequired: 400
+    case .unauthorized: 401
     case .notFound: 404
     case .methodNotAllowed: 405
     case .timedOut: 408
@@ -108,6 +111,7 @@ public enum ProblemType: String, Sendable, CaseIterable {
   public var title: String {
     switch self {
     case .badFraming: "The bytes are not acceptable HTTP/1.1"
+    case .unauthorized: "The request carries no valid API key"
     case .notFound: "There is nothing at this path"
     case .methodNotAllowed: "The path does not support this method"
     case .timedOut: "The request did not arrive in time"
@@ -116,6 +120,7 @@ public enum ProblemType: String, Sendable, CaseIterable {
     case .headTooLarge: "The header or trailer fields are too large"
     case .bodyRequired: "The request has no body"
     case .unsupportedFormat: "The body's format is not supported"
+    case .malformedCoding: "The body is not what its content coding says"
     case .malformedBody: "The body is not what its format says"
     case .malformedQuery: "The query string cannot be read"
     case .invalidInput: "The input cannot be processed"

@@ -1,15 +1,29 @@
-/// What moves a connection's bytes: a plain socket here; encryption is another conformance.
+/// What moves a connection's bytes: a plain socket, or encryption on top of one.
 ///
 /// Confined to one event loop; nothing blocks.
 protocol ByteStream: AnyObject {
   /// For readiness registration only.
   var descriptor: Int32 { get }
 
+  /// The peers have not agreed on a key yet, so that nothing can be a request.
+  var isHandshaking: Bool { get }
+
+  /// Whether a read can deliver bytes although the socket is not readable.
+  ///
+  /// Encryption comes in records: the rest of one that is decrypted already is announced by no event.
+  var hasBufferedInput: Bool { get }
+
+  /// Whether bytes wait inside the stream for the socket to become writable.
+  var hasPendingOutput: Bool { get }
+
   /// Appends at most `limit` bytes to `buffer`, within its reserved capacity: the base address never moves.
   func read(into buffer: inout [UInt8], atMost limit: Int) -> ReadOutcome
 
-  /// Writes the unsent part of both buffers, `first` before `second`, in one system call.
+  /// Takes over the unsent part of both buffers, `first` before `second`, in one system call where it can.
   func write(_ first: ArraySlice<UInt8>, _ second: ArraySlice<UInt8>) -> WriteOutcome
+
+  /// Sends what waits inside; `.bytes(0)` once nothing waits any more.
+  func flush() -> WriteOutcome
 
   /// Tells the peer that nothing more will be sent.
   func finishWriting()
@@ -21,6 +35,8 @@ enum ReadOutcome: Equatable {
   /// The peer finished sending.
   case end
   case failed(SystemError)
+  /// The peer speaks plain HTTP where TLS is spoken; what is written from now on goes out in the clear.
+  case notTLS
 }
 
 enum WriteOutcome: Equatable {

@@ -6,6 +6,7 @@ public final class Capacity: Sendable {
   private let inFlight = Atomic(0)
   private let bodyBytes = Atomic(0)
   private let accepted = Atomic(0)
+  private let acceptPauses = Atomic(0)
 
   let maximumInFlight: Int
   let maximumBodyBytes: Int
@@ -21,6 +22,9 @@ public final class Capacity: Sendable {
   /// Connections accepted since the start.
   public var acceptedCount: Int { accepted.load(ordering: .relaxed) }
 
+  /// How often accepting was paused, for want of descriptors or of room for one more connection.
+  public var acceptPauseCount: Int { acceptPauses.load(ordering: .relaxed) }
+
   /// No request that computes would be admitted now.
   public var isExhausted: Bool { inFlightCount >= maximumInFlight || inFlightBodyBytes >= maximumBodyBytes }
 
@@ -28,6 +32,8 @@ public final class Capacity: Sendable {
     connections.add(1, ordering: .sequentiallyConsistent)
     accepted.add(1, ordering: .relaxed)
   }
+
+  func acceptingPaused() { acceptPauses.add(1, ordering: .relaxed) }
 
   func connectionClosed() { connections.subtract(1, ordering: .sequentiallyConsistent) }
 

@@ -11,6 +11,7 @@ final class ComputePool: Sendable {
   /// A reference, so that however many places name the job, the request and its buffer have one owner at a time.
   final class Job: Sendable {
     private let request: Mutex<Request?>
+    private let abandoned = Atomic(false)
     let connection: UInt64
     let mailbox: Mailbox
     let reservation: Reservation
@@ -29,6 +30,11 @@ final class ComputePool: Sendable {
         return request
       }
     }
+
+    /// Nobody waits for the answer any more; whoever computes it may stop.
+    func abandon() { abandoned.store(true, ordering: .relaxed) }
+
+    var isAbandoned: Bool { abandoned.load(ordering: .relaxed) }
   }
 
   private struct State {
@@ -62,6 +68,9 @@ final class ComputePool: Sendable {
     available.signal()
   }
 
+  /// Jobs no thread has begun with, those given up by their clients included.
+  var queuedCount: Int { state.withLock { $0.jobs.count - $0.first } }
+
   func stop() {
     state.withLock { $0.isStopped = true }
     for _ in 0..<threads { available.signal() }
@@ -91,6 +100,7 @@ final class ComputePool: Sendable {
 
   private func run(_ job: Job) {
     guard var request = job.takeRequest() else { return }
+    request.isAbandoned = { job.isAbandoned }
     let start = Clock.now
     let response = responder.respond(to: request)
     let duration = Clock.now - start

@@ -10,28 +10,26 @@ final class Connection {
   let remote: String
   /// Accepted from the reserve beyond the connection cap: only probes are answered.
   private let isOverCapacity: Bool
-  private unowned let loop: EventLoop
+  unowned let loop: EventLoop
 
-  private(set) var state = ConnectionState()
+  var state = ConnectionState()
   private var parser: RequestParser
   private var interest: Readiness.Interest = .read
   /// Monotonic nanoseconds after which the current phase has taken too long.
-  private(set) var deadline: Int64
+  var deadline: Int64
   private var lastActivity: Int64
+  private var isHandshaking: Bool
 
   /// Raw bytes received before the current message's framing was known; consumed up to `inputStart`.
-  private var input: [UInt8] = []
-  private var inputStart = 0
+  var input: [UInt8] = []
+  var inputStart = 0
   private var isParsing = false
+  private var isResuming = false
 
-  private var exchange = ExchangeProgress()
-  /// Beside `exchange`, because it decodes in place in `exchange.body`.
-  private var chunks: ChunkedDecoder?
-
-  /// Response head (and small body) being written, the large body behind it, and how much of both is out.
-  private var output: [UInt8] = []
-  private var outputBody: [UInt8] = []
-  private var sentCount = 0
+  var exchange = ExchangeProgress()
+  /// Beside `exchange`: reading into it takes long, and much of `exchange` is read meanwhile.
+  var body: BodyReceiver?
+  var output = ResponseWriter()
 
   init(id: UInt64, stream: any ByteStream, remote: String, isOverCapacity: Bool, loop: EventLoop) {
     self.id = id
@@ -41,7 +39,9 @@ final class Connection {
     self.loop = loop
     parser = RequestParser(limits: loop.configuration.headLimits)
     lastActivity = loop.now
-    deadline = loop.now &+ loop.idleTimeout
+    // A handshake is to end as soon as a head.
+    deadline = loop.now &+ (stream.isHandshaking ? min(loop.headTimeout, loop.idleTimeout) : loop.idleTimeout)
+    isHandshaking = stream.isHandshaking
     if loop.isDraining { state.drain() }
   }
 
@@ -51,8 +51,14 @@ final class Connection {
     if event.isBroken, state.phase == .responding || state.phase == .writing {
       return abort()
     }
-    if event.isWritable { flush() }
+    if event.isWritable { state.phase == .writing ? writeResponse() : flushStream() }
     if event.isReadable || event.isBroken { receive() }
+  }
+
+  /// The stream holds bytes that no readiness event will announce.
+  func resume() {
+    isResuming = false
+    receive()
   }
 
   /// The compute pool is done with this connection's request.
@@ -89,7 +95,7 @@ final class Connection {
 
   // MARK: Actions
 
-  private func perform(_ action: ConnectionState.Action) {
+  func perform(_ action: ConnectionState.Action) {
     switch action {
     case .readHead: readNextHead()
     case .readBody(let sendsContinue): readBody(sendsContinue: sendsContinue)
@@ -101,16 +107,39 @@ final class Connection {
     }
   }
 
-  private func receive() {
+  func receive() {
     switch state.phase {
     case .idle, .receivingHead: receiveHead()
     case .receivingBody: receiveBody()
     case .lingering: discardInput()
     // Back-pressure: what a client sends ahead of its answer waits in the kernel. Disarmed lazily, since
     // hardly any client does.
-    case .responding, .writing: arm(interest.subtracting(.read))
-    case .closed: break
+    case .responding, .writing: return arm(interest.subtracting(.read))
+    case .closed: return
     }
+    if stream.hasPendingOutput { flushStream() }
+    if stream.hasBufferedInput { resumeLater() }
+  }
+
+  /// Sends what the stream has to say by itself: its side of a handshake.
+  private func flushStream() {
+    guard state.phase != .closed else { return }
+    switch stream.flush() {
+    case .bytes: arm(interest.subtracting(.write))
+    case .wouldBlock: arm(interest.union(.write))
+    case .failed: abort()
+    }
+  }
+
+  /// In the loop's next turn, so that others have theirs first.
+  func resumeLater() {
+    switch state.phase {
+    case .responding, .writing, .closed: return
+    case .idle, .receivingHead, .receivingBody, .lingering: break
+    }
+    guard !isResuming else { return }
+    isResuming = true
+    loop.resumeLater(self)
   }
 
   // MARK: Head
@@ -125,14 +154,25 @@ final class Connection {
     }
     switch stream.read(into: &input, atMost: EventLoop.headReadSize) {
     case .bytes: parseHeads()
-    case .wouldBlock: break
+    case .wouldBlock: handshakeMayBeOver()
     case .end: perform(state.inputEnded())
     case .failed: abort()
+    case .notTLS:
+      refuse(.framing(FramingError("this port speaks TLS; send the request to an https:// address")))
     }
     giveBackHeadBuffer()
   }
 
-  private func giveBackHeadBuffer() {
+  private func handshakeMayBeOver() {
+    guard isHandshaking, !stream.isHandshaking else { return }
+    isHandshaking = false
+    // The first bytes of a head may have come along with the end of the handshake: its own deadline is set.
+    guard state.phase == .idle else { return }
+    lastActivity = loop.now
+    deadline = loop.now &+ loop.idleTimeout
+  }
+
+  func giveBackHeadBuffer() {
     guard inputStart == input.count, input.capacity > 0 else { return }
     inputStart = 0
     loop.giveHeadBuffer(input)
@@ -190,15 +230,14 @@ final class Connection {
 
   /// Takes what the request will need, or says why it cannot be had.
   private func reserveCapacity(for acceptance: Acceptance, _ framing: BodyFraming) -> Refusal? {
-    var bodyBytes = 0
+    let bodyBytes = framing == .none ? 0 : BodyReceiver.capacity(for: framing, acceptance)
     switch framing {
     case .none: break
     case .length(let length):
       guard length <= acceptance.maximumBodyBytes else {
         return .bodyTooLarge(limit: acceptance.maximumBodyBytes)
       }
-      bodyBytes = length
-    case .chunked: bodyBytes = min(acceptance.maximumBodyBytes, Self.firstChunkedCapacity)
+    case .chunked: break
     }
     guard !acceptance.isExemptFromLimits else { return nil }
     guard !isOverCapacity else { return .tooManyConnections }
@@ -219,220 +258,23 @@ final class Connection {
     deadline = loop.now &+ loop.idleTimeout
     arm(.read)
     parseHeads()
-  }
-
-  // MARK: Body
-
-  private static let firstChunkedCapacity = 64 << 10
-  /// Bytes read for one connection before the others get their turn.
-  private static let bytesPerTurn = 4 << 20
-
-  private func readBody(sendsContinue: Bool) {
-    if sendsContinue {
-      // 25 bytes on a connection with nothing else in flight always fit the socket buffer; a peer for which
-      // they do not is not reading.
-      let line = ResponseSerializer.continueLine
-      guard stream.write(line[...], []) == .bytes(line.count) else { return abort() }
-    }
-    switch exchange.framing {
-    case .none: break
-    case .length(let length):
-      exchange.body = loop.pool.take(capacity: length)
-      // The only copied bytes of a body: those that came in the same read as the head.
-      let prefix = min(length, input.count - inputStart)
-      exchange.body.append(contentsOf: input[inputStart..<(inputStart + prefix)])
-      inputStart += prefix
-    case .chunked:
-      exchange.body = loop.pool.take(capacity: max(Self.firstChunkedCapacity, input.count - inputStart))
-      chunks = ChunkedDecoder(
-        limits: loop.configuration.headLimits,
-        maximumBodyBytes: exchange.acceptance?.maximumBodyBytes ?? 0)
-      exchange.body.append(contentsOf: input[inputStart...])
-      inputStart = input.count
-    }
-    giveBackHeadBuffer()
-    bodyGrew()
-    if state.phase == .receivingBody { receiveBody() }
-  }
-
-  /// Reads straight into the body's final place until there is nothing to read.
-  private func receiveBody() {
-    var turn = Self.bytesPerTurn
-    while state.phase == .receivingBody, turn > 0 {
-      let limit: Int
-      if case .length(let length) = exchange.framing {
-        limit = length - exchange.body.count
-      } else {
-        guard makeRoomForChunks() else { return refuse(.noMemoryBudget) }
-        limit = exchange.body.capacity - exchange.body.count
-      }
-      switch stream.read(into: &exchange.body, atMost: limit) {
-      case .bytes(let count):
-        turn -= count
-        exchange.receivedBytes += count
-        bodyGrew()
-      case .wouldBlock: return
-      case .end: return perform(state.inputEnded())
-      case .failed: return abort()
-      }
-    }
-  }
-
-  private func bodyGrew() {
-    deadline = exchange.start &+ loop.bodyTimeout &+ loop.earnedTime(bytes: exchange.receivedBytes)
-    if case .length(let length) = exchange.framing {
-      if exchange.body.count == length { perform(state.bodyCompleted()) }
-      return
-    }
-    do {
-      guard case .complete(let trailing) = try chunks?.decode(&exchange.body) else { return }
-      if trailing > 0 {
-        // The start of the next request came along with the last chunk.
-        input = loop.takeHeadBuffer()
-        input.append(contentsOf: exchange.body.suffix(trailing))
-        inputStart = 0
-        exchange.body.removeLast(trailing)
-      }
-      perform(state.bodyCompleted())
-    } catch {
-      refuse(.framing(error))
-    }
-  }
-
-  /// Chunked bodies do not tell their size: the buffer doubles, within the byte budget.
-  private func makeRoomForChunks() -> Bool {
-    guard exchange.body.count == exchange.body.capacity else { return true }
-    let added = exchange.body.capacity
-    if exchange.acceptance?.isExemptFromLimits != true {
-      guard loop.capacity.takeBodyBytes(added) else { return false }
-      exchange.reservation.bytes += added
-    }
-    var larger = loop.pool.take(capacity: exchange.body.capacity + added)
-    larger.append(contentsOf: exchange.body)
-    swap(&larger, &exchange.body)
-    loop.pool.give(consume larger)
-    return true
-  }
-
-  // MARK: Response
-
-  private func respond() {
-    guard let head = exchange.head, let acceptance = exchange.acceptance else {
-      preconditionFailure("a response needs an admitted request")
-    }
-    let now = loop.freshNow()
-    exchange.receiveNanoseconds = now &- exchange.start
-    exchange.bodyByteCount = exchange.body.count
-    var request = Request(
-      head: head, body: exchange.takeBody(), receiveDuration: .nanoseconds(exchange.receiveNanoseconds))
-    var execution = acceptance.execution
-    if execution == .inline, !acceptance.isExemptFromLimits, !loop.responder.mayRespondInline(to: request) {
-      // Only its head looked cheap, so it has no permit yet.
-      guard loop.capacity.takeInFlight() else {
-        loop.pool.give(request.takeBody())
-        loop.capacity.release(&exchange.reservation)
-        return start(loop.responder.refuse(.queueFull, head: head))
-      }
-      exchange.reservation.hasPermit = true
-      execution = .pooled
-    }
-    switch execution {
-    case .pooled:
-      deadline = .max
-      // What the request holds goes with it: the connection may be gone when it comes back.
-      let job = ComputePool.Job(
-        consume request, connection: id, mailbox: loop.mailbox, reservation: exchange.reservation)
-      exchange.job = job
-      loop.compute.submit(job)
-      exchange.reservation = Reservation()
-    case .inline:
-      let response = loop.responder.respond(to: request)
-      exchange.respondNanoseconds = loop.freshNow() &- now
-      loop.pool.give(request.takeBody())
-      loop.capacity.release(&exchange.reservation)
-      start(response)
-    }
-  }
-
-  private func refuse(_ refusal: Refusal) {
-    state.refused()
-    start(loop.responder.refuse(refusal, head: exchange.head))
-  }
-
-  private func start(_ response: Response) {
-    let keepAlive = state.responseStarted(closes: response.closesConnection)
-    exchange.status = response.status
-    exchange.annotations = response.annotations
-    exchange.writeStart = loop.freshNow()
-    output = loop.takeHeadBuffer()
-    ResponseSerializer.appendHead(
-      response, keepAlive: keepAlive, version: exchange.head?.version ?? .http11, date: loop.date, to: &output
-    )
-    if exchange.head?.method != "HEAD" {
-      // A small body rides along with its head; a large one is sent from where it is.
-      if response.body.count <= EventLoop.headReadSize - output.count {
-        output.append(contentsOf: response.body)
-      } else {
-        outputBody = response.body
-      }
-    }
-    sentCount = 0
-    flush()
-  }
-
-  private func flush() {
-    guard state.phase == .writing else { return }
-    let total = output.count + outputBody.count
-    while sentCount < total {
-      let first = output[min(sentCount, output.count)...]
-      let second = outputBody[max(0, sentCount - output.count)...]
-      switch first.isEmpty ? stream.write(second, []) : stream.write(first, second) {
-      case .bytes(let count): sentCount += count
-      case .wouldBlock:
-        deadline = exchange.writeStart &+ loop.bodyTimeout &+ loop.earnedTime(bytes: sentCount)
-        arm(.write)
-        return
-      case .failed: return abort()
-      }
-    }
-    finishExchange(isBroken: false)
-    perform(state.responseWritten())
-  }
-
-  private func linger() {
-    stream.finishWriting()
-    deadline = loop.now &+ EventLoop.lingerTime
-    arm(.read)
-    discardInput()
-  }
-
-  private func discardInput() {
-    if input.capacity - input.count < EventLoop.headReadSize { input = loop.takeHeadBuffer() }
-    var turn = Self.bytesPerTurn
-    while turn > 0 {
-      input.removeAll(keepingCapacity: true)
-      inputStart = 0
-      switch stream.read(into: &input, atMost: EventLoop.headReadSize) {
-      case .bytes(let count): turn -= count
-      case .wouldBlock: return
-      case .end, .failed: return close()
-      }
-    }
+    if stream.hasBufferedInput { resumeLater() }
   }
 
   // MARK: Bookkeeping
 
-  private func arm(_ wanted: Readiness.Interest) {
+  func arm(_ wanted: Readiness.Interest) {
     guard wanted != interest else { return }
     interest = wanted
     loop.setInterest(wanted, of: self)
   }
 
   /// Reports the exchange that just ended, if there was one, and forgets it.
-  private func finishExchange(isBroken: Bool) {
+  func finishExchange(isBroken: Bool) {
     takeBackJob()
     // Empty already if the request went to the responder.
     loop.pool.give(exchange.takeBody())
+    dropBody()
     loop.capacity.release(&exchange.reservation)
     if !output.isEmpty || (isBroken && exchange.head != nil) {
       let now = loop.freshNow()
@@ -440,29 +282,28 @@ final class Connection {
         Exchange(
           head: exchange.head, status: isBroken && exchange.status == 0 ? 499 : exchange.status,
           annotations: exchange.annotations,
-          bodyBytesReceived: exchange.bodyByteCount, bytesSent: sentCount,
+          bodyBytesReceived: exchange.bodyByteCount, bytesSent: output.sentCount,
           receive: .nanoseconds(exchange.receiveNanoseconds),
           respond: .nanoseconds(exchange.respondNanoseconds),
           write: .nanoseconds(exchange.writeStart == 0 ? 0 : now &- exchange.writeStart),
           remoteAddress: remote,
           connection: id, isBroken: isBroken))
     }
-    if output.capacity > 0 { loop.giveHeadBuffer(output) }
-    output = []
-    outputBody = []
-    sentCount = 0
+    loop.giveHeadBuffer(output.end())
   }
 
-  /// Nobody waits for the answer any more: a request that no thread has begun with is not computed.
+  /// Nobody waits for the answer any more: a request that no thread has begun with is not computed, and one that is
+  /// being computed is given up between two steps.
   private func takeBackJob() {
     guard let job = exchange.job else { return }
     exchange.job = nil
+    job.abandon()
     guard var request = job.takeRequest() else { return }
     loop.pool.give(request.takeBody())
     exchange.reservation = job.reservation
   }
 
-  private func close() {
+  func close() {
     state.aborted()
     giveBackHeadBuffer()
     loop.closed(self)

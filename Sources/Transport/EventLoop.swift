@@ -37,9 +37,12 @@ final class EventLoop {
   private var readiness: Readiness
   private var acceptor: Acceptor?
   private var connections: [UInt64: Connection] = [:]
+  /// Connections whose stream holds bytes that no event will announce.
+  private var resuming: [UInt64] = []
   private var nextID: UInt64
   private let idStep: UInt64
   private var headBuffers: [[UInt8]] = []
+  private let ciphertextBuffers = CiphertextBuffers()
   private var isStopping = false
   private var isStopped = false
   /// While the server stops: from when on an empty queue means that nothing is to come.
@@ -95,6 +98,7 @@ final class EventLoop {
         default: connections[event.token]?.ready(event)
         }
       }
+      resumeConnections()
       if now >= nextSweep { sweep() }
     }
     acceptor = nil
@@ -112,7 +116,18 @@ final class EventLoop {
     Int64(bytes) &* 1_000_000_000 / Int64(max(configuration.minimumBytesPerSecond, 1))
   }
 
+  /// Has `connection` read in the next turn, whether or not an event comes for it.
+  func resumeLater(_ connection: Connection) { resuming.append(connection.id) }
+
+  private func resumeConnections() {
+    guard !resuming.isEmpty else { return }
+    var turn: [UInt64] = []
+    swap(&turn, &resuming)
+    for id in turn { connections[id]?.resume() }
+  }
+
   private var waitMilliseconds: Int32 {
+    guard resuming.isEmpty else { return 0 }
     // With nothing to watch there is nothing to sweep, except the pool, once in a while.
     let interval = connections.isEmpty && !isStopping ? 1_000_000_000 : max(nextSweep &- now, 0)
     return Int32(min(interval, 1_000_000_000) / 1_000_000 + 1)
@@ -163,9 +178,14 @@ final class EventLoop {
   // MARK: Connections
 
   /// The one place that chooses what moves a connection's bytes.
-  private func makeStream(_ socket: consuming FileDescriptor, isTLS: Bool) -> any ByteStream {
-    precondition(!isTLS, "no server starts with a TLS listener")
-    return SocketStream(socket)
+  ///
+  /// - Returns: nil when there is no memory for another TLS session; the descriptor is closed.
+  private func makeStream(_ socket: consuming FileDescriptor, isTLS: Bool) -> (any ByteStream)? {
+    guard isTLS else { return SocketStream(socket) }
+    guard let tls = configuration.tls else {
+      preconditionFailure("no server starts with a TLS listener and without TLS")
+    }
+    return try? TLSStream(socket, context: tls.current, buffers: ciphertextBuffers)
   }
 
   private func adopt(
@@ -173,7 +193,11 @@ final class EventLoop {
   ) {
     let id = nextID
     nextID &+= idStep
-    let stream = makeStream(socket, isTLS: isTLS)
+    guard let stream = makeStream(socket, isTLS: isTLS) else {
+      capacity.connectionClosed()
+      shared.connectionEnded()
+      return
+    }
     let connection = Connection(
       id: id, stream: stream, remote: remote, isOverCapacity: isOverCapacity, loop: self)
     do {
@@ -251,6 +275,7 @@ final class EventLoop {
     guard acceptor != nil, acceptor?.pausedUntil == nil else { return }
     unregisterListeners()
     acceptor?.pausedUntil = time
+    capacity.acceptingPaused()
   }
 
   private func unregisterListeners() {
@@ -296,7 +321,7 @@ final class EventLoop {
 
   func giveHeadBuffer(_ buffer: consuming [UInt8]) {
     // One that grew for a huge head is not kept.
-    guard headBuffers.count < 64, buffer.capacity <= 2 * Self.headReadSize else { return }
+    guard headBuffers.count < 64, (1...2 * Self.headReadSize).contains(buffer.capacity) else { return }
     buffer.removeAll(keepingCapacity: true)
     headBuffers.append(buffer)
   }

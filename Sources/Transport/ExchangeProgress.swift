@@ -7,7 +7,6 @@ struct ExchangeProgress {
   var framing: BodyFraming = .none
   var acceptance: Acceptance?
   var body: [UInt8] = []
-  var receivedBytes = 0
   var bodyByteCount = 0
   var reservation = Reservation()
   /// The request while it waits for a compute thread or is computed.

@@ -12,7 +12,7 @@ extension Listener {
     var listeners: [Listener] = []
     for listener in configuration.listeners {
       // Accepting there would mean to talk plain HTTP where encryption was asked for.
-      guard !listener.isTLS else {
+      guard !listener.isTLS || configuration.tls != nil else {
         throw .unusable(place: listener.place.description, reason: "TLS is not configured")
       }
       switch listener.place {

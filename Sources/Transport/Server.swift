@@ -23,6 +23,9 @@ public final class Server: Sendable {
   public let capacity: Capacity
   public let pool: BufferPool
 
+  /// Requests waiting for a compute thread.
+  public var queuedCount: Int { shared.compute.queuedCount }
+
   private let shared: ServerShared
   private let listeners: Mutex<[Listener]>
   private let progress = Progress()

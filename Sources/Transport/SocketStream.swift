@@ -14,6 +14,12 @@ final class SocketStream: ByteStream {
 
   var descriptor: Int32 { socket.rawValue }
 
+  // What the socket has, readiness tells; what it takes, the kernel has.
+  var isHandshaking: Bool { false }
+  var hasBufferedInput: Bool { false }
+  var hasPendingOutput: Bool { false }
+  func flush() -> WriteOutcome { .bytes(0) }
+
   func read(into buffer: inout [UInt8], atMost limit: Int) -> ReadOutcome {
     let room = min(limit, buffer.capacity - buffer.count)
     precondition(room > 0, "a read needs reserved room")

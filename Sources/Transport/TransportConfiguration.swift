@@ -21,6 +21,9 @@ public struct TransportConfiguration: Sendable {
   /// Bytes of request bodies and of large unsent answers held at the same time, over all connections (503).
   public var maximumInFlightBytes = 512 << 20
 
+  /// What listeners that begin with TLS use; they need one.
+  public var tls: TLSSource?
+
   public var headLimits = HTTPLimits()
 
   /// From the first byte of a head to its last.

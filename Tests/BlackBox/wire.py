@@ -71,8 +71,9 @@ def open_socket(target, timeout):
 
 
 class Connection:
-    def __init__(self, target, timeout=15):
-        self.socket = open_socket(target, timeout)
+    def __init__(self, target, timeout=15, dial=None):
+        """`dial`: makes the connected socket, given the timeout; else it is what `open_socket` makes."""
+        self.socket = dial(timeout) if dial else open_socket(target, timeout)
         self._buffer = b""
 
     def __enter__(self):

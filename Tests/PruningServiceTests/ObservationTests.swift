@@ -63,6 +63,23 @@ import Testing
     #expect(metrics.contains("crop_http_responses_broken_total 1\n"))
   }
 
+  @Test("Refusals are counted by reason, and every reason is there before its first")
+  func refusals() throws {
+    let service = TestService()
+    #expect(try service.send("GET /metrics").text.components("crop_http_refusals_total{") == 8)
+    for (refusal, reason) in [
+      (Refusal.framing(FramingError("x")), "framing"), (.coding(.tooLarge(limit: 1)), "coding"),
+      (.bodyTooLarge(limit: 1), "body-too-large"),
+      (.timedOut(phase: "head"), "head-timeout"), (.timedOut(phase: "body"), "body-timeout"),
+      (.noMemoryBudget, "memory"), (.queueFull, "queue"), (.tooManyConnections, "connections"),
+    ] {
+      let sample = "crop_http_refusals_total{reason=\"\(reason)\"}"
+      #expect(try service.send("GET /metrics").text.contains("\(sample) 0\n"), "\(reason)")
+      _ = service.service.refuse(refusal, head: nil)
+      #expect(try service.send("GET /metrics").text.contains("\(sample) 1\n"), "\(reason)")
+    }
+  }
+
   @Test("Probes are counted but not logged")
   func probes() throws {
     let service = TestService()

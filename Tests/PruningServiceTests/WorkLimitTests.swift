@@ -26,6 +26,8 @@ import TokenPruning
     let head = try TestService.head("POST /prune?method=topk")
     for (body, isCheap) in [
       (try Body([("attention", try Tensor.float32([1, 2], shape: Shape([2])))]).npy(), true),
+      (try Body([("attention", try Tensor.float32([1, 2], shape: Shape([2, 1])))]).npy(), true),
+      (try Body([("attention", try .random([65, 2], seed: 1))]).npy(), false),
       (Array("{\"layout\":{}}".utf8), false), (Array("{\"attention\":[1,2]}".utf8), false), ([], false),
     ] {
       #expect(service.service.mayRespondInline(to: Request(head: head, body: body)) == isCheap)

@@ -6,7 +6,8 @@ import Testing
   /// Inputs on which each search does far more than a linear number of steps.
   private func input(_ count: Int, stepLimit: Int) throws -> PruningInput {
     let given = try makeInput(count, columns: 4, seed: 3)
-    return PruningInput(tokenCount: count, tensors: given.tensors, layout: nil, stepLimit: stepLimit)
+    return PruningInput(
+      tokenCount: count, tensors: given.tensors, layout: nil, stepLimit: StepLimit(stepLimit))
   }
 
   @Test("a search ends with an error when its steps are used up", arguments: ["divprune", "cdpruner"])
@@ -30,7 +31,7 @@ import Testing
     let count = 400
     let same = try floatTensor([Float](repeating: 1, count: count * 4), [count, 4])
     let input = PruningInput(
-      tokenCount: count, tensors: ["image_features": same], layout: nil, stepLimit: 4_000_000)
+      tokenCount: count, tensors: ["image_features": same], layout: nil, stepLimit: StepLimit(4_000_000))
     #expect(
       pruningError { _ = try prune(input, PruneRequest(method: "divprune", budget: .keepTokens(200))) } != nil
     )
@@ -42,5 +43,17 @@ import Testing
     let request = PruneRequest(method: "divprune", stages: stages)
     #expect(pruningError { _ = try prune(try input(200, stepLimit: 4_000_000), request) } != nil)
     #expect(try prune(try input(200, stepLimit: 200_000_000), request).stages.count == 20)
+  }
+
+  @Test("a search that nobody waits for is given up", arguments: ["divprune", "cdpruner"])
+  func abandonment(method: String) throws {
+    let given = try makeInput(1_500, columns: 64, seed: 3)
+    let input = PruningInput(
+      tokenCount: 1_500, tensors: given.tensors, layout: nil,
+      stepLimit: StepLimit(.max, isAbandoned: { true }))
+    let error = pruningError {
+      _ = try prune(input, PruneRequest(method: method, budget: .keepTokens(700)))
+    }
+    #expect(error?.kind == .abandoned)
   }
 }

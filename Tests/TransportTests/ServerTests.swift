@@ -1,3 +1,4 @@
+import ContentCodings
 import HTTP1
 import Testing
 
@@ -314,5 +315,69 @@ import Testing
   private static func ask(_ probe: RawClient) async throws {
     try await probe.send("GET /no HTTP/1.1\r\nHost: a\r\n\r\n")
     #expect(try await probe.reply().status == 404)
+  }
+
+  @Test("a computation hears that its client went away")
+  func abandonment() async throws {
+    let server = try TestServer()
+    var client: RawClient? = try server.connect()
+    try await client?.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
+    await server.responder.arrivals.opened()
+    // The reset is sent as the descriptor closes, with the last reference.
+    await client?.reset()
+    client = nil
+    await server.responder.abandonments.opened()
+    await server.stop()
+  }
+
+  @Test(
+    "inflates a coded body as it arrives, whole, bytewise and chunked", arguments: [1, 7, 4_096, 1 << 20])
+  func codedBodies(step: Int) async throws {
+    let server = try TestServer { $0.eventLoops = 1 }
+    let body = (0..<(step == 1 ? 3_000 : 3_000_000)).map { UInt8(truncatingIfNeeded: ($0 &* $0) >> 5) }
+    let coded = try #require(Deflater.gzip(body))
+    let client = try server.connect()
+    let fields = "Host: a\r\nContent-Encoding: gzip\r\n"
+    var chunked: [UInt8] = []
+    try await client.send("POST /echo HTTP/1.1\r\n\(fields)Content-Length: \(coded.count)\r\n\r\n")
+    for start in stride(from: 0, to: coded.count, by: step) {
+      let piece = Array(coded[start..<min(start + step, coded.count)])
+      if step != 7 { try await client.send(piece) }
+      chunked += Array("\(String(piece.count, radix: 16))\r\n".utf8) + piece + [13, 10]
+    }
+    if step == 7 { try await client.send(coded) }
+    #expect(try await client.reply().body == body)
+    chunked += Array("0\r\n\r\nPOST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nok".utf8)
+    try await client.send("POST /echo HTTP/1.1\r\n\(fields)Transfer-Encoding: chunked\r\n\r\n")
+    try await client.send(chunked)
+    #expect(try await client.reply().body == body)
+    #expect(try await client.reply().text == "ok")
+    #expect(server.server.capacity.inFlightBodyBytes == 0)
+    await server.stop()
+  }
+
+  @Test("refuses a coded body that is damaged, cut off, continued or too large, and closes")
+  func badCodedBodies() async throws {
+    let server = try TestServer()
+    let coded = try #require(Deflater.gzip(Array("some text, some text, some text".utf8)))
+    let bomb = try #require(Deflater.gzip([UInt8](repeating: 0, count: (8 << 20) + 1)))
+    var damaged = coded
+    damaged[coded.count / 2] ^= 0x10
+    for (body, status) in [
+      (damaged, 400), (Array(coded.dropLast()), 400), (coded + [0], 400), ([], 400), (bomb, 413),
+      (Array("plain".utf8), 400),
+    ] {
+      let client = try server.connect()
+      try await client.send(
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nContent-Length: \(body.count)\r\n\r\n")
+      try await client.send(body)
+      try await client.send("POST /echo HTTP/1.1\r\nHost: a\r\n\r\n")
+      let reply = try await client.reply()
+      #expect(reply.status == status)
+      #expect(reply.announcesClose)
+      #expect(await client.isClosed())
+    }
+    #expect(server.server.capacity.inFlightBodyBytes == 0)
+    await server.stop()
   }
 }

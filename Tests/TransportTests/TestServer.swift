@@ -1,3 +1,4 @@
+import Glibc
 import HTTP1
 import Synchronization
 import Transport
@@ -25,7 +26,7 @@ final class TestServer: Sendable {
   func stop() async { await server.shutDown(drainDelay: .zero, timeout: .zero) }
 }
 
-/// Answers `/echo` with the body, `/length` with its length, `/large` with 32 MiB, `/gate` only after the gate opened; refuses `/no`.
+/// Computes `/endless` until nobody waits for it; answers `/echo` with the body, `/length` with its length, `/large` with 32 MiB, `/gate` only after the gate opened; refuses `/no`.
 final class EchoResponder: Responder {
   /// More than the system buffers for a client that does not read.
   static let largeCount = 32 << 20
@@ -33,6 +34,7 @@ final class EchoResponder: Responder {
   let execution: Acceptance.Execution
   let gate = Gate()
   let arrivals = Gate()
+  let abandonments = Gate()
   private let addresses = Mutex<[Int]>([])
   private let exchanges = Mutex<[Exchange]>([])
 
@@ -46,7 +48,8 @@ final class EchoResponder: Responder {
     if head.path == "/no" { return .reject(Response(status: 404, body: Array("no".utf8))) }
     return .accept(
       Acceptance(
-        maximumBodyBytes: 8 << 20, execution: execution, isExemptFromLimits: head.path == "/probe"))
+        maximumBodyBytes: 8 << 20, execution: execution, isExemptFromLimits: head.path == "/probe",
+        contentCoding: try? head.contentCoding()))
   }
 
   func mayRespondInline(to request: Request) -> Bool { request.head.path != "/gate" }
@@ -55,6 +58,11 @@ final class EchoResponder: Responder {
     switch request.head.path {
     case "/echo": return Response(status: 200, body: request.body)
     case "/large": return Response(status: 200, body: [UInt8](repeating: 7, count: Self.largeCount))
+    case "/endless":
+      arrivals.open()
+      while !request.isAbandoned() { sched_yield() }
+      abandonments.open()
+      return Response(status: 503)
     case "/gate":
       arrivals.open()
       gate.wait()

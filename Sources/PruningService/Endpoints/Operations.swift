@@ -11,7 +11,10 @@ extension Endpoints {
       let document = try context.timing.measure("decode") { () throws(Problem) in
         try decode(context.request, as: format, for: operation)
       }
-      let answer = try context.timing.measure("compute") { () throws(Problem) in try operation.run(document) }
+      let isAbandoned = context.request.isAbandoned
+      let answer = try context.timing.measure("compute") { () throws(Problem) in
+        try operation.run(document, isAbandoned: isAbandoned)
+      }
       context.metrics.recordTokens(received: answer.tokenCount, kept: answer.keptCount)
       let encoded = try context.timing.measure("encode") { () throws(Problem) in
         let format = BodyFormat.ofResponse(

@@ -31,6 +31,7 @@ public final class Metrics: Sendable {
 
   private struct State {
     var requests: [RequestKey: Int] = [:]
+    var refusals = [Int](repeating: 0, count: RefusalReason.allCases.count)
     var durations: [String: Histogram] = [:]
     var bodyBytesReceived = 0
     var bytesSent = 0
@@ -61,6 +62,10 @@ public final class Metrics: Sendable {
     }
   }
 
+  func record(_ refusal: Refusal) {
+    state.withLock { $0.refusals[RefusalReason(refusal).rawValue] += 1 }
+  }
+
   func recordTokens(received: Int, kept: Int) {
     state.withLock { state in
       state.tokensReceived += received
@@ -81,6 +86,13 @@ public final class Metrics: Sendable {
         "crop_http_requests_total",
         [("route", key.route), ("method", key.method), ("code", String(key.code))],
         Double(count))
+    }
+    text.family(
+      "crop_http_refusals_total", .counter,
+      "Requests the server did not let through to an endpoint, for lack of room or time or for their form.")
+    for reason in RefusalReason.allCases {
+      text.sample(
+        "crop_http_refusals_total", [("reason", reason.label)], Double(state.refusals[reason.rawValue]))
     }
     text.family(
       "crop_http_request_duration_seconds", .histogram,
@@ -114,6 +126,38 @@ public final class Metrics: Sendable {
   static func seconds(_ duration: Duration) -> Double {
     let (seconds, attoseconds) = duration.components
     return Double(seconds) + Double(attoseconds) * 1e-18
+  }
+}
+
+/// Why requests were refused before an endpoint saw them; every reason is exposed from the start, at 0, so that a
+/// rate can be taken over the first one.
+private enum RefusalReason: Int, CaseIterable {
+  case framing, coding, bodyTooLarge, headTimeout, bodyTimeout, memory, queue, connections
+
+  init(_ refusal: Refusal) {
+    self =
+      switch refusal {
+      case .framing: .framing
+      case .coding: .coding
+      case .bodyTooLarge: .bodyTooLarge
+      case .timedOut(let phase): phase == "head" ? .headTimeout : .bodyTimeout
+      case .noMemoryBudget: .memory
+      case .queueFull: .queue
+      case .tooManyConnections: .connections
+      }
+  }
+
+  var label: String {
+    switch self {
+    case .framing: "framing"
+    case .coding: "coding"
+    case .bodyTooLarge: "body-too-large"
+    case .headTimeout: "head-timeout"
+    case .bodyTimeout: "body-timeout"
+    case .memory: "memory"
+    case .queue: "queue"
+    case .connections: "connections"
+    }
   }
 }
 

@@ -38,7 +38,12 @@ public enum Operation: String, CaseIterable, Sendable {
   }
 
   /// Answers one request. A pure function: the same document gives the same answer, always.
-  public func run(_ document: TensorDocument) throws(Problem) -> Answer {
+  ///
+  /// - Parameter isAbandoned: asked between images and between steps of long searches; once true, the work is
+  ///   given up, since nobody waits for the answer.
+  public func run(
+    _ document: TensorDocument, isAbandoned: @escaping @Sendable () -> Bool = { false }
+  ) throws(Problem) -> Answer {
     try OperationParameters.refuseUnknown(document, for: self)
     let given = document.parameters.withoutNulls
     let batch = try Batch(document.tensors, isDeclaredBatched: try OperationParameters.batched(given))
@@ -47,10 +52,13 @@ public enum Operation: String, CaseIterable, Sendable {
     do throws(PruningError) {
       let batchCount = batch.isBatched ? batch.samples.count : nil
       let parameters = try ImageParameters(given, batchCount: batchCount)
+      let stepLimit = StepLimit(
+        PruningInput.standardStepLimit / max(batch.samples.count, 1), isAbandoned: isAbandoned)
       for (index, tensors) in batch.samples.enumerated() {
+        try stepLimit.checkAbandonment()
         do throws(PruningError) {
           let image = try ImageRequest(
-            tensors: tensors, parameters: parameters[index], batchCount: batchCount)
+            tensors: tensors, parameters: parameters[index], batchCount: batchCount, stepLimit: stepLimit)
           samples.append(try run(image, shared: &shared))
         } catch {
           throw batch.isBatched ? parameters.error(error, inImage: index) : error

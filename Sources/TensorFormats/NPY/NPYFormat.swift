@@ -36,6 +36,12 @@ public enum NPYFormat: TensorFormat {
     return TensorDocument(tensors: TensorBundle([name: .one(tensor)]))
   }
 
+  /// The array's extents, from the header alone; nil where that is malformed.
+  public static func dimensions(of body: ArraySlice<UInt8>) -> [Int]? {
+    guard let (text, offset) = try? headerText(body) else { return nil }
+    return try? NPYHeader(text, startingAt: offset, tensor: "").dimensions
+  }
+
   /// The header's text and the number of bytes before it.
   private static func headerText(
     _ body: ArraySlice<UInt8>

@@ -3,7 +3,7 @@ struct AnchorChoice {
   let strategy: AnchorStrategy
   /// Attention per token [N], for the strategy that needs it.
   let scores: [Double]
-  let stepLimit: Int
+  let stepLimit: StepLimit
 
   /// Density peaks need the distances between all tokens of a part: 128 MiB at this size.
   static let maximumDensityPeaksPart = 4096

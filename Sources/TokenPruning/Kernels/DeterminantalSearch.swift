@@ -35,7 +35,7 @@ struct DeterminantalSearch {
   ///   - given: rows selected already; what they explain no longer counts as gain.
   init(
     _ features: Matrix, quality: [Double], among candidates: [Int], given: [Int] = [], capacity: Int,
-    stepLimit: Int = .max, kernels: KernelSet = .active
+    stepLimit: StepLimit = .unlimited, kernels: KernelSet = .active
   ) throws(PruningError) {
     self.features = features
     steps = StepCounter(limit: stepLimit)

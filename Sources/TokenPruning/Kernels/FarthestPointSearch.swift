@@ -26,7 +26,7 @@ struct FarthestPointSearch {
   /// - Parameters:
   ///   - given: rows selected already; zero rows among them repel nothing.
   ///   - candidates: rows to choose from, ascending, none of them in `given`.
-  init(_ space: CosineSpace, among candidates: [Int], given: [Int] = [], stepLimit: Int = .max) {
+  init(_ space: CosineSpace, among candidates: [Int], given: [Int] = [], stepLimit: StepLimit = .unlimited) {
     self.space = space
     steps = StepCounter(limit: stepLimit)
     nearest = Array(repeating: -.infinity, count: space.rows)

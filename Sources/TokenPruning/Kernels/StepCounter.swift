@@ -4,12 +4,25 @@
 /// estimated beforehand, because lazy searches nearly always do far less than their worst case; and they are
 /// counted instead of timed, so that the same request ends the same way on every machine.
 struct StepCounter: Sendable {
+  /// Some milliseconds: a client that went away is noticed soon, and asking costs nothing beside the work.
+  private static let stepsBetweenChecks = 5_000_000
+
+  private let limit: StepLimit
   private var left: Int
+  private var sinceCheck = 0
 
-  init(limit: Int) { left = limit }
+  init(limit: StepLimit) {
+    self.limit = limit
+    left = limit.steps
+  }
 
-  /// - Throws: at `image_features` when that is more than what is left.
+  /// - Throws: at `image_features` when that is more than what is left; `.abandoned` when nobody waits any more.
   mutating func spend(_ steps: Int) throws(PruningError) {
+    sinceCheck += steps
+    if sinceCheck >= Self.stepsBetweenChecks {
+      sinceCheck = 0
+      try limit.checkAbandonment()
+    }
     left -= steps
     guard left < 0 else { return }
     throw PruningError(

@@ -5,6 +5,8 @@ public struct PruningError: Error, Sendable, Equatable {
     case invalidInput
     /// The named method is not registered.
     case unknownMethod
+    /// Nobody waits for the result any more.
+    case abandoned
   }
 
   public let kind: Kind

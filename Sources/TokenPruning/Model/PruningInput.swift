@@ -12,14 +12,14 @@ public struct PruningInput: Sendable {
   /// Feeds every pseudo-random choice, so that the same request gives the same answer.
   public let seed: UInt64
   /// How much work a search among these tokens may be, see ``StepCounter``.
-  public let stepLimit: Int
+  public let stepLimit: StepLimit
 
   /// Four to ten seconds of one processor; 2,880 tokens of 4,096 numbers take one or two at worst.
   public static let standardStepLimit = 10_000_000_000
 
   public init(
     tokenCount: Int, tensors: [String: Tensor], layout: TokenLayout?, seed: UInt64 = 0,
-    stepLimit: Int = standardStepLimit
+    stepLimit: StepLimit = StepLimit(standardStepLimit)
   ) {
     self.tokenCount = tokenCount
     self.layout = layout

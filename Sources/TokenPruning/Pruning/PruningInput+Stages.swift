@@ -5,7 +5,7 @@ extension PruningInput {
   func dividingSteps(among count: Int) -> PruningInput {
     PruningInput(
       tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed,
-      stepLimit: stepLimit / max(count, 1))
+      stepLimit: stepLimit.divided(by: count))
   }
 
   /// The most numbers a stage's attention may have over all tokens: 256 MiB of them.

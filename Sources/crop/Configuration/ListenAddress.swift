@@ -70,6 +70,19 @@ extension ValueGrammar<String?> {
   }
 }
 
+extension ValueGrammar<String?> {
+  /// A path, from the working directory where it is relative, or `none`; whether the file is there shows at the start.
+  static var file: Self {
+    Self(
+      valueName: "file", expected: "the path of a file, or none",
+      parse: { text in
+        if text == "none" { return .some(nil) }
+        return text.isEmpty || text.utf8.contains(0) ? nil : text
+      },
+      render: { $0 ?? "none" })
+  }
+}
+
 extension ValueGrammar<Int> {
   /// Permission bits as chmod(1) writes them: `0660`.
   static var fileMode: Self {

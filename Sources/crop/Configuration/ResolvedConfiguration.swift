@@ -54,7 +54,7 @@ struct ResolvedConfiguration: Sendable {
   private static let environmentScope = String(Setting.environmentPrefix.dropLast()).lowercased()
 
   /// Values that are fine alone and not together.
-  private var contradictions: [String] { bodyBudgetProblems + listenProblems }
+  private var contradictions: [String] { bodyBudgetProblems + listenProblems + tlsProblems }
 
   private var bodyBudgetProblems: [String] {
     guard configuration.maxInFlightBytes < configuration.maxBodyBytes else { return [] }
@@ -69,11 +69,24 @@ struct ResolvedConfiguration: Sendable {
     }
     var problems = entries.filter { ["http.host", "http.port"].contains($0.key) && $0.origin != .byDefault }
       .map { "\($0.origin): \($0.key) has no meaning beside listen (\(list.origin)); give one of them" }
-    for case .tcp(_, _, isTLS: true) in configuration.listen {
-      problems.append("\(list.origin): \(list.text) asks for https, but TLS is not configured")
-      break
+    let asksForTLS = configuration.listen.contains {
+      if case .tcp(_, _, isTLS: true) = $0 { true } else { false }
+    }
+    if asksForTLS, configuration.tlsCert == nil {
+      problems.append("\(list.origin): \(list.text) asks for https, which needs tls.cert and tls.key")
+    } else if !asksForTLS, configuration.tlsCert != nil {
+      problems.append("\(list.origin): \(list.text) has no https:// address for tls.cert to be used at")
     }
     return problems
+  }
+
+  private var tlsProblems: [String] {
+    let needs = [("tls.cert", "tls.key"), ("tls.key", "tls.cert"), ("tls.client-ca", "tls.cert")]
+    func entry(_ key: String) -> Entry? { entries.first { $0.key == key && $0.text != "none" } }
+    return needs.compactMap { given, needed in
+      guard let origin = entry(given)?.origin, entry(needed) == nil else { return nil }
+      return "\(origin): \(given) needs \(needed), which is not given"
+    }
   }
 
   /// The ranks of the providers, highest first.

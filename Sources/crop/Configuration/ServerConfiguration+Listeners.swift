@@ -3,7 +3,7 @@ import Transport
 extension ServerConfiguration {
   /// Every place to accept connections, as configured; socket activation may replace those of TCP.
   var listenAddresses: [ListenAddress] {
-    let addresses = listen.isEmpty ? [.tcp(host: httpHost, port: httpPort, isTLS: false)] : listen
+    let addresses = listen.isEmpty ? [.tcp(host: httpHost, port: httpPort, isTLS: tlsCert != nil)] : listen
     return addresses + (unixSocket.map { [.unix(path: $0)] } ?? [])
   }
 

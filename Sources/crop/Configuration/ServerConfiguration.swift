@@ -15,6 +15,10 @@ struct ServerConfiguration: Sendable, Equatable {
   var unixSocket: String?
   var unixSocketMode = 0o660
   var reusePort = false
+  /// With both of these the addresses of https:// are served, and `httpHost`:`httpPort` becomes one of them.
+  var tlsCert: String?
+  var tlsKey: String?
+  var tlsClientCA: String?
   var maxBodyBytes = 64 << 20
   // 10,000 idle keep-alive connections must fit with room for the working ones.
   var maxConnections = 16_384
@@ -34,6 +38,11 @@ struct ServerConfiguration: Sendable, Equatable {
   var eventLoops = 0
   /// 0 means one per core.
   var computeThreads = 0
+  /// Nil: whoever reaches the port may ask.
+  var apiKeyFile: String?
+  /// `*` stands for all.
+  var corsAllowedOrigins: [String] = []
+  var responseCompression = false
   var logFormat = LogFormat.text
   var logLevel = LogLevel.info
   var accessLog = true

@@ -8,6 +8,9 @@ struct ServerFlags: ParsableArguments {
   @Option(\.unixSocket) var unixSocket: String?
   @Option(\.unixSocketMode) var unixSocketMode: String?
   @Option(\.reusePort) var reusePort: String?
+  @Option(\.tlsCert) var tlsCert: String?
+  @Option(\.tlsKey) var tlsKey: String?
+  @Option(\.tlsClientCA) var tlsClientCA: String?
   @Option(\.maxBodyBytes) var maxBodyBytes: String?
   @Option(\.maxConnections) var maxConnections: String?
   @Option(\.maxInFlight) var maxInFlight: String?
@@ -19,6 +22,9 @@ struct ServerFlags: ParsableArguments {
   @Option(\.shutdownTimeout) var shutdownTimeout: String?
   @Option(\.eventLoops) var eventLoops: String?
   @Option(\.computeThreads) var computeThreads: String?
+  @Option(\.apiKeyFile) var apiKeyFile: String?
+  @Option(\.corsAllowedOrigins) var corsAllowedOrigins: String?
+  @Option(\.responseCompression) var responseCompression: String?
   @Option(\.logFormat) var logFormat: String?
   @Option(\.logLevel) var logLevel: String?
   @Option(\.accessLog) var accessLog: String?
@@ -27,12 +33,15 @@ struct ServerFlags: ParsableArguments {
   var given: [String: String] {
     let texts: [(PartialKeyPath<ServerConfiguration>, String?)] = [
       (\.httpHost, httpHost), (\.httpPort, httpPort), (\.listen, listen), (\.unixSocket, unixSocket),
-      (\.unixSocketMode, unixSocketMode), (\.reusePort, reusePort), (\.maxBodyBytes, maxBodyBytes),
+      (\.unixSocketMode, unixSocketMode), (\.reusePort, reusePort), (\.tlsCert, tlsCert), (\.tlsKey, tlsKey),
+      (\.tlsClientCA, tlsClientCA), (\.maxBodyBytes, maxBodyBytes),
       (\.maxConnections, maxConnections), (\.maxInFlight, maxInFlight),
       (\.maxInFlightBytes, maxInFlightBytes), (\.headerTimeout, headerTimeout),
       (\.bodyTimeout, bodyTimeout), (\.idleTimeout, idleTimeout), (\.drainDelay, drainDelay),
       (\.shutdownTimeout, shutdownTimeout), (\.eventLoops, eventLoops),
-      (\.computeThreads, computeThreads), (\.logFormat, logFormat), (\.logLevel, logLevel),
+      (\.computeThreads, computeThreads), (\.apiKeyFile, apiKeyFile),
+      (\.corsAllowedOrigins, corsAllowedOrigins), (\.responseCompression, responseCompression),
+      (\.logFormat, logFormat), (\.logLevel, logLevel),
       (\.accessLog, accessLog),
     ]
     var given: [String: String] = [:]

@@ -1,6 +1,6 @@
 extension Setting {
   /// Every setting, in the order in which help, files and `--print-config` show them.
-  static let all: [Setting] = listening + limits + timeouts + threads + logs
+  static let all: [Setting] = listening + tls + limits + timeouts + threads + access + logs
 
   /// The setting behind a member.
   ///
@@ -29,6 +29,18 @@ extension Setting {
     Setting(
       "reuse-port", \.reusePort, .toggle,
       "Share the TCP addresses with other servers of this user (SO_REUSEPORT): the next one starts before this ends."
+    ),
+  ]
+
+  private static let tls = [
+    Setting(
+      "tls.cert", \.tlsCert, .file,
+      "PEM file of the server's certificate and the intermediate ones; with it http.port speaks HTTPS. Read again on SIGHUP."
+    ),
+    Setting("tls.key", \.tlsKey, .file, "PEM file of the certificate's private key, not encrypted."),
+    Setting(
+      "tls.client-ca", \.tlsClientCA, .file,
+      "PEM file of authorities, one of which must have issued each client's certificate; none asks for no certificate."
     ),
   ]
 
@@ -73,6 +85,19 @@ extension Setting {
     Setting(
       "compute-threads", \.computeThreads, .integer(0...1024),
       "Threads that compute answers; 0 means one per core."),
+  ]
+
+  private static let access = [
+    Setting(
+      "api-key-file", \.apiKeyFile, .path,
+      "File of API keys, KEY or NAME KEY a line, one of which every request but probes and metrics must carry; "
+        + "read again on SIGHUP."),
+    Setting(
+      "cors-allowed-origins", \.corsAllowedOrigins, .origins,
+      "Web pages that may read answers in a browser, by origin, with commas between."),
+    Setting(
+      "response-compression", \.responseCompression, .toggle,
+      "Send text answers of 1 KiB and more as gzip to clients that prefer it; tensors never."),
   ]
 
   private static let logs = [

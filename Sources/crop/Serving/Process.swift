@@ -20,6 +20,17 @@ enum Process {
     return Int(clamping: limit.rlim_cur)
   }
 
+  static var descriptorLimit: Int {
+    var limit = rlimit()
+    return getrlimit(noFile, &limit) == 0 ? Int(clamping: limit.rlim_cur) : 0
+  }
+
+  static var secondsSince1970: Double {
+    var now = timespec()
+    clock_gettime(CLOCK_REALTIME, &now)
+    return Double(now.tv_sec) + Double(now.tv_nsec) * 1e-9
+  }
+
   static var residentBytes: Int {
     // Pages: total, resident, shared, ...
     let fields = contents(of: "/proc/self/statm").split(separator: UInt8(ascii: " "))

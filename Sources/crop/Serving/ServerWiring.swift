@@ -1,6 +1,7 @@
 import HTTP1
 import Logging
 import PruningService
+import TLS
 import Transport
 
 #if canImport(Glibc)
@@ -29,18 +30,24 @@ func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfigu
       metadata: ["max-connections": "\(configuration.maxConnections)", "descriptors": "\(descriptorLimit)"])
   }
 
-  let transport = configuration.transport(inherited: inherited)
+  let certificates = CertificateFiles(configuration)
+  let tls = try loadTLS(certificates, sink, logger)
+  let keyFile = try loadKeys(configuration, sink, logger)
+  var transport = configuration.transport(inherited: inherited)
+  transport.tls = tls
   let capacity = Capacity(transport)
   let lifecycle = Lifecycle(isOverloaded: { capacity.isExhausted })
   let metrics = Metrics()
   let service = Service(
-    Service.Configuration(maximumBodyBytes: configuration.maxBodyBytes), lifecycle: lifecycle,
-    metrics: metrics, accessLog: configuration.accessLog(to: sink))
-  let reloading = Reloading(entries: [], logger: logger)
+    configuration.service(keys: keyFile?.keys), lifecycle: lifecycle, metrics: metrics,
+    accessLog: configuration.accessLog(to: sink))
+  let entries = reloadables(certificates, tls, logger) + (keyFile.map { [$0.reloading] } ?? [])
+  let reloading = Reloading(entries: entries, logger: logger)
   let server: Server
   do throws(Server.StartError) {
     server = try Server(transport, capacity: capacity, responder: service)
-    metrics.add(gaugesOf: server)
+    metrics.add(gaugesOf: server, transport)
+    if let tls { metrics.add(gaugeOf: tls) }
     // Watched before the first request can be accepted, so that no signal finds the default action.
     let signals = Signals([SIGTERM, SIGINT, SIGHUP])
     try server.start()
@@ -52,6 +59,38 @@ func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfigu
     throw Exit.cannotListen.saying("\(error)")
   }
   logger.notice("stopped")
+}
+
+private func loadTLS(
+  _ files: CertificateFiles?, _ sink: LogSink, _ logger: Logger
+) throws -> TLSSource? {
+  guard let files else { return nil }
+  do throws(TLSConfigurationError) {
+    let context = try files.load()
+    files.log(context, to: logger)
+    return TLSSource(context)
+  } catch {
+    sink.flush()
+    throw Exit.badConfiguration.saying("\(error)")
+  }
+}
+
+private func loadKeys(
+  _ configuration: ServerConfiguration, _ sink: LogSink, _ logger: Logger
+) throws -> KeyFile? {
+  do throws(ConfigurationError) {
+    let file = try configuration.apiKeyFile.map(KeyFile.init(path:))
+    if let warning = file?.warning { logger.warning("\(warning)") }
+    return file
+  } catch {
+    sink.flush()
+    throw Exit.badConfiguration.saying("\(error)")
+  }
+}
+
+private func reloadables(_ files: CertificateFiles?, _ tls: TLSSource?, _ logger: Logger) -> [Reloadable] {
+  guard let files, let tls else { return [] }
+  return [files.reloading(tls, logger: logger)]
 }
 
 private func log(
@@ -121,6 +160,14 @@ extension ServerConfiguration {
     return transport
   }
 
+  fileprivate func service(keys: APIKeys?) -> Service.Configuration {
+    var service = Service.Configuration(maximumBodyBytes: maxBodyBytes)
+    service.apiKeys = keys
+    service.compressesResponses = responseCompression
+    service.crossOrigin = corsAllowedOrigins.isEmpty ? nil : CrossOrigin(allowing: corsAllowedOrigins)
+    return service
+  }
+
   fileprivate func logger(to sink: LogSink) -> Logger {
     let format = logFormat
     let level = Logger.Level(rawValue: logLevel.rawValue) ?? .info
@@ -135,35 +182,13 @@ extension ServerConfiguration {
 }
 
 extension Metrics {
-  fileprivate func add(gaugesOf server: Server) {
-    let capacity = server.capacity
-    let pool = server.pool
-    add(Gauge("crop_connections", "Open client connections.") { Double(capacity.connectionCount) })
-    add(
-      Gauge("crop_connections_accepted_total", "Connections accepted since the start.", isCounter: true) {
-        Double(capacity.acceptedCount)
-      })
+  fileprivate func add(gaugeOf tls: TLSSource) {
     add(
       Gauge(
-        "crop_requests_in_flight",
-        "Requests received, queued or computed with a permit; tiny ones, answered where they arrive, take none."
+        "crop_tls_certificate_expiry_timestamp_seconds",
+        "When the TLS certificate in force expires, in seconds since 1970."
       ) {
-        Double(capacity.inFlightCount)
-      })
-    add(
-      Gauge("crop_request_body_bytes_in_flight", "Bytes held for request bodies and unsent answers.") {
-        Double(capacity.inFlightBodyBytes)
-      })
-    add(Gauge("crop_buffer_pool_bytes", "Bytes of body buffers kept for reuse.") { Double(pool.heldBytes) })
-    add(
-      Gauge("process_resident_memory_bytes", "Resident memory size in bytes.") {
-        Double(Process.residentBytes)
-      })
-    add(Gauge("process_open_fds", "Number of open file descriptors.") { Double(Process.openDescriptorCount) })
-    add(
-      Gauge("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.", isCounter: true)
-      {
-        Process.cpuSeconds
+        Double(tls.current.certificate.notAfter)
       })
   }
 }

@@ -1,0 +1,166 @@
+import HTTP1
+
+// One request's body and its answer; what happens next is decided in Connection.swift.
+
+extension Connection {
+  // MARK: Body
+
+  func readBody(sendsContinue: Bool) {
+    if sendsContinue {
+      // 25 bytes on a connection with nothing else in flight always fit the socket buffer; a peer for which
+      // they do not is not reading.
+      let line = ResponseSerializer.continueLine
+      guard stream.write(line[...], []) == .bytes(line.count) else { return abort() }
+    }
+    guard let acceptance = exchange.acceptance else { preconditionFailure("a body needs an admitted head") }
+    let prefixCount = BodyReceiver.prefixCount(exchange.framing, available: input.count - inputStart)
+    let capacity = BodyReceiver.capacity(for: exchange.framing, acceptance, available: prefixCount)
+    body = BodyReceiver(
+      exchange.framing, acceptance, into: loop.pool.take(capacity: capacity),
+      prefix: input[inputStart..<(inputStart + prefixCount)], limits: loop.configuration.headLimits,
+      makeWindow: loop.takeHeadBuffer)
+    inputStart += prefixCount
+    giveBackHeadBuffer()
+    receiveBody()
+  }
+
+  func receiveBody() {
+    do {
+      while true {
+        guard let progress = try body?.receive(from: stream) else { return }
+        deadline =
+          exchange.start &+ loop.bodyTimeout &+ loop.earnedTime(bytes: body?.receivedCount ?? 0)
+        switch progress {
+        case .needsRoom:
+          guard growBody() else { return refuse(.noMemoryBudget) }
+        case .complete: return bodyCompleted()
+        case .turnIsOver: return resumeLater()
+        case .wouldBlock: return
+        case .ended: return perform(state.inputEnded())
+        case .failed: return abort()
+        }
+      }
+    } catch {
+      refuse(error)
+    }
+  }
+
+  private func bodyCompleted() {
+    exchange.body = body?.takeBytes() ?? []
+    exchange.bodyByteCount = exchange.body.count
+    if let leftover = body?.leftover, !leftover.isEmpty {
+      input = loop.takeHeadBuffer()
+      input.append(contentsOf: leftover)
+      inputStart = 0
+    }
+    dropBody()
+    perform(state.bodyCompleted())
+  }
+
+  func dropBody() {
+    if let window = body?.takeWindow() { loop.giveHeadBuffer(window) }
+    if let unfinished = body?.takeBytes() { loop.pool.give(unfinished) }
+    body = nil
+  }
+
+  /// Chunked and coded bodies do not tell their size: the buffer doubles, within the byte budget.
+  private func growBody() -> Bool {
+    let capacity = body?.bytes.capacity ?? 0
+    if exchange.acceptance?.isExemptFromLimits != true {
+      guard loop.capacity.takeBodyBytes(capacity) else { return false }
+      exchange.reservation.bytes += capacity
+    }
+    if let old = body?.grow(into: loop.pool.take(capacity: 2 * capacity)) { loop.pool.give(old) }
+    return true
+  }
+
+  // MARK: Response
+
+  func respond() {
+    guard let head = exchange.head, let acceptance = exchange.acceptance else {
+      preconditionFailure("a response needs an admitted request")
+    }
+    let now = loop.freshNow()
+    exchange.receiveNanoseconds = now &- exchange.start
+    var request = Request(
+      head: head, body: exchange.takeBody(), receiveDuration: .nanoseconds(exchange.receiveNanoseconds))
+    var execution = acceptance.execution
+    if execution == .inline, !acceptance.isExemptFromLimits, !loop.responder.mayRespondInline(to: request) {
+      // Only its head looked cheap, so it has no permit yet.
+      guard loop.capacity.takeInFlight() else {
+        loop.pool.give(request.takeBody())
+        loop.capacity.release(&exchange.reservation)
+        return start(loop.responder.refuse(.queueFull, head: head))
+      }
+      exchange.reservation.hasPermit = true
+      execution = .pooled
+    }
+    switch execution {
+    case .pooled:
+      deadline = .max
+      // What the request holds goes with it: the connection may be gone when it comes back.
+      let job = ComputePool.Job(
+        consume request, connection: id, mailbox: loop.mailbox, reservation: exchange.reservation)
+      exchange.job = job
+      loop.compute.submit(job)
+      exchange.reservation = Reservation()
+    case .inline:
+      let response = loop.responder.respond(to: request)
+      exchange.respondNanoseconds = loop.freshNow() &- now
+      loop.pool.give(request.takeBody())
+      loop.capacity.release(&exchange.reservation)
+      start(response)
+    }
+  }
+
+  func refuse(_ refusal: Refusal) {
+    state.refused()
+    start(loop.responder.refuse(refusal, head: exchange.head))
+  }
+
+  func start(_ response: Response) {
+    let keepAlive = state.responseStarted(closes: response.closesConnection)
+    exchange.status = response.status
+    exchange.annotations = response.annotations
+    exchange.writeStart = loop.freshNow()
+    var head = loop.takeHeadBuffer()
+    ResponseSerializer.appendHead(
+      response, keepAlive: keepAlive, version: exchange.head?.version ?? .http11, date: loop.date, to: &head)
+    output.begin(head: head, body: exchange.head?.method == "HEAD" ? [] : response.body)
+    writeResponse()
+  }
+
+  func writeResponse() {
+    guard state.phase == .writing else { return }
+    switch output.write(to: stream) {
+    case .complete:
+      finishExchange(isBroken: false)
+      perform(state.responseWritten())
+    case .wouldBlock:
+      deadline = exchange.writeStart &+ loop.bodyTimeout &+ loop.earnedTime(bytes: output.sentCount)
+      arm(.write)
+    case .failed: abort()
+    }
+  }
+
+  func linger() {
+    stream.finishWriting()
+    deadline = loop.now &+ EventLoop.lingerTime
+    arm(.read)
+    discardInput()
+  }
+
+  func discardInput() {
+    if input.capacity - input.count < EventLoop.headReadSize { input = loop.takeHeadBuffer() }
+    var turn = BodyReceiver.bytesPerTurn
+    while turn > 0 {
+      input.removeAll(keepingCapacity: true)
+      inputStart = 0
+      switch stream.read(into: &input, atMost: EventLoop.headReadSize) {
+      case .bytes(let count): turn -= count
+      case .wouldBlock: return
+      case .end, .failed, .notTLS: return close()
+      }
+    }
+  }
+}

@@ -1,0 +1,68 @@
+import PruningService
+import Transport
+
+/// What is read from the transport and the system when `/metrics` is asked for.
+///
+/// Each limit stands beside what it limits, so that an alert can compare them without knowing the configuration.
+extension Metrics {
+  func add(gaugesOf server: Server, _ configuration: TransportConfiguration) {
+    addConnections(server.capacity, maximum: configuration.maximumConnections)
+    addRequests(server, configuration)
+    addProcess()
+  }
+
+  private func addConnections(_ capacity: Capacity, maximum: Int) {
+    gauge("crop_connections", "Open client connections.") { capacity.connectionCount }
+    gauge("crop_connections_limit", "Beyond it a connection gets 503, save for probes.") { maximum }
+    counter("crop_connections_accepted_total", "Connections accepted since the start.") {
+      Double(capacity.acceptedCount)
+    }
+    counter(
+      "crop_accept_pauses_total",
+      "How often accepting paused for want of descriptors or of room for a connection."
+    ) {
+      Double(capacity.acceptPauseCount)
+    }
+  }
+
+  private func addRequests(_ server: Server, _ configuration: TransportConfiguration) {
+    let capacity = server.capacity
+    let pool = server.pool
+    gauge(
+      "crop_requests_in_flight",
+      "Requests received, queued or computed with a permit; tiny ones, answered where they arrive, take none."
+    ) {
+      capacity.inFlightCount
+    }
+    gauge("crop_requests_in_flight_limit", "Beyond it a request gets 429.") { configuration.maximumInFlight }
+    gauge("crop_requests_queued", "Requests waiting for a compute thread.") { server.queuedCount }
+    gauge("crop_compute_threads", "Threads that compute answers.") { configuration.computeThreads }
+    gauge("crop_request_body_bytes_in_flight", "Bytes held for request bodies and unsent answers.") {
+      capacity.inFlightBodyBytes
+    }
+    gauge("crop_request_body_bytes_in_flight_limit", "Beyond it a request gets 503.") {
+      configuration.maximumInFlightBytes
+    }
+    gauge("crop_buffer_pool_bytes", "Bytes of body buffers kept for reuse.") { pool.heldBytes }
+  }
+
+  private func addProcess() {
+    let start = Process.secondsSince1970
+    add(
+      Gauge("process_start_time_seconds", "Start time of the process since unix epoch in seconds.") { start })
+    gauge("process_resident_memory_bytes", "Resident memory size in bytes.") { Process.residentBytes }
+    gauge("process_open_fds", "Number of open file descriptors.") { Process.openDescriptorCount }
+    gauge("process_max_fds", "Maximum number of open file descriptors.") { Process.descriptorLimit }
+    counter("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.") {
+      Process.cpuSeconds
+    }
+  }
+
+  private func gauge(_ name: String, _ help: String, _ read: @escaping @Sendable () -> Int) {
+    add(Gauge(name, help) { Double(read()) })
+  }
+
+  private func counter(_ name: String, _ help: String, _ read: @escaping @Sendable () -> Double) {
+    add(Gauge(name, help, isCounter: true, read: read))
+  }
+}
