@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from bodies import PRUNE, features, npy
+from bodies import PRUNE, features, npy, numbers
 from server import Server
 from test_connections import EXPECT, heavy, post
 from wire import Connection, request
@@ -227,3 +227,21 @@ def test_peers_that_vanished_are_forgotten_after_the_idle_timeout():
         assert server.settled_descriptor_count(before, seconds=60) <= before
         with Connection(server.target) as connection:
             assert connection.is_alive()
+
+
+def test_a_client_that_goes_away_frees_the_thread_that_computes_for_it():
+    # Without this, the search would go on until its step limit, for several seconds.
+    body = npy(numbers(30_000, 8))
+    with Server("--compute-threads", "1") as server:
+        with Connection(server.target) as gone, Connection(server.target) as other:
+            gone.send(request("POST", "/prune?method=divprune&keep_tokens=15000",
+                              [("Content-Type", "application/x-npy")], body))
+            server.wait_for_metric("crop_requests_in_flight 1")
+            # The queue is first come, first served: once this is queued behind it, the search is being computed.
+            other.send(post())
+            server.wait_for_metric("crop_requests_in_flight 2")
+            start = time.monotonic()
+            gone.reset()
+            assert other.read_answer().status == 200
+            assert time.monotonic() - start < 2
+        server.wait_for_metric("crop_requests_in_flight 0")

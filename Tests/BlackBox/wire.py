@@ -72,7 +72,7 @@ def open_socket(target, timeout):
 
 class Connection:
     def __init__(self, target, timeout=15, dial=None):
-        """`dial`: makes the connected socket, given the timeout; else it is what `open_socket` makes."""
+        """`dial`: makes the connected socket, given the timeout; else it is one to `target`."""
         self.socket = dial(timeout) if dial else open_socket(target, timeout)
         self._buffer = b""
 
