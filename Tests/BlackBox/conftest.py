@@ -1,5 +1,6 @@
 import pathlib
 import sys
+import tempfile
 
 import pytest
 
@@ -24,3 +25,19 @@ def server():
 def connection(server):
     with Connection(server.port) as connection:
         yield connection
+
+
+@pytest.fixture
+def socket_path():
+    """Where a Unix-domain socket may be: its path has room for about 100 bytes, which pytest's folders exceed."""
+    with tempfile.TemporaryDirectory(prefix="crop") as folder:
+        yield pathlib.Path(folder) / "crop.sock"
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def transport(request, socket_path):
+    """Flags that make a server listen on each kind of transport in turn."""
+    return {
+        "tcp": ("--http-port", "0"),
+        "unix": ("--listen", f"unix:{socket_path}"),
+    }[request.param]

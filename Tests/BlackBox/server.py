@@ -7,12 +7,26 @@ import signal
 import ssl
 import subprocess
 import threading
+import sys
 import time
-import urllib.request
+import urllib.parse
+
+from wire import Connection, open_socket, request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("CROP_BINARY") or str(ROOT / ".build" / "debug" / "crop")
-LISTENING = re.compile(r'listening.*?(?:url=|"url":")(https?)://[^:\s"]+:(\d+)')
+LISTENING = re.compile(r' listening .*\burl=(\S+)|"message":"listening".*"url":"([^"]+)"')
+# What a service manager does (sd_listen_fds(3)): sockets from descriptor 3 on, announced to this very process.
+ACTIVATE = """
+import fcntl, os, sys
+count = int(sys.argv[1])
+high = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 100) for number in sys.argv[3:3 + count]]
+for place, descriptor in enumerate(high):
+    os.dup2(descriptor, 3 + place)
+    os.close(descriptor)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(count), LISTEN_FDNAMES=sys.argv[2])
+os.execv(sys.argv[3 + count], sys.argv[3 + count:])
+"""
 
 
 def environment(**extra):
@@ -28,29 +42,52 @@ def crop(*arguments, env=None, timeout=60, **options):
         env=environment(**(env or {})), stdin=subprocess.DEVNULL, **options)
 
 
-class Server:
-    """A running server; `with Server("--max-in-flight", "1") as server:` stops it at the end."""
+def command(*flags, inherited=()):
+    """-> what starts a server with these flags, and with these listening sockets as a service manager passes them."""
+    arguments = [BINARY, "serve", *map(str, flags)]
+    if not inherited:
+        return arguments
+    numbers = [str(held.fileno()) for held in inherited]
+    names = ":".join(["crop"] * len(numbers))
+    return [sys.executable, "-c", ACTIVATE, str(len(numbers)), names, *numbers, *arguments]
 
-    def __init__(self, *flags, env=None):
-        defaults = {"--http-port": "0", "--drain-delay": "0"}
-        for name, value in defaults.items():
-            if name not in flags:
-                flags += (name, value)
+
+def target(url):
+    """-> what a `Connection` needs to reach a listener that the log names so."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme == "unix":
+        return parts.path
+    return parts.port if parts.hostname == "127.0.0.1" else (parts.hostname, parts.port)
+
+
+class Server:
+    """A running server; `with Server("--max-in-flight", "1") as server:` stops it at the end.
+
+    `target` is where a `Connection` reaches it: its first listener.
+    """
+
+    def __init__(self, *flags, env=None, inherited=(), **options):
+        if "--http-port" not in flags and "--listen" not in flags:
+            flags += ("--http-port", "0")
+        if "--drain-delay" not in flags:
+            flags += ("--drain-delay", "0")
         self.lines = []
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
-            [BINARY, "serve", *map(str, flags)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, text=True, env=environment(**(env or {})))
+            command(*flags, inherited=inherited), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True, env=environment(**(env or {})),
+            pass_fds=[held.fileno() for held in inherited], **options)
         # A test that fails before it stops its server must not leave it running beside the next ones.
         atexit.register(self.process.kill)
         threading.Thread(target=self._read, daemon=True).start()
         try:
-            scheme, port = self.wait_for_line(LISTENING, seconds=30).groups()
+            found = self.wait_for_line(LISTENING, seconds=30)
         except BaseException:
             self.process.kill()
             raise
-        self.port = int(port)
-        self.url = f"{scheme}://127.0.0.1:{self.port}"
+        self.url = found.group(1) or found.group(2)
+        self.target = target(self.url)
+        self.port = urllib.parse.urlsplit(self.url).port
 
     def _read(self):
         for line in self.process.stderr:
@@ -85,10 +122,24 @@ class Server:
             time.sleep(0.01)
 
     def metrics(self):
+        with Connection(self.target, timeout=10, dial=self._dial) as connection:
+            return connection.exchange(request(target="/metrics")).body
+
+    def _dial(self, timeout):
+        opened = open_socket(self.target, timeout)
         # Its certificate may be for another name; who it is is known.
-        context = ssl._create_unverified_context() if self.url.startswith("https") else None
-        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10, context=context) as answer:
-            return answer.read()
+        return ssl._create_unverified_context().wrap_socket(opened) if self.url.startswith("https") else opened
+
+    def listeners(self, count):
+        """-> the targets of the first `count` listeners, in the order of the log."""
+        found = []
+        while len(found) < count:
+            urls = [match.group(1) or match.group(2) for match in map(LISTENING.search, filter(None, self.lines)) if match]
+            found = [target(url) for url in urls]
+            if len(found) < count:
+                with self._changed:
+                    assert self._changed.wait(timeout=10), f"{count} listeners expected: {self.lines[-6:]}"
+        return found
 
     def send_signal(self, number):
         self.process.send_signal(number)

@@ -67,8 +67,11 @@ struct HealthcheckTests {
     #expect(Healthcheck.readinessURL(of: configuration) == "unix:/run/crop.sock")
     configuration.listen = [.unix(path: "/a"), .tcp(host: "fd00::7", port: 82, isTLS: false)]
     #expect(Healthcheck.readinessURL(of: configuration) == "http://[fd00::7]:82/readyz")
-    configuration.listen = [.unix(path: "/a")]
+    configuration.listen = [.tcp(host: "::", port: 83, isTLS: true), .unix(path: "/a")]
     #expect(Healthcheck.readinessURL(of: configuration) == "unix:/a")
+    configuration.listen.removeLast()
+    configuration.unixSocket = nil
+    #expect(Healthcheck.readinessURL(of: configuration) == "https://[::1]:83/readyz")
   }
 
   @Test("the status of the answer is read, even when it comes byte by byte", arguments: [200, 503])

@@ -7,7 +7,7 @@ public import JSON
 /// ``RegionText``); beside `box` and `text` may stand `resized_size` [width, height].
 public struct RegionSpecification: Sendable, Hashable {
   /// Normalised, inside the image, in the order given; never empty.
-  let boxes: [Box]
+  package let boxes: [Box]
   /// `boxes`, or `text` when every box was read from text.
   let source: LocalizationSource
 
