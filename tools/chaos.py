@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures what well-behaved clients notice of misbehaving ones.
 
-    tools/chaos.py --crop .build/release/crop [--minutes 10] [--unix] [--tls] [--markdown FILE]
+    tools/chaos.py --crop .build/release/crop [--minutes 10] [--unix | --tls] [--markdown FILE]
 
 First only clients that behave: eight with requests of 1 KB, two with 1.2 MB, on kept-alive connections that they renew
 now and then. Then the same amidst resets at random bytes, slow writers and readers, half-sent heads, silence, garbage,
@@ -131,7 +131,7 @@ class Run:
         self.descriptors["amidst"] = self.server.descriptor_count()
         self.phase.value = SETTLING
         self.descriptors["after"] = self.server.settled_descriptor_count(self.descriptors["before"], seconds=30)
-        self.metrics = self.server._metrics().decode()
+        self.metrics = self.server.metrics().decode()
         self.stay(CHAOS, 3)
         self.stop()
 
@@ -204,8 +204,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--crop", default=str(ROOT / ".build" / "release" / "crop"))
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--unix", action="store_true", help="over a Unix socket")
-    parser.add_argument("--tls", action="store_true", help="over TLS, with a certificate made for the run")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--unix", action="store_true", help="over a Unix socket, which speaks no TLS")
+    way.add_argument("--tls", action="store_true", help="over TLS, with a certificate made for the run")
     parser.add_argument("--markdown", type=pathlib.Path)
     options = parser.parse_args()
     os.environ["CROP_BINARY"] = str(pathlib.Path(options.crop).resolve())

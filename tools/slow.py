@@ -3,10 +3,11 @@
 
     tools/slow.py --crop .build/release/crop [--seconds 30] [--connections 1000] [--markdown FILE]
 
-Needs slowhttptest and wrk (Debian: `apt-get install slowhttptest wrk`). Slow heads (-H), slow bodies (-B) and slow readers
-(-X) come one after the other, each from 1,000 connections, while a client of ours opens a connection every 20 ms and
-posts a small body. wrk then posts and reads as fast as it can. Exit status 1 when slowhttptest's own probe or our
-client found the server unavailable, when wrk saw an error, or when descriptors stay open.
+Needs slowhttptest and wrk (Debian: `apt-get install slowhttptest wrk`). Slow heads (-H), slow bodies (-B), of a megabyte
+and of the largest size, and slow readers (-X) come one after the other, each from 1,000 connections, while a client of
+ours opens a connection every 20 ms and posts a small body. wrk then posts and reads as fast as it can. Exit status 1
+when slowhttptest's own probe or our client found the server unavailable, when wrk saw an error, or when descriptors
+stay open.
 """
 import argparse
 import csv
@@ -77,6 +78,9 @@ def modes(options, port):
     return {
         "slow heads": [*common, "-H", "-i", "5", "-u", f"{url}/livez"],
         "slow bodies": [*common, "-B", "-i", "5", "-s", "1000000", "-t", "POST", "-f", "application/json", "-u", url + PRUNE],
+        # Each announces the largest body that is allowed.
+        "slow large bodies": [
+            *common, "-B", "-i", "5", "-s", str(64 << 20), "-t", "POST", "-f", "application/json", "-u", url + PRUNE],
         # Pipelined requests for the contract, of which each reads a few bytes now and then.
         "slow readers": [*common, "-X", "-w", "10", "-y", "20", "-n", "5", "-z", "32", "-k", "3", "-u", f"{url}/openapi.json"],
     }

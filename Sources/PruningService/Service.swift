@@ -40,7 +40,7 @@ public struct Service: Responder {
   public func admit(_ head: RequestHead, framing: BodyFraming) -> Admission {
     do throws(Problem) {
       // Before everything else: a stranger learns neither what exists nor what it takes.
-      if let keys = configuration.apiKeys, !isOpen(head) { _ = try keys.holder(of: head) }
+      if let keys = configuration.apiKeys, !isOpen(head) { try keys.check(head) }
       let match = try router.match(head)
       guard case .endpoint(let endpoint, _) = match, endpoint.kind == .operation else {
         let isProbe = if case .endpoint(let endpoint, _) = match { endpoint.kind == .probe } else { false }
@@ -129,7 +129,7 @@ public struct Service: Responder {
     configuration.crossOrigin?.stamp(&response, for: head, allowedMethods: allowedMethods)
     identity.stamp(&response)
     // The key's name, for the access log; the key itself stays in the head.
-    if let keys = configuration.apiKeys, let head, let name = (try? keys.holder(of: head))?.name {
+    if let head, let name = configuration.apiKeys?.name(of: head) {
       response.annotations.append(Response.Field("key", name))
     }
   }

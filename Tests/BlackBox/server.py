@@ -4,13 +4,14 @@ import os
 import pathlib
 import re
 import signal
+import ssl
 import subprocess
 import threading
 import sys
 import time
 import urllib.parse
 
-from wire import Connection, request
+from wire import Connection, open_socket, request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("CROP_BINARY") or str(ROOT / ".build" / "debug" / "crop")
@@ -116,13 +117,18 @@ class Server:
     def wait_for_metric(self, pattern, seconds=10):
         """Returns once a line of /metrics matches, and fails when none does in time."""
         pattern, end = re.compile(pattern.encode() + rb"$", re.MULTILINE), time.monotonic() + seconds
-        while not pattern.search(self._metrics()):
+        while not pattern.search(self.metrics()):
             assert time.monotonic() < end, f"no metric like {pattern.pattern} in {seconds} s"
             time.sleep(0.01)
 
-    def _metrics(self):
-        with Connection(self.target, timeout=10) as connection:
+    def metrics(self):
+        with Connection(self.target, timeout=10, dial=self._dial) as connection:
             return connection.exchange(request(target="/metrics")).body
+
+    def _dial(self, timeout):
+        opened = open_socket(self.target, timeout)
+        # Its certificate may be for another name; who it is is known.
+        return ssl._create_unverified_context().wrap_socket(opened) if self.url.startswith("https") else opened
 
     def listeners(self, count):
         """-> the targets of the first `count` listeners, in the order of the log."""

@@ -99,6 +99,14 @@ struct APIKeyTests {
     for key in [Self.first, Self.second, Self.third] { #expect(!reply.text.contains(key)) }
   }
 
+  @Test("The contract's example is what a request without a key is told")
+  func example() throws {
+    let wanted = try ContractDocument().value("components", "examples", "unauthorized", "value")
+    var told = try Self.service().send("GET /methods").json
+    told["instance"] = "example"
+    #expect(.object(told) == wanted)
+  }
+
   @Test("Without a key nothing is told apart: what exists, what it takes, what is wrong")
   func everythingElse() throws {
     let service = try Self.service()
