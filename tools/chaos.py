@@ -23,7 +23,6 @@ import re
 import shlex
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -34,6 +33,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "Tests" / "Chaos"), str(ROOT / "Tests" / "BlackBox")]
 from attacks import run_attackers  # noqa: E402
 from bodies import npy  # noqa: E402
+from certificates import Issued  # noqa: E402
 from clients import CALM, CHAOS, OVER, SETTLING, STOPPING, WARM_UP, run_clients  # noqa: E402
 from endpoint import Endpoint  # noqa: E402
 from wire import Connection, request  # noqa: E402
@@ -49,15 +49,6 @@ def post(rows):
     return request("POST", "/prune?method=topk&keep_tokens=64&tensor=attention", body=npy(attention))
 
 
-def make_certificate(folder):
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
-         "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True)
-    return str(key), str(certificate)
-
-
 @contextlib.contextmanager
 def serving(options):
     """-> (server, where it is), reached as the options say."""
@@ -65,8 +56,9 @@ def serving(options):
     with tempfile.TemporaryDirectory() as name:
         folder, flags, where = pathlib.Path(name), list(FLAGS), {}
         if options.tls:
-            key, where["certificate"] = make_certificate(folder)
-            flags += ["--tls-cert", where["certificate"], "--tls-key", key]
+            certificate = Issued(folder, "localhost", Issued(folder, "authority"))
+            where["certificate"] = str(folder / "authority.pem")
+            flags += certificate.flags
         if options.unix:
             where["unix_path"] = str(folder / "crop.sock")
             flags += ["--unix-socket", where["unix_path"]]
