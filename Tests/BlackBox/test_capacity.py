@@ -15,36 +15,66 @@ from wire import Connection, request
 IDLE = 10_000
 
 
+def endless(tokens=30_000):
+    """A request that computes for as long as it may: some seconds."""
+    return request("POST", f"/prune?method=divprune&keep_tokens={tokens // 2}",
+                   [("Content-Type", "application/x-npy")], npy(numbers(tokens, 8)))
+
+
 def test_requests_beyond_max_in_flight_get_429_and_probes_are_answered():
     with Server("--max-in-flight", "1", "--compute-threads", "1") as server:
-        with Connection(server.port) as first, Connection(server.port) as second:
-            # A head without its body holds the one permit for as long as this test wants.
-            data = heavy()
-            first.send(data[:-1])
-            end = time.monotonic() + 10
-            while second.exchange(request(target="/readyz")).status == 200 and time.monotonic() < end:
-                time.sleep(0.01)
+        with Connection(server.target) as first, Connection(server.target) as second:
+            first.send(endless())
+            server.wait_for_metric("crop_requests_in_flight 1")
             overloaded = second.exchange(request(target="/readyz"))
             assert (overloaded.status, overloaded.json["status"]) == (503, "overloaded")
-            answer = second.exchange(post(target="/prune?keep_tokens=2"))
-            assert answer.status == 429 and int(answer.field("Retry-After")) >= 1
-            assert answer.json["type"] == "/problems/overloaded"
-        with Connection(server.port) as probe, Connection(server.port) as first:
-            while probe.exchange(request(target="/readyz")).status != 200 and time.monotonic() < end:
-                time.sleep(0.01)
-            first.send(data[:-1])
-            assert probe.exchange(request(target="/livez")).status == 200
-            assert probe.exchange(request(target="/metrics")).status == 200
-            first.send(data[-1:])
-            assert first.read_answer().status == 200
-            assert probe.exchange(request(target="/readyz")).status == 200
+            assert second.exchange(request(target="/livez")).status == 200
+            assert second.exchange(request(target="/metrics")).status == 200
+            # At the head: the client that waits for 100 Continue is spared the body.
+            refused = second.exchange(request("POST", "/prune", [EXPECT, ("Content-Length", 1000)]))
+            assert refused.status == 429 and int(refused.field("Retry-After")) >= 1
+            assert refused.json["type"] == "/problems/overloaded"
+            first.reset()
+        server.wait_for_metric("crop_requests_in_flight 0")
+        with Connection(server.target) as connection:
+            assert connection.exchange(request(target="/readyz")).status == 200
+            assert connection.exchange(post()).status == 200
+
+
+def test_requests_that_arrive_while_the_queue_fills_get_429_after_their_body():
+    with Server("--max-in-flight", "1", "--compute-threads", "1") as server:
+        with Connection(server.target) as first, Connection(server.target) as second:
+            second.send(request("POST", "/prune?method=divprune&keep_tokens=2",
+                                [EXPECT, ("Content-Type", "application/x-npy"), ("Content-Length", 3)]))
+            assert second.read_head().status == 100
+            first.send(endless())
+            server.wait_for_metric("crop_requests_in_flight 1")
+            second.send(b"abc")
+            assert second.read_answer().status == 429
+            # All of the refused request was read, so the connection is as good as before.
+            assert second.is_alive()
+            first.reset()
+
+
+def test_slow_bodies_keep_nobody_out():
+    """As slowhttptest -B does: more clients than max-in-flight, together announcing more than the byte budget."""
+    with Server("--max-in-flight", "4", "--max-in-flight-bytes", "4MiB", "--max-body-bytes", "2MiB") as server:
+        with contextlib.ExitStack() as stack:
+            for _ in range(16):
+                slow = stack.enter_context(Connection(server.target))
+                slow.send(request("POST", "/prune", [EXPECT, ("Content-Length", 2 << 20)]))
+                assert slow.read_head().status == 100
+                slow.send(b"x")
+            with Connection(server.target) as connection:
+                assert connection.exchange(request(target="/readyz")).status == 200
+                assert connection.exchange(heavy(64, 16)).status == 200
 
 
 def test_bodies_beyond_the_byte_budget_get_503():
     with Server("--max-in-flight-bytes", "2MiB", "--max-body-bytes", "2MiB") as server:
         with Connection(server.port) as first, Connection(server.port) as second:
-            first.send(request("POST", PRUNE, [("Content-Length", (2 << 20) - 10)]))
-            server.wait_for_metric(f"crop_request_body_bytes_in_flight {(2 << 20) - 10}")
+            first.send(request("POST", PRUNE, [("Content-Length", (2 << 20) - 10)]) + bytes((2 << 20) - 20))
+            server.wait_for_metric(f"crop_request_body_bytes_in_flight {(2 << 20) - 20}")
             answer = second.exchange(request("POST", "/prune", [EXPECT, ("Content-Length", 1 << 20)]))
             assert answer.status == 503 and answer.field("Retry-After")
             assert "--max-in-flight-bytes" in answer.json["detail"]
@@ -231,11 +261,9 @@ def test_peers_that_vanished_are_forgotten_after_the_idle_timeout():
 
 def test_a_client_that_goes_away_frees_the_thread_that_computes_for_it():
     # Without this, the search would go on until its step limit, for several seconds.
-    body = npy(numbers(30_000, 8))
     with Server("--compute-threads", "1") as server:
         with Connection(server.target) as gone, Connection(server.target) as other:
-            gone.send(request("POST", "/prune?method=divprune&keep_tokens=15000",
-                              [("Content-Type", "application/x-npy")], body))
+            gone.send(endless())
             server.wait_for_metric("crop_requests_in_flight 1")
             # The queue is first come, first served: once this is queued behind it, the search is being computed.
             other.send(post())

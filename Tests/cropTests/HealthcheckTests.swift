@@ -44,7 +44,8 @@ struct HealthcheckTests {
   @Test(
     "other addresses are refused",
     arguments: [
-      "", "crop", "https://crop", "http://", "http://:80", "http://a:0", "http://a:65536", "http://a:+1",
+      "", "crop", "ftp://crop", "https://", "http://", "http://:80", "http://a:0", "http://a:65536",
+      "http://a:+1",
       "http://a:", "http://[::1", "http://[::1]x", "http://a/\r\nX: y", "http://u@a/", "http://é/",
       "unix:", "unix:crop.sock", "unix:/a b",
     ])

@@ -16,6 +16,7 @@ import numpy as np
 
 import algorithms as reference
 import casefile
+import published_cases
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "Tests" / "Golden"
@@ -43,7 +44,8 @@ class Suite:
 
     def add(self, method, name, tensors, parameters, expected, flags=None):
         if method not in ("localization", "merge"):
-            parameters = {"method": method, **parameters, "method_parameters": {}}
+            options = parameters.pop("method_parameters", {})
+            parameters = {"method": method, **parameters, "method_parameters": options}
         data = casefile.encode_case(
             method, tensors, parameters, significant(expected), significant(flags or {}), SOURCE)
         path = f"{method}/{name}.safetensors"
@@ -272,6 +274,7 @@ def build():
     suite = Suite()
     for add in (add_score_cases, add_divprune_cases, add_cdpruner_cases, add_localization_cases, add_merge_cases):
         add(suite)
+    published_cases.add(suite, uniform, smooth)
     return suite.files
 
 

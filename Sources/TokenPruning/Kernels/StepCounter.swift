@@ -31,6 +31,18 @@ struct StepCounter: Sendable {
         + "images, keep fewer, or choose by scores instead of similarity (GET /methods)")
   }
 
+  /// Spends what comparing `rows` rows with `others` others costs.
+  mutating func spend(
+    _ rows: Int, times others: Int, of space: CosineSpace, exactly: Bool = false
+  ) throws(PruningError) {
+    let one =
+      exactly
+      ? Self.exactComparison(columns: space.columns) : Self.comparison(columns: space.columns)
+    let (pairs, overflow) = rows.multipliedReportingOverflow(by: others)
+    let (cost, overflows) = pairs.multipliedReportingOverflow(by: one)
+    try spend(overflow || overflows ? .max : cost)
+  }
+
   /// What comparing two rows costs, whatever kernels do it.
   static func comparison(columns: Int) -> Int { 12 + columns / 8 }
 

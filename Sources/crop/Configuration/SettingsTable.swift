@@ -53,7 +53,7 @@ extension Setting {
       "Open connections, idle ones included; beyond it 503."),
     Setting(
       "max-in-flight", \.maxInFlight, .integer(1...1_000_000),
-      "Requests being received, queued or computed; beyond it 429."),
+      "Requests queued or computed; beyond it 429."),
     Setting(
       "max-in-flight-bytes", \.maxInFlightBytes, .bytes((1 << 10)...(1 << 40)),
       "Bytes of request bodies and unsent answers held at once; beyond it 503. At least max-body-bytes."),
