@@ -95,7 +95,9 @@ let package = Package(
     // What is fuzzed and which laws hold; the tests replay its corpora.
     .target(
       name: "FuzzTargets",
-      dependencies: ["HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning"],
+      dependencies: [
+        "ContentCodings", "HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning",
+      ],
       path: "Tests/FuzzTargets", swiftSettings: settings),
     .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], swiftSettings: settings),
     .testTarget(

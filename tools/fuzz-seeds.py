@@ -6,12 +6,14 @@ one folder per target; `make fuzz` merges them with Fuzz/Corpus, and `make minim
 Needs nothing but Python 3.
 """
 import base64
+import gzip
 import hashlib
 import json
 import pathlib
 import re
 import struct
 import sys
+import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CONFORMANCE = ROOT / "Tests" / "HTTP1Tests" / "Conformance"
@@ -154,6 +156,11 @@ def requests(json_texts, binary, arrays):
                 request("POST /compress?keep_tokens=2", ("Accept: application/x-npy, application/json;q=0.5",), body)]
     out += [chunked("POST /prune?keep_tokens=2", ("Expect: 100-continue",), json_texts[0]),
             chunked("POST /compress", ("X-Request-ID: abc",), binary[1])]
+    packed_body = gzip.compress(json_texts[0], mtime=0)
+    out += [request("POST /prune?keep_tokens=2", ("Content-Encoding: gzip", "Accept-Encoding: gzip"), packed_body),
+            request("GET /methods", ("Accept-Encoding: deflate, gzip;q=0.5, *;q=0", "Authorization: Bearer sixteen-letters!")),
+            request("OPTIONS /prune", ("Origin: https://a.example", "Access-Control-Request-Method: POST")),
+            request("POST /prune", ("X-API-Key: sixteen-letters!", "Origin: null"), json_texts[0])]
     example = (ROOT / "Examples" / "cat_eye_prune.json").read_bytes()
     return out + [request("POST /prune", (), example)]
 
@@ -200,7 +207,11 @@ def main():
     streams += [post.replace(b"/a", b"/reject") + b"Content-Length: 3\r\n\r\nabc" + heads[0],
                 post + b"Connection: close\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc" + heads[0],
                 b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" * 2, post + b"Content-Length: 301\r\n\r\n"]
+    plain = [b"", b"a" * 3000, json_texts[0], binary[1]]
+    coded = [gzip.compress(data, mtime=0) for data in plain] + [zlib.compress(data) for data in plain]
+    coded += [coded[2] + coded[0], coded[2][:-4], coded[2] + b"x", zlib.compress(json_texts[0], 0)]
     seeds = {
+        "content-coding": coded,
         "request-head": heads, "chunked-body": chunks, "message-stream": streams,
         "media-type": MEDIA, "query": QUERIES, "json": JSON_TEXTS + json_texts, "numbers": NUMBERS, "base64": BASE64,
         "json-tensors": json_texts, "safetensors": binary + [b for b in golden(1024) if b[8:9] == b"{"],

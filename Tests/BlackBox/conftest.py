@@ -5,6 +5,7 @@ import tempfile
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from certificates import Issued  # noqa: E402
 from server import BINARY, Server  # noqa: E402
 from wire import Connection  # noqa: E402
 
@@ -36,8 +37,21 @@ def socket_path():
 
 @pytest.fixture(params=["tcp", "unix"])
 def transport(request, socket_path):
-    """Flags that make a server listen on each kind of transport in turn."""
-    return {
-        "tcp": ("--http-port", "0"),
-        "unix": ("--listen", f"unix:{socket_path}"),
-    }[request.param]
+    """Flags that make a server listen on each kind of socket in turn."""
+    return listening(request.param, socket_path)
+
+
+@pytest.fixture(params=["tcp", "unix", "tls"])
+def every_transport(request, socket_path, certificate):
+    """The same, and encrypted."""
+    return listening(request.param, socket_path) + (certificate.flags if request.param == "tls" else ())
+
+
+def listening(kind, socket_path):
+    return ("--listen", f"unix:{socket_path}") if kind == "unix" else ("--http-port", "0")
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certificate")
+    return Issued(folder, "localhost", Issued(folder, "authority"))

@@ -4,14 +4,13 @@ import os
 import pathlib
 import re
 import signal
-import ssl
 import subprocess
-import threading
 import sys
+import threading
 import time
 import urllib.parse
 
-from wire import Connection, open_socket, request
+from wire import Connection, Encrypted, request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("CROP_BINARY") or str(ROOT / ".build" / "debug" / "crop")
@@ -57,6 +56,8 @@ def target(url):
     parts = urllib.parse.urlsplit(url)
     if parts.scheme == "unix":
         return parts.path
+    if parts.scheme == "https":
+        return Encrypted(parts.port)
     return parts.port if parts.hostname == "127.0.0.1" else (parts.hostname, parts.port)
 
 
@@ -122,13 +123,8 @@ class Server:
             time.sleep(0.01)
 
     def metrics(self):
-        with Connection(self.target, timeout=10, dial=self._dial) as connection:
+        with Connection(self.target, timeout=10) as connection:
             return connection.exchange(request(target="/metrics")).body
-
-    def _dial(self, timeout):
-        opened = open_socket(self.target, timeout)
-        # Its certificate may be for another name; who it is is known.
-        return ssl._create_unverified_context().wrap_socket(opened) if self.url.startswith("https") else opened
 
     def listeners(self, count):
         """-> the targets of the first `count` listeners, in the order of the log."""

@@ -27,8 +27,8 @@ def check_nothing_is_lost(server, load):
     (heavy(256), lambda answer: len(answer.json["kept_indices"]) == 128),
 ], ids=["small", "computed"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-def test_no_request_is_lost_when_the_server_stops_under_load(transport, delay, data, check, number):
-    server = Server("--drain-delay", delay, *transport)
+def test_no_request_is_lost_when_the_server_stops_under_load(every_transport, delay, data, check, number):
+    server = Server("--drain-delay", delay, *every_transport)
     with Load(server.target, data, 8, check) as kept, Load(server.target, data, 8, check, keep_alive=False) as fresh:
         kept.wait_for_answers(40)
         fresh.wait_for_answers(40)
@@ -41,10 +41,10 @@ def test_no_request_is_lost_when_the_server_stops_under_load(transport, delay, d
         assert load.counts["refused"] == 8
 
 
-def test_many_stops_under_load_lose_nothing(transport):
+def test_many_stops_under_load_lose_nothing(every_transport):
     """The moment between the last answer and the close is short: ten tries, with new connections all the time."""
     for _ in range(10):
-        server = Server("--event-loops", "2", *transport)
+        server = Server("--event-loops", "2", *every_transport)
         with Load(server.target, request(), clients=24, keep_alive=False) as load:
             load.wait_for_answers(150)
             server.send_signal(signal.SIGTERM)

@@ -179,7 +179,7 @@ def test_a_path_that_cannot_be_bound_is_named(path, words):
 
 @pytest.mark.parametrize("arguments, words", [
     (["--listen", "http://127.0.0.1:0", "--http-port", "0"], "http.port has no meaning beside listen"),
-    (["--listen", "https://127.0.0.1:0"], "TLS is not configured"),
+    (["--listen", "https://127.0.0.1:0"], "needs tls.cert and tls.key"),
     (["--listen", "127.0.0.1:80"], "a list such as"),
     (["--unix-socket", "crop.sock"], "an absolute path"),
     (["--unix-socket-mode", "rw"], "in octal"),

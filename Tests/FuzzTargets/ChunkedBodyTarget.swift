@@ -8,6 +8,9 @@ extension FuzzTarget {
       try whole == .of(bytes, deliveredIn: Cuts.chosen(by: bytes)), "cuts do not change the outcome")
     try require(
       try whole == .of(bytes, deliveredIn: Cuts.bytewise(bytes)), "bytewise delivery changes nothing")
+    try require(
+      try whole == .of(bytes, deliveredIn: Cuts.chosen(by: bytes), takesOut: true),
+      "taking out what is decoded changes nothing")
     guard case .body(let body, let trailing) = whole else { return }
     try require(trailing <= bytes.count, "what trails was received")
     try require(
@@ -22,7 +25,11 @@ enum ChunkedOutcome: Equatable {
 
   static let maximumBodyBytes = 300
 
-  static func of(_ bytes: [UInt8], deliveredIn ends: some Sequence<Int>) throws(BrokenLaw) -> ChunkedOutcome {
+  /// - Parameter takesOut: empties the buffer after every piece, as who undoes a content coding does.
+  static func of(
+    _ bytes: [UInt8], deliveredIn ends: some Sequence<Int>, takesOut: Bool = false
+  ) throws(BrokenLaw) -> ChunkedOutcome {
+    var taken: [UInt8] = []
     var decoder = ChunkedDecoder(limits: .low, maximumBodyBytes: maximumBodyBytes)
     var buffer: [UInt8] = []
     var received = 0
@@ -39,12 +46,17 @@ enum ChunkedOutcome: Equatable {
         try require(
           decoder.decodedCount == buffer.count - trailing, "the buffer holds body and trailing bytes")
         // Trailing bytes that were not delivered yet belong to the next message as well.
-        return .body(Array(buffer.dropLast(trailing)), trailing: trailing + bytes.count - received)
+        return .body(taken + buffer.dropLast(trailing), trailing: trailing + bytes.count - received)
       }
       try require(decoder.decodedCount == buffer.count, "all raw bytes are consumed")
-      try require(buffer.count <= maximumBodyBytes, "a body stays within its limit")
+      if takesOut {
+        taken += buffer
+        buffer = []
+        decoder.forgetDecoded()
+      }
+      try require(taken.count + buffer.count <= maximumBodyBytes, "a body stays within its limit")
     }
-    return .incomplete(decoded: buffer)
+    return .incomplete(decoded: taken + buffer)
   }
 
   /// Reads a body that is known to be acceptable.

@@ -23,7 +23,8 @@ public struct FuzzTarget: Sendable, CustomStringConvertible {
   public var description: String { name }
 
   public static let all: [FuzzTarget] = [
-    .requestHead, .chunkedBody, .messageStream, .mediaType, .query, .json, .numbers, .base64, .jsonTensors,
+    .requestHead, .chunkedBody, .messageStream, .contentCoding, .mediaType, .query, .json, .numbers, .base64,
+    .jsonTensors,
     .safetensors, .npy, .regionText, .request,
   ]
 }

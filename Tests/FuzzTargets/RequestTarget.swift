@@ -1,3 +1,4 @@
+import ContentCodings
 import HTTP1
 import JSON
 import PruningService
@@ -15,6 +16,7 @@ extension FuzzTarget {
         bytesSent: response.body.count, receive: .zero, respond: .zero, write: .zero,
         remoteAddress: "192.0.2.1",
         connection: 1, isBroken: false))
+    if Cuts.fingerprint(bytes) & 7 == 1 { try checkLock(bytes, head) }
     // One in eight is asked again: the answer is a function of the request.
     guard Cuts.fingerprint(bytes) & 7 == 0, head.map({ !$0.path.hasSuffix("metrics") }) ?? true else {
       return
@@ -28,8 +30,32 @@ extension FuzzTarget {
   private static let service: Service = {
     let lifecycle = Lifecycle()
     lifecycle.enter(.ready)
-    return Service(.init(maximumBodyBytes: 8192), lifecycle: lifecycle, metrics: Metrics())
+    var configuration = Service.Configuration(maximumBodyBytes: maximumBodyBytes)
+    configuration.compressesResponses = true
+    configuration.crossOrigin = CrossOrigin(allowing: ["https://a.example"])
+    return Service(configuration, lifecycle: lifecycle, metrics: Metrics())
   }()
+
+  /// The same behind a lock.
+  private static let lockedService: Service = {
+    let lifecycle = Lifecycle()
+    lifecycle.enter(.draining)
+    var configuration = Service.Configuration(maximumBodyBytes: maximumBodyBytes)
+    configuration.apiKeys = (try? APIKeyTable(parsing: Array("a sixteen-letters!".utf8))).map { APIKeys($0) }
+    return Service(configuration, lifecycle: lifecycle, metrics: Metrics())
+  }()
+
+  private static let maximumBodyBytes = 8192
+  private static let openPaths: Set = ["/livez", "/readyz", "/healthz", "/health", "/ping", "/metrics"]
+
+  private static func checkLock(_ bytes: [UInt8], _ head: RequestHead?) throws(BrokenLaw) {
+    let locked = answer(bytes, lockedService).response
+    try AnswerLaws.check(locked, to: head)
+    guard let head, locked.status == 200 else { return }
+    let path = try? PercentEncoding.decode(head.path.utf8)
+    let isKnown = head.fields.all.contains { $0.value.hasSuffix("sixteen-letters!") }
+    try require(isKnown || openPaths.contains(path ?? ""), "nobody gets in without a key: \(head.path)")
+  }
 
   private static func answer(
     _ bytes: [UInt8], _ service: Service
@@ -72,6 +98,12 @@ extension FuzzTarget {
       }
       body.removeLast(trailing)
     }
+    if let coding = acceptance.contentCoding {
+      switch CodingOutcome.of(body, coding, deliveredIn: [body.count], room: CodingOutcome.limit) {
+      case .body(let plain): body = plain
+      case .refused(let error): return service.refuse(.coding(error), head: head)
+      }
+    }
     let request = Request(head: head, body: body)
     if acceptance.execution == .inline { _ = service.mayRespondInline(to: request) }
     return service.respond(to: request)
@@ -94,7 +126,7 @@ extension FuzzTarget {
 private enum AnswerLaws {
   /// Those of openapi.yaml.
   private static let statuses: Set = [
-    200, 204, 400, 404, 405, 408, 413, 414, 415, 417, 422, 429, 431, 501, 503, 505,
+    200, 204, 400, 401, 404, 405, 408, 413, 414, 415, 417, 422, 429, 431, 501, 503, 505,
   ]
 
   static func check(_ response: Response, to head: RequestHead?) throws(BrokenLaw) {
@@ -109,6 +141,10 @@ private enum AnswerLaws {
       lines.count >= 3 && lines[lines.count - 1].isEmpty && lines[lines.count - 2].isEmpty
         && lines.dropLast(2).allSatisfy { !$0.isEmpty && !$0.contains("\r") && !$0.contains("\n") },
       "the head is lines and an empty one")
+    var response = response
+    if response.fields.contains(where: { $0.name == "Content-Encoding" }) {
+      response.body = try plain(response.body)
+    }
     let types = response.fields.filter { $0.name == "Content-Type" }.map(\.value)
     if response.status >= 400, types != ["application/json"] || response.status != 503 {
       try require(types == ["application/problem+json"], "an error is a problem: \(response.status) \(types)")
@@ -117,6 +153,19 @@ private enum AnswerLaws {
     if types == ["application/json"] {
       try require((try? JSONValue.parse(response.body[...])) != nil, "an answer in JSON is JSON")
     }
+  }
+
+  private static func plain(_ coded: [UInt8]) throws(BrokenLaw) -> [UInt8] {
+    var body: [UInt8] = []
+    body.reserveCapacity(1 << 20)
+    let inflater = Inflater(.gzip, maximumOutputBytes: 1 << 20)
+    do throws(ContentCodingError) {
+      _ = try inflater.decode(coded[...], into: &body)
+      try inflater.finish()
+    } catch {
+      throw BrokenLaw("a compressed answer can be undone: \(error)")
+    }
+    return body
   }
 
   private static func checkProblem(_ response: Response) throws(BrokenLaw) {

@@ -26,8 +26,7 @@ struct DensityPeaks {
         "clustering compares all \(n) tokens with each other and takes at most \(Self.maximumCount)")
     }
     var steps = StepCounter(limit: stepLimit)
-    try steps.spend(n * n * (20 + StepCounter.exactComparison(columns: rows.columns) / 2))
-    let distances = Self.distances(rows)
+    let distances = try Self.distances(rows, &steps)
     let density = (0..<n).map { row in
       let nearest = Ranking.highest(count, of: distances[row].map(-), among: Array(0..<n))
       return exponential(
@@ -50,11 +49,15 @@ struct DensityPeaks {
     self.assignments = assignments
   }
 
-  private static func distances(_ rows: Matrix) -> [[Double]] {
+  private static func distances(
+    _ rows: Matrix, _ steps: inout StepCounter
+  ) throws(PruningError) -> [[Double]] {
     let n = rows.rows
     let scale = 1 / Double(max(rows.columns, 1)).squareRoot()
     var distances = [[Double]](repeating: Array(repeating: 0, count: n), count: n)
     for a in 0..<n {
+      // Half of all pairs are compared, and every row is ranked.
+      try steps.spend(n * (20 + StepCounter.exactComparison(columns: rows.columns) / 2))
       for b in 0..<a {
         var sum = 0.0
         let (first, second) = (a * rows.columns, b * rows.columns)

@@ -31,16 +31,15 @@ struct StepCounter: Sendable {
         + "images, keep fewer, or choose by scores instead of similarity (GET /methods)")
   }
 
-  /// Spends what comparing `rows` rows with `others` others costs.
+  /// Spends what comparing one row with `others` costs.
   mutating func spend(
-    _ rows: Int, times others: Int, of space: CosineSpace, exactly: Bool = false
+    comparingWith others: Int, of space: CosineSpace, exactly: Bool = false
   ) throws(PruningError) {
-    let one =
-      exactly
-      ? Self.exactComparison(columns: space.columns) : Self.comparison(columns: space.columns)
-    let (pairs, overflow) = rows.multipliedReportingOverflow(by: others)
-    let (cost, overflows) = pairs.multipliedReportingOverflow(by: one)
-    try spend(overflow || overflows ? .max : cost)
+    // Rows that are there lie in memory, so their number times their width is far from overflow.
+    try spend(
+      others
+        * (exactly
+          ? Self.exactComparison(columns: space.columns) : Self.comparison(columns: space.columns)))
   }
 
   /// What comparing two rows costs, whatever kernels do it.

@@ -88,10 +88,10 @@ struct CDPruner: PruningMethod {
     }
     let space = CosineSpace(features)
     var steps = StepCounter(limit: stepLimit)
-    try steps.spend(rows.count, times: rows.count, of: space, exactly: true)
     try steps.spend(task.count * (task.count / 2 + 1) * rows.count)
     var kernel = [Float](repeating: 0, count: rows.count * rows.count)
     for (i, a) in rows.enumerated() {
+      try steps.spend(comparingWith: i + 1, of: space, exactly: true)
       for (j, b) in rows.enumerated().prefix(i + 1) {
         let value = Float(quality[a] * space.exactSimilarity(a, b) * quality[b])
         kernel[i * rows.count + j] = value

@@ -72,7 +72,7 @@ struct Dart: PruningMethod {
     for (turn, pivot) in turns.enumerated() {
       let quota = wanted / turns.count + (turn < wanted % turns.count ? 1 : 0)
       if quota == 0 { break }
-      try steps.spend(pool.count, times: 1, of: space, exactly: true)
+      try steps.spend(comparingWith: pool.count, of: space, exactly: true)
       let distances = pool.map { -space.exactSimilarity($0, pivot) }
       let chosen = Set(
         Ranking.highest(quota, of: distances, among: Array(pool.indices)).map { pool[$0] })

@@ -91,11 +91,11 @@ struct NeighbourMerge {
     let features = try input.features()
     let space = CosineSpace(try input.keysOrFeatures())
     var steps = StepCounter(limit: input.stepLimit)
-    try steps.spend(input.tokenCount + kept.count, times: kept.count, of: space, exactly: true)
 
     var rows = features.gathered(kept)
     let others = kept + pruned
     for (row, anchor) in kept.enumerated() {
+      try steps.spend(comparingWith: others.count, of: space, exactly: true)
       let candidates = others.indices.filter { $0 != row }
       let similarities = others.map { space.exactSimilarity(anchor, $0) }
       let nearest = Ranking.highest(min(neighbours, candidates.count), of: similarities, among: candidates)

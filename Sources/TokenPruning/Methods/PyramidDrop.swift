@@ -66,15 +66,10 @@ struct PyramidDrop: ScoringMethod {
           + "\(heads) heads")
     }
     guard states.rows > 0 else { return [] }
-    var steps = StepCounter(limit: input.stepLimit)
-    let (products, overflows) = states.rows.multipliedReportingOverflow(by: key.rows)
-    let (cost, overflowed) = products.multipliedReportingOverflow(
-      by: 60 + StepCounter.exactComparison(columns: states.columns))
-    try steps.spend(overflows || overflowed ? .max : cost)
     let normed = try normed(states, of: input)
-    let logits = logits(
+    let logits = try logits(
       LayerProjection(weights: query, heads: heads, base: base).vectors(normed.last ?? [], states.rows - 1),
-      normed, LayerProjection(weights: key, heads: heads, base: base))
+      normed, LayerProjection(weights: key, heads: heads, base: base), input.stepLimit)
     var scores = [Double](repeating: 0, count: input.tokenCount)
     for row in logits {
       guard row.allSatisfy(\.isFinite) else {
@@ -88,10 +83,12 @@ struct PyramidDrop: ScoringMethod {
 
   /// q_h . k_h / sqrt(d) of every row, by head.
   private func logits(
-    _ query: [[Double]], _ normed: [[Double]], _ key: LayerProjection
-  ) -> [[Double]] {
+    _ query: [[Double]], _ normed: [[Double]], _ key: LayerProjection, _ stepLimit: StepLimit
+  ) throws(PruningError) -> [[Double]] {
+    var steps = StepCounter(limit: stepLimit)
     var logits = [[Double]](repeating: [], count: heads)
     for (position, row) in normed.enumerated() {
+      try steps.spend(key.weights.rows * (60 + StepCounter.exactComparison(columns: row.count)))
       for (head, vector) in key.vectors(row, position).enumerated() {
         let scale = 1 / Double(vector.count).squareRoot()
         logits[head].append(RowArithmetic.dot(query[head][...], vector[...]) * scale)

@@ -112,10 +112,10 @@ struct ToMe: PruningMethod {
     let space = CosineSpace(metric)
     let even = Array(stride(from: 0, to: clusters.count, by: 2))
     let odd = Array(stride(from: 1, to: clusters.count, by: 2))
-    try counter.spend(even.count, times: odd.count, of: space)
     var partner = [Int](repeating: 0, count: even.count)
     var similarity = [Double](repeating: -.infinity, count: even.count)
     for place in even.indices where !(isProtected && place == 0) {
+      try counter.spend(comparingWith: odd.count, of: space)
       partner[place] = space.mostSimilar(to: even[place], among: odd)
       similarity[place] = space.exactSimilarity(even[place], odd[partner[place]])
     }

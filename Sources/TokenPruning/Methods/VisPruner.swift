@@ -60,9 +60,9 @@ struct VisPruner: PruningMethod {
           + " such; there are \(count): raise important_ratio, or prune tile by tile")
     }
     var steps = StepCounter(limit: stepLimit)
-    try steps.spend(count * count / 2 * StepCounter.exactComparison(columns: space.columns))
     var similarities = [Double](repeating: 0, count: count * count)
     for row in 0..<count {
+      try steps.spend(comparingWith: row, of: space, exactly: true)
       for other in 0..<row {
         let similarity = space.exactSimilarity(residue[row], residue[other])
         similarities[row * count + other] = similarity

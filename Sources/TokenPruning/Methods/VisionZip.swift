@@ -47,13 +47,13 @@ struct VisionZip: PruningMethod {
     let features = try input.features()
     let space = CosineSpace(try input.keysOrFeatures())
     var steps = StepCounter(limit: input.stepLimit)
-    try steps.spend(input.tokenCount, times: parts.contextual.count, of: space)
 
     let kept = parts.dominant.sorted() + parts.contextual
     var assignments = MergedTokens.ownRows(kept, tokenCount: input.tokenCount)
     var members = [[Int]](repeating: [], count: parts.contextual.count)
     if !parts.contextual.isEmpty {
       for token in all where assignments[token] == nil {
+        try steps.spend(comparingWith: parts.contextual.count, of: space)
         let target = space.mostSimilar(to: token, among: parts.contextual)
         members[target].append(token)
         assignments[token] = parts.dominant.count + target

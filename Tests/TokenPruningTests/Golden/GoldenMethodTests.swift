@@ -96,7 +96,8 @@ import Testing
 
   private func given(_ golden: GoldenCase) throws -> (any PruningMethod, PruningInput, Int) {
     let input = PruningInput(
-      tokenCount: golden.tokenCount, tensors: golden.tensors, layout: nil, stepLimit: 100_000_000_000)
+      tokenCount: golden.tokenCount, tensors: golden.tensors, layout: nil,
+      stepLimit: StepLimit(100_000_000_000))
     let count = try TokenBudget(ParameterReading(golden.parameters)).resolve(total: golden.tokenCount)
     let method = try MethodRegistry.standard.make(
       golden.method, golden.parameters["method_parameters"]?.objectValue ?? [:])
