@@ -15,10 +15,13 @@ struct Crop: AsyncParsableCommand {
         crop serve                                  answer requests on port 8080
         crop prune attention.npy --keep-tokens 64   choose tokens by attention
         crop methods                                list the pruning methods
+        crop models weights                         check and list learned models
         crop help prune                             explain one command
 
       \(Exit.explanation)
       """,
     version: Version.current,
-    subcommands: [Serve.self, Localize.self, Compress.self, Prune.self, Methods.self, Healthcheck.self])
+    subcommands: [
+      Serve.self, Localize.self, Compress.self, Prune.self, Methods.self, Models.self, Healthcheck.self,
+    ])
 }
