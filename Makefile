@@ -89,6 +89,7 @@ bench: release venv ## Compare with a C echo server and FastAPI (needs cc)
 .PHONY: golden
 golden: venv ## Make the golden cases in Tests/Golden again
 	@$(PYTHON) tools/golden/reference.py
+	@$(PYTHON) tools/models/reference.py
 
 .PHONY: examples
 examples: venv ## Make the files in Examples again
