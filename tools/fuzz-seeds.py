@@ -139,13 +139,42 @@ def chunked(line, fields, body):
     return head + b"\r\n\r\n%x;a=b\r\n%b\r\n0\r\nX: y\r\n\r\n" % (len(body), body)
 
 
+METHOD_PARAMETERS = {
+    "dart": {"image_pivots": 2, "text_pivots": 1}, "hired": {"alpha": 0.5},
+    "tome": {"steps": 3, "class_token": True}, "cdpruner": {"relevance_sign": "positive"}, "prumerge": {"neighbours": 4},
+    "prumerge_plus": {"neighbours": 4, "important_ratio": 0.5}, "visionzip": {"contextual_tokens": 1}, "evs": {"frames": 3},
+    "vispruner": {"important_ratio": 0.5}, "sparsevlm": {"rank_scale": 0.5, "rank_bias": 1},
+    "pyramiddrop": {"heads": 2, "rope_base": 10000, "image_start": 2},
+    "crop": {"scorer": "diversity"},
+}
+
+
+def every_method():
+    """One body per method that holds every tensor any method reads, and one with less."""
+    contract = (ROOT / "openapi.yaml").read_text()
+    names = re.findall(r"\w+", contract.split("    MethodName:")[1].split("[")[1].split("]")[0])
+    numbers = {name: floats(count, 0.1 + len(name) / 50) for name, count in {
+        "image_features": 36, "attention": 54, "reference_attention": 9, "query": 4, "key": 36, "text_features": 12, "text_key": 12,
+        "text_raters": 3, "early_attention": 54, "sizes": 9, "hidden_states": 60, "norm_weight": 4, "query_weight": 16,
+        "key_weight": 16}.items()}
+    numbers["sizes"] = [1.0] * 9
+    shapes = {"image_features": [9, 4], "attention": [2, 3, 9], "reference_attention": [9], "query": [4], "key": [9, 4],
+              "text_features": [3, 4], "text_key": [3, 4], "text_raters": [3], "early_attention": [2, 3, 9], "sizes": [9],
+              "hidden_states": [15, 4], "norm_weight": [4], "query_weight": [4, 4], "key_weight": [4, 4]}
+    tensors = {name: ("F16", shapes[name], packed(values, "e")) for name, values in numbers.items()}
+    for name in names:
+        parameters = {"method": name, "keep_tokens": 3, "method_parameters": METHOD_PARAMETERS.get(name, {})}
+        yield safetensors(tensors, parameters)
+        few = ["image_features", "attention", "key", "text_features"]
+        yield safetensors({key: tensors[key] for key in few}, {"method": name, "keep_ratio": 0.5})
+        yield safetensors({"attention": ("F16", [9], packed(floats(9), "e"))}, {"method": name, "keep_tokens": 4})
+
+
 def requests(json_texts, binary, arrays):
     out = cases("accepted-heads.md")
     for path in ["/livez", "/readyz", "/metrics", "/methods", "/methods/divprune", "/nothing", "/%70rune", "*"]:
         out += [request(f"{method} {path}") for method in ("GET", "OPTIONS", "POST")]
-    methods = ["topk", "fastv", "fastervlm", "divprune", "cdpruner", "crop", "uniform", "random", "none"]
-    out += [request(f"POST /prune?method={name}&keep_tokens=4", (), body)
-            for name in methods for body in (json_texts[0], json_texts[6])]
+    out += [request("POST /prune", (), body) for body in every_method()]
     for body in json_texts:
         out += [request(f"POST /{name}", ("Content-Type: application/json",), body) for name in ("prune", "compress", "localize")]
     for body in binary[:6]:
