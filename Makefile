@@ -5,6 +5,11 @@ PYTHON := .build-venv/bin/python
 CROP := .build/release/crop
 # Flags for `crop serve`: make run ARGS='--http-port 9000'
 ARGS ?=
+# What to fuzz; empty means all of it.
+TARGETS ?=
+SECONDS_EACH ?= 60
+RUNS ?=
+export SECONDS_EACH RUNS
 IMAGE ?= crop:latest
 
 .PHONY: help
@@ -31,11 +36,11 @@ release: setup ## Release build: .build/release/crop
 
 .PHONY: format
 format: ## Format the Swift files in place
-	@swift format --in-place --parallel --recursive Sources Tests Package.swift
+	@swift format --in-place --parallel --recursive Sources Tests Fuzz Package.swift
 
 .PHONY: lint
 lint: ## Say what `make format` would change, and what breaks a rule
-	@swift format lint --strict --parallel --recursive Sources Tests Package.swift
+	@swift format lint --strict --parallel --recursive Sources Tests Fuzz Package.swift
 
 .PHONY: boundaries
 boundaries: ## Check who imports whom (and that the check finds violations)
@@ -55,6 +60,26 @@ soak: release venv ## A minute of load, 100,000 damaged requests, and a stop ami
 conformance: release venv ## Conformance cases against ours, nginx (where installed) and Python servers; writes RESULTS.md
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r Tests/Conformance/peers/requirements.txt
 	@$(PYTHON) tools/conformance.py --crop $(CROP) --peer all --markdown Tests/Conformance/RESULTS.md $(ARGS)
+
+.PHONY: chaos
+chaos: release venv ## Well-behaved clients amidst attackers for ten minutes (ARGS='--minutes 2')
+	@timeout 7200 $(PYTHON) tools/chaos.py --crop $(CROP) $(ARGS)
+
+.PHONY: slow
+slow: release venv ## slowhttptest and wrk, with a client that watches (needs both programs)
+	@timeout 3600 $(PYTHON) tools/slow.py --crop $(CROP) $(ARGS)
+
+.PHONY: fuzz
+fuzz: ## Fuzz every parser, SECONDS_EACH=60 each or RUNS=10000000 (TARGETS='json npy'); see FUZZING.md
+	@nice -n 10 tools/fuzz.sh run $(TARGETS)
+
+.PHONY: minimise
+minimise: ## Merge what fuzzing found into Fuzz/Corpus, as few inputs as cover the same
+	@tools/fuzz.sh minimise $(TARGETS)
+
+.PHONY: sanitize
+sanitize: setup venv ## Tests and the running server under the thread and the address sanitizer
+	@tools/sanitize.sh
 
 .PHONY: bench
 bench: release venv ## Compare with a C echo server and FastAPI (needs cc)

@@ -32,7 +32,9 @@ let settings: [SwiftSetting] = [
 let package = Package(
   name: "crop",
   products: [
-    .executable(name: "crop", targets: ["crop"])
+    .executable(name: "crop", targets: ["crop"]),
+    // For the package in Fuzz, which links it with libFuzzer.
+    .library(name: "FuzzTargets", targets: ["FuzzTargets"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -90,6 +92,17 @@ let package = Package(
       ],
       swiftSettings: settings),
 
+    // What is fuzzed and which laws hold; the tests replay its corpora.
+    .target(
+      name: "FuzzTargets",
+      dependencies: [
+        "ContentCodings", "HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning",
+      ],
+      path: "Tests/FuzzTargets", swiftSettings: settings),
+    .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], swiftSettings: settings),
+    .testTarget(
+      name: "GuardPageTests", dependencies: ["HTTP1", "JSON", "Kernels"], swiftSettings: settings),
+
     .testTarget(name: "KernelsTests", dependencies: ["Kernels"], swiftSettings: settings),
     .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"], swiftSettings: settings),
@@ -115,7 +128,7 @@ let package = Package(
     .testTarget(
       name: "PruningServiceTests",
       dependencies: [
-        "HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning",
+        "ContentCodings", "HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning",
         .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: settings),
@@ -124,6 +137,7 @@ let package = Package(
       dependencies: [
         "PruningService", "crop", "JSON", "TensorFormats", "Tensors", "Transport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: settings),
   ] + levelTargets

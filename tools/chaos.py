@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures what well-behaved clients notice of misbehaving ones.
 
-    tools/chaos.py --crop .build/release/crop [--minutes 10] [--unix] [--tls] [--markdown FILE]
+    tools/chaos.py --crop .build/release/crop [--minutes 10] [--unix | --tls] [--markdown FILE]
 
 First only clients that behave: eight with requests of 1 KB, two with 1.2 MB, on kept-alive connections that they renew
 now and then. Then the same amidst resets at random bytes, slow writers and readers, half-sent heads, silence, garbage,
@@ -23,7 +23,6 @@ import re
 import shlex
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -34,6 +33,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "Tests" / "Chaos"), str(ROOT / "Tests" / "BlackBox")]
 from attacks import run_attackers  # noqa: E402
 from bodies import npy  # noqa: E402
+from certificates import Issued  # noqa: E402
 from clients import CALM, CHAOS, OVER, SETTLING, STOPPING, WARM_UP, run_clients  # noqa: E402
 from endpoint import Endpoint  # noqa: E402
 from wire import Connection, request  # noqa: E402
@@ -49,15 +49,6 @@ def post(rows):
     return request("POST", "/prune?method=topk&keep_tokens=64&tensor=attention", body=npy(attention))
 
 
-def make_certificate(folder):
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
-         "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True)
-    return str(key), str(certificate)
-
-
 @contextlib.contextmanager
 def serving(options):
     """-> (server, where it is), reached as the options say."""
@@ -65,8 +56,9 @@ def serving(options):
     with tempfile.TemporaryDirectory() as name:
         folder, flags, where = pathlib.Path(name), list(FLAGS), {}
         if options.tls:
-            key, where["certificate"] = make_certificate(folder)
-            flags += ["--tls-cert", where["certificate"], "--tls-key", key]
+            certificate = Issued(folder, "localhost", Issued(folder, "authority"))
+            where["certificate"] = str(folder / "authority.pem")
+            flags += certificate.flags
         if options.unix:
             where["unix_path"] = str(folder / "crop.sock")
             flags += ["--unix-socket", where["unix_path"]]
@@ -131,7 +123,7 @@ class Run:
         self.descriptors["amidst"] = self.server.descriptor_count()
         self.phase.value = SETTLING
         self.descriptors["after"] = self.server.settled_descriptor_count(self.descriptors["before"], seconds=30)
-        self.metrics = self.server._metrics().decode()
+        self.metrics = self.server.metrics().decode()
         self.stay(CHAOS, 3)
         self.stop()
 
@@ -204,8 +196,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--crop", default=str(ROOT / ".build" / "release" / "crop"))
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--unix", action="store_true", help="over a Unix socket")
-    parser.add_argument("--tls", action="store_true", help="over TLS, with a certificate made for the run")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--unix", action="store_true", help="over a Unix socket, which speaks no TLS")
+    way.add_argument("--tls", action="store_true", help="over TLS, with a certificate made for the run")
     parser.add_argument("--markdown", type=pathlib.Path)
     options = parser.parse_args()
     os.environ["CROP_BINARY"] = str(pathlib.Path(options.crop).resolve())

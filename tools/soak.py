@@ -82,8 +82,8 @@ def main():
         status = server.process.wait(timeout=60)
         took = time.monotonic() - start
         load.join()
-    print(f"stop under load: {took:.2f} s, exit status {status}, {load.answered} answered, lost {load.counts['lost']}, "
-          f"unaccepted {load.counts['unaccepted']}")
+    print(f"stop under load: {took:.2f} s, exit status {status}, {load.answered} answered, "
+          f"lost {load.counts['lost']}")
     if status != 0 or load.counts["lost"] or load.counts["wrong"]:
         faults += ["the stop lost requests", *load.faults]
     for fault in faults[:10]:

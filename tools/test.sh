@@ -24,7 +24,7 @@ stage() {
 
 stage boundaries 60 tools/check-boundaries.sh
 stage boundaries-self-test 120 tools/check-boundaries.sh --self-test
-stage format 300 swift format lint --strict --parallel --recursive Sources Tests Package.swift
+stage format 300 swift format lint --strict --parallel --recursive Sources Tests Fuzz Package.swift
 stage golden-reference 300 $python tools/golden/reference.py --check
 # Vectors made with the authors' code may not be published: who has a folder of them puts it beside the
 # repository, or names it.

@@ -72,6 +72,7 @@ public struct Problem: Error, Sendable, Equatable {
 /// The kinds of problem; openapi.yaml lists the same, and a test compares both.
 public enum ProblemType: String, Sendable, CaseIterable {
   case badFraming = "bad-framing"
+  case unauthorized
   case notFound = "not-found"
   case methodNotAllowed = "method-not-allowed"
   case timedOut = "timed-out"
@@ -94,6 +95,7 @@ public enum ProblemType: String, Sendable, CaseIterable {
   public var status: Int {
     switch self {
     case .badFraming, .malformedCoding, .malformedBody, .malformedQuery, .bodyRequired: 400
+    case .unauthorized: 401
     case .notFound: 404
     case .methodNotAllowed: 405
     case .timedOut: 408
@@ -109,6 +111,7 @@ public enum ProblemType: String, Sendable, CaseIterable {
   public var title: String {
     switch self {
     case .badFraming: "The bytes are not acceptable HTTP/1.1"
+    case .unauthorized: "The request carries no valid API key"
     case .notFound: "There is nothing at this path"
     case .methodNotAllowed: "The path does not support this method"
     case .timedOut: "The request did not arrive in time"

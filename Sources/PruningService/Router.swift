@@ -66,6 +66,9 @@ struct Router: Sendable {
   /// The route a path belongs to, whatever the method: the only thing of a path that may become a metric label.
   func route(of head: RequestHead) -> String? { candidates(for: head.path).endpoints.first?.route }
 
+  /// What the endpoints of a path are for, whatever the method; nil where there are none.
+  func kind(of head: RequestHead) -> Endpoint.Kind? { candidates(for: head.path).endpoints.first?.kind }
+
   /// The endpoint that would answer, or nil.
   func endpoint(of head: RequestHead) -> Endpoint? {
     let method = head.method == "HEAD" ? "GET" : head.method

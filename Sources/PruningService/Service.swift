@@ -5,6 +5,12 @@ public struct Service: Responder {
   public struct Configuration: Sendable {
     /// The largest request body, decoded.
     public var maximumBodyBytes: Int
+    /// Whether text answers go as gzip to who prefers that.
+    public var compressesResponses = false
+    /// The keys that open everything but probes and metrics; nil leaves all open.
+    public var apiKeys: APIKeys?
+    /// The web pages that may read answers; nil says nothing to browsers.
+    public var crossOrigin: CrossOrigin?
 
     public init(maximumBodyBytes: Int = 64 << 20) { self.maximumBodyBytes = maximumBodyBytes }
   }
@@ -33,6 +39,8 @@ public struct Service: Responder {
 
   public func admit(_ head: RequestHead, framing: BodyFraming) -> Admission {
     do throws(Problem) {
+      // Before everything else: a stranger learns neither what exists nor what it takes.
+      if let keys = configuration.apiKeys, !isOpen(head) { try keys.check(head) }
       let match = try router.match(head)
       guard case .endpoint(let endpoint, _) = match, endpoint.kind == .operation else {
         let isProbe = if case .endpoint(let endpoint, _) = match { endpoint.kind == .probe } else { false }
@@ -52,8 +60,14 @@ public struct Service: Responder {
           execution: coding == nil && OperationCost.isTiny(head, framing) ? .inline : .pooled,
           contentCoding: coding))
     } catch {
-      return .reject(stamped(error, RequestIdentity(head)))
+      return .reject(stamped(error, RequestIdentity(head), head))
     }
+  }
+
+  /// Probes and metrics are asked by machines of the operator that hold no key, and browsers send none with the
+  /// question whether they may.
+  private func isOpen(_ head: RequestHead) -> Bool {
+    router.kind(of: head) == .probe || configuration.crossOrigin?.isPreflight(head) == true
   }
 
   private static let ignoredBodyBytes = 4 << 10
@@ -65,6 +79,7 @@ public struct Service: Responder {
     let timing = ServerTiming()
     timing.record("receive", request.receiveDuration)
     var response: Response
+    var allowedMethods: String?
     do throws(Problem) {
       switch try router.match(request.head) {
       case .endpoint(let endpoint, let variable):
@@ -72,18 +87,25 @@ public struct Service: Responder {
           Endpoint.Context(request: request, pathVariable: variable, timing: timing, metrics: metrics))
       case .options(let allowed):
         response = Response(status: 204, fields: [Response.Field("Allow", allowed)])
+        if configuration.crossOrigin?.isPreflight(request.head) == true { allowedMethods = allowed }
       }
     } catch {
       response = error.response(requestID: identity.requestID)
     }
+    if configuration.compressesResponses {
+      let start = ContinuousClock.now
+      if ResponseCoding.apply(to: &response, for: request.head) {
+        timing.record("gzip", ContinuousClock.now - start)
+      }
+    }
     response.fields.append(Response.Field("Server-Timing", timing.fieldValue))
-    identity.stamp(&response)
+    stamp(&response, identity, request.head, allowedMethods: allowedMethods)
     return response
   }
 
   public func refuse(_ refusal: Refusal, head: RequestHead?) -> Response {
     metrics.record(refusal)
-    return stamped(Problem(refusal), RequestIdentity(head))
+    return stamped(Problem(refusal), RequestIdentity(head), head)
   }
 
   public func finished(_ exchange: Exchange) {
@@ -93,9 +115,22 @@ public struct Service: Responder {
     if let accessLog, !isProbe { accessLog.record(exchange, route: route) }
   }
 
-  private func stamped(_ problem: Problem, _ identity: RequestIdentity) -> Response {
+  private func stamped(_ problem: Problem, _ identity: RequestIdentity, _ head: RequestHead?) -> Response {
     var response = problem.response(requestID: identity.requestID)
-    identity.stamp(&response)
+    stamp(&response, identity, head)
     return response
+  }
+
+  /// What every answer says, whatever it is.
+  private func stamp(
+    _ response: inout Response, _ identity: RequestIdentity, _ head: RequestHead?,
+    allowedMethods: String? = nil
+  ) {
+    configuration.crossOrigin?.stamp(&response, for: head, allowedMethods: allowedMethods)
+    identity.stamp(&response)
+    // The key's name, for the access log; the key itself stays in the head.
+    if let head, let name = configuration.apiKeys?.name(of: head) {
+      response.annotations.append(Response.Field("key", name))
+    }
   }
 }

@@ -1,6 +1,6 @@
 import COpenSSL
 
-/// One server connection's TLS, without a socket: ciphertext goes in, plaintext comes out, and the other way round.
+/// One connection's TLS, without a socket: ciphertext goes in, plaintext comes out, and the other way round.
 ///
 /// ```
 ///  received ──read(into:)──▶ plaintext            plaintext ──write(_:)──▶ outgoing
@@ -27,10 +27,30 @@ public final class TLSSession {
   private var inputHasEnded = false
   private var hasSentEnd = false
 
+  /// The server's side of a connection.
+  ///
   /// - Throws: when memory is out.
-  public init(_ context: TLSContext) throws(TLSFailure) {
+  public convenience init(_ context: TLSContext) throws(TLSFailure) {
     LibraryErrors.clear()
-    guard let session = context.makeSession() else { throw TLSFailure(reason: LibraryErrors.first()) }
+    try self.init(owning: context.makeSession())
+  }
+
+  /// The client's side of a connection to a server whose identity does not matter: a probe that sends nothing secret
+  /// and believes nothing but a status.
+  public static func unverifiedClient() throws(TLSFailure) -> TLSSession {
+    LibraryErrors.clear()
+    guard let context = SSL_CTX_new(TLS_client_method()) else {
+      throw TLSFailure(reason: LibraryErrors.first())
+    }
+    // The session holds a reference of its own.
+    defer { SSL_CTX_free(context) }
+    let session = SSL_new(context)
+    SSL_set_connect_state(session)
+    return try TLSSession(owning: session)
+  }
+
+  private init(owning session: OpaquePointer?) throws(TLSFailure) {
+    guard let session else { throw TLSFailure(reason: LibraryErrors.first()) }
     guard let bio = wire.makeBIO() else {
       SSL_free(session)
       throw TLSFailure(reason: LibraryErrors.first())

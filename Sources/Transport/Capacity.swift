@@ -28,6 +28,10 @@ public final class Capacity: Sendable {
   /// No request that computes would be admitted now.
   public var isExhausted: Bool { inFlightCount >= maximumInFlight || inFlightBodyBytes >= maximumBodyBytes }
 
+  var isQueueFull: Bool { inFlightCount >= maximumInFlight }
+
+  func hasRoom(forBodyBytes count: Int) -> Bool { inFlightBodyBytes <= maximumBodyBytes - count }
+
   func connectionOpened() {
     connections.add(1, ordering: .sequentiallyConsistent)
     accepted.add(1, ordering: .relaxed)
@@ -58,7 +62,7 @@ public final class Capacity: Sendable {
   }
 }
 
-/// What one request holds of the server's capacity, from its head until it is computed.
+/// What one request holds of the server's capacity, until it is computed.
 struct Reservation: Sendable {
   var bytes = 0
   var hasPermit = false

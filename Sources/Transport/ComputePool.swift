@@ -4,7 +4,7 @@ import Synchronization
 
 /// A fixed number of threads that compute responses, and the queue in front of them.
 ///
-/// The queue is bounded by ``Capacity``: a job holds an in-flight permit from its head on.
+/// The queue is bounded by ``Capacity``: a job holds an in-flight permit.
 final class ComputePool: Sendable {
   /// One request on its way to a thread.
   ///

@@ -30,9 +30,9 @@ extension Connection {
         guard let progress = try body?.receive(from: stream) else { return }
         deadline =
           exchange.start &+ loop.bodyTimeout &+ loop.earnedTime(bytes: body?.receivedCount ?? 0)
+        guard holdReceivedBytes() else { return refuse(.noMemoryBudget) }
         switch progress {
-        case .needsRoom:
-          guard growBody() else { return refuse(.noMemoryBudget) }
+        case .needsRoom: growBody()
         case .complete: return bodyCompleted()
         case .turnIsOver: return resumeLater()
         case .wouldBlock: return
@@ -63,15 +63,22 @@ extension Connection {
     body = nil
   }
 
-  /// Chunked and coded bodies do not tell their size: the buffer doubles, within the byte budget.
-  private func growBody() -> Bool {
-    let capacity = body?.bytes.capacity ?? 0
-    if exchange.acceptance?.isExemptFromLimits != true {
-      guard loop.capacity.takeBodyBytes(capacity) else { return false }
-      exchange.reservation.bytes += capacity
-    }
-    if let old = body?.grow(into: loop.pool.take(capacity: 2 * capacity)) { loop.pool.give(old) }
+  /// Counts what has arrived against the byte budget; false when that is used up.
+  ///
+  /// The rest of the buffer is address space that nobody has touched, or memory of the pool, which has a bound.
+  private func holdReceivedBytes() -> Bool {
+    guard exchange.acceptance?.isExemptFromLimits != true else { return true }
+    let added = (body?.bytes.count ?? 0) - exchange.reservation.bytes
+    guard added > 0 else { return true }
+    guard loop.capacity.takeBodyBytes(added) else { return false }
+    exchange.reservation.bytes += added
     return true
+  }
+
+  /// Chunked and coded bodies do not tell their size: the buffer doubles.
+  private func growBody() {
+    let capacity = body?.bytes.capacity ?? 0
+    if let old = body?.grow(into: loop.pool.take(capacity: 2 * capacity)) { loop.pool.give(old) }
   }
 
   // MARK: Response
@@ -86,14 +93,16 @@ extension Connection {
       head: head, body: exchange.takeBody(), receiveDuration: .nanoseconds(exchange.receiveNanoseconds))
     var execution = acceptance.execution
     if execution == .inline, !acceptance.isExemptFromLimits, !loop.responder.mayRespondInline(to: request) {
-      // Only its head looked cheap, so it has no permit yet.
+      // Only its head looked cheap.
+      execution = .pooled
+    }
+    if execution == .pooled, !acceptance.isExemptFromLimits {
       guard loop.capacity.takeInFlight() else {
         loop.pool.give(request.takeBody())
         loop.capacity.release(&exchange.reservation)
         return start(loop.responder.refuse(.queueFull, head: head))
       }
       exchange.reservation.hasPermit = true
-      execution = .pooled
     }
     switch execution {
     case .pooled:

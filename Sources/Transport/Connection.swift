@@ -215,7 +215,7 @@ final class Connection {
     case .accept(let acceptance):
       exchange.acceptance = acceptance
       exchange.framing = framing
-      if let refusal = reserveCapacity(for: acceptance, framing) {
+      if let refusal = lackOfCapacity(for: acceptance, framing) {
         state.headRejected(wantsKeepAlive: head.wantsKeepAlive, hasBody: hasBody)
         start(loop.responder.refuse(refusal, head: head))
         return
@@ -228,8 +228,11 @@ final class Connection {
     }
   }
 
-  /// Takes what the request will need, or says why it cannot be had.
-  private func reserveCapacity(for acceptance: Acceptance, _ framing: BodyFraming) -> Refusal? {
+  /// Says why the request cannot be had now, if so, before its body is sent in vain.
+  ///
+  /// What it needs must be free, but is not taken: clients that announce much and send little would hold everything.
+  /// Bytes are taken as they arrive, and the permit when all have.
+  private func lackOfCapacity(for acceptance: Acceptance, _ framing: BodyFraming) -> Refusal? {
     let bodyBytes = framing == .none ? 0 : BodyReceiver.capacity(for: framing, acceptance)
     switch framing {
     case .none: break
@@ -241,16 +244,8 @@ final class Connection {
     }
     guard !acceptance.isExemptFromLimits else { return nil }
     guard !isOverCapacity else { return .tooManyConnections }
-    if acceptance.execution == .pooled {
-      guard loop.capacity.takeInFlight() else { return .queueFull }
-      exchange.reservation.hasPermit = true
-    }
-    guard loop.capacity.takeBodyBytes(bodyBytes) else {
-      loop.capacity.release(&exchange.reservation)
-      return .noMemoryBudget
-    }
-    exchange.reservation.bytes = bodyBytes
-    return nil
+    if acceptance.execution == .pooled, loop.capacity.isQueueFull { return .queueFull }
+    return loop.capacity.hasRoom(forBodyBytes: bodyBytes) ? nil : .noMemoryBudget
   }
 
   private func readNextHead() {

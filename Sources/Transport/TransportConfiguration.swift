@@ -16,7 +16,7 @@ public struct TransportConfiguration: Sendable {
   /// Connections served normally. A reserve of ``probeReserve`` more is accepted to answer probes; everything
   /// else on them gets 503.
   public var maximumConnections = 10_000
-  /// Requests that are being received, queued or computed at the same time, over all connections (429).
+  /// Requests that are queued or computed at the same time, over all connections (429).
   public var maximumInFlight = 256
   /// Bytes of request bodies and of large unsent answers held at the same time, over all connections (503).
   public var maximumInFlightBytes = 512 << 20

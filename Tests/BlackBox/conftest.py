@@ -1,9 +1,11 @@
 import pathlib
 import sys
+import tempfile
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from certificates import Issued  # noqa: E402
 from server import BINARY, Server  # noqa: E402
 from wire import Connection  # noqa: E402
 
@@ -24,3 +26,32 @@ def server():
 def connection(server):
     with Connection(server.port) as connection:
         yield connection
+
+
+@pytest.fixture
+def socket_path():
+    """Where a Unix-domain socket may be: its path has room for about 100 bytes, which pytest's folders exceed."""
+    with tempfile.TemporaryDirectory(prefix="crop") as folder:
+        yield pathlib.Path(folder) / "crop.sock"
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def transport(request, socket_path):
+    """Flags that make a server listen on each kind of socket in turn."""
+    return listening(request.param, socket_path)
+
+
+@pytest.fixture(params=["tcp", "unix", "tls"])
+def every_transport(request, socket_path, certificate):
+    """The same, and encrypted."""
+    return listening(request.param, socket_path) + (certificate.flags if request.param == "tls" else ())
+
+
+def listening(kind, socket_path):
+    return ("--listen", f"unix:{socket_path}") if kind == "unix" else ("--http-port", "0")
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certificate")
+    return Issued(folder, "localhost", Issued(folder, "authority"))

@@ -7,18 +7,15 @@ from wire import Closed, Connection
 
 
 class Load:
-    """Clients in threads, each posting `data` on a kept-alive connection until told to stop or the server is gone.
+    """Clients in threads, each posting `data` until told to stop or the server is gone.
 
-    A request is lost when its connection was there (accepted or kept alive) and no complete answer came. An answer
-    with `Connection: close` is followed by a new connection; a refused connection ends the client.
-
-    Between the server's last accept() and the close of its listening socket the kernel may complete a handshake and
-    then reset it; no server can answer there, and only a drain delay avoids it. Such a reset, on a connection that
-    never had an answer, is counted apart as `unaccepted`.
+    A request is lost when its connection was there (connected or kept alive) and no complete answer came. An answer
+    with `Connection: close` is followed by a new connection, as is every answer when `keep_alive` is off; a refused
+    connection ends the client.
     """
 
-    def __init__(self, port, data, clients=16, check=None):
-        self.port, self.data, self.check = port, data, check
+    def __init__(self, target, data, clients=16, check=None, keep_alive=True):
+        self.target, self.data, self.check, self.keep_alive = target, data, check, keep_alive
         self.counts = collections.Counter()
         self.faults = []
         self.latencies = []
@@ -63,9 +60,9 @@ class Load:
     def _run(self):
         while not self._stop.is_set():
             try:
-                connection = Connection(self.port, timeout=30)
-            except (ConnectionRefusedError, ConnectionResetError):
-                # Reset while connecting: the listening socket closed before the connection was accepted.
+                connection = Connection(self.target, timeout=30)
+            except (ConnectionRefusedError, FileNotFoundError):
+                # The port is closed, or the socket file is gone.
                 return self._note("refused")
             except OSError as error:
                 return self._note("lost", f"connecting: {error!r}")
@@ -81,9 +78,6 @@ class Load:
             try:
                 answer = connection.exchange(self.data)
             except (Closed, OSError) as error:
-                if served == 0 and isinstance(error, (ConnectionResetError, BrokenPipeError)):
-                    self._note("unaccepted")
-                    return True
                 self._note("lost", f"after {served} answers on this connection: {error!r}")
                 return True
             served += 1
@@ -92,7 +86,7 @@ class Load:
                 self._note("answered")
             else:
                 self._note("wrong", f"{answer.status} {answer.body[:200]!r}")
-            if answer.closes:
+            if answer.closes or not self.keep_alive:
                 self._note("closed")
                 return True
         return False

@@ -5,13 +5,27 @@ import pathlib
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
-import urllib.request
+import urllib.parse
+
+from wire import Connection, Encrypted, request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("CROP_BINARY") or str(ROOT / ".build" / "debug" / "crop")
-LISTENING = re.compile(r'listening.*?(?:url=|"url":")http://[^:\s"]+:(\d+)')
+LISTENING = re.compile(r' listening .*\burl=(\S+)|"message":"listening".*"url":"([^"]+)"')
+# What a service manager does (sd_listen_fds(3)): sockets from descriptor 3 on, announced to this very process.
+ACTIVATE = """
+import fcntl, os, sys
+count = int(sys.argv[1])
+high = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 100) for number in sys.argv[3:3 + count]]
+for place, descriptor in enumerate(high):
+    os.dup2(descriptor, 3 + place)
+    os.close(descriptor)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(count), LISTEN_FDNAMES=sys.argv[2])
+os.execv(sys.argv[3 + count], sys.argv[3 + count:])
+"""
 
 
 def environment(**extra):
@@ -27,28 +41,54 @@ def crop(*arguments, env=None, timeout=60, **options):
         env=environment(**(env or {})), stdin=subprocess.DEVNULL, **options)
 
 
-class Server:
-    """A running server; `with Server("--max-in-flight", "1") as server:` stops it at the end."""
+def command(*flags, inherited=()):
+    """-> what starts a server with these flags, and with these listening sockets as a service manager passes them."""
+    arguments = [BINARY, "serve", *map(str, flags)]
+    if not inherited:
+        return arguments
+    numbers = [str(held.fileno()) for held in inherited]
+    names = ":".join(["crop"] * len(numbers))
+    return [sys.executable, "-c", ACTIVATE, str(len(numbers)), names, *numbers, *arguments]
 
-    def __init__(self, *flags, env=None):
-        defaults = {"--http-port": "0", "--drain-delay": "0"}
-        for name, value in defaults.items():
-            if name not in flags:
-                flags += (name, value)
+
+def target(url):
+    """-> what a `Connection` needs to reach a listener that the log names so."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme == "unix":
+        return parts.path
+    if parts.scheme == "https":
+        return Encrypted(parts.port)
+    return parts.port if parts.hostname == "127.0.0.1" else (parts.hostname, parts.port)
+
+
+class Server:
+    """A running server; `with Server("--max-in-flight", "1") as server:` stops it at the end.
+
+    `target` is where a `Connection` reaches it: its first listener.
+    """
+
+    def __init__(self, *flags, env=None, inherited=(), **options):
+        if "--http-port" not in flags and "--listen" not in flags:
+            flags += ("--http-port", "0")
+        if "--drain-delay" not in flags:
+            flags += ("--drain-delay", "0")
         self.lines = []
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
-            [BINARY, "serve", *map(str, flags)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, text=True, env=environment(**(env or {})))
+            command(*flags, inherited=inherited), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True, env=environment(**(env or {})),
+            pass_fds=[held.fileno() for held in inherited], **options)
         # A test that fails before it stops its server must not leave it running beside the next ones.
         atexit.register(self.process.kill)
         threading.Thread(target=self._read, daemon=True).start()
         try:
-            self.port = int(self.wait_for_line(LISTENING, seconds=30).group(1))
+            found = self.wait_for_line(LISTENING, seconds=30)
         except BaseException:
             self.process.kill()
             raise
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = found.group(1) or found.group(2)
+        self.target = target(self.url)
+        self.port = urllib.parse.urlsplit(self.url).port
 
     def _read(self):
         for line in self.process.stderr:
@@ -78,13 +118,24 @@ class Server:
     def wait_for_metric(self, pattern, seconds=10):
         """Returns once a line of /metrics matches, and fails when none does in time."""
         pattern, end = re.compile(pattern.encode() + rb"$", re.MULTILINE), time.monotonic() + seconds
-        while not pattern.search(self._metrics()):
+        while not pattern.search(self.metrics()):
             assert time.monotonic() < end, f"no metric like {pattern.pattern} in {seconds} s"
             time.sleep(0.01)
 
-    def _metrics(self):
-        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:
-            return answer.read()
+    def metrics(self):
+        with Connection(self.target, timeout=10) as connection:
+            return connection.exchange(request(target="/metrics")).body
+
+    def listeners(self, count):
+        """-> the targets of the first `count` listeners, in the order of the log."""
+        found = []
+        while len(found) < count:
+            urls = [match.group(1) or match.group(2) for match in map(LISTENING.search, filter(None, self.lines)) if match]
+            found = [target(url) for url in urls]
+            if len(found) < count:
+                with self._changed:
+                    assert self._changed.wait(timeout=10), f"{count} listeners expected: {self.lines[-6:]}"
+        return found
 
     def send_signal(self, number):
         self.process.send_signal(number)

@@ -2,6 +2,7 @@
 import dataclasses
 import json
 import socket
+import ssl
 import struct
 
 
@@ -53,14 +54,46 @@ def chunked(body, size=7):
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
 
 
+@dataclasses.dataclass(frozen=True)
+class Encrypted:
+    """A port of 127.0.0.1 where TLS is spoken; whose certificate it shows is not asked."""
+    port: int
+
+    def open(self, timeout):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        plain = open_socket(self.port, timeout)
+        try:
+            return context.wrap_socket(plain, suppress_ragged_eofs=False)
+        except BaseException:
+            plain.close()
+            raise
+
+
+def open_socket(target, timeout):
+    """`target` is a port of 127.0.0.1, a (host, port), the path of a Unix-domain socket, or `Encrypted`."""
+    if isinstance(target, Encrypted):
+        return target.open(timeout)
+    if isinstance(target, (int, tuple)):
+        address = ("127.0.0.1", target) if isinstance(target, int) else target
+        opened = socket.create_connection(address, timeout=timeout)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return opened
+    opened = socket.socket(socket.AF_UNIX)
+    opened.settimeout(timeout)
+    try:
+        opened.connect(str(target))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
 class Connection:
-    def __init__(self, port, timeout=15, dial=None):
-        """`dial`: makes the connected socket, given the timeout; else it is TCP to `port`."""
-        if dial is None:
-            self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        else:
-            self.socket = dial(timeout)
+    def __init__(self, target, timeout=15, dial=None):
+        """`dial`: makes the connected socket, given the timeout; else it is one to `target`."""
+        self.socket = dial(timeout) if dial else open_socket(target, timeout)
         self._buffer = b""
 
     def __enter__(self):

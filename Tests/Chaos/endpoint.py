@@ -1,4 +1,4 @@
-"""Where the server is: a TCP port or a Unix socket, with or without TLS. Goes to other processes as it is."""
+"""Where the server is: a TCP port, with or without TLS, or a Unix socket. Goes to other processes as it is."""
 import dataclasses
 import pathlib
 import socket

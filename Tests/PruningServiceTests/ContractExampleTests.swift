@@ -67,7 +67,8 @@ struct ContractExampleTests {
   func refusals() throws {
     let refusals: [(String, Refusal)] = [
       ("timedOut", .timedOut(phase: "body")), ("bodyTooLarge", .bodyTooLarge(limit: 64 << 20)),
-      ("tooManyRequests", .queueFull), ("overloaded", .noMemoryBudget),
+      ("malformedCoding", .coding(.truncated)), ("tooManyRequests", .queueFull),
+      ("overloaded", .noMemoryBudget),
       ("badFraming", .framing(try framingError(of: "GET /prune HTTP\r\n\r\n"))),
       ("targetTooLong", .framing(try framingError(of: "GET /" + String(repeating: "a", count: 8192)))),
       (

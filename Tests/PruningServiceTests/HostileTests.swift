@@ -59,11 +59,9 @@ import TokenPruning
   func emptyTensors() throws {
     let shapes = [
       [], [0], [1], [0, 0], [0, 4], [4, 0], [1, 1], [2, 0, 4], [0, 2, 4], [2, 4, 0], [0, 0, 0, 0],
+      [1 << 60, 0, 4], [1 << 60, 0],
     ]
-    let names = [
-      "attention", "reference_attention", "image_features", "text_features", "query", "key", "position_ids",
-    ]
-    for name in names {
+    for name in TensorAxes.names {
       for shape in shapes {
         for method in MethodRegistry.standard.descriptors.map(\.name) {
           var tensors: [(name: String, tensor: Tensor)] = [(name, try .random(shape, seed: 1))]
@@ -89,6 +87,7 @@ import TokenPruning
       ("position_ids", [0, huge]), ("image_features", [4096, huge >> 12, 0]),
       ("image_features", [huge, 0, 3]),
       ("relevance_features", [1 << 20, 0]), ("text_features", [huge, 0]), ("query", [huge, 0]),
+      ("text_key", [huge, 0, 4]), ("hidden_states", [huge, 0]),
     ] {
       let empty = try Tensor(elementType: .float32, shape: Shape(shape), bytes: [])
       for method in MethodRegistry.standard.descriptors.map(\.name) {
@@ -194,6 +193,16 @@ private struct RandomRequests {
     if numbers.below(6) == 0 { try add("query", leading + [2]) }
     if numbers.below(6) == 0 { try add("key", leading + [count, 2]) }
     if numbers.below(6) == 0 { try add("position_ids", leading + [count]) }
+    if numbers.below(6) == 0 { try add("text_key", numbers.pick([[2, 2], [3, 2, width]])) }
+    if numbers.below(6) == 0 { try add("text_raters", [numbers.pick([2, 3])]) }
+    if numbers.below(6) == 0 { try add("early_attention", leading + [count]) }
+    if numbers.below(6) == 0 { try add("sizes", leading + [count]) }
+    if numbers.below(6) == 0 {
+      try add("hidden_states", leading + [numbers.pick([count, 20]), 4])
+      try add("norm_weight", [4])
+      try add("query_weight", [numbers.pick([64, 4]), 4])
+      try add("key_weight", [numbers.pick([64, 4]), 4])
+    }
     if numbers.below(6) == 0 { try add("deep", [numbers.pick([count, 2])]) }
     var parameters = JSONObject()
     if isBatch, numbers.below(2) == 0 { parameters["batched"] = true }
@@ -214,7 +223,12 @@ private struct RandomRequests {
     case "method": numbers.pick(MethodRegistry.standard.descriptors.map { .string($0.name) })
     case "method_parameters":
       .object(
-        numbers.pick([["scorer": "diversity"], ["scorer": "uniform"], [:], ["relevance_sign": "negative"]]))
+        numbers.pick([
+          ["scorer": "diversity"], ["scorer": "uniform"], [:], ["relevance_sign": "negative"],
+          ["faithful": true], ["adaptive": true], ["steps": 7, "class_token": true], ["frames": 2],
+          ["tile_rows": 1, "tile_columns": 3], ["heads": 2], ["rank_scale": 1], ["contextual_tokens": 3],
+          ["implementation": "openvino"], ["image_pivots": 1024, "text_pivots": 1024],
+        ]))
     case "layout":
       [
         "type": numbers.pick(["grid", "llava"]), "rows": numbers.pick([1, 2, 3, 4]),

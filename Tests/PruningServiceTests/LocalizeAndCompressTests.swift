@@ -103,6 +103,45 @@ import TokenPruning
     }
   }
 
+  @Test(
+    "Every method compresses: a row for each kept token, and rows for the others behind them",
+    arguments: MethodRegistry.standard.descriptors.map(\.name).filter { $0 != "crop" })
+  func methods(name: String) throws {
+    let features = try Tensor.random([64, 6], seed: 1)
+    let tensors = [
+      ("image_features", features), ("attention", try .random([64], seed: 2)),
+      ("text_features", try .random([6], seed: 3)),
+    ]
+    let parameters: JSONObject = ["keep_tokens": 20, "method": .string(name)]
+    let request = Body(tensors, parameters)
+    let reply = try service.send("POST /compress", ["Accept: application/json"], body: request.safetensors())
+    let kept = try #require(reply.integers("kept_indices"), "\(reply.text)")
+    let sizes = try #require(reply.integers("sizes"))
+    let assignments = try #require(reply.integers("assignments"))
+    #expect(kept.count == 20 && Set(kept).count == 20 && reply.json["keep_tokens"] == 20)
+    for (row, token) in kept.enumerated() { #expect(assignments[token] == row) }
+    #expect(assignments.allSatisfy { (-1..<sizes.count).contains($0) })
+    #expect(reply.json["features"]?.objectValue?["shape"] == [.integer(sizes.count), 6])
+    #expect(reply.json["method"] == .string(name) && reply.json["anchors"] == nil)
+    let pruned = try service.send("POST /prune", body: request.safetensors())
+    #expect(pruned.integers("kept_indices") == kept.sorted())
+  }
+
+  @Test(
+    "What belongs to another way of merging is refused at its member",
+    arguments: [
+      ("/anchors", ["anchors": "diversity"]), ("/region", ["region": ["blocks": [0, 0, 1, 1]]]),
+      ("/region_share", ["region_share": 0.5]),
+    ] as [(String, JSONObject)])
+  func foreign(pointer: String, parameters: JSONObject) throws {
+    var all = parameters
+    all["method"] = "tome"
+    all["keep_tokens"] = 4
+    #expect(try compress(all).summary == "422 invalid-input at \(pointer)")
+    let ownParameters = try compress(["keep_tokens": 4, "method_parameters": ["steps": 2]])
+    #expect(ownParameters.summary == "422 invalid-input at /method_parameters")
+  }
+
   @Test("The two ratios decide the total, or divide a given one")
   func ratios() throws {
     let region: JSONValue = ["blocks": [0, 0, 3, 3]]

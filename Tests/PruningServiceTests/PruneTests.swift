@@ -36,7 +36,10 @@ import TokenPruning
     if policy == "share" { parameters["region_share"] = 0.25 }
     if policy == "bias" { parameters["region_bias"] = 3 }
     let reply = try prune(parameters)
-    let hasScores = ["crop", "fastv", "fastervlm", "topk"].contains(method)
+    let hasScores = [
+      "crop", "fastv", "fastervlm", "topk", "prumerge", "trim", "evs", "sparsevlm", "sparsevlm_plus",
+      "pyramiddrop",
+    ].contains(method)
     guard policy != "bias" || hasScores else {
       #expect(reply.summary == "422 invalid-input at /region_policy")
       return

@@ -64,7 +64,7 @@ public final class CertificateFolder {
     X509_gmtime_adj(X509_getm_notAfter(certificate), validUntil)
     X509_set_pubkey(certificate, key)
     let subject = X509_get_subject_name(certificate)
-    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, Array(name.utf8), -1, -1, 0)
+    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, Array(name.utf8), Int32(name.utf8.count), -1, 0)
     X509_set_issuer_name(certificate, issuer.map { X509_get_subject_name($0.certificate) } ?? subject)
     if issuer == nil {
       try Self.add(NID_basic_constraints, "critical,CA:TRUE", to: certificate)

@@ -132,6 +132,23 @@ import Testing
     #expect(image.parts[0].images[0].views.map { $0.kept[0] } == [nil, nil, nil])
   }
 
+  @Test("What the tensors decide cannot be planned, and scores alone do not decide it")
+  func adaptive() throws {
+    let layout = try TokenLayout(["type": "video", "frames": 2, "rows": 1, "columns": 8], tokenCount: 16)
+    let request = PruneRequest(
+      method: "prumerge", methodParameters: ["adaptive": true], budget: .keepTokens(4), scope: .tile)
+    let error = #expect(throws: SharedPruningError.self) { try PrunePlan(of: [layout], [request]) }
+    #expect(error?.error.pointer == "/method_parameters")
+    // One token of the second frame stands out.
+    var row = [Float](repeating: 1, count: 16)
+    row[11] = 9
+    let plain = try makeInput(16)
+    var tensors = plain.tensors
+    tensors["attention"] = try floatTensor(row, [16])
+    let input = PruningInput(tokenCount: 16, tensors: tensors, layout: layout)
+    #expect(try prune(input, request).kept == [0, 11])
+  }
+
   @Test("FasterVLM's 5 x 576 tokens of LLaVA-NeXT, K of each")
   func fasterVLM() throws {
     let layout = try TokenLayout(

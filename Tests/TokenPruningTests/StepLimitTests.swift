@@ -10,13 +10,24 @@ import Testing
       tokenCount: count, tensors: given.tensors, layout: nil, stepLimit: StepLimit(stepLimit))
   }
 
-  @Test("a search ends with an error when its steps are used up", arguments: ["divprune", "cdpruner"])
+  @Test(
+    "a search ends with an error when its steps are used up",
+    arguments: ["divprune", "cdpruner", "vispruner", "tome"])
   func searches(method: String) throws {
     let request = PruneRequest(method: method, budget: .keepTokens(100))
     let error = pruningError { _ = try prune(try input(200, stepLimit: 10_000), request) }
     #expect(error?.pointer == "image_features")
     #expect(error?.message.contains("more work") == true)
     #expect(try prune(try input(200, stepLimit: 10_000_000), request).kept.count == 100)
+  }
+
+  @Test(
+    "a method's merging ends with an error when its steps are used up",
+    arguments: ["visionzip", "prumerge", "prumerge_plus", "tome", "sparsevlm"])
+  func methodMerging(method: String) throws {
+    let request = CompressRequest(budget: .keepTokens(100), method: method)
+    #expect(pruningError { _ = try compress(try input(200, stepLimit: 5_000), request) } != nil)
+    #expect(try compress(try input(200, stepLimit: 10_000_000), request).keptIndices.count == 100)
   }
 
   @Test("merging ends with an error when its steps are used up", arguments: AnchorStrategy.allCases)

@@ -196,8 +196,9 @@ import Testing
     }
     let holder = try server.connect()
     try await holder.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n")
+    try await holder.send([UInt8](repeating: 65, count: 899))
     let refused = try server.connect()
-    // The holder's head may still be on its way: its bytes are taken once this is refused.
+    // The holder's bytes may still be on their way: they have arrived once this is refused.
     var status = 200
     for _ in 0..<10_000 where status == 200 {
       try await refused.send("POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 200\r\n\r\n")
@@ -205,9 +206,30 @@ import Testing
       status = try await refused.reply().status
     }
     #expect(status == 503)
-    try await holder.send([UInt8](repeating: 65, count: 900))
+    try await holder.send([UInt8](repeating: 65, count: 1))
     #expect(try await holder.reply().status == 200)
     #expect(server.server.capacity.inFlightBodyBytes == 0)
+    await server.stop()
+  }
+
+  @Test("clients that announce much and send little keep nobody out")
+  func announcements() async throws {
+    let server = try TestServer { configuration in
+      configuration.maximumInFlight = 1
+      configuration.maximumInFlightBytes = 8 << 20
+    }
+    var holders: [RawClient] = []
+    for _ in 0..<20 {
+      let holder = try server.connect()
+      try await holder.send(
+        "POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: \(8 << 20)\r\nExpect: 100-continue\r\n\r\n")
+      // Admitted, and its body waited for.
+      #expect(try await holder.reply(hasBody: false).status == 100)
+      holders.append(holder)
+    }
+    let client = try server.connect()
+    try await client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nok")
+    #expect(try await client.reply().text == "ok")
     await server.stop()
   }
 

@@ -225,7 +225,7 @@ struct ValueGrammarTests {
     #expect(setting.set(setting.defaultText, in: &configuration))
     #expect(configuration == ServerConfiguration())
     #expect(!setting.set("", in: &configuration))
-    #expect(!setting.set("no such value!", in: &configuration))
+    #expect(!setting.set("no such\0value", in: &configuration))
     #expect(configuration == ServerConfiguration())
   }
 

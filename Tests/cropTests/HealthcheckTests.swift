@@ -44,7 +44,8 @@ struct HealthcheckTests {
   @Test(
     "other addresses are refused",
     arguments: [
-      "", "crop", "https://crop", "http://", "http://:80", "http://a:0", "http://a:65536", "http://a:+1",
+      "", "crop", "ftp://crop", "https://", "http://", "http://:80", "http://a:0", "http://a:65536",
+      "http://a:+1",
       "http://a:", "http://[::1", "http://[::1]x", "http://a/\r\nX: y", "http://u@a/", "http://é/",
       "unix:", "unix:crop.sock", "unix:/a b",
     ])
@@ -67,8 +68,11 @@ struct HealthcheckTests {
     #expect(Healthcheck.readinessURL(of: configuration) == "unix:/run/crop.sock")
     configuration.listen = [.unix(path: "/a"), .tcp(host: "fd00::7", port: 82, isTLS: false)]
     #expect(Healthcheck.readinessURL(of: configuration) == "http://[fd00::7]:82/readyz")
-    configuration.listen = [.unix(path: "/a")]
+    configuration.listen = [.tcp(host: "::", port: 83, isTLS: true), .unix(path: "/a")]
     #expect(Healthcheck.readinessURL(of: configuration) == "unix:/a")
+    configuration.listen.removeLast()
+    configuration.unixSocket = nil
+    #expect(Healthcheck.readinessURL(of: configuration) == "https://[::1]:83/readyz")
   }
 
   @Test("the status of the answer is read, even when it comes byte by byte", arguments: [200, 503])

@@ -82,7 +82,33 @@ struct ListeningTests {
     let error = #expect(throws: ConfigurationError.self) {
       try ResolvedConfiguration(flags: ["listen": "unix:/a,https://a:1"])
     }
-    #expect(error?.problems.first?.contains("TLS is not configured") == true)
+    #expect(error?.problems.first?.contains("asks for https, which needs tls.cert and tls.key") == true)
+  }
+
+  @Test("with a certificate the one address is encrypted, a list says it for each of its own")
+  func certificate() throws {
+    var flags = ["tls.cert": "a.pem", "tls.key": "a.key"]
+    let alone = try ResolvedConfiguration(flags: flags).configuration
+    #expect(alone.listeners(inherited: []) == [.tcp("127.0.0.1", 8080, isTLS: true)])
+    flags["listen"] = "http://a:1,https://a:2"
+    let listed = try ResolvedConfiguration(flags: flags).configuration
+    #expect(listed.listeners(inherited: []) == [.tcp("a", 1), .tcp("a", 2, isTLS: true)])
+  }
+
+  @Test(
+    "half of what TLS needs is refused, and so is TLS that no address uses",
+    arguments: [
+      (["tls.cert": "a"], "flag --tls-cert: tls.cert needs tls.key, which is not given"),
+      (["tls.key": "a"], "flag --tls-key: tls.key needs tls.cert, which is not given"),
+      (["tls.client-ca": "a"], "flag --tls-client-ca: tls.client-ca needs tls.cert, which is not given"),
+      (
+        ["tls.cert": "a", "tls.key": "a", "listen": "http://a:1"],
+        "flag --listen: http://a:1 has no https:// address for tls.cert to be used at"
+      ),
+    ])
+  func incompleteEncryption(flags: [String: String], problem: String) {
+    let error = #expect(throws: ConfigurationError.self) { try ResolvedConfiguration(flags: flags) }
+    #expect(error?.problems == [problem])
   }
 }
 

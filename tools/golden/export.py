@@ -20,16 +20,32 @@ import sys
 import numpy as np
 
 import casefile
+import upstream
 
 SOURCES = {
     "fastv": ("pkunlp-icler/FastV", "d165972", "modeling_llama.py: LlamaModel.forward (in-place branch)"),
     "fastervlm": ("Theia-4869/FasterVLM", "f5d5f12", "llava_arch.py: encode_images"),
     "divprune": ("vbdi/divprune", "799e2d9", "llava_arch.py: DivPrune"),
     "cdpruner": ("Theia-4869/CDPruner", "9541616", "llava_arch.py: encode_images"),
+    "vispruner": ("Theia-4869/VisPruner", "aefa01a", "llava_arch.py: encode_images"),
+    "visionzip": ("dvlab-research/VisionZip", "3151f6d", "clip_encoder.py: CLIPVisionTower_VisionZip.forward"),
+    "prumerge": ("42Shawn/LLaVA-PruMerge", "097c041", "clip_encoder.py: token_prune_merge_advanced[_plus]"),
+    "tome": ("facebookresearch/ToMe", "af95e4b", "merge.py: bipartite_soft_matching, merge_wavg, merge_source"),
+    "dart": ("ZichenWen1/DART", "5a19452", "modeling_llama_self.py: get_retained_image_token"),
+    "hired": ("hasanar1f/HiRED", "502d6dd", "modeling_llava_next.py: HiRED_token_selection"),
+    "trim": ("FreedomIntelligence/TRIM", "f5a232d", "clip_encoder.py: token_reduction"),
+    "evs": ("vllm-project/vllm", "926c71f", "evs.py: compute_retention_mask"),
+    "sparsevlm": ("Gumpest/SparseVLMs", "26a5f48", "modelling_sparse_llama.py: LlamaDynamicvitModel.forward"),
+    "sparsevlm_rank": ("Gumpest/SparseVLMs", "91fb6d9", "score.py: attn_postprocess_rank"),
+    "pdrop": ("Cooperx521/PyramidDrop", "6444f30", "modeling_llama_pdrop.py: pdrop_rank_drop"),
+    "fastdpp_openvino": ("openvinotoolkit/openvino.genai", "da1db86", "fast_dpp.cpp: FastGreedyDPP::select"),
+    "vicrop": ("saccharomycetes/mllms_know", "a64c5d5", "utils.py: bbox_from_att_image_adaptive"),
 }
 BUGS = {
     ("divprune", "small_one_zero_token"): "an all-zero token makes every distance NaN; two distinct tokens are kept",
     ("cdpruner", "small_rank_deficient"): "the kernel's rank is exhausted; NaN gains pick the same tokens again",
+    ("fastdpp_openvino", "small_rank_deficient"): "the kernel's rank is exhausted; what is left is rounding",
+    ("vicrop", "huge_image_zero_blocks"): "a window of no blocks has the sharpness NaN, which wins",
 }
 
 
@@ -80,7 +96,7 @@ def export_fastv(case):
     expected = top_k_expectation(
         case.out["kept_sorted"].tolist(), case.out["topk_score_order"].tolist(),
         case.out["head_mean_scores"], case.parameters["keep"])
-    yield "", {"attention": attention}, {"keep_tokens": case.parameters["keep"]}, expected, {}
+    yield "", case.method, {"attention": attention}, {"keep_tokens": case.parameters["keep"]}, expected, {}
 
 
 def export_fastervlm(case):
@@ -90,7 +106,7 @@ def export_fastervlm(case):
         expected = top_k_expectation(
             kept[tile], case.out["topk_indices_score_order"][tile].tolist(), case.out["scores"][tile], keep)
         suffix = f"_tile{tile}" if len(kept) > 1 else ""
-        yield suffix, {"attention": attention}, {"keep_tokens": keep}, expected, {}
+        yield suffix, case.method, {"attention": attention}, {"keep_tokens": keep}, expected, {}
 
 
 def export_divprune(case):
@@ -101,7 +117,8 @@ def export_divprune(case):
         expected["alternative_kept_indices"] = kept_f64
     if "selection_order" in case.out_f64:
         expected["alternative_order"] = case.out_f64["selection_order"].tolist()
-    yield "", {"image_features": case.inputs["features"]}, {"keep_tokens": len(order)}, expected, {}
+    tensors = {"image_features": case.inputs["features"]}
+    yield "", case.method, tensors, {"keep_tokens": len(order)}, expected, {}
 
 
 def export_cdpruner(case):
@@ -129,7 +146,7 @@ def export_cdpruner(case):
         expected["alternative_kept_indices"] = rows(rows_of(case.out_f64["kept_sorted_flat"], counts))
         expected["alternative_order"] = rows(case.out_f64["greedy_order"].tolist())
     flags = {} if single else {"batch_normalised": True}
-    yield "", tensors, {"keep_tokens": case.parameters["keep"]}, expected, flags
+    yield "", case.method, tensors, {"keep_tokens": case.parameters["keep"]}, expected, flags
 
 
 EXPORTERS = {
@@ -137,6 +154,7 @@ EXPORTERS = {
     "fastervlm": export_fastervlm,
     "divprune": export_divprune,
     "cdpruner": export_cdpruner,
+    **upstream.EXPORTERS,
 }
 
 
@@ -150,33 +168,32 @@ def load_recipes(vectors):
 def export_method(method, vectors, recipes, out):
     archive = np.load(vectors / f"{method}.npz")
     repository, commit, function = SOURCES[method]
-    folder = out / method
-    folder.mkdir(parents=True, exist_ok=True)
     for name in sorted({key.split("/")[0] for key in archive.files}):
         case = Case(method, name, archive, recipes)
         source = {"repository": repository, "commit": commit, "function": function, "case": name,
                   "parameters": case.parameters}
-        for suffix, tensors, budget, expected, flags in EXPORTERS[method](case):
+        for suffix, wire, tensors, parameters, expected, flags in EXPORTERS[method](case):
             flags = {**case.flags, **flags}
             if (method, name) in BUGS:
                 flags["documents_bug"] = True
                 flags["bug"] = BUGS[method, name]
             if "tied_indices" in expected:
                 flags["tie_at_the_cut"] = True
-            parameters = {"method": method, **budget, "method_parameters": {}}
-            data = casefile.encode_case(method, tensors, parameters, expected, flags, source)
-            path = folder / f"{name}{suffix}.safetensors"
+            parameters = {"method": wire, "method_parameters": {}, **parameters}
+            data = casefile.encode_case(wire, tensors, parameters, expected, flags, source)
+            path = out / wire / f"{name}{suffix}.safetensors"
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-            yield path, tensors, budget, expected, flags, len(data)
+            yield path, tensors, parameters, expected, flags, len(data)
 
 
-def summary_row(path, tensors, budget, expected, flags, size):
+def summary_row(path, tensors, parameters, expected, flags, size):
     shapes = " ".join(f"{k}{list(v.shape)}" for k, v in tensors.items())
     marks = [k for k in ("documents_bug", "tie_at_the_cut", "has_exact_ties", "batch_normalised") if flags.get(k)]
     if "alternative_kept_indices" in expected:
         marks.append("alternative")
     name = f"{path.parent.name}/{path.stem}"
-    return f"{name:38} {budget['keep_tokens']:>4} {size:>9,} {shapes}  {' '.join(marks)}"
+    return f"{name:38} {parameters.get('keep_tokens', ''):>4} {size:>9,} {shapes}  {' '.join(marks)}"
 
 
 def main():

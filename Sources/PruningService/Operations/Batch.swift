@@ -101,6 +101,14 @@ struct TensorAxes {
     "reference_attention": attention,
     "query": TensorAxes(ranks: 1...2, description: "[d] or [heads, d]", mayBeShared: false),
     "key": TensorAxes(ranks: 2...3, description: "[N, d] or [heads, N, d]", mayBeShared: false),
+    "text_key": TensorAxes(ranks: 2...3, description: "[M, d] or [heads, M, d]", mayBeShared: true),
+    "text_raters": TensorAxes(ranks: 1...1, description: "[M]", mayBeShared: true),
+    "early_attention": attention,
+    "sizes": TensorAxes(ranks: 1...1, description: "[N]", mayBeShared: false),
+    "hidden_states": TensorAxes(ranks: 2...2, description: "[S, D]", mayBeShared: false),
+    "norm_weight": TensorAxes(ranks: 1...1, description: "[D]", mayBeShared: true),
+    "query_weight": TensorAxes(ranks: 2...2, description: "[heads d, D]", mayBeShared: true),
+    "key_weight": TensorAxes(ranks: 2...2, description: "[heads d, D]", mayBeShared: true),
     "position_ids": TensorAxes(ranks: 1...2, description: "[N] or [3, N]", mayBeShared: false),
   ]
 

@@ -6,7 +6,8 @@ import TokenPruning
 enum CompressOperation {
   static let parameterNames =
     TokenBudget.names + [
-      "mode", "anchors", "region", "localize", "region_share", "region_ratio", "background_ratio", "dtype",
+      "mode", "method", "method_parameters", "anchors", "region", "localize", "region_share", "region_ratio",
+      "background_ratio", "dtype",
       "model_dimensions",
     ]
 
@@ -16,7 +17,11 @@ enum CompressOperation {
     let localization = image.asksForRegion ? try image.localization() : nil
     let request = try CompressRequest(image.parameters, regionTokens: localization?.tokens)
     let result = try compress(image.input, request)
-    shared["anchors"] = .string(request.anchors.rawValue)
+    if request.method == CompressRequest.defaultMethod {
+      shared["anchors"] = .string(request.anchors.rawValue)
+    } else {
+      shared["method"] = .string(request.method)
+    }
     var members = result.budget.members
     if let localization {
       members["region"] = .object(localization.regionMembers)
@@ -27,7 +32,7 @@ enum CompressOperation {
     }
     if let model = try ModelDimensions.parse(image.parameters) {
       members["savings"] = .object(
-        Savings(tokenCount: result.tokenCount, kept: result.keptIndices.count, model).members)
+        Savings(tokenCount: result.tokenCount, kept: result.features.rows, model).members)
     }
     if !result.notes.isEmpty { members["notes"] = .array(result.notes.map { .string($0) }) }
     return Answer.Sample(

@@ -68,9 +68,10 @@ struct ImageRequest {
   private static func tokenCount(of tensor: Tensor, named name: String) -> Int? {
     switch name {
     case "image_features", "relevance_features": tensor.rank == 2 ? tensor.shape[0] : nil
-    case "attention", "reference_attention", "position_ids": tensor.shape.dimensions.last
+    case "attention", "reference_attention", "position_ids", "sizes":
+      tensor.shape.dimensions.last
     case "key": tensor.rank >= 2 ? tensor.shape[tensor.rank - 2] : nil
-    // Text and queries have no token axis.
+    // Text, queries, weights and the sequence around the image have no token axis.
     default: nil
     }
   }

@@ -2,15 +2,15 @@
 ///
 /// Padding may be complete or absent; white space, the URL alphabet, and non-zero bits behind the last byte
 /// are refused, so every byte string has exactly one accepted spelling per padding style.
-enum Base64 {
-  struct Failure: Error, Equatable {
+package enum Base64 {
+  package struct Failure: Error, Equatable {
     /// Characters before the offending one.
-    var offset: Int
-    var message: String
+    package var offset: Int
+    package var message: String
   }
 
   /// - Complexity: one table look-up per character, one check per 32 characters.
-  static func decode(_ text: ArraySlice<UInt8>) throws(Failure) -> [UInt8] {
+  package static func decode(_ text: ArraySlice<UInt8>) throws(Failure) -> [UInt8] {
     let padding = text.suffix(2).reversed().prefix { $0 == UInt8(ascii: "=") }.count
     let digitCount = text.count - padding
     guard padding == 0 || text.count % 4 == 0 else {

@@ -7,11 +7,16 @@
 ///
 /// *Deviations*: the paper compresses with trained queries and keeps anchors beside them; how it chooses
 /// anchors is not published. Merging is this project's training-free stand-in.
+/// Any other method of the request does its own merging (``PruningMethod/merge(_:of:)``).
 /// - Throws: ``PruningError`` at the tensor or request member that is wrong.
 /// - Complexity: O(N K D), and O(P^2 D) per part of P tokens for density peaks.
 public func compress(
-  _ input: PruningInput, _ request: CompressRequest
+  _ input: PruningInput, _ request: CompressRequest, registry: MethodRegistry = .standard
 ) throws(PruningError) -> CompressResult {
+  if request.method != CompressRequest.defaultMethod {
+    return try compress(
+      input, to: request.budget, by: registry.make(request.method, request.methodParameters))
+  }
   let features = try input.features()
   var notes: [String] = []
   let parts = try parts(of: input.tokenCount, request, &notes)
@@ -45,6 +50,21 @@ public func compress(
     assignments: merge.assignments, sizes: merge.sizes,
     rowPositions: merge.anchors.map { input.layout?.position(of: $0) },
     regionRowCount: parts.count == 2 ? counts[0] : nil, notes: notes)
+}
+
+/// Lets a method merge all tokens of the image.
+private func compress(
+  _ input: PruningInput, to budget: TokenBudget?, by method: any PruningMethod
+) throws(PruningError) -> CompressResult {
+  guard let budget else { throw PruningError(at: "/keep_tokens", "no budget is given") }
+  let merged = try method.merge(budget.resolve(total: input.tokenCount), of: input)
+  let positions = merged.kept.map { input.layout?.position(of: $0) }
+  return CompressResult(
+    tokenCount: input.tokenCount, features: merged.features, keptIndices: merged.kept,
+    assignments: merged.assignments.map { $0 ?? -1 }, sizes: merged.sizes,
+    rowPositions: positions
+      + Array(repeating: nil, count: merged.features.rows - merged.kept.count),
+    regionRowCount: nil, notes: [])
 }
 
 /// The region first and then the rest, ascending both; everything in one part when the region says nothing.

@@ -24,6 +24,11 @@ public enum RegionSplit: Sendable, Hashable {
 public struct CompressRequest: Sendable, Hashable {
   /// The region's share of the rows when the request names none: dense inside, sparse outside.
   public static let defaultShare = 0.75
+  public static let defaultMethod = "crop"
+
+  /// `crop` merges by `anchors` within the region's border; any other name is that method's own merging.
+  public var method: String
+  public var methodParameters: JSONObject
 
   /// nil only with the two ratios, which then decide the total.
   public var budget: TokenBudget?
@@ -33,23 +38,49 @@ public struct CompressRequest: Sendable, Hashable {
 
   public init(
     budget: TokenBudget?, regionTokens: [Int]? = nil, split: RegionSplit? = nil,
-    anchors: AnchorStrategy = .diversity
+    anchors: AnchorStrategy = .diversity, method: String = defaultMethod, methodParameters: JSONObject = [:]
   ) {
+    self.method = method
+    self.methodParameters = methodParameters
     self.budget = budget
     self.regionTokens = regionTokens
     self.split = split
     self.anchors = anchors
   }
 
-  /// Reads the budget, `region_share` or `region_ratio` with `background_ratio`, and `anchors`.
+  /// Reads the budget, `region_share` or `region_ratio` with `background_ratio`, `anchors`, `method` and
+  /// `method_parameters`.
   ///
   /// - Throws: at the member that is wrong; at `/keep_tokens` when nothing says how many rows to make.
   public init(_ parameters: JSONObject, regionTokens: [Int]? = nil) throws(PruningError) {
     let given = ParameterReading(parameters)
+    method = try given.string("method") ?? Self.defaultMethod
+    methodParameters = try given.nested("method_parameters")?.object ?? [:]
+    try Self.refuseForeign(given, method: method, methodParameters)
     self.regionTokens = regionTokens
     split = try Self.split(given)
     budget = if case .ratios = split { try TokenBudget.parse(given) } else { try TokenBudget(given) }
     anchors = try given.choice("anchors", AnchorStrategy.self) ?? .diversity
+  }
+
+  /// What only one of the two ways to merge reads must not be said to the other.
+  private static func refuseForeign(
+    _ given: ParameterReading, method: String, _ methodParameters: JSONObject
+  ) throws(PruningError) {
+    guard method != defaultMethod else {
+      guard methodParameters.members.isEmpty else {
+        throw PruningError(
+          at: "/method_parameters", "\(defaultMethod) merges by anchors and has no parameters here")
+      }
+      return
+    }
+    let foreign = ["anchors", "region", "localize", "region_share", "region_ratio", "background_ratio"]
+    if let name = foreign.first(where: { (given.member($0) ?? false) != false }) {
+      throw PruningError(
+        at: "/\(name)",
+        "belongs to method '\(defaultMethod)', which divides the image; leave it out, or leave out the method"
+      )
+    }
   }
 
   private static func split(_ given: ParameterReading) throws(PruningError) -> RegionSplit? {

@@ -31,6 +31,17 @@ struct StepCounter: Sendable {
         + "images, keep fewer, or choose by scores instead of similarity (GET /methods)")
   }
 
+  /// Spends what comparing one row with `others` costs.
+  mutating func spend(
+    comparingWith others: Int, of space: CosineSpace, exactly: Bool = false
+  ) throws(PruningError) {
+    // Rows that are there lie in memory, so their number times their width is far from overflow.
+    try spend(
+      others
+        * (exactly
+          ? Self.exactComparison(columns: space.columns) : Self.comparison(columns: space.columns)))
+  }
+
   /// What comparing two rows costs, whatever kernels do it.
   static func comparison(columns: Int) -> Int { 12 + columns / 8 }
 

@@ -23,6 +23,10 @@ struct CDPruner: PruningMethod {
       ParameterDescriptor(
         "relevance_weight", .number(0...0.99), default: nil,
         "theta: the scaled relevance q becomes exp(q theta / (2 (1 - theta))); absent: q is used as it is"),
+      ParameterDescriptor(
+        "implementation", .choice(["published", "openvino"]), default: "published",
+        "published: binary64, rank checked; openvino: the arithmetic of OpenVINO GenAI's processor path, binary32"
+          + " with 1e-6 under the root, all tokens in one piece (CDPRUNER_SPLIT_THRESHOLD off)"),
     ],
     deviations: [
       "The relevance is scaled over one image; the authors' code scales over the whole batch of tiles.",
@@ -32,6 +36,7 @@ struct CDPruner: PruningMethod {
       "Once the rank of the kernel is exhausted (residuals of 1e-10 of the diagonal), the remaining picks are"
         + " by relevance, then index; the authors' code meets NaN and returns fewer tokens than asked.",
       "A zero row has no gain and is picked only by that same rule.",
+      "`openvino` takes no notice of tokens that the region has kept already.",
     ])
 
   /// The most numbers of the factor: 512 MiB of them; 2,880 tokens of LLaVA-NeXT halved take 32 MiB.
@@ -39,8 +44,10 @@ struct CDPruner: PruningMethod {
 
   private let sign: Relevance.Sign
   private let weight: Double?
+  private let isOpenVINO: Bool
 
   init(_ parameters: Parameters) {
+    isOpenVINO = parameters.choice("implementation") == "openvino"
     sign = parameters.choice("relevance_sign") == "positive" ? .positive : .negative
     weight = parameters.optionalNumber("relevance_weight")
   }
@@ -59,10 +66,39 @@ struct CDPruner: PruningMethod {
         "cdpruner needs one number per token and kept token, and takes at most \(Self.maximumFactorCount); "
           + "\(features.rows) x \(capacity) are more: keep fewer tokens, or use divprune")
     }
+    if isOpenVINO { return try selectAsOpenVINO(task, features, quality, stepLimit: input.stepLimit) }
     var search = try DeterminantalSearch(
       features, quality: quality, among: task.candidates, given: task.given, capacity: capacity,
       stepLimit: input.stepLimit)
     return try search.next(task.count)
+  }
+
+  /// The kernel takes 64 MiB at this size.
+  static let maximumKernelSize = 4096
+
+  private func selectAsOpenVINO(
+    _ task: SelectionTask, _ features: Matrix, _ quality: [Double], stepLimit: StepLimit
+  ) throws(PruningError) -> [Int] {
+    let rows = task.candidates
+    guard rows.count <= Self.maximumKernelSize else {
+      throw PruningError(
+        at: "image_features",
+        "OpenVINO's arithmetic compares all tokens, and takes at most \(Self.maximumKernelSize); there are "
+          + "\(rows.count)")
+    }
+    let space = CosineSpace(features)
+    var steps = StepCounter(limit: stepLimit)
+    try steps.spend(task.count * (task.count / 2 + 1) * rows.count)
+    var kernel = [Float](repeating: 0, count: rows.count * rows.count)
+    for (i, a) in rows.enumerated() {
+      try steps.spend(comparingWith: i + 1, of: space, exactly: true)
+      for (j, b) in rows.enumerated().prefix(i + 1) {
+        let value = Float(quality[a] * space.exactSimilarity(a, b) * quality[b])
+        kernel[i * rows.count + j] = value
+        kernel[j * rows.count + i] = value
+      }
+    }
+    return FloatDeterminantalSearch.select(task.count, of: kernel, size: rows.count).map { rows[$0] }
   }
 
   private func quality(of input: PruningInput, _ features: Matrix) throws(PruningError) -> [Double] {

@@ -34,6 +34,9 @@ struct Parameters: Sendable {
   /// The number, or nil where the parameter may be absent and is.
   func optionalNumber(_ name: String) -> Double? { values[name]?.doubleValue }
 
+  /// The whole number, or nil where the parameter may be absent and is.
+  func optionalInteger(_ name: String) -> Int? { values[name]?.integerValue }
+
   func boolean(_ name: String) -> Bool {
     guard let value = values[name]?.boolValue else { preconditionFailure("undeclared boolean \(name)") }
     return value

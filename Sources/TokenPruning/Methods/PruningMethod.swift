@@ -1,23 +1,42 @@
 /// One way to choose which visual tokens to keep.
 ///
-/// A method only decides; gathering or merging features is done elsewhere, the same way for all of them.
-/// To add one: a file in `Methods/` and a line in `MethodRegistry.standard`.
+/// To add one: a file in `Methods/` and a line in `MethodRegistry.standard`. A method that only decides has
+/// nothing more to say; one that merges what it prunes into rows implements ``merge(_:of:)`` too.
 protocol PruningMethod: Sendable {
   static var descriptor: MethodDescriptor { get }
 
   init(_ parameters: Parameters) throws(PruningError)
 
-  /// Chooses exactly `task.count` of `task.candidates`.
+  /// Chooses exactly `task.count` of `task.candidates`; fewer only where a parameter of the method says so.
   ///
   /// - Returns: the chosen token indices, in the order of choice (best first where the method has an order).
   func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int]
+
+  /// Keeps `count` tokens of all and says what becomes of the others.
+  ///
+  /// - Precondition: 0 <= count <= N.
+  /// - Returns: the rows in the order of the authors' code; ``MergedTokens/gathered(_:of:)`` unless the method
+  ///   merges.
+  func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens
+
+  /// Whether a parameter lets it choose fewer than asked, by what the tensors hold: counts are not known beforehand
+  /// then, and its scores alone do not decide.
+  var mayKeepFewer: Bool { get }
 
   /// The method that will decide for this input: itself, unless it chooses among others by what is given.
   func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod
 }
 
 extension PruningMethod {
+  var mayKeepFewer: Bool { false }
+
   func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod { self }
+
+  func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {
+    let task = SelectionTask(count: count, candidates: Array(0..<input.tokenCount))
+    let kept = try select(task, from: input).sorted()
+    return MergedTokens.gathered(kept, of: try input.features())
+  }
 
   static var name: String { descriptor.name }
 }

@@ -64,7 +64,7 @@ public func pruneTogether(
         if let own = try trace.selection.scores(of: stageInput) { scores.append(own) }
       }
     }
-    if scores.count == traces.count {
+    if scores.count == traces.count, !method.mayKeepFewer {
       decidedBy = try SharedPruningError.about(nil) { () throws(PruningError) in
         try pool(&traces, stageInputs, scores, step)
       }

@@ -111,6 +111,12 @@ private struct Sketch {
   init(_ layout: TokenLayout, _ request: PruneRequest, _ registry: MethodRegistry) throws(PruningError) {
     let input = PruningInput(tokenCount: layout.tokenCount, tensors: [:], layout: layout)
     method = try registry.make(request.method, request.methodParameters)
+    guard !method.mayKeepFewer else {
+      throw PruningError(
+        at: "/method_parameters",
+        "lets '\(request.method)' keep fewer tokens than asked, by what the tensors hold; that cannot be planned"
+      )
+    }
     let trace = try PruningTrace(input, request, method: method, scope: request.scope)
     self.layout = layout
     self.request = request

@@ -31,7 +31,7 @@ struct RegionSelection {
     var scorer = try method.resolved(for: input)
     decidedBy = type(of: scorer).descriptor.name
     if groups.count > 1 {
-      if let scoring = scorer as? any ScoringMethod {
+      if let scoring = scorer as? any ScoringMethod, !scoring.mayKeepFewer {
         scorer = GivenScores(try scoring.scores(of: input))
       } else {
         try checkRereading(input, groups.count)

@@ -7,7 +7,9 @@ struct Healthcheck: ParsableCommand {
     discussion: """
       Without --url it asks the server that 'crop serve' would be with the same environment and the same \
       --config: a port given to the server as a flag must be repeated here as --url. Prints one line; the \
-      exit status is 0 for ready and 1 for anything else, as Docker expects.
+      exit status is 0 for ready and 1 for anything else, as Docker expects. Over https the server's \
+      certificate is not verified, and none is shown: a server with --tls-client-ca needs a plain address or \
+      a socket file for probes.
 
       EXAMPLES
         crop healthcheck
@@ -32,7 +34,8 @@ struct Healthcheck: ParsableCommand {
     }
     let text = try url ?? defaultURL()
     guard let url = HealthURL(text) else {
-      throw ValidationError("--url: '\(text)' is not http://host:port/path or unix:/socket/file:/path.")
+      throw ValidationError(
+        "--url: '\(text)' is not http://host:port/path, https://host:port/path or unix:/socket/file:/path.")
     }
     do throws(HealthProbe.Failure) {
       let status = try HealthProbe.status(of: url, within: timeout)
@@ -54,21 +57,26 @@ struct Healthcheck: ParsableCommand {
     return url
   }
 
-  /// Where a probe on the same machine reaches the server: its first TCP address, else its socket file; nil when
-  /// the system picks the port.
+  /// Where a probe on the same machine reaches the server: its first plain address, else its socket file, else its
+  /// first encrypted address; nil when the system picks the port.
   static func readinessURL(of configuration: ServerConfiguration) -> String? {
     let addresses = configuration.listenAddresses
     for case .tcp(let name, let port, isTLS: false) in addresses where port != 0 {
-      let host =
-        switch name {
-        // Addresses to listen on, not to connect to.
-        case "0.0.0.0": "127.0.0.1"
-        case "::": "[::1]"
-        default: name.contains(":") ? "[\(name)]" : name
-        }
-      return "http://\(host):\(port)/readyz"
+      return "http://\(reachable(name)):\(port)/readyz"
     }
     for case .unix(let path) in addresses { return "unix:\(path)" }
+    for case .tcp(let name, let port, isTLS: true) in addresses where port != 0 {
+      return "https://\(reachable(name)):\(port)/readyz"
+    }
     return nil
+  }
+
+  private static func reachable(_ host: String) -> String {
+    switch host {
+    // Addresses to listen on, not to connect to.
+    case "0.0.0.0": "127.0.0.1"
+    case "::": "[::1]"
+    default: host.contains(":") ? "[\(host)]" : host
+    }
   }
 }

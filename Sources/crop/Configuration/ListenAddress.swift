@@ -77,7 +77,8 @@ extension ValueGrammar<String?> {
       valueName: "file", expected: "the path of a file, or none",
       parse: { text in
         if text == "none" { return .some(nil) }
-        return text.isEmpty || text.utf8.contains(0) ? nil : text
+        guard !text.isEmpty, !text.utf8.contains(0) else { return nil }
+        return text
       },
       render: { $0 ?? "none" })
   }

@@ -22,7 +22,7 @@ struct ServerConfiguration: Sendable, Equatable {
   var maxBodyBytes = 64 << 20
   // 10,000 idle keep-alive connections must fit with room for the working ones.
   var maxConnections = 16_384
-  /// Requests being received, queued or computed.
+  /// Requests queued or computed.
   var maxInFlight = 256
   /// Request bodies held at once, over all connections.
   var maxInFlightBytes = 1 << 30
@@ -38,6 +38,11 @@ struct ServerConfiguration: Sendable, Equatable {
   var eventLoops = 0
   /// 0 means one per core.
   var computeThreads = 0
+  /// Nil: whoever reaches the port may ask.
+  var apiKeyFile: String?
+  /// `*` stands for all.
+  var corsAllowedOrigins: [String] = []
+  var responseCompression = false
   var logFormat = LogFormat.text
   var logLevel = LogLevel.info
   var accessLog = true

@@ -22,6 +22,9 @@ struct ServerFlags: ParsableArguments {
   @Option(\.shutdownTimeout) var shutdownTimeout: String?
   @Option(\.eventLoops) var eventLoops: String?
   @Option(\.computeThreads) var computeThreads: String?
+  @Option(\.apiKeyFile) var apiKeyFile: String?
+  @Option(\.corsAllowedOrigins) var corsAllowedOrigins: String?
+  @Option(\.responseCompression) var responseCompression: String?
   @Option(\.logFormat) var logFormat: String?
   @Option(\.logLevel) var logLevel: String?
   @Option(\.accessLog) var accessLog: String?
@@ -36,7 +39,9 @@ struct ServerFlags: ParsableArguments {
       (\.maxInFlightBytes, maxInFlightBytes), (\.headerTimeout, headerTimeout),
       (\.bodyTimeout, bodyTimeout), (\.idleTimeout, idleTimeout), (\.drainDelay, drainDelay),
       (\.shutdownTimeout, shutdownTimeout), (\.eventLoops, eventLoops),
-      (\.computeThreads, computeThreads), (\.logFormat, logFormat), (\.logLevel, logLevel),
+      (\.computeThreads, computeThreads), (\.apiKeyFile, apiKeyFile),
+      (\.corsAllowedOrigins, corsAllowedOrigins), (\.responseCompression, responseCompression),
+      (\.logFormat, logFormat), (\.logLevel, logLevel),
       (\.accessLog, accessLog),
     ]
     var given: [String: String] = [:]

@@ -1,6 +1,6 @@
 extension Setting {
   /// Every setting, in the order in which help, files and `--print-config` show them.
-  static let all: [Setting] = listening + tls + limits + timeouts + threads + logs
+  static let all: [Setting] = listening + tls + limits + timeouts + threads + access + logs
 
   /// The setting behind a member.
   ///
@@ -53,7 +53,7 @@ extension Setting {
       "Open connections, idle ones included; beyond it 503."),
     Setting(
       "max-in-flight", \.maxInFlight, .integer(1...1_000_000),
-      "Requests being received, queued or computed; beyond it 429."),
+      "Requests queued or computed; beyond it 429."),
     Setting(
       "max-in-flight-bytes", \.maxInFlightBytes, .bytes((1 << 10)...(1 << 40)),
       "Bytes of request bodies and unsent answers held at once; beyond it 503. At least max-body-bytes."),
@@ -85,6 +85,19 @@ extension Setting {
     Setting(
       "compute-threads", \.computeThreads, .integer(0...1024),
       "Threads that compute answers; 0 means one per core."),
+  ]
+
+  private static let access = [
+    Setting(
+      "api-key-file", \.apiKeyFile, .path,
+      "File of API keys, KEY or NAME KEY a line, one of which every request but probes and metrics must carry; "
+        + "read again on SIGHUP."),
+    Setting(
+      "cors-allowed-origins", \.corsAllowedOrigins, .origins,
+      "Web pages that may read answers in a browser, by origin, with commas between."),
+    Setting(
+      "response-compression", \.responseCompression, .toggle,
+      "Send text answers of 1 KiB and more as gzip to clients that prefer it; tensors never."),
   ]
 
   private static let logs = [

@@ -23,6 +23,9 @@ enum HealthProbe {
         let descriptor = try connect(to: address, before: deadline)
         defer { close(descriptor) }
         let request = "GET \(url.target) HTTP/1.1\r\nHost: \(url.authority)\r\nConnection: close\r\n\r\n"
+        if url.isTLS {
+          return try exchangeOverTLS(Array(request.utf8), on: descriptor, before: deadline)
+        }
         try send(Array(request.utf8), on: descriptor, before: deadline)
         return try receiveStatus(on: descriptor, before: deadline)
       } catch {
@@ -103,7 +106,7 @@ enum HealthProbe {
     }
   }
 
-  private static func send(
+  static func send(
     _ bytes: [UInt8], on descriptor: Int32, before deadline: ContinuousClock.Instant
   ) throws(Failure) {
     var rest = bytes[...]
@@ -122,19 +125,30 @@ enum HealthProbe {
   private static func receiveStatus(
     on descriptor: Int32, before deadline: ContinuousClock.Instant
   ) throws(Failure) -> Int {
-    let length = "HTTP/1.1 200".utf8.count
     var line: [UInt8] = []
-    while line.count < length {
+    while line.count < statusLength {
+      line += try receive(atMost: statusLength - line.count, on: descriptor, before: deadline)
+    }
+    return try status(in: line)
+  }
+
+  static let statusLength = "HTTP/1.1 200".utf8.count
+
+  /// At least one byte.
+  static func receive(
+    atMost limit: Int, on descriptor: Int32, before deadline: ContinuousClock.Instant
+  ) throws(Failure) -> ArraySlice<UInt8> {
+    while true {
       try wait(for: POLLIN, on: descriptor, before: deadline)
-      var buffer = [UInt8](repeating: 0, count: length - line.count)
+      var buffer = [UInt8](repeating: 0, count: limit)
       let count = buffer.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
       guard count != 0 else { throw Failure(description: "connection closed without an answer") }
-      if count > 0 {
-        line += buffer.prefix(count)
-      } else if errno != EINTR && errno != EAGAIN {
-        throw failure(errno)
-      }
+      if count > 0 { return buffer.prefix(count) }
+      guard errno == EINTR || errno == EAGAIN else { throw failure(errno) }
     }
+  }
+
+  static func status(in line: [UInt8]) throws(Failure) -> Int {
     let digits = line[9...]
     guard line.starts(with: "HTTP/1.".utf8), line[8] == UInt8(ascii: " "),
       digits.allSatisfy({ $0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9") })

@@ -1,4 +1,4 @@
-/// The parts of an `http://` or `unix:` address that a probe needs.
+/// The parts of an `http://`, `https://` or `unix:` address that a probe needs.
 struct HealthURL: Equatable, Sendable {
   enum Peer: Equatable, Sendable {
     /// The host is without the brackets of an IPv6 address.
@@ -7,10 +7,11 @@ struct HealthURL: Equatable, Sendable {
   }
 
   let peer: Peer
+  let isTLS: Bool
   /// Path and query; at least `/`.
   let target: String
 
-  /// - Returns: nil for anything but `http://host[:port][/path]` and `unix:/socket/file[:/path]`; without a path
+  /// - Returns: nil for anything but `http[s]://host[:port][/path]` and `unix:/socket/file[:/path]`; without a path
   ///   a socket file is asked for `/readyz`.
   init?(_ text: String) {
     guard text.utf8.allSatisfy({ $0 > UInt8(ascii: " ") && $0 < 0x7f && $0 != UInt8(ascii: "@") }) else {
@@ -19,19 +20,21 @@ struct HealthURL: Equatable, Sendable {
     if text.hasPrefix("unix:/") {
       let parts = text.dropFirst("unix:".count).split(separator: ":/", maxSplits: 1)
       peer = .unix(path: String(parts[0]))
+      isTLS = false
       target = parts.count == 2 ? "/" + parts[1] : "/readyz"
       return
     }
-    guard text.hasPrefix("http://") else { return nil }
-    let rest = text.dropFirst("http://".count)
+    isTLS = text.hasPrefix("https://")
+    guard isTLS || text.hasPrefix("http://") else { return nil }
+    let rest = text.dropFirst(isTLS ? "https://".count : "http://".count)
     let authority = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
     let target = rest[authority.endIndex...].prefix { $0 != "#" }
-    guard let (host, port) = Self.split(authority) else { return nil }
+    guard let (host, port) = Self.split(authority, defaultPort: isTLS ? 443 : 80) else { return nil }
     peer = .tcp(host: String(host), port: port)
     self.target = target.hasPrefix("/") ? String(target) : "/" + target
   }
 
-  private static func split(_ authority: Substring) -> (host: Substring, port: UInt16)? {
+  private static func split(_ authority: Substring, defaultPort: UInt16) -> (host: Substring, port: UInt16)? {
     let host: Substring
     var rest: Substring
     if authority.hasPrefix("[") {
@@ -43,7 +46,7 @@ struct HealthURL: Equatable, Sendable {
       rest = authority[host.endIndex...]
     }
     guard !host.isEmpty else { return nil }
-    guard !rest.isEmpty else { return (host, 80) }
+    guard !rest.isEmpty else { return (host, defaultPort) }
     guard rest.removeFirst() == ":", rest.allSatisfy({ $0.isASCII && $0.isWholeNumber }),
       let port = UInt16(rest), port > 0
     else { return nil }

@@ -30,7 +30,7 @@ extension Metrics {
     let pool = server.pool
     gauge(
       "crop_requests_in_flight",
-      "Requests received, queued or computed with a permit; tiny ones, answered where they arrive, take none."
+      "Requests queued or computed with a permit; tiny ones, answered where they arrive, take none."
     ) {
       capacity.inFlightCount
     }

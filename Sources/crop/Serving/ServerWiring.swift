@@ -32,15 +32,17 @@ func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfigu
 
   let certificates = CertificateFiles(configuration)
   let tls = try loadTLS(certificates, sink, logger)
+  let keyFile = try loadKeys(configuration, sink, logger)
   var transport = configuration.transport(inherited: inherited)
   transport.tls = tls
   let capacity = Capacity(transport)
   let lifecycle = Lifecycle(isOverloaded: { capacity.isExhausted })
   let metrics = Metrics()
   let service = Service(
-    Service.Configuration(maximumBodyBytes: configuration.maxBodyBytes), lifecycle: lifecycle,
-    metrics: metrics, accessLog: configuration.accessLog(to: sink))
-  let reloading = Reloading(entries: reloadables(certificates, tls, logger), logger: logger)
+    configuration.service(keys: keyFile?.keys), lifecycle: lifecycle, metrics: metrics,
+    accessLog: configuration.accessLog(to: sink))
+  let entries = reloadables(certificates, tls, logger) + (keyFile.map { [$0.reloading] } ?? [])
+  let reloading = Reloading(entries: entries, logger: logger)
   let server: Server
   do throws(Server.StartError) {
     server = try Server(transport, capacity: capacity, responder: service)
@@ -67,6 +69,19 @@ private func loadTLS(
     let context = try files.load()
     files.log(context, to: logger)
     return TLSSource(context)
+  } catch {
+    sink.flush()
+    throw Exit.badConfiguration.saying("\(error)")
+  }
+}
+
+private func loadKeys(
+  _ configuration: ServerConfiguration, _ sink: LogSink, _ logger: Logger
+) throws -> KeyFile? {
+  do throws(ConfigurationError) {
+    let file = try configuration.apiKeyFile.map(KeyFile.init(path:))
+    if let warning = file?.warning { logger.warning("\(warning)") }
+    return file
   } catch {
     sink.flush()
     throw Exit.badConfiguration.saying("\(error)")
@@ -143,6 +158,14 @@ extension ServerConfiguration {
     transport.bodyTimeout = bodyTimeout
     transport.idleTimeout = idleTimeout
     return transport
+  }
+
+  fileprivate func service(keys: APIKeys?) -> Service.Configuration {
+    var service = Service.Configuration(maximumBodyBytes: maxBodyBytes)
+    service.apiKeys = keys
+    service.compressesResponses = responseCompression
+    service.crossOrigin = corsAllowedOrigins.isEmpty ? nil : CrossOrigin(allowing: corsAllowedOrigins)
+    return service
   }
 
   fileprivate func logger(to sink: LogSink) -> Logger {

@@ -13,10 +13,14 @@ struct TestService: Sendable {
   let log = Lines()
 
   init(maximumBodyBytes: Int = 1 << 20, logFormat: AccessLog.Format = .text) {
+    self.init(Service.Configuration(maximumBodyBytes: maximumBodyBytes), logFormat: logFormat)
+  }
+
+  init(_ configuration: Service.Configuration, logFormat: AccessLog.Format = .text) {
     lifecycle = Lifecycle { [isOverloaded] in isOverloaded.value }
     let log = log
     service = Service(
-      .init(maximumBodyBytes: maximumBodyBytes), lifecycle: lifecycle, metrics: Metrics(),
+      configuration, lifecycle: lifecycle, metrics: Metrics(),
       accessLog: AccessLog(
         format: logFormat, timestamp: { "2025-01-02T03:04:05.678Z" }, write: { log.add($0) }))
     lifecycle.enter(.ready)

@@ -12,6 +12,10 @@ struct GoldenCase: Sendable, CustomStringConvertible {
   let expected: JSONObject
   let flags: JSONObject
   let tensors: [String: Tensor]
+  /// Tensors of the answer: `expected.features` under `features`.
+  let expectedTensors: [String: Tensor]
+  /// Whether the authors' code made it, not this repository's reference.
+  let isFromAuthors: Bool
 
   var description: String { "\(method)/\(name)" }
 
@@ -33,14 +37,21 @@ struct GoldenCase: Sendable, CustomStringConvertible {
     parameters = try member("parameters")
     expected = try member("expected")
     flags = try member("flags")
-    tensors = document.tensors.entries.compactMapValues { entry in
+    let all = document.tensors.entries.compactMapValues { entry in
       if case .one(let tensor) = entry { tensor } else { nil }
     }
+    let prefix = "expected."
+    tensors = all.filter { !$0.key.hasPrefix(prefix) }
+    expectedTensors = Dictionary(
+      uniqueKeysWithValues: all.filter { $0.key.hasPrefix(prefix) }
+        .map { (String($0.key.dropFirst(prefix.count)), $0.value) })
+    isFromAuthors = try member("source")["commit"] != nil
   }
 
   /// The number of visual tokens, by the tensor that has one row or column per token.
   var tokenCount: Int {
-    tensors["image_features"]?.shape.dimensions.first ?? tensors["attention"]?.shape.dimensions.last ?? 0
+    expected["token_count"]?.integerValue ?? tensors["image_features"]?.shape.dimensions.first ?? tensors[
+      "attention"]?.shape.dimensions.last ?? 0
   }
 
   func expectedIndices(_ key: String) -> [Int]? {
@@ -49,11 +60,12 @@ struct GoldenCase: Sendable, CustomStringConvertible {
 
   func isFlagged(_ flag: String) -> Bool { flags[flag]?.boolValue ?? false }
 
+  static let repository = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent().deletingLastPathComponent()
+
   /// The committed cases, and those in the folder CROP_GOLDEN_DIR names, of the given methods.
   static func all(of methods: Set<String>) throws -> [GoldenCase] {
-    let tests = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .deletingLastPathComponent()
-    var folders = [tests.appending(path: "Golden")]
+    var folders = [repository.appending(path: "Tests/Golden")]
     if let extra = ProcessInfo.processInfo.environment["CROP_GOLDEN_DIR"] {
       folders.append(URL(filePath: extra))
     }

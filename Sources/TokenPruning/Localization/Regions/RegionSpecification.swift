@@ -8,7 +8,7 @@ public import JSON
 /// images each has `image`, the one it is in.
 public struct RegionSpecification: Sendable, Hashable {
   /// Normalised, inside the image, in the order given; never empty.
-  let boxes: [Box]
+  package let boxes: [Box]
   /// The image each box is in.
   let images: [Int]
   /// `boxes`, or `text` when every box was read from text.

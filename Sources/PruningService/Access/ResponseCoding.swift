@@ -1,0 +1,32 @@
+import ContentCodings
+import HTTP1
+
+/// Sends text answers as gzip to whoever prefers that.
+///
+/// Tensors go as they are: floating point numbers hardly shrink, and the time would be lost.
+enum ResponseCoding {
+  /// Below this the saving is about what the gzip wrapper and a network packet cost.
+  static let minimumByteCount = 1 << 10
+
+  /// - Returns: whether the body was compressed.
+  static func apply(to response: inout Response, for head: RequestHead) -> Bool {
+    guard isEligible(response) else { return false }
+    // Also on the plain answer: a cache must not give a coded one to who cannot read it, nor the reverse.
+    response.varies(by: "Accept-Encoding")
+    guard head.prefers(.gzip), let coded = Deflater.gzip(response.body), coded.count < response.body.count
+    else { return false }
+    response.body = coded
+    response.fields.append(Response.Field("Content-Encoding", ContentCoding.gzip.rawValue))
+    return true
+  }
+
+  private static func isEligible(_ response: Response) -> Bool {
+    guard response.body.count >= minimumByteCount, response.status != 204, response.status != 304,
+      let name = response.fields.first(where: { $0.name == "Content-Type" })?.value,
+      let type = MediaType(name)
+    else { return false }
+    return type.type == "text" || textTypes.contains(type.essence)
+  }
+
+  private static let textTypes: Set = ["application/json", "application/problem+json", "application/yaml"]
+}

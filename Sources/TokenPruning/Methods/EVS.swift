@@ -1,0 +1,47 @@
+import JSON
+
+/// Efficient Video Sampling keeps the tokens that differ most from the same place one frame before.
+///
+/// score = 1 - cosine(x[t, p], x[t - 1, p]); the first frame has the score 255, above any other.
+/// - Complexity: O(N D).
+///
+/// Source: Bagrov et al., "Efficient Video Sampling: Pruning Temporally Redundant Tokens for Faster VLM
+/// Inference", 2025, arXiv 2510.14624, as implemented in vLLM.
+struct EVS: ScoringMethod {
+  static let descriptor = MethodDescriptor(
+    name: "evs",
+    summary: "Keeps the first frame of a video, then the tokens that change most from frame to frame.",
+    paper: "Bagrov et al., 2025, arXiv 2510.14624",
+    requiredInputs: ["image_features"],
+    parameters: [
+      ParameterDescriptor(
+        "frames", .integer(1...(1 << 20)), default: nil,
+        "how many frames of equal size the tokens are; absent: the frames of the layout, 1 where it has none")
+    ],
+    deviations: [
+      "The budget is exact, so that one smaller than a frame keeps the first tokens of the first frame; vLLM"
+        + " keeps that frame whole.",
+      "Cosines are binary64; the cosine with a zero row is 0.",
+    ])
+
+  static let firstFrameScore = 255.0
+
+  private let frames: Int?
+
+  init(_ parameters: Parameters) { frames = parameters.optionalInteger("frames") }
+
+  func scores(of input: PruningInput) throws(PruningError) -> [Double] {
+    let features = try input.features()
+    let frames = frames ?? max(input.layout?.views.count { $0.role == .frame } ?? 1, 1)
+    guard input.tokenCount % frames == 0 else {
+      throw PruningError(
+        at: "/method_parameters/frames",
+        "\(frames) frames do not divide \(input.tokenCount) tokens evenly")
+    }
+    let size = input.tokenCount / frames
+    let space = CosineSpace(features)
+    return (0..<input.tokenCount).map { token in
+      token < size ? Self.firstFrameScore : 1 - space.exactSimilarity(token, token - size)
+    }
+  }
+}

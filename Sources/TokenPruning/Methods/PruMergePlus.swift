@@ -1,0 +1,69 @@
+import JSON
+
+/// PruMerge+ adds evenly spaced tokens to the anchors of PruMerge, so that every part of the image stays visible.
+///
+/// A share of the budget goes to the highest attention, the rest to tokens at even steps among the others; merging
+/// is that of ``PruMerge``.
+/// - Complexity: O(N log N) to choose, O(K N d) to merge.
+///
+/// Source: Shang et al., "LLaVA-PruMerge: Adaptive Token Reduction for Efficient Large Multimodal Models",
+/// ICCV 2025, arXiv 2403.15388.
+struct PruMergePlus: PruningMethod {
+  static let descriptor = MethodDescriptor(
+    name: "prumerge_plus",
+    summary: "PruMerge with evenly spaced tokens beside those [CLS] attends to most.",
+    paper: "Shang et al., ICCV 2025, arXiv 2403.15388",
+    requiredInputs: ["attention"], optionalInputs: ["image_features", "key"],
+    parameters: [
+      ParameterDescriptor(
+        "important_ratio", .number(0...1), default: 0.25,
+        "share of the budget chosen by attention, rounded half to even; the authors' code comes to about 1/4"
+          + " with its adaptive ratio and 1/2 with a fixed one"),
+      PruMerge.neighbourParameter,
+      ParameterDescriptor(
+        "faithful", .boolean, default: false,
+        "on /compress, the authors' fixed-ratio variant with its defects: the budget counts the tokens chosen by"
+          + " attention, every step-th token from step / 2 comes on top, step = floor(N / K), and tokens chosen"
+          + " twice stay twice, for which as many of the first pruned tokens are lost"),
+    ],
+    deviations: [
+      "The number of tokens is exact and none is chosen twice; the authors' code adds every step-th token, step"
+        + " from the ratio, and so finds its number itself.",
+      "Otherwise as `prumerge`.",
+    ])
+
+  private let importantRatio: Double
+  private let neighbours: Int
+  private let isFaithful: Bool
+
+  init(_ parameters: Parameters) {
+    importantRatio = parameters.number("important_ratio")
+    neighbours = parameters.integer("neighbours")
+    isFaithful = parameters.boolean("faithful")
+  }
+
+  func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
+    let scores = try input.attentionScores()
+    let important = Ranking.highest(
+      roundHalfToEven(importantRatio, of: task.count), of: scores, among: task.candidates)
+    let isImportant = Set(important)
+    let rest = task.candidates.filter { !isImportant.contains($0) }
+    let spread = task.count - important.count
+    return important + (0..<spread).map { rest[(2 * $0 + 1) * rest.count / (2 * spread)] }
+  }
+
+  func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {
+    let all = Array(0..<input.tokenCount)
+    var kept: [Int]
+    if isFaithful, count > 0 {
+      kept = Ranking.highest(count, of: try input.attentionScores(), among: all)
+      let step = input.tokenCount / count
+      kept += Array(stride(from: step / 2, to: input.tokenCount - 1, by: step))
+    } else {
+      kept = try select(SelectionTask(count: count, candidates: all), from: input)
+    }
+    let isKept = Set(kept)
+    let pruned = all.filter { !isKept.contains($0) }.dropFirst(kept.count - isKept.count)
+    return try NeighbourMerge(neighbours: neighbours).rows(kept, Array(pruned), of: input)
+  }
+}

@@ -1,0 +1,156 @@
+import JSON
+import Kernels
+import Tensors
+
+/// PyramidDrop drops tokens at the boundaries of a few stages of the LLM, ranked by the last prompt token.
+///
+/// score[i] = mean over heads of the attention of the last prompt token to i in the layer that follows. Where that is
+/// not at hand it is computed from the hidden states that enter the layer: RMSNorm, query of the last token, keys of
+/// all, rotary positions 0, 1, ..., softmax over the whole sequence.
+/// - Complexity: O(heads N) from attention; O(S D heads d) from hidden states.
+///
+/// Source: Xing et al., "PyramidDrop: Accelerating Your Large Vision-Language Models via Pyramid Visual Redundancy
+/// Reduction", CVPR 2025, arXiv 2410.17247.
+struct PyramidDrop: ScoringMethod {
+  static let descriptor = MethodDescriptor(
+    name: "pyramiddrop",
+    summary: "Drops tokens in stages, ranked by the last prompt token's attention in the layer that follows.",
+    paper: "Xing et al., CVPR 2025, arXiv 2410.17247",
+    optionalInputs: ["attention", "hidden_states", "norm_weight", "query_weight", "key_weight"],
+    parameters: [
+      ParameterDescriptor(
+        "heads", .integer(1...1024), default: 32, "heads of query_weight and key_weight"),
+      ParameterDescriptor(
+        "image_start", .integer(0...(1 << 28)), default: 0,
+        "row of hidden_states that holds the first visual token"),
+      ParameterDescriptor("rope_base", .number(1...1e12), default: 10_000, "the base of the frequencies"),
+      ParameterDescriptor("epsilon", .number(0...1), default: 1e-6, "of the RMSNorm"),
+    ],
+    deviations: [
+      "The counts are the caller's, in `stages`; the authors keep 1/2, 1/4 and 1/8 at layers 8, 16, 24, each share"
+        + " of the original number rounded down.",
+      "Either `attention`, of which the last query row is taken, or `hidden_states` with the layer's weights must be"
+        + " given; hidden states are those of one stage, so each stage is a request of its own.",
+      "The sequence ends with the last prompt token: padding is the caller's to cut off.",
+    ])
+
+  private let heads: Int
+  private let imageStart: Int
+  private let base: Double
+  private let epsilon: Double
+
+  init(_ parameters: Parameters) {
+    heads = parameters.integer("heads")
+    imageStart = parameters.integer("image_start")
+    base = parameters.number("rope_base")
+    epsilon = parameters.number("epsilon")
+  }
+
+  func scores(of input: PruningInput) throws(PruningError) -> [Double] {
+    guard input.tensors["attention"] == nil, input.tensors["hidden_states"] != nil else {
+      return try input.attentionScores(queries: .last)
+    }
+    let states = try rows("hidden_states", of: input, columns: nil)
+    let (end, overflow) = imageStart.addingReportingOverflow(input.tokenCount)
+    guard !overflow, end <= states.rows else {
+      throw PruningError(
+        at: "hidden_states",
+        "has \(states.rows) rows, but the image's \(input.tokenCount) start at \(imageStart)")
+    }
+    let query = try rows("query_weight", of: input, columns: states.columns)
+    let key = try rows("key_weight", of: input, columns: states.columns)
+    guard query.rows == key.rows, query.rows % heads == 0, query.rows / heads % 2 == 0 else {
+      throw PruningError(
+        at: "query_weight",
+        "has \(query.rows) rows and key_weight \(key.rows); both need as many, an even number for each of the "
+          + "\(heads) heads")
+    }
+    guard states.rows > 0 else { return [] }
+    let normed = try normed(states, of: input)
+    let logits = try logits(
+      LayerProjection(weights: query, heads: heads, base: base).vectors(normed.last ?? [], states.rows - 1),
+      normed, LayerProjection(weights: key, heads: heads, base: base), input.stepLimit)
+    var scores = [Double](repeating: 0, count: input.tokenCount)
+    for row in logits {
+      guard row.allSatisfy(\.isFinite) else {
+        throw PruningError(at: "hidden_states", "the product of query and keys overflows")
+      }
+      let shares = RowArithmetic.softmax(row)
+      for token in scores.indices { scores[token] += shares[imageStart + token] / Double(heads) }
+    }
+    return scores
+  }
+
+  /// q_h . k_h / sqrt(d) of every row, by head.
+  private func logits(
+    _ query: [[Double]], _ normed: [[Double]], _ key: LayerProjection, _ stepLimit: StepLimit
+  ) throws(PruningError) -> [[Double]] {
+    var steps = StepCounter(limit: stepLimit)
+    var logits = [[Double]](repeating: [], count: heads)
+    for (position, row) in normed.enumerated() {
+      try steps.spend(key.weights.rows * (60 + StepCounter.exactComparison(columns: row.count)))
+      for (head, vector) in key.vectors(row, position).enumerated() {
+        let scale = 1 / Double(vector.count).squareRoot()
+        logits[head].append(RowArithmetic.dot(query[head][...], vector[...]) * scale)
+      }
+    }
+    return logits
+  }
+
+  /// x / sqrt(mean of x^2 + epsilon) times the weights.
+  private func normed(_ states: Matrix, of input: PruningInput) throws(PruningError) -> [[Double]] {
+    let tensor = try input.tensor("norm_weight")
+    guard tensor.shape.dimensions == [states.columns] else {
+      throw PruningError(at: "norm_weight", "shape must be [\(states.columns)], not \(tensor.shape)")
+    }
+    try input.requireFinite(tensor, named: "norm_weight")
+    let weights = tensor.doubles()
+    return (0..<states.rows).map { index in
+      let row = states.row(index).map { Double($0) }
+      let meanSquare = row.reduce(0) { $0 + $1 * $1 } / Double(row.count)
+      let length = (meanSquare + epsilon).squareRoot()
+      return zip(row, weights).map { length > 0 ? $0 / length * $1 : 0 }
+    }
+  }
+
+  private func rows(
+    _ name: String, of input: PruningInput, columns: Int?
+  ) throws(PruningError) -> Matrix {
+    let tensor = try input.tensor(name)
+    guard tensor.rank == 2, tensor.elementCount > 0, columns == nil || tensor.shape[1] == columns else {
+      throw PruningError(
+        at: name, "shape must be [rows, \(columns.map(String.init) ?? "D")], not \(tensor.shape)")
+    }
+    try input.requireFinite(tensor, named: name)
+    return Matrix(rows: tensor.shape[0], columns: tensor.shape[1], values: tensor.floats())
+  }
+}
+
+/// One projection of an attention layer [heads d, D], with rotary positions.
+private struct LayerProjection {
+  let weights: Matrix
+  let heads: Int
+  let rotation: RotaryFrequencies
+
+  init(weights: Matrix, heads: Int, base: Double) {
+    self.weights = weights
+    self.heads = heads
+    rotation = RotaryFrequencies(width: weights.rows / heads, base: base)
+  }
+
+  /// The vector of each head for one hidden state at one position.
+  func vectors(_ state: [Double], _ position: Int) -> [[Double]] {
+    let width = weights.rows / heads
+    let products = weights.values.withUnsafeBufferPointer { rows in
+      state.withUnsafeBufferPointer { state in
+        (0..<weights.rows).map { row in
+          guard let a = rows.baseAddress, let b = state.baseAddress else { return 0.0 }
+          return KernelSet.active.widenedDot(a + row * weights.columns, b, weights.columns)
+        }
+      }
+    }
+    return (0..<heads).map { head in
+      rotation.rotated(Array(products[(head * width)..<((head + 1) * width)]), to: position)
+    }
+  }
+}

@@ -1,0 +1,81 @@
+import JSON
+
+/// SparseVLM keeps the tokens that the relevant words of the prompt attend to, and merges part of the others.
+///
+/// Of the text tokens only the *raters* count (``TextRaters``). score[i] is the mean over heads and raters of their
+/// attention to visual token i. On /compress, 30 % of the pruned tokens, the best of them, are merged into clusters
+/// by density peaks (``DensityPeaks``), whose rows follow those of the kept tokens.
+/// - Complexity: O(heads M N), O(N M D) for the raters; O(n^2 D) for n = 0.3 (N - K) tokens that are merged.
+///
+/// Source: Zhang et al., "SparseVLM: Visual Token Sparsification for Efficient Vision-Language Model Inference",
+/// ICML 2025, arXiv 2410.04417; the authors' version 1.
+struct SparseVLM: ScoringMethod {
+  static let descriptor = MethodDescriptor(
+    name: "sparsevlm",
+    summary:
+      "Keeps the tokens that the prompt's relevant words attend to, and merges the best of the others.",
+    paper: "Zhang et al., ICML 2025, arXiv 2410.04417",
+    requiredInputs: ["attention"], optionalInputs: ["text_features", "image_features", "text_raters"],
+    parameters: [
+      ParameterDescriptor(
+        "recycled_ratio", .number(0...1), default: 0.3,
+        "share of the pruned tokens that is merged into clusters on /compress, rounded down, plus one")
+    ] + RankRule.parameters,
+    deviations: [
+      "The number of kept tokens is the caller's, per layer in `stages`; the authors' table has 300, 200, 110 at"
+        + " layers 2, 6, 15 for 192, 303, 110, 36 for 128, 238, 48, 26 for 96, and 66, 30, 17 for 64. Cluster rows"
+        + " come on top.",
+      "Raters are found where `attention` is [heads, M, N] and text_features [M, D] and image_features are given;"
+        + " else every query row counts.",
+      "Equal densities are not told apart by random noise.",
+    ])
+
+  private let recycledRatio: Double
+  private let rankRule: RankRule?
+
+  init(_ parameters: Parameters) {
+    recycledRatio = parameters.number("recycled_ratio")
+    rankRule = RankRule(parameters)
+  }
+
+  func scores(of input: PruningInput) throws(PruningError) -> [Double] {
+    let attention = try TextAttention(of: input)
+    return attention.mean(over: try TextRaters.rows(of: input, count: attention.queries))
+  }
+
+  var mayKeepFewer: Bool { rankRule != nil }
+
+  func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
+    var count = task.count
+    if let rankRule {
+      let attention = try TextAttention(of: input)
+      let raters = try TextRaters.rows(of: input, count: attention.queries)
+      let rank = try attention.rank(of: raters, stepLimit: input.stepLimit)
+      count = min(count, rankRule.count(rank: rank, tokenCount: input.tokenCount))
+    }
+    return Ranking.highest(count, of: try scores(of: input), among: task.candidates)
+  }
+
+  func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {
+    let features = try input.features()
+    let all = Array(0..<input.tokenCount)
+    let scores = try scores(of: input)
+    let kept = try select(SelectionTask(count: count, candidates: all), from: input).sorted()
+    var assignments = MergedTokens.ownRows(kept, tokenCount: input.tokenCount)
+    let pruned = all.filter { assignments[$0] == nil }
+    guard !pruned.isEmpty else { return MergedTokens.gathered(kept, of: features) }
+    let share = (Double(pruned.count) * recycledRatio).rounded(.down)
+    let recycled = Ranking.highest(min(Int(share) + 1, pruned.count), of: scores, among: pruned)
+    let clusters = try DensityPeaks(
+      features.gathered(recycled), count: recycled.count / 10 + 1, stepLimit: input.stepLimit)
+
+    var rows = features.gathered(kept)
+    for cluster in 0..<clusters.centres.count {
+      let members = recycled.indices.filter { clusters.assignments[$0] == cluster }.map { recycled[$0] }
+      for token in members { assignments[token] = kept.count + cluster }
+      // The authors' divisor, which leaves the row a little below the mean.
+      rows = rows.appending(features.weightedSum(members) { _ in 1 / (Double(members.count) + 1e-6) })
+    }
+    return MergedTokens(features: rows, kept: kept, assignments: assignments)
+  }
+}

@@ -1,0 +1,140 @@
+import JSON
+import Tensors
+
+/// ToMe merges the most similar pairs of tokens, step by step (bipartite soft matching).
+///
+/// A step splits the tokens into even and odd places; every even one proposes its most similar odd one by cosine,
+/// and the r best proposals are merged: the size-weighted mean of the features, the sum of the sizes. The rows
+/// are the unmerged even ones, best proposal first, then all odd ones.
+/// - Complexity: O(N^2 D / 4) per step.
+///
+/// Source: Bolya et al., "Token Merging: Your ViT But Faster", ICLR 2023, arXiv 2210.09461.
+struct ToMe: PruningMethod {
+  static let descriptor = MethodDescriptor(
+    name: "tome",
+    summary: "Merges the most similar pairs of tokens until the budget is met (bipartite soft matching).",
+    paper: "Bolya et al., ICLR 2023, arXiv 2210.09461",
+    requiredInputs: ["image_features"], optionalInputs: ["key", "sizes"],
+    parameters: [
+      ParameterDescriptor(
+        "steps", .integer(1...64), default: 1,
+        "over how many steps the reduction is divided evenly, earlier ones taking what does not divide; a step"
+          + " halves at most, so there are more where needed"),
+      ParameterDescriptor(
+        "class_token", .boolean, default: false, "whether token 0 is [CLS], which is never merged"),
+    ],
+    deviations: [
+      "Tokens are compared by `key` (heads averaged) in the first step where it is given, else by their features;"
+        + " later steps compare the merged features, because their keys come from layers that ran in between.",
+      "A row's kept token is the one the others were merged into.",
+      "On /prune, tokens that the region has kept already play no part.",
+      "Equal similarities go by the lower place; the authors' code leaves their order to torch.argsort.",
+    ])
+
+  private let steps: Int
+  private let hasClassToken: Bool
+
+  init(_ parameters: Parameters) {
+    steps = parameters.integer("steps")
+    hasClassToken = parameters.boolean("class_token")
+  }
+
+  func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
+    try run(task, input).map(\.anchor)
+  }
+
+  func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {
+    let merged = try run(SelectionTask(count: count, candidates: Array(0..<input.tokenCount)), input)
+    var assignments = [Int?](repeating: nil, count: input.tokenCount)
+    var values: [Float] = []
+    for (row, cluster) in merged.enumerated() {
+      for token in cluster.members { assignments[token] = row }
+      values += cluster.feature.map { Float($0) }
+    }
+    let columns = try input.features().columns
+    return MergedTokens(
+      features: Matrix(rows: merged.count, columns: columns, values: values), kept: merged.map(\.anchor),
+      assignments: assignments, sizes: merged.map(\.size))
+  }
+
+  private struct Cluster {
+    let anchor: Int
+    var members: [Int]
+    var feature: [Double]
+    var size: Int
+
+    mutating func absorb(_ others: [Cluster]) {
+      var sums = feature.map { $0 * Double(size) }
+      for other in others {
+        for column in sums.indices { sums[column] += other.feature[column] * Double(other.size) }
+        members += other.members
+        size += other.size
+      }
+      feature = sums.map { $0 / Double(size) }
+    }
+  }
+
+  private func run(_ task: SelectionTask, _ input: PruningInput) throws(PruningError) -> [Cluster] {
+    let features = try input.features()
+    let keys = try input.keysOrFeatures()
+    let sizes = try Self.sizes(of: input)
+    // Whoever wants nothing, or everything, merges nothing: no row is left for the others to go into.
+    var clusters = task.candidates.map {
+      Cluster(anchor: $0, members: [$0], feature: features.row($0).map { Double($0) }, size: sizes[$0])
+    }
+    guard task.count > 0 else { return [] }
+    var counter = StepCounter(limit: input.stepLimit)
+    let reduction = clusters.count - task.count
+    var metric = keys.gathered(task.candidates)
+    var step = 0
+    while clusters.count > task.count {
+      let share = reduction / steps + (step < reduction % steps ? 1 : 0)
+      let wanted = step < steps ? share : clusters.count - task.count
+      let isProtected = hasClassToken && clusters[0].anchor == 0
+      let possible = (clusters.count - (isProtected ? 1 : 0)) / 2
+      if possible == 0 { break }
+      step += 1
+      let removed = min(wanted, possible)
+      if removed == 0 { continue }
+      clusters = try merged(clusters, removed, by: metric, isProtected, &counter)
+      metric = Matrix(
+        rows: clusters.count, columns: features.columns,
+        values: clusters.flatMap { $0.feature.map { Float($0) } })
+    }
+    // [CLS] and one token left, and one row wanted: the token is dropped.
+    return Array(clusters.prefix(task.count))
+  }
+
+  private func merged(
+    _ clusters: [Cluster], _ removed: Int, by metric: Matrix, _ isProtected: Bool,
+    _ counter: inout StepCounter
+  ) throws(PruningError) -> [Cluster] {
+    let space = CosineSpace(metric)
+    let even = Array(stride(from: 0, to: clusters.count, by: 2))
+    let odd = Array(stride(from: 1, to: clusters.count, by: 2))
+    var partner = [Int](repeating: 0, count: even.count)
+    var similarity = [Double](repeating: -.infinity, count: even.count)
+    for place in even.indices where !(isProtected && place == 0) {
+      try counter.spend(comparingWith: odd.count, of: space)
+      partner[place] = space.mostSimilar(to: even[place], among: odd)
+      similarity[place] = space.exactSimilarity(even[place], odd[partner[place]])
+    }
+    let order = Ranking.highest(even.count, of: similarity, among: Array(even.indices))
+    var targets = odd.map { clusters[$0] }
+    var absorbed = [[Cluster]](repeating: [], count: odd.count)
+    for place in order.prefix(removed) { absorbed[partner[place]].append(clusters[even[place]]) }
+    for (target, others) in absorbed.enumerated() where !others.isEmpty { targets[target].absorb(others) }
+    let rest = order.dropFirst(removed)
+    return (isProtected ? rest.sorted() : Array(rest)).map { clusters[even[$0]] } + targets
+  }
+
+  /// How many tokens each token stands for already: `sizes` [N], 1 without it.
+  private static func sizes(of input: PruningInput) throws(PruningError) -> [Int] {
+    guard input.tensors["sizes"] != nil else { return Array(repeating: 1, count: input.tokenCount) }
+    let sizes = try input.attentionScores(named: "sizes")
+    guard sizes.allSatisfy({ $0 >= 1 && $0 <= 0x1p40 && $0 == $0.rounded() }) else {
+      throw PruningError(at: "sizes", "must hold whole numbers of 1 or more, at most 2^40")
+    }
+    return sizes.map { Int($0) }
+  }
+}

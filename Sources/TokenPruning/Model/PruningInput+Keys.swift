@@ -1,0 +1,49 @@
+import Tensors
+
+// The tensors of one attention layer or one sequence, as methods read them.
+
+extension PruningInput {
+  /// What tokens are compared by: `key`, its heads averaged, where it is given, else `image_features`.
+  ///
+  /// - Throws: when the tensor is absent, of another shape, or not finite.
+  func keysOrFeatures() throws(PruningError) -> Matrix {
+    tensors["key"] == nil ? try features() : try keys()
+  }
+
+  /// `key` [N, d] as it is, [heads, N, d] averaged over heads in binary64.
+  private func keys() throws(PruningError) -> Matrix {
+    let heads = try headRows(named: "key", rows: tokenCount)
+    guard heads.count > 1, let width = heads.first?.columns else { return heads[0] }
+    var values: [Float] = []
+    values.reserveCapacity(tokenCount * width)
+    for index in 0..<(tokenCount * width) {
+      let sum = heads.reduce(0.0) { $0 + Double($1.values[index]) }
+      values.append(Float(sum / Double(heads.count)))
+    }
+    return Matrix(rows: tokenCount, columns: width, values: values)
+  }
+
+  /// A tensor [rows, d] or [heads, rows, d] as one matrix per head.
+  ///
+  /// - Parameter rows: nil where any number will do.
+  /// - Throws: when absent, of another shape, without elements, or not finite.
+  func headRows(named name: String, rows: Int?) throws(PruningError) -> [Matrix] {
+    let tensor = try tensor(name)
+    let count = rows.map(String.init) ?? "M"
+    guard (2...3).contains(tensor.rank), rows == nil || tensor.shape[tensor.rank - 2] == rows,
+      tensor.shape.dimensions.enumerated().allSatisfy({ $0.offset == tensor.rank - 2 || $0.element > 0 })
+    else {
+      throw PruningError(
+        at: name,
+        "shape must be [\(count), d] or [heads, \(count), d], with heads and d of 1 or more, not "
+          + "\(tensor.shape)")
+    }
+    try requireFinite(tensor, named: name)
+    let rows = tensor.shape[tensor.rank - 2]
+    let width = tensor.shape[tensor.rank - 1]
+    // Heads of no rows take no bytes, so there may be any number of them.
+    guard rows > 0 else { return [Matrix(rows: 0, columns: width, values: [])] }
+    let heads = tensor.rank == 3 ? (0..<tensor.shape[0]).map { tensor[$0] } : [tensor]
+    return heads.map { Matrix(rows: rows, columns: width, values: $0.floats()) }
+  }
+}

@@ -1,0 +1,65 @@
+import FoundationEssentials
+import PruningService
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// The file that the setting `api-key-file` names, and the keys that were last read from it.
+struct KeyFile: Sendable {
+  let path: String
+  let keys: APIKeys
+
+  /// 1,000 keys with their names, and room for comments.
+  static let maximumByteCount = 1 << 20
+
+  /// - Throws: when the file cannot be read or holds anything but keys; the message never holds a key.
+  init(path: String) throws(ConfigurationError) {
+    self.path = path
+    keys = APIKeys(try Self.table(in: path))
+  }
+
+  /// Reads the file again and puts its keys in force as a whole; when it throws, the old ones stay.
+  ///
+  /// - Returns: what is in force now, for the log.
+  func reload() throws -> String {
+    let table = try Self.table(in: path)
+    keys.replace(with: table)
+    return Self.countText(table)
+  }
+
+  /// Its entry in what SIGHUP does.
+  var reloading: Reloadable { Reloadable(name: "API keys", reload: reload) }
+
+  /// What should be said about who else can read the file; nil when nobody can.
+  var warning: String? {
+    var status = stat()
+    guard stat(path, &status) == 0, UInt32(status.st_mode) & 0o004 != 0 else { return nil }
+    return "api-key-file can be read by every user of this machine; chmod o-r it"
+  }
+
+  private static func table(in path: String) throws(ConfigurationError) -> APIKeyTable {
+    let data: Data
+    do {
+      data = try Data(contentsOf: URL(filePath: path))
+    } catch {
+      throw ConfigurationError("api-key-file \(path): cannot be read (\(fileFailure(error)))")
+    }
+    guard data.count <= maximumByteCount else {
+      throw ConfigurationError("api-key-file \(path): larger than \(maximumByteCount) bytes")
+    }
+    do {
+      return try APIKeyTable(parsing: Array(data))
+    } catch {
+      throw ConfigurationError("api-key-file \(path): \(error)")
+    }
+  }
+
+  private static func countText(_ table: APIKeyTable) -> String {
+    table.count == 1 ? "1 key" : "\(table.count) keys"
+  }
+}

@@ -1,0 +1,65 @@
+import JSON
+
+extension FuzzTarget {
+  /// The text of one number: the fast paths against the standard library, bit by bit.
+  static let numbers = FuzzTarget("numbers", maximumBytes: 2100) { bytes throws(BrokenLaw) in
+    let isNumber = JSONGrammar.isNumber(bytes)
+    // What follows must not be taken for a part of it.
+    let around = Array("0[".utf8) + bytes + Array("123".utf8)
+    let slice = around[2..<(2 + bytes.count)]
+    let double = read(tail(bytes, behind: "0")) { (scanner: inout JSONScanner) throws(JSONError) in
+      try scanner.readDouble()
+    }
+    let float = read(slice) { (scanner: inout JSONScanner) throws(JSONError) in try scanner.readFloat() }
+    let whole = read(slice) { (scanner: inout JSONScanner) throws(JSONError) in try scanner.readInteger() }
+    if double != nil || float != nil || whole != nil {
+      try require(isNumber || hasSpace(bytes), "only numbers are read as numbers")
+    }
+    guard isNumber else { return }
+    let text = String(decoding: bytes, as: UTF8.self)
+    let tooLong = bytes.count > 2048
+    // Swift reads what exceeds the range as infinity.
+    if let exact = Double(text), exact.isFinite, !tooLong {
+      try require(double?.bitPattern == exact.bitPattern, "binary64 is correctly rounded: \(text)")
+      try require(whole.map { Double($0) == exact } ?? true, "whole numbers are exact")
+      try require(
+        whole != nil || exact != exact.rounded() || abs(exact) > 0x1p53, "every whole number is read as one")
+    } else {
+      try require(double == nil, "what exceeds binary64 is refused")
+    }
+    if let exact = Float(text), exact.isFinite, !tooLong {
+      try require(float?.bitPattern == exact.bitPattern, "binary32 is correctly rounded: \(text)")
+    } else {
+      try require(float == nil, "what exceeds binary32 is refused")
+    }
+    try checkList(bytes, float)
+  }
+
+  /// The loop over an array's numbers is another path to the same values.
+  private static func checkList(_ bytes: [UInt8], _ float: Float?) throws(BrokenLaw) {
+    let comma = [UInt8(ascii: ",")]
+    var scanner = JSONScanner((Array("[".utf8) + bytes + comma + bytes + Array(" ]7".utf8))[...])
+    var values: [Float] = []
+    do throws(JSONError) {
+      try scanner.openArray()
+      try scanner.readRemainingFloats(into: &values)
+    } catch {
+      return try require(float == nil, "an array takes what stands alone: \(error)")
+    }
+    try require(
+      values.map(\.bitPattern) == [float, float].compactMap { $0?.bitPattern },
+      "an array holds the same numbers")
+    try require(scanner.peek() == UInt8(ascii: "7"), "an array ends at its bracket")
+  }
+
+  /// Nil when it is refused or does not end where the bytes do.
+  private static func read<Value>(
+    _ bytes: ArraySlice<UInt8>, _ read: (inout JSONScanner) throws(JSONError) -> Value
+  ) -> Value? {
+    var scanner = JSONScanner(bytes)
+    guard let value = try? read(&scanner), scanner.offset == bytes.count else { return nil }
+    return value
+  }
+
+  private static func hasSpace(_ bytes: [UInt8]) -> Bool { bytes.contains { $0 <= 0x20 } }
+}

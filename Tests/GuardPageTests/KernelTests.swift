@@ -1,0 +1,71 @@
+import Kernels
+import Testing
+
+/// Inner loops over whole registers, over rows that begin or end where memory does: no tail may be rounded up.
+@Suite("Kernels stay within their rows")
+struct KernelTests {
+  private static let counts = Array(0...64) + [100, 127, 128, 129, 1000]
+
+  private static func floats(_ count: Int, _ seed: Int) -> [Float] {
+    (0..<count).map { Float(($0 &* 37 &+ seed &* 101) % 64 - 32) / 32 }
+  }
+
+  /// The same rows at the end of memory and at its beginning; small multiples of 2^-10 add up exactly in any order.
+  @Test("products read their rows and nothing else", arguments: KernelSet.available.map(\.name), counts)
+  func products(_ level: String, _ count: Int) throws {
+    let kernels = try #require(KernelSet.available.first { $0.name == level })
+    let rows = (0..<5).map { Self.floats(count, $0) }
+    let memories = try (0..<5).map { _ in try GuardedMemory(8 * count + 1) }
+    let wideMemory = try GuardedMemory(8 * count + 1)
+    for end in 0..<2 {
+      let places = try zip(rows, memories).map { row, memory in
+        UnsafePointer(try #require(memory.bothEnds(row)[end].baseAddress))
+      }
+      let (a, b) = (places[0], places[1])
+      let exact = ReferenceKernels.dot(a, b, count)
+      let tolerance = Double(count + 1) * 0x1p-22
+      #expect(abs(Double(kernels.dot(a, b, count)) - exact) <= tolerance)
+      #expect(kernels.preciseDot(a, b, count) == exact)
+      let four = kernels.dotFour(a, b, places[2], places[3], places[4], count)
+      for index in 0..<4 {
+        #expect(abs(Double(four[index]) - ReferenceKernels.dot(a, places[index + 1], count)) <= tolerance)
+      }
+      let wide = try #require(wideMemory.bothEnds(rows[1].map(Double.init))[end].baseAddress)
+      #expect(kernels.widenedDot(a, UnsafePointer(wide), count) == exact)
+    }
+  }
+
+  @Test("what is written ends with its row", arguments: KernelSet.available.map(\.name), counts)
+  func writes(_ level: String, _ count: Int) throws {
+    let kernels = try #require(KernelSet.available.first { $0.name == level })
+    let row = Self.floats(count, 3)
+    let memory = try GuardedMemory(4 * count + 1)
+    let target = try GuardedMemory(8 * count + 1)
+    for end in 0..<2 {
+      let source = UnsafePointer(try #require(memory.bothEnds(row)[end].baseAddress))
+      let scaled = target.bothEnds([Float](repeating: 0, count: count))[end]
+      kernels.scale(source, 0.5, try #require(scaled.baseAddress), count)
+      #expect(Array(scaled) == row.map { $0 / 2 })
+      let sums = target.bothEnds([Double](repeating: 1, count: count))[end]
+      kernels.accumulate(source, try #require(sums.baseAddress), count)
+      #expect(Array(sums) == row.map { 1 + Double($0) })
+    }
+  }
+
+  @Test("half precision is widened within both buffers", arguments: KernelSet.available.map(\.name), counts)
+  func widening(_ level: String, _ count: Int) throws {
+    let kernels = try #require(KernelSet.available.first { $0.name == level })
+    let patterns = (0..<count).map { UInt16(truncatingIfNeeded: $0 &* 257 &+ 0x3c00) }
+    let memory = try GuardedMemory(2 * count + 1)
+    let target = try GuardedMemory(4 * count + 1)
+    for end in 0..<2 {
+      let source = UnsafeRawPointer(try #require(memory.bothEnds(patterns)[end].baseAddress))
+      for widen in [kernels.widenFloat16, kernels.widenBFloat16] {
+        let floats = target.bothEnds([Float](repeating: -1, count: count))[end]
+        let done = widen(source, try #require(UnsafeMutableRawPointer(floats.baseAddress)), count)
+        #expect(done <= count && done > count - 8)
+        #expect(floats[done...].allSatisfy { $0 == -1 })
+      }
+    }
+  }
+}

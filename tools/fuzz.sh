@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Fuzzes the parts that read untrusted bytes, with libFuzzer and the address sanitizer.
+#
+#   tools/fuzz.sh run [TARGET...]        SECONDS_EACH (60) seconds each, or RUNS executions; stops at a finding
+#   tools/fuzz.sh minimise [TARGET...]   keep in Fuzz/Corpus the fewest inputs that cover what seeds, corpus and finds do
+#   tools/fuzz.sh repeat TARGET FILE     try one input again
+#
+# New inputs go to .build-fuzz/finds/TARGET, never into the tree; a finding is written to .build-fuzz/findings, and the
+# exit status is 1. Each run's last status line goes to .build-fuzz/TARGET.log.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+build=.build-fuzz
+binary=$build/release/fuzz
+
+build() {
+  # Every module is instrumented, optimised as a release is; overflow checks stay on. (SwiftPM's own --sanitize takes
+  # one sanitizer that instruments; the second one comes by hand.)
+  swift build --configuration release --package-path Fuzz/LibFuzzer --scratch-path $build \
+    --sanitize fuzzer -Xswiftc -sanitize=fuzzer,address 2>&1 | grep -v 'gold: warning: Cannot export'
+  [ "${PIPESTATUS[0]}" = 0 ]
+}
+
+# The longest input of a target, as its source says.
+longest() { grep -rhoE "FuzzTarget\(\"$1\", maximumBytes: [0-9]+" Tests/FuzzTargets | grep -oE '[0-9]+$'; }
+
+dictionary() {
+  case $1 in
+  request) cat Fuzz/Dictionaries/*.dict ;;
+  request-head | chunked-body | message-stream | content-coding | media-type | query) cat Fuzz/Dictionaries/http.dict ;;
+  *) cat Fuzz/Dictionaries/json.dict ;;
+  esac
+}
+
+seeds() {
+  rm -rf $build/seeds
+  python3 tools/fuzz-seeds.py $build/seeds
+}
+
+# TARGET FLAG...: libFuzzer's main with what every run needs.
+fuzzer() {
+  local target=$1
+  shift
+  mkdir -p $build/finds/"$target" $build/findings Fuzz/Corpus/"$target"
+  dictionary "$target" >$build/"$target".dict
+  # Swift's own report of a trap would take half a second per crash and hide libFuzzer's.
+  FUZZ_TARGET=$target SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0:handle_abort=1 $binary \
+    -max_len="$(longest "$target")" -timeout=20 -rss_limit_mb=4096 -artifact_prefix=$build/findings/"$target"- "$@"
+}
+
+run() {
+  local target status=0 limit
+  if [ -n "${RUNS-}" ]; then limit=-runs=$RUNS; else limit=-max_total_time=${SECONDS_EACH:-60}; fi
+  for target in "$@"; do
+    echo "== $target"
+    if fuzzer "$target" "$limit" -dict=$build/"$target".dict -print_final_stats=1 \
+      $build/finds/"$target" Fuzz/Corpus/"$target" $build/seeds/"$target" >$build/"$target".log 2>&1; then
+      grep -E '^#[0-9]+.DONE|number_of_executed_units|average_exec' $build/"$target".log
+    else
+      status=1
+      grep -vE '^#' $build/"$target".log | tail -40
+    fi
+  done
+  return $status
+}
+
+minimise() {
+  local target merged
+  for target in "$@"; do
+    merged=$build/merged
+    rm -rf $merged
+    mkdir -p $merged
+    fuzzer "$target" -set_cover_merge=1 -use_counters=0 $merged Fuzz/Corpus/"$target" $build/seeds/"$target" $build/finds/"$target" \
+      >$build/"$target".merge.log 2>&1 || { tail -5 $build/"$target".merge.log; return 1; }
+    rm -rf Fuzz/Corpus/"$target"
+    mv $merged Fuzz/Corpus/"$target"
+    echo "$target: $(ls Fuzz/Corpus/"$target" | wc -l) inputs, $(du -sb Fuzz/Corpus/"$target" | cut -f1) bytes"
+  done
+}
+
+command=${1-}
+shift || true
+case $command in
+run | minimise)
+  build || exit 1
+  seeds
+  # The order of the list in the source.
+  if [ $# = 0 ]; then set -- $(grep -rhoE 'FuzzTarget\("[a-z0-9-]+"' Tests/FuzzTargets | cut -d'"' -f2 | sort); fi
+  $command "$@"
+  ;;
+repeat)
+  build || exit 1
+  fuzzer "$1" "$2" 2>&1 | grep -vE '^(INFO|Running)'
+  ;;
+*) sed -n '2,/^set/p' "$0" | grep '^#' && exit 2 ;;
+esac
