@@ -115,12 +115,14 @@ private func pool(
   if traces[0].request.explain, let effective = try selection.effectiveScores(of: everything) {
     ranks = PruneExplanation.ranks(by: effective, in: [pooled { $0.survivors[0] }], of: total)
   }
-  let kept = try selection.keep(step.counts, of: [pooled { $0.survivors[0] }], everything)[0]
+  var kept = try selection.keep(step.counts, of: [pooled { $0.survivors[0] }], everything)[0][...]
   var name = ""
   for (image, start) in starts.enumerated() {
     let range = start..<(start + traces[image].input.tokenCount)
     try traces[image].explain(stageInputs[image], ranks: ranks.map { Array($0[range]) })
-    traces[image].record([kept.filter(range.contains).map { $0 - start }], at: step)
+    let own = kept.prefix { $0 < range.upperBound }
+    kept = kept.dropFirst(own.count)
+    traces[image].record([own.map { $0 - start }], at: step)
     for note in selection.notes { traces[image].selection.add(note) }
     name = type(of: try traces[image].selection.method.resolved(for: stageInputs[image])).descriptor.name
   }

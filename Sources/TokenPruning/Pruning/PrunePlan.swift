@@ -189,8 +189,9 @@ private struct Sketch {
       let own = groups.places.indices.filter { groups.places[$0].image == image }
       let views = layout.views.indices.filter { layout.views[$0].image == image }
       return PrunePlan.Image(
+        // Separators occur in layouts of one image only.
         tokenCount: layout.imageCount == 1
-          ? layout.tokenCount : owners.count { layout.views[$0].image == image },
+          ? layout.tokenCount : views.reduce(0) { $0 + layout.views[$1].tokenCount },
         kept: steps.map { counts in isPlaced ? sum(own.map { counts[$0] }, separators) : nil },
         views: views.map { index in
           let view = layout.views[index]

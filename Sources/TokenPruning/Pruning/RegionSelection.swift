@@ -10,8 +10,10 @@ struct RegionSelection {
   private(set) var notes: [String] = []
   private(set) var decidedBy: String
 
-  /// A method without scores reads all tensors again for every budget: at most so many numbers in all.
+  /// A method without scores reads all tensors and places again for every budget: at most so many numbers in all,
+  /// a place taken for ``numbersPerPlace``.
   private static let maximumRereadCount = 1 << 32
+  private static let numbersPerPlace = 32
 
   init(method: any PruningMethod, policy: RegionPolicy, region: [Int], tokenCount: Int) {
     self.method = method
@@ -30,6 +32,12 @@ struct RegionSelection {
   ) throws(PruningError) -> [[Int]] {
     var scorer = try method.resolved(for: input)
     decidedBy = type(of: scorer).descriptor.name
+    if case .bias(let factor) = policy {
+      let scores = try biased(scorer, by: factor, input)
+      return zip(counts, groups).map { count, group in
+        Ranking.highest(min(count, group.count), of: scores, among: group).sorted()
+      }
+    }
     if groups.count > 1 {
       if let scoring = scorer as? any ScoringMethod, !scoring.mayKeepFewer {
         scorer = GivenScores(try scoring.scores(of: input))
@@ -50,14 +58,15 @@ struct RegionSelection {
     return kept
   }
 
-  private mutating func keep(
+  /// A choice in one group, under any policy but `bias`, which compares scores and has no parts.
+  private func keep(
     _ count: Int, of survivors: [Int], _ scorer: any PruningMethod, _ input: PruningInput
   ) throws(PruningError) -> [Int] {
     let isInside = isInside
     lazy var inside = survivors.filter { isInside[$0] }
     lazy var outside = survivors.filter { !isInside[$0] }
     switch policy {
-    case .none:
+    case .none, .bias:
       return try scorer.select(SelectionTask(count: count, candidates: survivors), from: input).sorted()
     case .only:
       let task = SelectionTask(count: min(count, inside.count), candidates: inside)
@@ -68,9 +77,6 @@ struct RegionSelection {
       return try keep(
         insideCount(share: share, of: count, inside: inside.count, outside: outside.count), inside,
         of: count, outside, scorer, input)
-    case .bias(let factor):
-      let scores = try biased(scorer, by: factor, input)
-      return Ranking.highest(count, of: scores, among: survivors).sorted()
     }
   }
 
@@ -134,7 +140,9 @@ struct RegionSelection {
   }
 
   private func checkRereading(_ input: PruningInput, _ groupCount: Int) throws(PruningError) {
-    let numbers = input.tensors.values.reduce(0) { $0 + $1.elementCount }
+    let numbers = input.tensors.values.reduce(Self.numbersPerPlace * input.tokenCount) {
+      $0 + $1.elementCount
+    }
     let (total, overflow) = numbers.multipliedReportingOverflow(by: groupCount)
     guard !overflow, total <= Self.maximumRereadCount else {
       throw PruningError(
