@@ -14,11 +14,15 @@ struct Crop: AsyncParsableCommand {
       EXAMPLES
         crop serve                                  answer requests on port 8080
         crop prune attention.npy --keep-tokens 64   choose tokens by attention
+        crop plan --layout 24x24 --keep-ratio 0.25  count tokens before there are any
         crop methods                                list the pruning methods
         crop help prune                             explain one command
 
       \(Exit.explanation)
       """,
     version: Version.current,
-    subcommands: [Serve.self, Localize.self, Compress.self, Prune.self, Methods.self, Healthcheck.self])
+    subcommands: [
+      Serve.self, Localize.self, Compress.self, Prune.self, Plan.self, Methods.self,
+      Healthcheck.self,
+    ])
 }
