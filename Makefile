@@ -86,6 +86,10 @@ bench: release venv ## Compare with a C echo server and FastAPI (needs cc)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r Benchmarks/peers/requirements.txt
 	@$(PYTHON) Benchmarks/compare.py --crop $(CROP) $(ARGS)
 
+.PHONY: docs
+docs: setup ## Build the documentation of all library targets with DocC; warnings are errors
+	@tools/docs.sh
+
 .PHONY: golden
 golden: venv ## Make the golden cases in Tests/Golden again
 	@$(PYTHON) tools/golden/reference.py

@@ -41,7 +41,7 @@ public final class Inflater {
   public static let standardRatio = 200
 
   /// - Parameters:
-  ///   - maximumOutputBytes: decoding stops with ``ContentCodingError/tooLarge(limit:)`` before it yields one byte
+  ///   - maximumOutputBytes: decoding stops with `ContentCodingError.tooLarge` before it yields one byte
   ///     more.
   ///   - maximumRatio: decoded to coded bytes, beyond the first ``ratioGrace`` bytes.
   public init(_ coding: ContentCoding, maximumOutputBytes: Int, maximumRatio: Int = standardRatio) {

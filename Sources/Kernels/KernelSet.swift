@@ -1,7 +1,7 @@
 /// The arithmetic inner loops, as one table: the seam where a processor-specific set can replace another.
 ///
 /// A set may differ from another in the last bits. No choice of tokens depends on those: whoever compares
-/// binary32 results closer than ``tolerance(columns:)`` decides by `preciseDot` (see ``FarthestPointSearch``).
+/// binary32 results closer than ``tolerance(columns:)`` decides by `preciseDot` (see `FarthestPointSearch`).
 public struct KernelSet: Sendable {
   public typealias Row = UnsafePointer<Float>
 

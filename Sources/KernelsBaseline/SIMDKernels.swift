@@ -5,7 +5,7 @@
 /// registers hold sixteen floats. Lanes are explicit, because the optimiser may not reorder a floating-point sum.
 ///
 /// `dot` and `dotFour` may therefore differ between levels in the last bits; nobody chooses by those (see
-/// ``FarthestPointSearch``). Everything in binary64 keeps products and sums apart and gives the same bits at every
+/// `FarthestPointSearch`). Everything in binary64 keeps products and sums apart and gives the same bits at every
 /// level, so answers do not depend on the machine. (On the baseline `addProduct` would call into libm, lane by lane.)
 public enum SIMDKernels {
   public typealias Row = UnsafePointer<Float>

@@ -2,7 +2,7 @@
 ///
 /// `Float(Float16)` on baseline x86-64 calls a soft-float routine per element.
 public enum HalfPrecision {
-  /// One binary16 pattern; whole rows go through ``KernelSet/widenFloat16``, by the same arithmetic.
+  /// One binary16 pattern; whole rows go through `KernelSet.widenFloat16`, by the same arithmetic.
   static func widen(float16 bits: UInt16) -> Float {
     let magnitude = UInt32(bits & 0x7fff)
     let scaled = Float(bitPattern: magnitude << 13) * Float(bitPattern: (112 + 127) << 23)

@@ -3,7 +3,7 @@ import HTTP1
 /// One accepted connection: moves bytes between a stream and the pure values of HTTP1.
 ///
 /// Confined to its event loop, which is why nothing here is locked or sendable. What happens next is decided by
-/// ``ConnectionState``; this class carries it out.
+/// `ConnectionState`; this class carries it out.
 final class Connection {
   let id: UInt64
   let stream: any ByteStream

@@ -27,6 +27,19 @@ struct ContractExampleTests {
     }
   }
 
+  @Test("every example plan is what the service answers")
+  func plans() throws {
+    let path = ["paths", "/plan", "post"]
+    let requests = try examples(path + ["requestBody"])
+    let answers = try examples(path + ["responses", "200"])
+    #expect(requests.map(\.name) == answers.map(\.name) && requests.count == 4)
+    for (request, answer) in zip(requests, answers) {
+      let response = try client.send("POST", "/plan", type: "application/json", request.value.serialized())
+      let body = try JSONValue.parse(response.body[...])
+      #expect(body == answer.value, "\(request.name): \(body)")
+    }
+  }
+
   @Test("every example that names its request is what the service answers")
   func namedRequests() throws {
     let problems = try #require(try contract.value("components", "examples").objectValue).members

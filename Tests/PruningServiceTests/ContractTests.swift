@@ -33,6 +33,17 @@ struct ContractTests {
     #expect(described.sorted() == (operation.parameterNames + TensorAxes.names).sorted())
   }
 
+  @Test("a plan takes the parameters of /prune, and no tensors")
+  func planMembers() throws {
+    #expect(try contract.members("PlanRequest").sorted() == PlanOperation.parameterNames.sorted())
+    let list = try #require(try contract.value("paths", "/plan", "post", "parameters").arrayValue)
+    let names = try list.compactMap { reference -> String? in
+      let parameter = try #require(try contract.resolved(reference).objectValue)
+      return parameter["in"] == "query" ? parameter["name"]?.stringValue : nil
+    }
+    #expect(names.sorted() == PlanOperation.parameterNames.sorted())
+  }
+
   @Test("the query string takes the same parameters", arguments: Operation.allCases)
   func queryParameters(of operation: PruningService.Operation) throws {
     let list = try #require(
@@ -87,6 +98,11 @@ struct ContractTests {
       try choices(options + ["similarity_sign"]) == SimilarityScores.Sign.allCases.map(\.rawValue))
     #expect(
       try choices(["LlavaLayout", "properties", "padding"]) == TokenLayout.Padding.allCases.map(\.rawValue))
+    #expect(
+      try choices(["LlavaNextLayout", "properties", "merge_type"])
+        == TokenLayout.TileMerge.allCases.map(\.rawValue))
+    #expect(try choices(["budget_scope"]) == BudgetScope.allCases.map(\.rawValue))
+    #expect(try choices(["newline_policy"]) == NewlinePolicy.allCases.map(\.rawValue))
   }
 
   /// The order in which localisation tries them, then those of a given region.
@@ -102,20 +118,57 @@ struct ContractTests {
     #expect(mapping.names == TokenLayout.families.map(\.type))
   }
 
-  @Test("a layout refuses every member that the contract does not name")
+  /// The least a layout of each family needs, and what each member may be beside it.
+  private static let layouts: [(schema: String, least: JSONObject)] = [
+    ("GridLayout", ["type": "grid", "rows": 2, "columns": 2]),
+    ("LlavaLayout", ["type": "llava"]),
+    ("LlavaNextLayout", ["type": "llava_next", "image_size": [640, 480]]),
+    ("Qwen2VLLayout", ["type": "qwen2_vl", "image_size": [640, 480]]),
+    ("Qwen25VLLayout", ["type": "qwen2_5_vl", "image_size": [640, 480]]),
+    ("Qwen3VLLayout", ["type": "qwen3_vl", "image_size": [640, 480]]),
+    ("InternVLLayout", ["type": "internvl", "image_size": [640, 480]]),
+    ("Gemma3Layout", ["type": "gemma3", "image_size": [640, 480], "pan_and_scan": true]),
+    ("Idefics3Layout", ["type": "idefics3", "image_size": [640, 480]]),
+    ("SmolVLMLayout", ["type": "smolvlm", "image_size": [640, 480]]),
+    ("VideoLayout", ["type": "video", "frames": 2, "rows": 2, "columns": 2]),
+    ("RawLayout", ["type": "raw", "tokens": 4]),
+  ]
+
+  private static let memberValues: JSONObject = [
+    "rows": 2, "columns": 2, "image_size": [640, 480], "padding": "pad", "merge_type": "spatial_unpad",
+    "grid_pinpoints": [[672, 672]], "tiles": [1, 2], "tile_size": 336, "patch_size": 14, "newline": true,
+    "grid_thw": [1, 4, 4], "merge_size": 2, "min_pixels": 3136, "max_pixels": 1_000_000,
+    "second_per_grid": 0.5, "tokens_per_second": 2, "min_tiles": 1, "max_tiles": 12, "tokens_per_side": 16,
+    "thumbnail": true, "pan_and_scan": true, "min_crop_size": 256, "max_crops": 4, "min_ratio": 1.2,
+    "longest_edge": 1456, "scale_factor": 2, "split": true, "frames": 2, "temporal_patch_size": 2,
+    "tokens": 4, "hexagons": 1,
+  ]
+
+  @Test("a layout refuses every member that the contract does not name, and takes every other")
   func layoutMembers() throws {
-    for (schema, layout) in [
-      ("GridLayout", ["type": "grid", "rows": 2, "columns": 2] as JSONObject),
-      ("LlavaLayout", ["type": "llava", "rows": 2, "columns": 2]),
-    ] {
+    #expect(Self.layouts.count == TokenLayout.families.count)
+    for (schema, least) in Self.layouts {
       let named = try contract.members(schema)
-      for name in ["type", "rows", "columns", "image_size", "padding", "grid_thw", "tiles"] {
-        var given = layout
-        if name == "image_size" { given[name] = [640, 480] }
-        if name == "padding" { given[name] = "pad" }
-        if given[name] == nil { given[name] = 1 }
-        let isAccepted = (try? TokenLayout(.object(given), tokenCount: 4)) != nil
-        #expect(isAccepted == named.contains(name), "\(schema).\(name)")
+      #expect(named.allSatisfy { $0 == "type" || Self.memberValues[$0] != nil }, "\(schema): \(named)")
+      for member in Self.memberValues.members {
+        var given = least
+        given[member.name] = member.value
+        let isAccepted = (try? TokenLayout(.object(given), tokenCount: nil)) != nil
+        #expect(isAccepted == named.contains(member.name), "\(schema).\(member.name)")
+      }
+    }
+  }
+
+  @Test("defaults of the layouts' members are those of the code")
+  func layoutDefaults() throws {
+    for (schema, least) in Self.layouts {
+      let properties = try #require(try contract.schema(schema).objectValue?["properties"]?.objectValue)
+      for member in properties.members {
+        guard let value = member.value.objectValue?["default"] else { continue }
+        var given = least
+        given[member.name] = value
+        let plain = try TokenLayout(.object(least), tokenCount: nil)
+        #expect(try TokenLayout(.object(given), tokenCount: nil) == plain || member.name == "pan_and_scan")
       }
     }
   }

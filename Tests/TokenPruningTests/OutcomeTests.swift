@@ -43,6 +43,38 @@ import Testing
     #expect(pruningError { _ = try PositionIDs(keeping: [0], of: 4, positions: huge) } != nil)
   }
 
+  @Test("Qwen's ids follow from the layout: frame, row, column")
+  func rotary() throws {
+    let layout = try TokenLayout(["type": "qwen2_vl", "grid_thw": [1, 4, 6]], tokenCount: 6)
+    let kept = try PositionIDs(keeping: [1, 3, 5], of: 6, layout: layout)
+    #expect(kept.rows == [[0, 0, 0], [0, 1, 1], [1, 0, 2]])
+    // Text goes on at 3: 3 tokens + 0.
+    #expect(kept.delta == 0)
+    #expect(kept.extent == PositionIDs.RotaryExtent(nextPosition: 3, gridWidth: 3))
+    #expect(try PositionIDs(keeping: [1, 3], of: 6, layout: layout, renumber: true).rows[2] == [0, 1])
+    // Given ids win.
+    let ids = try Tensor.int64(Array(10..<16), shape: Shape([6]))
+    #expect(try PositionIDs(keeping: [1, 3], of: 6, positions: ids, layout: layout).rows == [[11, 13]])
+  }
+
+  @Test("Qwen2.5-VL spaces frames by time, in binary32 and cut")
+  func timedFrames() throws {
+    let layout = try TokenLayout(
+      ["type": "qwen2_5_vl", "grid_thw": [4, 2, 2], "second_per_grid": 0.7, "tokens_per_second": 2],
+      tokenCount: 4)
+    #expect(layout.rotaryPositions == [[0, 1, 2, 4], [0, 0, 0, 0], [0, 0, 0, 0]])
+  }
+
+  @Test("Ids that depend on text must be given")
+  func textBetween() throws {
+    for (type, grid) in [("qwen3_vl", [2, 2, 2] as JSONValue), ("qwen2_vl", [[1, 2, 2], [1, 2, 2]])] {
+      let layout = try TokenLayout(["type": .string(type), "grid_thw": grid], tokenCount: 2)
+      #expect(!layout.hasRotaryPositions)
+      #expect(
+        pruningError { _ = try PositionIDs(keeping: [0], of: 2, layout: layout) }?.pointer == "position_ids")
+    }
+  }
+
   @Test("Nothing kept, and nothing to keep")
   func empty() throws {
     #expect(try PositionIDs(keeping: [], of: 3).rows == [[]])

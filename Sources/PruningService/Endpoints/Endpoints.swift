@@ -2,6 +2,7 @@
 enum Endpoints {
   static func all(lifecycle: Lifecycle, metrics: Metrics, models: ModelStore) -> [Endpoint] {
     Operation.allCases.map { operation($0, models) }
+      + [plan]
       + [methods, method, self.models(models)]
       + [liveness]
       + ["/readyz", "/healthz", "/health", "/ping"].map { readiness(lifecycle, route: $0) }

@@ -85,6 +85,11 @@ struct ImageRequest {
     return UInt64(number)
   }
 
+  static func withoutPlaces(_ layout: TokenLayout) -> PruningError {
+    PruningError(
+      at: "/layout", "'\(layout.type)' says nothing of where tokens lie, so none are in a region")
+  }
+
   /// Whether the request speaks of a region; only CROP's pruning looks for one unasked.
   var asksForRegion: Bool {
     parameters["region"] != nil || parameters["localize"].map { $0 != false } ?? false
@@ -101,6 +106,7 @@ struct ImageRequest {
         throw PruningError(
           at: "/layout", "is needed to tell which of \(input.tokenCount) tokens lie in the region")
       }
+      guard !layout.views.isEmpty else { throw Self.withoutPlaces(layout) }
       return Localization(try RegionSpecification(region, layout: layout), layout: layout)
     }
     let options: JSONObject?

@@ -55,15 +55,24 @@ public enum Operation: String, CaseIterable, Sendable {
       let parameters = try ImageParameters(given, batchCount: batchCount)
       let stepLimit = StepLimit(
         PruningInput.standardStepLimit / max(batch.samples.count, 1), isAbandoned: isAbandoned)
+      var together: [ImageRequest] = []
+      let isTogether = self == .prune && batch.isBatched && given["budget_scope"] == "request"
       for (index, tensors) in batch.samples.enumerated() {
         try stepLimit.checkAbandonment()
         do throws(PruningError) {
           let image = try ImageRequest(
             tensors: tensors, parameters: parameters[index], batchCount: batchCount, models: models,
             stepLimit: stepLimit)
-          samples.append(try run(image, shared: &shared))
+          if isTogether { together.append(image) } else { samples.append(try run(image, shared: &shared)) }
         } catch {
           throw batch.isBatched ? parameters.error(error, inImage: index) : error
+        }
+      }
+      if isTogether {
+        do throws(SharedPruningError) {
+          samples = try PruneOperation.runTogether(together, shared: &shared)
+        } catch {
+          throw error.image.map { parameters.error(error.error, inImage: $0) } ?? error.error
         }
       }
     } catch {
@@ -84,7 +93,7 @@ public enum Operation: String, CaseIterable, Sendable {
 
 extension JSONObject {
   /// A parameter of null is an absent one.
-  fileprivate var withoutNulls: JSONObject {
+  var withoutNulls: JSONObject {
     JSONObject(distinctMembers: members.filter { $0.value != .null })
   }
 }

@@ -7,7 +7,7 @@ enum PruneOperation {
   static let parameterNames =
     TokenBudget.names + [
       "method", "method_parameters", "region", "localize", "region_policy", "region_share", "region_bias",
-      "stages", "renumber", "model_dimensions", "explain",
+      "stages", "renumber", "model_dimensions", "explain", "budget_scope", "newline_policy",
     ]
 
   /// The most indices that all stages together may answer: a schedule repeats the tokens of a small request
@@ -21,20 +21,61 @@ enum PruneOperation {
   }
 
   static func run(_ image: ImageRequest, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
-    let localization = try localization(for: image)
-    let request = try PruneRequest(image.parameters, regionTokens: localization?.tokens)
-    guard request.stages.count * image.input.tokenCount <= maximumStageIndices else {
-      throw PruningError(
-        at: "/stages",
-        "\(request.stages.count) stages of \(image.input.tokenCount) tokens are more than "
-          + "\(maximumStageIndices) indices; send fewer stages")
+    let task = try Task(image)
+    return try sample(of: try prune(image.input, task.request), task, image, shared: &shared)
+  }
+
+  /// The images of a batch under one budget.
+  ///
+  /// - Throws: with the image that is wrong.
+  static func runTogether(
+    _ images: [ImageRequest], shared: inout JSONObject
+  ) throws(SharedPruningError) -> [Answer.Sample] {
+    var tasks: [Task] = []
+    for (index, image) in images.enumerated() {
+      tasks.append(try SharedPruningError.about(index) { () throws(PruningError) in try Task(image) })
     }
-    let result = try prune(image.input, request)
-    shared["method"] = .string(request.method)
+    let results = try pruneTogether(images.map(\.input), tasks.map(\.request))
+    var samples: [Answer.Sample] = []
+    for (index, result) in results.enumerated() {
+      samples.append(
+        try SharedPruningError.about(index) { () throws(PruningError) in
+          try sample(of: result, tasks[index], images[index], shared: &shared)
+        })
+    }
+    return samples
+  }
+
+  static func tooManyStages(_ stageCount: Int, _ tokenCount: Int) -> PruningError {
+    PruningError(
+      at: "/stages",
+      "\(stageCount) stages of \(tokenCount) tokens are more than \(maximumStageIndices) indices; send fewer "
+        + "stages")
+  }
+
+  /// What is asked of one image, its region found.
+  private struct Task {
+    let localization: Localization?
+    let request: PruneRequest
+
+    init(_ image: ImageRequest) throws(PruningError) {
+      localization = try PruneOperation.localization(for: image)
+      request = try PruneRequest(image.parameters, regionTokens: localization?.tokens)
+      guard request.stages.count * image.input.tokenCount <= maximumStageIndices else {
+        throw tooManyStages(request.stages.count, image.input.tokenCount)
+      }
+    }
+  }
+
+  private static func sample(
+    of result: PruneResult, _ task: Task, _ image: ImageRequest, shared: inout JSONObject
+  ) throws(PruningError) -> Answer.Sample {
+    shared["method"] = .string(task.request.method)
     var members: JSONObject = ["decided_by": .string(result.decidedBy)]
     members["pruned_count"] = .integer(result.tokenCount - result.kept.count)
     members.append(result.budget.members)
-    if let localization {
+    if let newlines = result.keptNewlines { members["newline_tokens"] = .integer(newlines) }
+    if let localization = task.localization {
       members["region"] = .object(localization.regionMembers)
       members["region_policy"] = .string(result.policy.name)
     }
@@ -47,6 +88,7 @@ enum PruneOperation {
       members["savings"] = .object(Savings(result, model).members)
     }
     if let scores = result.scores { members["scores"] = .array(scores.map { .number($0) }) }
+    if let explanation = result.explanation { members["explanation"] = .object(explanation.members) }
     if !result.notes.isEmpty { members["notes"] = .array(result.notes.map { .string($0) }) }
     return Answer.Sample(
       members: members, indices: [("kept_indices", result.kept)], tensors: [],
@@ -72,13 +114,19 @@ enum PruneOperation {
       throw PruningError(at: "/renumber", "must be true or false, not a \(renumber.kind)")
     }
     let given = image.input.tensors["position_ids"]
-    guard renumber != nil || given != nil else { return nil }
+    // Ids in three dimensions cannot be told from the kept indices, so they are answered unasked where known.
+    let isKnown = image.input.layout?.hasRotaryPositions ?? false
+    guard renumber != nil || given != nil || isKnown else { return nil }
     let positions = try PositionIDs(
       keeping: kept, of: image.input.tokenCount, positions: given?.wholeNumbers ?? given,
-      renumber: renumber?.boolValue ?? false)
+      layout: image.input.layout, renumber: renumber?.boolValue ?? false)
     let rows = positions.rows.map { JSONValue.array($0.map { .integer($0) }) }
     var members: JSONObject = ["position_ids": rows.count == 1 ? rows[0] : .array(rows)]
     if let delta = positions.delta { members["mrope_position_delta"] = .integer(delta) }
+    if let extent = positions.extent {
+      members["next_position"] = .integer(extent.nextPosition)
+      members["grid_width"] = .integer(extent.gridWidth)
+    }
     return members
   }
 }
@@ -100,6 +148,17 @@ extension StageResult {
       "kept_indices": .array(kept.map { .integer($0) }),
       "kept_within_previous": .array(keptWithinPrevious.map { .integer($0) }),
     ]
+  }
+}
+
+extension PruneExplanation {
+  fileprivate var members: JSONObject {
+    var members: JSONObject = [
+      "rules": .array(rules.map { .string($0) }), "rule": .array(rule.map { .integer($0) }),
+    ]
+    if let ranks { members["rank"] = .array(ranks.map { $0.map { .integer($0) } ?? .null }) }
+    if let isInside { members["in_region"] = .array(isInside.map { .integer($0 ? 1 : 0) }) }
+    return members
   }
 }
 

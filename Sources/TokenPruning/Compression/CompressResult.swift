@@ -22,30 +22,3 @@ public struct CompressResult: Sendable, Equatable {
   /// Kept tokens, not rows. Some authors' code keeps a token twice; the count never exceeds N.
   public var budget: BudgetEcho { BudgetEcho(kept: min(keptIndices.count, tokenCount), total: tokenCount) }
 }
-
-/// A cell of one view of a layout.
-public struct TokenPosition: Sendable, Hashable {
-  public let view: Int
-  public let row: Int
-  public let column: Int
-
-  public init(view: Int, row: Int, column: Int) {
-    self.view = view
-    self.row = row
-    self.column = column
-  }
-}
-
-extension TokenLayout {
-  /// The cell of a token, or nil when it lies outside every view.
-  ///
-  /// - Complexity: O(views).
-  public func position(of token: Int) -> TokenPosition? {
-    for (index, view) in views.enumerated()
-    where view.rowStride > 0 && token >= view.firstToken && token < view.endToken {
-      let (row, column) = (token - view.firstToken).quotientAndRemainder(dividingBy: view.rowStride)
-      if column < view.columns { return TokenPosition(view: index, row: row, column: column) }
-    }
-    return nil
-  }
-}

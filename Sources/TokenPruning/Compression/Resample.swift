@@ -27,6 +27,10 @@ public func resample(
       at: "/layout",
       "is missing, and \(input.tokenCount) tokens are no square grid; a resampler must know where tokens lie")
   }
+  guard layout.imageCount == 1 else {
+    throw PruningError(
+      at: "/layout", "has \(layout.imageCount) images, and a resampler reads one; send a batch")
+  }
   var notes: [String] = []
   let parts = try parts(of: input.tokenCount, request.rows, &notes)
   let counts = try rowCounts(of: parts, request.rows, tokenCount: input.tokenCount)

@@ -4,7 +4,7 @@ import Kernels
 ///
 /// The choice is that of binary64 arithmetic on the given rows, whatever kernels are in use: binary32
 /// similarities only rule rows out, and rows closer together than their error bound are compared by
-/// ``KernelSet/preciseDot``. Evaluation is lazy, a row is compared with newer selections only while it could
+/// `KernelSet.preciseDot`. Evaluation is lazy, a row is compared with newer selections only while it could
 /// still be the farthest.
 /// - Complexity: at most O(T N D) for T selections; no N x N matrix. The first pick is O(N^2 D) at worst,
 ///   and far less where neighbouring tokens resemble each other.

@@ -40,30 +40,35 @@ public struct Localization: Sendable, Hashable {
 
   init(
     regions: [LocatedRegion], map: SaliencyMap?, source: LocalizationSource, model: String? = nil,
-    reason: String?, layout: TokenLayout, minimumOverlap: Double
+    reason: String?, layout: TokenLayout, minimumOverlap: Double, images: [Int]? = nil
   ) {
     self.regions = regions
     self.map = map
     self.source = source.rawValue
     self.model = model
-    self.wholeImage = regions.contains { $0.blocks.isWholeImage && $0.area > 0.99 }
+    // One whole image of several is a region like any other.
+    self.wholeImage =
+      layout.imageCount == 1 && regions.contains { $0.blocks.isWholeImage && $0.area > 0.99 }
     self.reason = wholeImage ? reason ?? "the region covers all blocks" : nil
     // The whole image has every token; a threshold made for the region's border must not cut at the image's.
     self.tokens =
       wholeImage
-      ? layout.tokens(in: [.unit]) : layout.tokens(in: regions.map(\.box), minimumOverlap: minimumOverlap)
+      ? layout.tokens(in: [.unit])
+      : layout.tokens(in: regions.map(\.box), minimumOverlap: minimumOverlap, images: images)
   }
 
   /// The regions that the caller gave.
   ///
   /// - Parameter minimumOverlap: share of a token's cell that must lie in a box, 0..<1.
   public init(_ given: RegionSpecification, layout: TokenLayout, minimumOverlap: Double = 0) {
-    let regions = given.boxes.compactMap { box in
-      BlockRegion(overlapping: box).map { LocatedRegion(blocks: $0, box: box, score: nil) }
+    let found = zip(given.boxes, given.images).compactMap { box, image in
+      BlockRegion(overlapping: box).map {
+        (region: LocatedRegion(blocks: $0, box: box, score: nil), image: image)
+      }
     }
     self.init(
-      regions: regions, map: nil, source: given.source, reason: nil, layout: layout,
-      minimumOverlap: minimumOverlap)
+      regions: found.map(\.region), map: nil, source: given.source, reason: nil, layout: layout,
+      minimumOverlap: minimumOverlap, images: found.map(\.image))
   }
 }
 
@@ -118,6 +123,17 @@ extension PruningInput {
     guard layout.tokenCount == tokenCount else {
       throw PruningError(
         at: "/layout", "describes \(layout.tokenCount) tokens, but the tensors have \(tokenCount)")
+    }
+    guard !layout.views.isEmpty else {
+      throw PruningError(
+        at: "/layout",
+        "'\(layout.type)' says nothing of where tokens lie, so no region can be found; with region_policy 'none' "
+          + "none is needed")
+    }
+    guard layout.imageCount == 1 else {
+      throw PruningError(
+        at: "/layout",
+        "has \(layout.imageCount) images, and a region is found in one; send a batch, or give regions")
     }
     return layout
   }

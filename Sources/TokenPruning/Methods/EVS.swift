@@ -16,7 +16,7 @@ struct EVS: ScoringMethod {
     parameters: [
       ParameterDescriptor(
         "frames", .integer(1...(1 << 20)), default: nil,
-        "how many frames of equal size the tokens are; absent: the views of the layout, 1 without a layout")
+        "how many frames of equal size the tokens are; absent: the frames of the layout, 1 where it has none")
     ],
     deviations: [
       "The budget is exact, so that one smaller than a frame keeps the first tokens of the first frame; vLLM"
@@ -32,7 +32,7 @@ struct EVS: ScoringMethod {
 
   func scores(of input: PruningInput) throws(PruningError) -> [Double] {
     let features = try input.features()
-    let frames = frames ?? max(input.layout?.views.count ?? 1, 1)
+    let frames = frames ?? max(input.layout?.views.count { $0.role == .frame } ?? 1, 1)
     guard input.tokenCount % frames == 0 else {
       throw PruningError(
         at: "/method_parameters/frames",

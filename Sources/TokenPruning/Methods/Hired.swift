@@ -53,6 +53,8 @@ struct Hired: PruningMethod {
     }
   }
 
+  var mayKeepFewer: Bool { isFaithful }
+
   func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
     let scores = try input.attentionScores()
     let parts = tileRows * tileColumns

@@ -36,6 +36,8 @@ struct PruMerge: ScoringMethod {
 
   func scores(of input: PruningInput) throws(PruningError) -> [Double] { try input.attentionScores() }
 
+  var mayKeepFewer: Bool { isAdaptive }
+
   func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
     let scores = try scores(of: input)
     let count = isAdaptive ? min(task.count, AdaptiveCount.outliers(among: scores)) : task.count

@@ -19,11 +19,17 @@ protocol PruningMethod: Sendable {
   ///   merges.
   func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens
 
+  /// Whether a parameter lets it choose fewer than asked, by what the tensors hold: counts are not known beforehand
+  /// then, and its scores alone do not decide.
+  var mayKeepFewer: Bool { get }
+
   /// The method that will decide for this input: itself, unless it chooses among others by what is given.
   func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod
 }
 
 extension PruningMethod {
+  var mayKeepFewer: Bool { false }
+
   func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod { self }
 
   func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {

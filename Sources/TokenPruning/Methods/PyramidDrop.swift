@@ -31,6 +31,7 @@ struct PyramidDrop: ScoringMethod {
         + " of the original number rounded down.",
       "Either `attention`, of which the last query row is taken, or `hidden_states` with the layer's weights must be"
         + " given; hidden states are those of one stage, so each stage is a request of its own.",
+      "The keys of a whole sequence of a large model are more work than one request may ask for: send `attention`.",
       "The sequence ends with the last prompt token: padding is the caller's to cut off.",
     ])
 

@@ -43,6 +43,8 @@ struct SparseVLM: ScoringMethod {
     return attention.mean(over: try TextRaters.rows(of: input, count: attention.queries))
   }
 
+  var mayKeepFewer: Bool { rankRule != nil }
+
   func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
     var count = task.count
     if let rankRule {

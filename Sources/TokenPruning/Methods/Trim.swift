@@ -61,6 +61,8 @@ struct Trim: ScoringMethod {
     }
   }
 
+  var mayKeepFewer: Bool { isAdaptive }
+
   func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
     let scores = try scores(of: input)
     var count = task.count

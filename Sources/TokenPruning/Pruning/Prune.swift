@@ -1,106 +1,143 @@
 /// Chooses the visual tokens to keep: inner-LLM pruning of CROP, and every other method behind the same call.
 ///
+/// The budget holds for the tokens of one image, of one view, or all there are, as `request.scope` says; for one
+/// input of one image, `request` and `image` are the same.
 /// - Throws: ``PruningError`` at the tensor or request member that is wrong.
-/// - Complexity: that of the method, once per stage.
+/// - Complexity: that of the method, once per stage, and once per budget for methods without scores.
 public func prune(
   _ input: PruningInput, _ request: PruneRequest, registry: MethodRegistry = .standard
 ) throws(PruningError) -> PruneResult {
-  var notes: [String] = []
   let method = try registry.make(request.method, request.methodParameters)
-  let (policy, region) = try effectivePolicy(of: request, tokenCount: input.tokenCount, &notes)
+  var trace = try PruningTrace(input, request, method: method, scope: request.scope)
+  let groups = trace.groups
+  let quotas = try Quotas(request, sizes: groups.sizes, name: groups.name)
+  for step in quotas.steps {
+    let stageInput = try trace.input(for: step, of: quotas.steps.count)
+    try trace.explain(stageInput)
+    let kept = try trace.selection.keep(step.counts, of: trace.survivors, stageInput)
+    trace.record(kept, at: step)
+  }
+  return trace.result(notes: quotas.notes)
+}
+
+/// What is wrong with one of several inputs, or with all of them.
+public struct SharedPruningError: Error, Sendable {
+  /// nil when the complaint is about no image in particular.
+  public let image: Int?
+  public let error: PruningError
+}
+
+/// Chooses the tokens to keep of several images under one budget, `budget_scope` `request`.
+///
+/// A method with scores keeps the highest of all images together; ties go to the earlier image, then to the
+/// lower index. Any other method keeps of each image a part of the budget in proportion to its tokens, by
+/// largest remainder. The total is exact either way.
+/// - Precondition: as many requests as inputs, alike but for their regions.
+/// - Throws: with the image that is wrong.
+public func pruneTogether(
+  _ inputs: [PruningInput], _ requests: [PruneRequest], registry: MethodRegistry = .standard
+) throws(SharedPruningError) -> [PruneResult] {
+  precondition(inputs.count == requests.count)
+  guard let request = requests.first else { return [] }
+  let method = try SharedPruningError.about(nil) { () throws(PruningError) in
+    try registry.make(request.method, request.methodParameters)
+  }
+  var traces: [PruningTrace] = []
+  for (image, input) in inputs.enumerated() {
+    traces.append(
+      try SharedPruningError.about(image) { () throws(PruningError) in
+        try PruningTrace(input, requests[image], method: method, scope: .request)
+      })
+  }
+  let sizes = traces.map(\.groups.candidateCount)
+  let quotas = try SharedPruningError.about(nil) { () throws(PruningError) in
+    try Quotas(request, sizes: [sizes.reduce(0, +)])
+  }
+  var decidedBy: String?
+  for step in quotas.steps {
+    var stageInputs: [PruningInput] = []
+    var scores: [[Double]] = []
+    for (image, trace) in traces.enumerated() {
+      try SharedPruningError.about(image) { () throws(PruningError) in
+        let stageInput = try trace.input(for: step, of: quotas.steps.count)
+        stageInputs.append(stageInput)
+        if let own = try trace.selection.scores(of: stageInput) { scores.append(own) }
+      }
+    }
+    if scores.count == traces.count, !method.mayKeepFewer {
+      decidedBy = try SharedPruningError.about(nil) { () throws(PruningError) in
+        try pool(&traces, stageInputs, scores, step)
+      }
+    } else {
+      let limits = traces.map { $0.survivors[0].count }
+      let wanted = min(step.counts[0], limits.reduce(0, +))
+      let counts = apportion(wanted, by: sizes, limits: limits)
+      for image in traces.indices {
+        try SharedPruningError.about(image) { () throws(PruningError) in
+          try traces[image].explain(stageInputs[image])
+          let kept = try traces[image].selection.keep(
+            [counts[image]], of: traces[image].survivors, stageInputs[image])
+          traces[image].record(kept, at: step)
+        }
+      }
+    }
+  }
+  return traces.map { $0.result(notes: quotas.notes, decidedBy: decidedBy) }
+}
+
+/// One choice among the tokens of all images, by their scores.
+///
+/// - Returns: the name of the method that decided.
+private func pool(
+  _ traces: inout [PruningTrace], _ stageInputs: [PruningInput], _ scores: [[Double]], _ step: Quotas.Step
+) throws(PruningError) -> String {
+  var starts: [Int] = []
+  var total = 0
+  for trace in traces {
+    starts.append(total)
+    total += trace.input.tokenCount
+  }
+  func pooled(_ tokens: (PruningTrace) -> [Int]) -> [Int] {
+    zip(traces, starts).flatMap { trace, start in tokens(trace).map { $0 + start } }
+  }
+  // An image whose region says nothing has no tokens to prefer; under `only`, none to leave out.
+  let policy = traces.map(\.selection.policy).first { $0 != .none } ?? .none
+  func region(of trace: PruningTrace) -> [Int] {
+    if trace.selection.policy != .none { return trace.selection.region }
+    return policy == .only ? trace.groups.groups[0] : []
+  }
   var selection = RegionSelection(
-    method: method, policy: policy, region: region, tokenCount: input.tokenCount)
-
-  guard !request.stages.isEmpty else {
-    guard let budget = request.budget else {
-      throw PruningError(at: "/keep_tokens", "no budget is given, and no stages")
-    }
-    let count = try budget.resolve(total: input.tokenCount)
-    let kept = try selection.keep(count, of: Array(0..<input.tokenCount), input)
-    return PruneResult(
-      tokenCount: input.tokenCount, kept: kept, decidedBy: selection.decidedBy, policy: policy, stages: [],
-      averageTokens: Double(kept.count), notes: notes + selection.notes,
-      scores: request.explain ? try selection.scores(of: input) : nil)
+    method: GivenScores(Array(scores.joined())), policy: policy,
+    region: policy == .none ? [] : pooled(region), tokenCount: total)
+  let everything = PruningInput(
+    tokenCount: total, tensors: [:], layout: nil, stepLimit: stageInputs[0].stepLimit)
+  var ranks: [Int?]?
+  if traces[0].request.explain, let effective = try selection.effectiveScores(of: everything) {
+    ranks = PruneExplanation.ranks(by: effective, in: [pooled { $0.survivors[0] }], of: total)
   }
-
-  let counts = try stageCounts(request, tokenCount: input.tokenCount)
-  var stages: [StageResult] = []
-  var survivors = Array(0..<input.tokenCount)
-  var scores: [Double]?
-  let share = input.dividingSteps(among: request.stages.count)
-  for (index, stage) in request.stages.enumerated() {
-    let stageInput = try share.attending(by: stage, number: index, over: survivors)
-    // A region smaller than the budget (`only`) may have left fewer than this stage may keep.
-    let kept = try selection.keep(min(counts[index], survivors.count), of: survivors, stageInput)
-    if index == 0, request.explain { scores = try selection.scores(of: stageInput) }
-    stages.append(
-      StageResult(layer: stage.layer, kept: kept, keptWithinPrevious: positions(of: kept, in: survivors)))
-    survivors = kept
+  var kept = try selection.keep(step.counts, of: [pooled { $0.survivors[0] }], everything)[0][...]
+  var name = ""
+  for (image, start) in starts.enumerated() {
+    let range = start..<(start + traces[image].input.tokenCount)
+    try traces[image].explain(stageInputs[image], ranks: ranks.map { Array($0[range]) })
+    let own = kept.prefix { $0 < range.upperBound }
+    kept = kept.dropFirst(own.count)
+    traces[image].record([own.map { $0 - start }], at: step)
+    for note in selection.notes { traces[image].selection.add(note) }
+    name = type(of: try traces[image].selection.method.resolved(for: stageInputs[image])).descriptor.name
   }
-  let schedule = Schedule(
-    stages.map { ($0.layer, $0.kept.count) }, tokenCount: input.tokenCount, plain: survivors.count)
-  return PruneResult(
-    tokenCount: input.tokenCount, kept: survivors, decidedBy: selection.decidedBy, policy: policy,
-    stages: stages, averageTokens: request.layerCount.map(schedule.average),
-    notes: notes + selection.notes, scores: scores)
+  return name
 }
 
-/// What the region comes to: a degenerate one leaves the choice to the scorer, and a note says so.
-private func effectivePolicy(
-  of request: PruneRequest, tokenCount: Int, _ notes: inout [String]
-) throws(PruningError) -> (RegionPolicy, [Int]) {
-  guard let tokens = request.regionTokens else {
-    if let policy = request.policy, policy != .none {
-      notes.append("there is no region, so region_policy '\(policy.name)' has no effect")
+extension SharedPruningError {
+  /// Runs `body`; what it throws is about this image.
+  public static func about<Result>(
+    _ image: Int?, _ body: () throws(PruningError) -> Result
+  ) throws(SharedPruningError) -> Result {
+    do throws(PruningError) {
+      return try body()
+    } catch {
+      throw SharedPruningError(image: image, error: error)
     }
-    return (.none, [])
   }
-  guard tokens.allSatisfy({ (0..<tokenCount).contains($0) }) else {
-    throw PruningError(at: "/region", "the region has tokens outside 0..<\(tokenCount)")
-  }
-  let policy = request.policy ?? .first
-  let region = Set(tokens).sorted()
-  if policy == .none { return (.none, []) }
-  if region.isEmpty || region.count == tokenCount {
-    notes.append(
-      "the region holds \(region.isEmpty ? "no token" : "every token"), so tokens are chosen by score alone")
-    return (.none, [])
-  }
-  return (policy, region)
-}
-
-private func stageCounts(_ request: PruneRequest, tokenCount: Int) throws(PruningError) -> [Int] {
-  var counts: [Int] = []
-  for (index, stage) in request.stages.enumerated() {
-    let pointer = "/stages/\(index)"
-    if let layerCount = request.layerCount, stage.layer >= layerCount {
-      throw PruningError(
-        at: "\(pointer)/layer", "must be below the number of layers, \(layerCount), not \(stage.layer)")
-    }
-    if index > 0, stage.layer <= request.stages[index - 1].layer {
-      throw PruningError(
-        at: "\(pointer)/layer",
-        "layers must ascend, but \(stage.layer) follows \(request.stages[index - 1].layer)")
-    }
-    let count = try stage.budget.resolve(total: tokenCount, at: pointer)
-    if let previous = counts.last, count > previous {
-      throw PruningError(
-        at: "\(pointer)/\(stage.budget.name)",
-        "keeps \(count) tokens, more than the \(previous) the stage before leaves")
-    }
-    counts.append(count)
-  }
-  return counts
-}
-
-/// Positions of the ascending `kept` within the ascending `survivors`.
-private func positions(of kept: [Int], in survivors: [Int]) -> [Int] {
-  var positions: [Int] = []
-  positions.reserveCapacity(kept.count)
-  var next = 0
-  for (position, token) in survivors.enumerated() where next < kept.count && kept[next] == token {
-    positions.append(position)
-    next += 1
-  }
-  return positions
 }

@@ -33,13 +33,18 @@ public struct PruneRequest: Sendable, Hashable {
   public var policy: RegionPolicy?
   /// The LLM's layers; needed for the layer-averaged token count of a schedule.
   public var layerCount: Int?
-  /// Whether the answer carries the method's scores, where it has any.
+  /// Whether the answer says of each token why it stayed or went, with its score where the method has any.
   public var explain: Bool
+  /// Which tokens share the budget.
+  public var scope: BudgetScope
+  /// What becomes of newline tokens.
+  public var newlines: NewlinePolicy
 
   init(
     method: String = defaultMethod, methodParameters: JSONObject = [:], budget: TokenBudget? = nil,
     stages: [PruningStage] = [], regionTokens: [Int]? = nil, policy: RegionPolicy? = nil,
-    layerCount: Int? = nil, explain: Bool = false
+    layerCount: Int? = nil, explain: Bool = false, scope: BudgetScope = .image,
+    newlines: NewlinePolicy = .drop
   ) {
     self.method = method
     self.methodParameters = methodParameters
@@ -49,10 +54,12 @@ public struct PruneRequest: Sendable, Hashable {
     self.policy = policy
     self.layerCount = layerCount
     self.explain = explain
+    self.scope = scope
+    self.newlines = newlines
   }
 
   /// Reads `method`, `method_parameters`, the budget, `stages`, `region_policy` and its numbers,
-  /// `model_dimensions.layers` and `explain`. Other members are someone else's.
+  /// `model_dimensions.layers`, `explain`, `budget_scope` and `newline_policy`. Other members are someone else's.
   ///
   /// - Throws: at the member that is wrong; at `/keep_tokens` when there is neither a budget nor stages.
   public init(_ parameters: JSONObject, regionTokens: [Int]? = nil) throws(PruningError) {
@@ -70,6 +77,8 @@ public struct PruneRequest: Sendable, Hashable {
     layerCount = try given.nested("model_dimensions")?.integer(
       "layers", in: 1...ModelDimensions.maximumLayerCount)
     explain = try given.boolean("explain") ?? false
+    scope = try given.choice("budget_scope", BudgetScope.self) ?? .image
+    newlines = try given.choice("newline_policy", NewlinePolicy.self) ?? .drop
   }
 
   private static func stages(_ given: ParameterReading) throws(PruningError) -> [PruningStage] {

@@ -16,6 +16,10 @@ public struct PruneResult: Sendable, Hashable {
   public let notes: [String]
   /// One score per token [N], when asked to explain and the method has scores; of a schedule, of stage 0.
   public let scores: [Double]?
+  /// When asked to explain.
+  public let explanation: PruneExplanation?
+  /// Newline tokens among those kept; nil for a layout without any.
+  public let keptNewlines: Int?
 
   public var budget: BudgetEcho { BudgetEcho(kept: kept.count, total: tokenCount) }
 

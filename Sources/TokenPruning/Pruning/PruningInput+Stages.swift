@@ -8,6 +8,13 @@ extension PruningInput {
       stepLimit: stepLimit.divided(by: count))
   }
 
+  /// The same for one of `count` budgets: its part of the work, and random choices of its own.
+  func part(_ index: Int, of count: Int) -> PruningInput {
+    PruningInput(
+      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed &+ UInt64(index),
+      stepLimit: stepLimit.divided(by: count))
+  }
+
   /// The most numbers a stage's attention may have over all tokens: 256 MiB of them.
   private static let maximumSpreadCount = 1 << 25
 

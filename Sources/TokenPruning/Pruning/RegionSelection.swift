@@ -1,12 +1,19 @@
+import Tensors
+
 /// Carries out a region policy: splits a choice into the tasks a method understands.
 struct RegionSelection {
   let method: any PruningMethod
   let policy: RegionPolicy
   /// Ascending, unique.
   let region: [Int]
-  private let isInside: [Bool]
+  let isInside: [Bool]
   private(set) var notes: [String] = []
   private(set) var decidedBy: String
+
+  /// A method without scores reads all tensors and places again for every budget: at most so many numbers in all,
+  /// a place taken for ``numbersPerPlace``.
+  private static let maximumRereadCount = 1 << 32
+  private static let numbersPerPlace = 32
 
   init(method: any PruningMethod, policy: RegionPolicy, region: [Int], tokenCount: Int) {
     self.method = method
@@ -18,23 +25,50 @@ struct RegionSelection {
     decidedBy = type(of: method).descriptor.name
   }
 
-  /// `count` of the ascending `survivors`, ascending; fewer only under the policy `only`.
+  /// Of each group of ascending survivors as many as its count says, ascending; fewer only under the policy
+  /// `only`, and where there are fewer.
   mutating func keep(
-    _ count: Int, of survivors: [Int], _ input: PruningInput
-  ) throws(PruningError) -> [Int] {
-    let scorer = try method.resolved(for: input)
+    _ counts: [Int], of groups: [[Int]], _ input: PruningInput
+  ) throws(PruningError) -> [[Int]] {
+    var scorer = try method.resolved(for: input)
     decidedBy = type(of: scorer).descriptor.name
+    if case .bias(let factor) = policy {
+      let scores = try biased(scorer, by: factor, input)
+      return zip(counts, groups).map { count, group in
+        Ranking.highest(min(count, group.count), of: scores, among: group).sorted()
+      }
+    }
+    if groups.count > 1 {
+      if let scoring = scorer as? any ScoringMethod, !scoring.mayKeepFewer {
+        scorer = GivenScores(try scoring.scores(of: input))
+      } else {
+        try checkRereading(input, groups.count)
+      }
+    }
+    var kept: [[Int]] = []
+    kept.reserveCapacity(groups.count)
+    for (index, group) in groups.enumerated() {
+      try input.stepLimit.checkAbandonment()
+      kept.append(
+        try keep(
+          min(counts[index], group.count), of: group, scorer,
+          groups.count > 1 ? input.part(index, of: groups.count) : input))
+    }
+    noteShortfall(kept, counts, groups)
+    return kept
+  }
+
+  /// A choice in one group, under any policy but `bias`, which compares scores and has no parts.
+  private func keep(
+    _ count: Int, of survivors: [Int], _ scorer: any PruningMethod, _ input: PruningInput
+  ) throws(PruningError) -> [Int] {
     let isInside = isInside
     lazy var inside = survivors.filter { isInside[$0] }
     lazy var outside = survivors.filter { !isInside[$0] }
     switch policy {
-    case .none:
+    case .none, .bias:
       return try scorer.select(SelectionTask(count: count, candidates: survivors), from: input).sorted()
     case .only:
-      if inside.count < count {
-        notes.append(
-          "the region holds \(inside.count) tokens, fewer than the budget of \(count); only those are kept")
-      }
       let task = SelectionTask(count: min(count, inside.count), candidates: inside)
       return try scorer.select(task, from: input).sorted()
     case .first:
@@ -43,15 +77,18 @@ struct RegionSelection {
       return try keep(
         insideCount(share: share, of: count, inside: inside.count, outside: outside.count), inside,
         of: count, outside, scorer, input)
-    case .bias(let factor):
-      let scores = try biased(scorer, by: factor, input)
-      return Ranking.highest(count, of: scores, among: survivors).sorted()
     }
   }
 
   /// The scores of the method that decided [N], or nil when it has none.
   func scores(of input: PruningInput) throws(PruningError) -> [Double]? {
     try (method.resolved(for: input) as? any ScoringMethod)?.scores(of: input)
+  }
+
+  /// The scores that tokens are compared by: those of the method, the bias included.
+  mutating func effectiveScores(of input: PruningInput) throws(PruningError) -> [Double]? {
+    if case .bias(let factor) = policy { return try biased(method.resolved(for: input), by: factor, input) }
+    return try scores(of: input)
   }
 
   private func keep(
@@ -79,12 +116,55 @@ struct RegionSelection {
     if let lowest = scores.min(), lowest < 0 {
       // A factor above 1 would push negative scores down; the lowest becomes 0.
       scores = scores.map { $0 - lowest }
-      let note = "some scores are negative; all were raised by the lowest before the bias"
-      if !notes.contains(note) { notes.append(note) }
+      add("some scores are negative; all were raised by the lowest before the bias")
     }
     for token in region { scores[token] *= factor }
     return scores
   }
+
+  /// Only the policy `only` keeps fewer tokens than a budget allows and survivors could fill.
+  private mutating func noteShortfall(_ kept: [[Int]], _ counts: [Int], _ groups: [[Int]]) {
+    guard policy == .only else { return }
+    let short = groups.indices.filter { kept[$0].count < min(counts[$0], groups[$0].count) }
+    guard let first = short.first else { return }
+    notes.append(
+      groups.count == 1
+        ? "the region holds \(kept[first].count) tokens, fewer than the budget of \(counts[first]); only those "
+          + "are kept"
+        : "in \(short.count) of \(groups.count) parts the region holds fewer tokens than the budget; only those "
+          + "are kept")
+  }
+
+  mutating func add(_ note: String) {
+    if !notes.contains(note) { notes.append(note) }
+  }
+
+  private func checkRereading(_ input: PruningInput, _ groupCount: Int) throws(PruningError) {
+    let numbers = input.tensors.values.reduce(Self.numbersPerPlace * input.tokenCount) {
+      $0 + $1.elementCount
+    }
+    let (total, overflow) = numbers.multipliedReportingOverflow(by: groupCount)
+    guard !overflow, total <= Self.maximumRereadCount else {
+      throw PruningError(
+        at: "/budget_scope",
+        "\(decidedBy) would read \(numbers) numbers for each of \(groupCount) budgets; use scope 'image', or a "
+          + "method that scores tokens")
+    }
+  }
+}
+
+/// Scores computed beforehand: what pooled images and repeated choices rank by.
+struct GivenScores: ScoringMethod {
+  static let descriptor = MethodDescriptor(
+    name: "scores", summary: "Keeps the tokens with the highest of given scores.")
+
+  private let values: [Double]
+
+  init(_ values: [Double]) { self.values = values }
+
+  init(_ parameters: Parameters) { values = [] }
+
+  func scores(of input: PruningInput) -> [Double] { values }
 }
 
 /// How many of `count` go inside the region under a share; what one side cannot use goes to the other.

@@ -61,6 +61,15 @@ public struct Savings: Sendable, Hashable {
       perLayer: result.tokensPerLayer(layerCount: model.layers), model)
   }
 
+  /// Of one part of a plan; nil where its counts are not known beforehand.
+  public init?(_ plan: PrunePlan, part: Int, _ model: ModelDimensions) {
+    guard let schedule = plan.schedule(of: part), let kept = plan.parts[part].kept.last.flatMap({ $0 })
+    else { return nil }
+    self.init(
+      tokenCount: plan.parts[part].tokenCount, kept: kept, perLayer: schedule.tokensPerLayer(model.layers),
+      model)
+  }
+
   /// For a step before the LLM: every layer sees `kept` tokens.
   public init(tokenCount: Int, kept: Int, _ model: ModelDimensions) {
     self.init(

@@ -12,6 +12,16 @@ extension TokenLayout {
   static let families: [LayoutFamily] = [
     LayoutFamily(type: "grid", make: { (given) throws(PruningError) in try grid(given) }),
     LayoutFamily(type: "llava", make: { (given) throws(PruningError) in try llava(given) }),
+    LayoutFamily(type: "llava_next", make: { (given) throws(PruningError) in try llavaNext(given) }),
+    LayoutFamily(type: "qwen2_vl", make: { (given) throws(PruningError) in try qwen(.qwen2, given) }),
+    LayoutFamily(type: "qwen2_5_vl", make: { (given) throws(PruningError) in try qwen(.qwen25, given) }),
+    LayoutFamily(type: "qwen3_vl", make: { (given) throws(PruningError) in try qwen(.qwen3, given) }),
+    LayoutFamily(type: "internvl", make: { (given) throws(PruningError) in try internVL(given) }),
+    LayoutFamily(type: "gemma3", make: { (given) throws(PruningError) in try gemma3(given) }),
+    LayoutFamily(type: "idefics3", make: { (given) throws(PruningError) in try idefics(.idefics3, given) }),
+    LayoutFamily(type: "smolvlm", make: { (given) throws(PruningError) in try idefics(.smolVLM, given) }),
+    LayoutFamily(type: "video", make: { (given) throws(PruningError) in try video(given) }),
+    LayoutFamily(type: "raw", make: { (given) throws(PruningError) in try raw(given) }),
   ]
 
   /// The most tokens one layout may have; LLaVA-NeXT has 2,880, an hour of video some 100,000.
@@ -66,6 +76,9 @@ extension TokenLayout {
   }
 
   private var dimensionsText: String {
-    views.map { "\($0.rows) x \($0.columns)" }.joined(separator: " + ")
+    let shown = views.prefix(8).map { "\($0.rows) x \($0.columns)" }.joined(separator: " + ")
+    return (views.isEmpty ? "without geometry" : shown)
+      + (views.count > 8 ? " + \(views.count - 8) more views" : "")
+      + (separators.isEmpty ? "" : " + \(separators.count) newlines")
   }
 }

@@ -4,10 +4,13 @@ public import JSON
 ///
 /// Each object has exactly one of `blocks` ([x_min, y_min, x_max, y_max], inclusive, 0...7), `box` (four
 /// numbers, with `box_format`, ``BoxFormat``, `normalized` by default) and `text` (what a model emitted,
-/// ``RegionText``); beside `box` and `text` may stand `resized_size` [width, height].
+/// ``RegionText``); beside `box` and `text` may stand `resized_size` [width, height]. In a layout of several
+/// images each has `image`, the one it is in.
 public struct RegionSpecification: Sendable, Hashable {
   /// Normalised, inside the image, in the order given; never empty.
   package let boxes: [Box]
+  /// The image each box is in.
+  let images: [Int]
   /// `boxes`, or `text` when every box was read from text.
   let source: LocalizationSource
 
@@ -18,6 +21,7 @@ public struct RegionSpecification: Sendable, Hashable {
   /// - Throws: at `/region` or below: `/region/box` for one object, `/region/1/box` in a list.
   public init(_ json: JSONValue, layout: TokenLayout?) throws(PruningError) {
     var boxes: [Box] = []
+    var images: [Int] = []
     var onlyText = true
     let items: [(pointer: String, value: JSONValue)]
     if let list = json.arrayValue {
@@ -39,7 +43,10 @@ public struct RegionSpecification: Sendable, Hashable {
       }
       let given = RegionObject(
         reading: ParameterReading(object, at: item.pointer), layout: layout)
-      boxes += try given.boxes()
+      let image = try given.image()
+      let found = try given.boxes(inImage: image)
+      boxes += found
+      images += found.map { _ in image }
       onlyText = onlyText && given.isText
     }
     guard boxes.count <= Self.maximumBoxCount else {
@@ -47,6 +54,7 @@ public struct RegionSpecification: Sendable, Hashable {
         at: "/region", "has \(boxes.count) boxes; at most \(Self.maximumBoxCount) are accepted")
     }
     self.boxes = boxes
+    self.images = images
     self.source = onlyText ? .text : .boxes
   }
 }
@@ -60,8 +68,20 @@ private struct RegionObject {
 
   var isText: Bool { reading.member("text") != nil }
 
-  func boxes() throws(PruningError) -> [Box] {
-    try reading.refuseUnknown(besides: Self.kinds + ["box_format", "resized_size"], of: "region")
+  /// - Throws: when there are several images and none is named.
+  func image() throws(PruningError) -> Int {
+    let count = layout?.imageCount ?? 1
+    if let image = try reading.integer("image", in: 0...(count - 1)) { return image }
+    guard count == 1 else {
+      throw PruningError(
+        at: reading.path("image"),
+        "is missing: which of the layout's \(count) images the region is in, 0...\(count - 1)")
+    }
+    return 0
+  }
+
+  func boxes(inImage image: Int) throws(PruningError) -> [Box] {
+    try reading.refuseUnknown(besides: Self.kinds + ["box_format", "resized_size", "image"], of: "region")
     let present = Self.kinds.filter { reading.member($0) != nil }
     guard present.count == 1 else {
       throw PruningError(
@@ -80,7 +100,7 @@ private struct RegionObject {
       let found = try RegionText.boxes(in: text, at: pointer)
       return try found.map { (box) throws(PruningError) -> Box in
         let boxFormat = if let format { format } else { try box.format(isPixels: isPixels, at: pointer) }
-        return try Box(box.numbers, boxFormat, in: frame(resized, for: boxFormat), at: pointer)
+        return try Box(box.numbers, boxFormat, in: frame(resized, image, for: boxFormat), at: pointer)
       }
     case "blocks":
       for name in ["box_format", "resized_size"] where reading.member(name) != nil {
@@ -89,25 +109,29 @@ private struct RegionObject {
       return [try Box(numbers(at: "blocks"), .blocks, in: BoxFrame(), at: pointer)]
     default:
       let boxFormat = format ?? .normalized
-      return [try Box(numbers(at: "box"), boxFormat, in: frame(resized, for: boxFormat), at: pointer)]
+      return [try Box(numbers(at: "box"), boxFormat, in: frame(resized, image, for: boxFormat), at: pointer)]
     }
   }
 
-  private func frame(_ resized: ImageSize?, for format: BoxFormat) throws(PruningError) -> BoxFrame {
+  private func frame(
+    _ resized: ImageSize?, _ image: Int, for format: BoxFormat
+  ) throws(PruningError) -> BoxFrame {
     guard resized == nil || format == .qwen25VL else {
       throw PruningError(
         at: reading.path("resized_size"),
         "only boxes in the format qwen2_5_vl need it, not in \(format.rawValue)")
     }
-    return BoxFrame(imageSize: layout?.imageSize, resizedSize: resized ?? sizeOfQwenGrid)
+    let sizes = layout?.imageSizes ?? []
+    return BoxFrame(
+      imageSize: image < sizes.count ? sizes[image] : nil, resizedSize: resized ?? sizeOfQwenGrid(image))
   }
 
   /// A merged token of Qwen2-VL and Qwen2.5-VL shows 28 x 28 pixels of the resized image.
-  private var sizeOfQwenGrid: ImageSize? {
-    guard let layout, ["grid", "qwen2_vl", "qwen2_5_vl"].contains(layout.type), layout.views.count == 1 else {
-      return nil
-    }
-    return ImageSize(width: layout.views[0].columns * 28, height: layout.views[0].rows * 28)
+  private func sizeOfQwenGrid(_ image: Int) -> ImageSize? {
+    guard let layout, ["grid", "qwen2_vl", "qwen2_5_vl"].contains(layout.type),
+      let view = layout.views.first(where: { $0.image == image })
+    else { return nil }
+    return ImageSize(width: view.columns * 28, height: view.rows * 28)
   }
 
   private func numbers(at name: String) throws(PruningError) -> [Double] {

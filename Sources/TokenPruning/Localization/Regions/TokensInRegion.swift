@@ -10,16 +10,19 @@ extension TokenLayout {
   /// The tokens whose cell overlaps one of the boxes, in every view, ascending and unique.
   ///
   /// Boxes are clipped to the image first, so padding never belongs to a region.
-  /// - Parameter minimumOverlap: a cell counts when more than this share of its area lies in the box, 0..<1.
+  /// - Parameters:
+  ///   - minimumOverlap: a cell counts when more than this share of its area lies in the box, 0..<1.
+  ///   - images: for each box the image it is in; all are in the first where it is nil.
   /// - Returns: for each box that covers some of the image at least one token: where no cell overlaps enough,
   ///   the cell nearest to the box's centre (ties to the lower index).
   /// - Complexity: O(N + boxes x overlapped cells).
-  func tokens(in boxes: [Box], minimumOverlap: Double = 0) -> [Int] {
+  func tokens(in boxes: [Box], minimumOverlap: Double = 0, images: [Int]? = nil) -> [Int] {
     var isInside = [Bool](repeating: false, count: tokenCount)
-    for box in boxes {
+    for (index, box) in boxes.enumerated() {
       guard let box = box.clippedToImage else { continue }
+      let image = images?[index] ?? 0
       var found = false
-      for view in views where view.rows > 0 && view.columns > 0 {
+      for view in views where view.image == image && view.rows > 0 && view.columns > 0 {
         let rows = AxisCells(start: view.box.y0, end: view.box.y1, count: view.rows)
           .shares(of: box.y0, to: box.y1)
         let columns = AxisCells(start: view.box.x0, end: view.box.x1, count: view.columns)
@@ -31,7 +34,7 @@ extension TokenLayout {
           }
         }
       }
-      if !found, let nearest = nearestToken(to: box) { isInside[nearest] = true }
+      if !found, let nearest = nearestToken(to: box, image: image) { isInside[nearest] = true }
     }
     return isInside.indices.filter { isInside[$0] }
   }
@@ -41,11 +44,11 @@ extension TokenLayout {
 
   func tokens(in blocks: BlockRegion) -> [Int] { tokens(in: [blocks]) }
 
-  private func nearestToken(to box: Box) -> Int? {
+  private func nearestToken(to box: Box, image: Int) -> Int? {
     let x = (box.x0 + box.x1) / 2
     let y = (box.y0 + box.y1) / 2
     var best: (token: Int, distance: Double)?
-    for view in views where view.rows > 0 && view.columns > 0 {
+    for view in views where view.image == image && view.rows > 0 && view.columns > 0 {
       let vertical = AxisCells(start: view.box.y0, end: view.box.y1, count: view.rows)
       let horizontal = AxisCells(start: view.box.x0, end: view.box.x1, count: view.columns)
       guard let row = vertical.nearestInImage(to: y), let column = horizontal.nearestInImage(to: x) else {

@@ -1,0 +1,34 @@
+import HTTP1
+import JSON
+import TensorFormats
+
+extension Endpoints {
+  /// `POST /plan`: JSON in, JSON out, no tensors.
+  static let plan = Endpoint(method: "POST", route: "/plan", kind: .operation) { context throws(Problem) in
+    let format = try BodyFormat.ofRequest(context.request)
+    guard format.name == JSONTensorFormat.name else {
+      throw Problem(
+        .unsupportedFormat, "a plan is made of parameters alone; send \(JSONTensorFormat.mediaTypes[0])")
+    }
+    var parameters = try context.timing.measure("decode") { () throws(Problem) in
+      try object(context.request.body)
+    }
+    try QueryParameters(context.request.head.query).merge(into: &parameters)
+    let given = parameters
+    let answer = try context.timing.measure("compute") { () throws(Problem) in try PlanOperation.run(given) }
+    return json(.object(answer))
+  }
+
+  private static func object(_ body: [UInt8]) throws(Problem) -> JSONObject {
+    let value: JSONValue
+    do throws(JSONError) {
+      value = try JSONValue.parse(body[...])
+    } catch {
+      throw Problem(.malformedBody, "\(error)")
+    }
+    guard let object = value.objectValue else {
+      throw Problem(.malformedBody, "the body is an object of parameters, not a \(value.kind)")
+    }
+    return object
+  }
+}

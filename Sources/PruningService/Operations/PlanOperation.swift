@@ -1,0 +1,151 @@
+public import JSON
+import TensorFormats
+import TokenPruning
+
+/// `/plan`: how many tokens `/prune` will keep, before there are any tensors.
+///
+/// It takes the parameters of `/prune`, so that the same object can be sent to both; those that have no bearing
+/// on counts (`seed`, `explain`, ...) are checked by name only.
+public enum PlanOperation {
+  public static var parameterNames: [String] { Operation.prune.parameterNames }
+
+  /// Answers one request: for one layout its plan, for a list of them `layouts` and the totals.
+  public static func run(_ parameters: JSONObject) throws(Problem) -> JSONObject {
+    let document = TensorDocument(parameters: parameters)
+    try OperationParameters.refuseUnknown(document, for: .prune)
+    let given = parameters.withoutNulls
+    do throws(PruningError) {
+      return try answer(given)
+    } catch {
+      throw Problem(error)
+    }
+  }
+
+  private static func answer(_ given: JSONObject) throws(PruningError) -> JSONObject {
+    guard let layout = given["layout"] else {
+      throw PruningError(at: "/layout", "is missing; without tensors it tells how many tokens there are")
+    }
+    let listed = layout.arrayValue
+    if let listed, !(1...Batch.maximumCount).contains(listed.count) {
+      throw PruningError(
+        at: "/layout", "must have 1 to \(Batch.maximumCount) layouts, not \(listed.count)")
+    }
+    let images = try ImageParameters(given, batchCount: listed?.count)
+    var layouts: [TokenLayout] = []
+    var requests: [PruneRequest] = []
+    var tokenCount = 0
+    var viewCount = 0
+    for index in 0..<(listed?.count ?? 1) {
+      do throws(PruningError) {
+        let (layout, request) = try sketch(images[index])
+        tokenCount += layout.tokenCount
+        viewCount += layout.views.count
+        guard tokenCount <= TokenLayout.maximumTokenCount, viewCount <= maximumViewCount else {
+          throw PruningError(
+            at: "/layout",
+            "the layouts together have more than \(TokenLayout.maximumTokenCount) tokens or \(maximumViewCount) "
+              + "views")
+        }
+        layouts.append(layout)
+        requests.append(request)
+      } catch {
+        throw listed == nil ? error : images.error(error, inImage: index)
+      }
+    }
+    guard requests[0].stages.count * tokenCount <= PruneOperation.maximumStageIndices else {
+      throw PruneOperation.tooManyStages(requests[0].stages.count, tokenCount)
+    }
+    let plan: PrunePlan
+    do throws(SharedPruningError) {
+      plan = try PrunePlan(of: layouts, requests)
+    } catch {
+      guard listed != nil, let image = error.image else { throw error.error }
+      throw images.error(error.error, inImage: image)
+    }
+    let model = try ModelDimensions.parse(given)
+    let layers = requests[0].layerCount
+    guard listed != nil else { return members(of: plan, 0, layers, model) }
+    var result: JSONObject = [
+      "batched": true, "tokens": .integer(plan.tokenCount),
+    ]
+    result.append(plan.budget.members)
+    if !plan.layers.isEmpty {
+      result["stages"] = .array(
+        zip(plan.layers, plan.kept).map { ["layer": .integer($0), "keep_tokens": .integer($1)] })
+    }
+    result["layouts"] = .array(layouts.indices.map { .object(members(of: plan, $0, layers, model)) })
+    return result
+  }
+
+  private static let maximumViewCount = 1 << 16
+
+  private static func sketch(_ parameters: JSONObject) throws(PruningError) -> (TokenLayout, PruneRequest) {
+    guard let json = parameters["layout"] else {
+      throw PruningError(at: "/layout", "is null; a plan needs the layout of every image")
+    }
+    let layout = try TokenLayout(json, tokenCount: nil)
+    var tokens: [Int]?
+    if let region = parameters["region"] {
+      guard !layout.views.isEmpty else { throw ImageRequest.withoutPlaces(layout) }
+      tokens = try Localization(RegionSpecification(region, layout: layout), layout: layout).tokens
+    }
+    let request = try PruneRequest(parameters, regionTokens: tokens)
+    let localizes =
+      switch parameters["localize"] {
+      case nil: request.method == PruneRequest.defaultMethod
+      case .bool(let flag): flag
+      default: true
+      }
+    if tokens == nil, localizes, request.policy == .only {
+      throw PruningError(
+        at: "/region", "is needed: how many tokens region_policy 'only' keeps depends on the region")
+    }
+    return (layout, request)
+  }
+
+  private static func members(
+    of plan: PrunePlan, _ index: Int, _ layerCount: Int?, _ model: ModelDimensions?
+  ) -> JSONObject {
+    let part = plan.parts[index]
+    var members: JSONObject = ["tokens": .integer(part.tokenCount)]
+    if part.newlineCount > 0 { members["newline_tokens"] = number(part.keptNewlines) }
+    let last = part.kept.count - 1
+    if let kept = part.kept[last] {
+      members.append(BudgetEcho(kept: kept, total: part.tokenCount).members)
+    } else {
+      members["keep_tokens"] = .null
+    }
+    members["images"] = .array(
+      part.images.map { image in
+        [
+          "tokens": .integer(image.tokenCount), "keep_tokens": number(image.kept[last]),
+          "views": .array(
+            image.views.map { view in
+              [
+                "role": .string(view.role), "rows": .integer(view.rows), "columns": .integer(view.columns),
+                "keep_tokens": number(view.kept[last]),
+              ]
+            }),
+        ]
+      })
+    if !plan.layers.isEmpty {
+      members["stages"] = .array(
+        plan.layers.enumerated().map { step, layer in
+          [
+            "layer": .integer(layer), "keep_tokens": number(part.kept[step]),
+            "image_keep_tokens": .array(part.images.map { number($0.kept[step]) }),
+          ]
+        })
+    }
+    if let average = plan.averageTokens(of: index, layerCount: layerCount) {
+      members["average_tokens"] = .number(average)
+    }
+    if let model, let savings = Savings(plan, part: index, model) {
+      members["savings"] = .object(savings.members)
+    }
+    if !part.notes.isEmpty { members["notes"] = .array(part.notes.map { .string($0) }) }
+    return members
+  }
+
+  private static func number(_ count: Int?) -> JSONValue { count.map { .integer($0) } ?? .null }
+}

@@ -1,0 +1,119 @@
+/// One image on its way through the stages: what is left of it, and why.
+struct PruningTrace {
+  let input: PruningInput
+  let request: PruneRequest
+  let groups: BudgetGroups
+  var selection: RegionSelection
+  /// Of each group, ascending.
+  private(set) var survivors: [[Int]]
+  /// What the model still holds, separators included, ascending.
+  private(set) var held: [Int]
+  private var stages: [StageResult] = []
+  private(set) var notes: [String] = []
+  private var scores: [Double]?
+  private var explanation: PruneExplanation?
+
+  init(
+    _ input: PruningInput, _ request: PruneRequest, method: any PruningMethod, scope: BudgetScope
+  ) throws(PruningError) {
+    self.input = input
+    self.request = request
+    groups = try BudgetGroups(
+      tokenCount: input.tokenCount, layout: input.layout, scope: scope, newlines: request.newlines)
+    let (policy, region) = try Self.effectivePolicy(of: request, input.tokenCount, groups, &notes)
+    selection = RegionSelection(
+      method: method, policy: policy, region: region, tokenCount: input.tokenCount)
+    survivors = groups.groups
+    held = Array(0..<input.tokenCount)
+    if request.explain {
+      explanation = PruneExplanation(
+        tokenCount: input.tokenCount, groups: groups,
+        isInside: request.regionTokens == nil ? nil : selection.isInside)
+    }
+  }
+
+  /// What the region comes to: a degenerate one leaves the choice to the scorer, and a note says so.
+  private static func effectivePolicy(
+    of request: PruneRequest, _ tokenCount: Int, _ groups: BudgetGroups, _ notes: inout [String]
+  ) throws(PruningError) -> (RegionPolicy, [Int]) {
+    guard let tokens = request.regionTokens else {
+      if let policy = request.policy, policy != .none {
+        notes.append("there is no region, so region_policy '\(policy.name)' has no effect")
+      }
+      return (.none, [])
+    }
+    guard tokens.allSatisfy({ (0..<tokenCount).contains($0) }) else {
+      throw PruningError(at: "/region", "the region has tokens outside 0..<\(tokenCount)")
+    }
+    let policy = request.policy ?? .first
+    let outsideBudgets = Set(groups.keptSeparators + groups.droppedSeparators)
+    let region = Set(tokens).subtracting(outsideBudgets).sorted()
+    if policy == .none { return (.none, region) }
+    if region.isEmpty || region.count == groups.candidateCount {
+      notes.append(
+        "the region holds \(region.isEmpty ? "no token" : "every token"), so tokens are chosen by score alone"
+      )
+      return (.none, region)
+    }
+    return (policy, region)
+  }
+
+  /// The input as the step sees it.
+  func input(for step: Quotas.Step, of stepCount: Int) throws(PruningError) -> PruningInput {
+    guard let stage = step.stage else { return input }
+    return try input.dividingSteps(among: stepCount).attending(by: stage, number: step.number, over: held)
+  }
+
+  /// Scores and ranks of the first step, where they are asked for.
+  ///
+  /// - Parameter ranks: where tokens rank among those of several images; found here when nil.
+  mutating func explain(_ stageInput: PruningInput, ranks: [Int?]? = nil) throws(PruningError) {
+    guard request.explain, stages.isEmpty else { return }
+    scores = try selection.scores(of: stageInput)
+    if let ranks {
+      explanation?.ranks = ranks
+    } else if let effective = try selection.effectiveScores(of: stageInput) {
+      let found = PruneExplanation.ranks(by: effective, in: groups.groups, of: input.tokenCount)
+      explanation?.ranks = found
+    }
+  }
+
+  /// Takes note of what a step kept of each group.
+  mutating func record(_ kept: [[Int]], at step: Quotas.Step) {
+    let (before, choice) = (survivors, selection)
+    explanation?.record(kept, of: before, step, choice)
+    let previous = held
+    held = (kept.joined() + groups.keptSeparators).sorted()
+    survivors = kept
+    if let stage = step.stage {
+      stages.append(
+        StageResult(layer: stage.layer, kept: held, keptWithinPrevious: positions(of: held, in: previous)))
+    }
+  }
+
+  func result(notes more: [String], decidedBy: String? = nil) -> PruneResult {
+    let schedule = Schedule(
+      stages.map { ($0.layer, $0.kept.count) }, tokenCount: input.tokenCount, plain: held.count)
+    let newlines = input.layout.map { layout in
+      layout.separators.isEmpty ? nil : held.count { layout.position(of: $0) == nil }
+    }
+    return PruneResult(
+      tokenCount: input.tokenCount, kept: held, decidedBy: decidedBy ?? selection.decidedBy,
+      policy: selection.policy, stages: stages,
+      averageTokens: stages.isEmpty ? Double(held.count) : request.layerCount.map(schedule.average),
+      notes: notes + more + selection.notes, scores: scores, explanation: explanation,
+      keptNewlines: newlines ?? nil)
+  }
+}
+
+/// Positions of the ascending `kept` within the ascending `survivors`.
+private func positions(of kept: [Int], in survivors: [Int]) -> [Int] {
+  var positions: [Int] = []
+  positions.reserveCapacity(kept.count)
+  var next = 0
+  for (position, token) in survivors.enumerated() where next < kept.count && kept[next] == token {
+    positions.append(position)
+    next += 1
+  }
+  return positions
+}

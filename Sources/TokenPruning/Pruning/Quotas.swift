@@ -1,0 +1,109 @@
+/// The exact number of tokens every budget keeps at every stage: what `/plan` answers and `prune` carries out.
+struct Quotas {
+  struct Step {
+    /// nil for a plain budget, which is one step before the first layer.
+    let stage: PruningStage?
+    let number: Int
+    /// One per group.
+    let counts: [Int]
+  }
+
+  let steps: [Step]
+  let notes: [String]
+
+  /// - Parameters:
+  ///   - sizes: candidates in each group.
+  ///   - name: what a group is called in notes.
+  /// - Throws: at the budget that asks for more than there is, for layers that do not ascend, or for a stage
+  ///   that would keep more than the one before.
+  init(
+    _ request: PruneRequest, sizes: [Int], name: (Int) -> String = { "group \($0)" }
+  ) throws(PruningError) {
+    var notes: [String] = []
+    guard !request.stages.isEmpty else {
+      guard let budget = request.budget else {
+        throw PruningError(at: "/keep_tokens", "no budget is given, and no stages")
+      }
+      let counts = try Self.counts(budget, sizes, name, at: "", &notes)
+      steps = [Step(stage: nil, number: 0, counts: counts)]
+      self.notes = notes
+      return
+    }
+    var steps: [Step] = []
+    for (number, stage) in request.stages.enumerated() {
+      let pointer = "/stages/\(number)"
+      try Self.checkLayer(stage, after: steps.last?.stage, request.layerCount, at: pointer)
+      let counts = try Self.counts(stage.budget, sizes, name, at: pointer, &notes)
+      if let previous = steps.last?.counts,
+        let group = counts.indices.first(where: { counts[$0] > previous[$0] })
+      {
+        throw PruningError(
+          at: "\(pointer)/\(stage.budget.name)",
+          "keeps \(counts[group]) tokens, more than the \(previous[group]) the stage before leaves")
+      }
+      steps.append(Step(stage: stage, number: number, counts: counts))
+    }
+    self.steps = steps
+    self.notes = notes
+  }
+
+  private static func checkLayer(
+    _ stage: PruningStage, after previous: PruningStage?, _ layerCount: Int?, at pointer: String
+  ) throws(PruningError) {
+    if let layerCount, stage.layer >= layerCount {
+      throw PruningError(
+        at: "\(pointer)/layer", "must be below the number of layers, \(layerCount), not \(stage.layer)")
+    }
+    if let previous, stage.layer <= previous.layer {
+      throw PruningError(
+        at: "\(pointer)/layer", "layers must ascend, but \(stage.layer) follows \(previous.layer)")
+    }
+  }
+
+  /// One budget for each group; a group smaller than the count that another can meet keeps all it has.
+  private static func counts(
+    _ budget: TokenBudget, _ sizes: [Int], _ name: (Int) -> String, at pointer: String,
+    _ notes: inout [String]
+  ) throws(PruningError) -> [Int] {
+    let largest = sizes.max() ?? 0
+    if case .keepTokens(let count) = budget, sizes.count > 1, count <= largest,
+      let group = sizes.firstIndex(where: { $0 < count })
+    {
+      let more = sizes.count { $0 < count } - 1
+      let note =
+        "\(name(group))\(more > 0 ? " and \(more) more have" : " has") fewer than \(count) tokens; all are kept"
+      if !notes.contains(note) { notes.append(note) }
+      _ = try budget.resolve(total: largest, at: pointer)
+      return sizes.map { min($0, count) }
+    }
+    return try sizes.map { (size) throws(PruningError) -> Int in try budget.resolve(total: size, at: pointer)
+    }
+  }
+}
+
+/// `total` divided in proportion to `weights`, by largest remainder (Hamilton), ties to the lower index.
+///
+/// What a part cannot take beyond its limit goes to the others, in the same order; the sum is exact.
+/// - Precondition: 0 <= total <= the sum of `limits`; weights and limits are not negative.
+/// - Complexity: O(n log n) and O(n) for each round in which a limit is met.
+func apportion(_ total: Int, by weights: [Int], limits: [Int]) -> [Int] {
+  let sum = weights.reduce(0, +)
+  precondition(total >= 0 && total <= limits.reduce(0, +) && weights.count == limits.count)
+  guard sum > 0 else { return limits.map { min($0, 0) } }
+  let shares = weights.map { weight in
+    // Counts are below 2^20 x 2^12, so the product fits.
+    (total * weight).quotientAndRemainder(dividingBy: sum)
+  }
+  var parts = zip(shares, limits).map { min($0.quotient, $1) }
+  let order = weights.indices.sorted { a, b in
+    shares[a].remainder != shares[b].remainder ? shares[a].remainder > shares[b].remainder : a < b
+  }
+  var left = total - parts.reduce(0, +)
+  while left > 0 {
+    for index in order where left > 0 && parts[index] < limits[index] {
+      parts[index] += 1
+      left -= 1
+    }
+  }
+  return parts
+}
