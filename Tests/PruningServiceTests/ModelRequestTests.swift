@@ -150,6 +150,25 @@ struct ModelRequestTests {
     #expect(reply.summary == "422 invalid-input at /layout")
   }
 
+  @Test("models read one image at a time, and a batch is many")
+  func images() throws {
+    let parameters: JSONObject = [
+      "keep_tokens": 8, "model": "queries",
+      "layout": ["type": "qwen2_vl", "grid_thw": [[1, 8, 8], [1, 8, 8]]],
+    ]
+    let together = try compress(parameters, tokens: 32)
+    #expect(together.summary == "422 invalid-input at /layout")
+    #expect(together.json["detail"] == "has 2 images, and a resampler reads one; send a batch")
+    let features = try Tensor.random([2, 64, 20], seed: 3)
+    let batch = Body(
+      [("image_features", features)], ["mode": "resampler", "model": "queries", "keep_tokens": 8])
+    let reply = try service.send(
+      "POST /compress", ["Content-Type: application/x-safetensors", "Accept: application/json"],
+      body: batch.safetensors())
+    #expect(reply.status == 200 && reply.json["keep_tokens"] == [8, 8])
+    #expect(reply.json["model"] == "queries")
+  }
+
   @Test("anchors pass through unchanged, in the element type asked for")
   func anchors() throws {
     let body = Body(

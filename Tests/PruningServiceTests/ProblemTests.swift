@@ -114,7 +114,9 @@ import Testing
     ),
     Refused("/compress", "{\(matrix),\"keep_tokens\":0}", "422 invalid-input at /keep_tokens"),
     Refused(
-      "/compress", "{\(matrix),\"keep_tokens\":1,\"mode\":\"resampler\"}", "422 invalid-input at /mode"),
+      "/compress", "{\(matrix),\"keep_tokens\":1,\"mode\":\"queries\"}", "422 invalid-input at /mode"),
+    Refused(
+      "/compress", "{\(matrix),\"keep_tokens\":1,\"mode\":\"resampler\"}", "422 invalid-input at /model"),
     Refused("/compress", "{\(matrix),\"keep_tokens\":1,\"dtype\":\"I64\"}", "422 invalid-input at /dtype"),
     Refused("/compress", "{\(matrix),\"region_ratio\":0.5}", "422 invalid-input at /background_ratio"),
     Refused(
