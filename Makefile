@@ -93,6 +93,7 @@ docs: setup ## Build the documentation of all library targets with DocC; warning
 .PHONY: golden
 golden: venv ## Make the golden cases in Tests/Golden again
 	@$(PYTHON) tools/golden/reference.py
+	@$(PYTHON) tools/models/reference.py
 
 .PHONY: examples
 examples: venv ## Make the files in Examples again

@@ -43,6 +43,13 @@ def golden(limit):
     return [path.read_bytes() for path in files if path.stat().st_size <= limit]
 
 
+def models():
+    """Weights as they are, cut short, and with one name, one number and one type that are wrong."""
+    few = (ROOT / "Tests" / "Golden" / "models" / "weights" / "few.safetensors").read_bytes()
+    return [few, few[:-2], few.replace(b"attention.key.bias", b"attention.key.bass"), few[:-2] + b"\xc0\x7f",
+            few.replace(b'\\"heads\\": 1', b'\\"heads\\": 3'), few.replace(b"BF16", b"I16 ", 1)]
+
+
 def npy(descriptor, shape, data, fortran=False, version=1):
     text = f"{{'descr': '{descriptor}', 'fortran_order': {fortran}, 'shape': {shape}, }}".encode()
     width = 2 if version == 1 else 4
@@ -244,7 +251,7 @@ def main():
         "request-head": heads, "chunked-body": chunks, "message-stream": streams,
         "media-type": MEDIA, "query": QUERIES, "json": JSON_TEXTS + json_texts, "numbers": NUMBERS, "base64": BASE64,
         "json-tensors": json_texts, "safetensors": binary + [b for b in golden(1024) if b[8:9] == b"{"],
-        "npy": arrays, "region-text": REGIONS, "request": requests(json_texts, binary, arrays),
+        "npy": arrays, "model": models(), "region-text": REGIONS, "request": requests(json_texts, binary, arrays),
     }
     for target, inputs in seeds.items():
         (folder / target).mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,12 @@ public struct KernelSet: Sendable {
   public let preciseDot: @Sendable (_ a: Row, _ b: Row, _ count: Int) -> Double
   /// `preciseDot` against a row that was widened before.
   public let widenedDot: @Sendable (_ a: Row, _ b: UnsafePointer<Double>, _ count: Int) -> Double
+  /// One row against four that were widened before.
+  public let widenedDotFour:
+    @Sendable (
+      _ a: Row, _ b0: UnsafePointer<Double>, _ b1: UnsafePointer<Double>, _ b2: UnsafePointer<Double>,
+      _ b3: UnsafePointer<Double>, _ count: Int
+    ) -> SIMD4<Double>
   /// target[i] = Float(Double(source[i]) * factor).
   public let scale:
     @Sendable (_ source: Row, _ factor: Double, _ target: UnsafeMutablePointer<Float>, _ count: Int) -> Void

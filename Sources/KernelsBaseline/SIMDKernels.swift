@@ -146,6 +146,39 @@ public enum SIMDKernels {
     return sum
   }
 
+  /// One row of weights against four rows of what they are applied to: each weight is loaded and widened once.
+  @Sendable
+  public static func widenedDotFour(
+    _ a: Row, _ b0: UnsafePointer<Double>, _ b1: UnsafePointer<Double>, _ b2: UnsafePointer<Double>,
+    _ b3: UnsafePointer<Double>, _ count: Int
+  ) -> SIMD4<Double> {
+    var low = (SIMD4<Double>.zero, SIMD4<Double>.zero, SIMD4<Double>.zero, SIMD4<Double>.zero)
+    var high = low
+    let wide = (UnsafeRawPointer(b0), UnsafeRawPointer(b1), UnsafeRawPointer(b2), UnsafeRawPointer(b3))
+    var index = 0
+    while index &+ 8 <= count {
+      let at = index &* 8
+      let x = loadWide(a, index)
+      let y = loadWide(a, index &+ 4)
+      low.0 += x * wide.0.loadUnaligned(fromByteOffset: at, as: SIMD4<Double>.self)
+      high.0 += y * wide.0.loadUnaligned(fromByteOffset: at &+ 32, as: SIMD4<Double>.self)
+      low.1 += x * wide.1.loadUnaligned(fromByteOffset: at, as: SIMD4<Double>.self)
+      high.1 += y * wide.1.loadUnaligned(fromByteOffset: at &+ 32, as: SIMD4<Double>.self)
+      low.2 += x * wide.2.loadUnaligned(fromByteOffset: at, as: SIMD4<Double>.self)
+      high.2 += y * wide.2.loadUnaligned(fromByteOffset: at &+ 32, as: SIMD4<Double>.self)
+      low.3 += x * wide.3.loadUnaligned(fromByteOffset: at, as: SIMD4<Double>.self)
+      high.3 += y * wide.3.loadUnaligned(fromByteOffset: at &+ 32, as: SIMD4<Double>.self)
+      index &+= 8
+    }
+    var sums = SIMD4(
+      (low.0 + high.0).sum(), (low.1 + high.1).sum(), (low.2 + high.2).sum(), (low.3 + high.3).sum())
+    while index < count {
+      sums += SIMD4(b0[index], b1[index], b2[index], b3[index]) * Double(a[index])
+      index &+= 1
+    }
+    return sums
+  }
+
   @Sendable
   public static func scale(
     _ source: Row, _ factor: Double, _ target: UnsafeMutablePointer<Float>, _ count: Int

@@ -11,8 +11,13 @@ public struct Service: Responder {
     public var apiKeys: APIKeys?
     /// The web pages that may read answers; nil says nothing to browsers.
     public var crossOrigin: CrossOrigin?
+    /// The learned models that requests may name.
+    public var models: ModelStore
 
-    public init(maximumBodyBytes: Int = 64 << 20) { self.maximumBodyBytes = maximumBodyBytes }
+    public init(maximumBodyBytes: Int = 64 << 20, models: ModelStore = ModelStore()) {
+      self.maximumBodyBytes = maximumBodyBytes
+      self.models = models
+    }
   }
 
   private let configuration: Configuration
@@ -27,12 +32,14 @@ public struct Service: Responder {
     self.configuration = configuration
     self.metrics = metrics
     self.accessLog = accessLog
-    router = Router(Endpoints.all(lifecycle: lifecycle, metrics: metrics))
+    router = Router(Endpoints.all(lifecycle: lifecycle, metrics: metrics, models: configuration.models))
   }
 
   /// Method and path of every endpoint, for the contract test.
   public static var routes: [(method: String, route: String)] {
-    Endpoints.all(lifecycle: Lifecycle(), metrics: Metrics()).map { ($0.method, $0.route) }
+    Endpoints.all(lifecycle: Lifecycle(), metrics: Metrics(), models: ModelStore()).map {
+      ($0.method, $0.route)
+    }
   }
 
   // MARK: Responder

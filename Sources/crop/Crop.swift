@@ -16,13 +16,14 @@ struct Crop: AsyncParsableCommand {
         crop prune attention.npy --keep-tokens 64   choose tokens by attention
         crop plan --layout 24x24 --keep-ratio 0.25  count tokens before there are any
         crop methods                                list the pruning methods
+        crop models weights                         check and list learned models
         crop help prune                             explain one command
 
       \(Exit.explanation)
       """,
     version: Version.current,
     subcommands: [
-      Serve.self, Localize.self, Compress.self, Prune.self, Plan.self, Methods.self,
+      Serve.self, Localize.self, Compress.self, Prune.self, Plan.self, Methods.self, Models.self,
       Healthcheck.self,
     ])
 }

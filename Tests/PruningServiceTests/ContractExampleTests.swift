@@ -43,7 +43,8 @@ struct ContractExampleTests {
   @Test("every example that names its request is what the service answers")
   func namedRequests() throws {
     let problems = try #require(try contract.value("components", "examples").objectValue).members
-    let inline = try [("/methods/{name}", "topk"), ("/livez", "live")].map { path, name in
+    let inline = try [("/methods/{name}", "topk"), ("/models", "none"), ("/livez", "live")].map {
+      path, name in
       JSONObject.Member(
         name: name,
         value: try contract.value(
@@ -60,7 +61,7 @@ struct ContractExampleTests {
       let body = try JSONValue.parse(response.body[...])
       #expect(body == object["value"], "\(example.name): \(body)")
     }
-    #expect(tried >= 11)
+    #expect(tried >= 12)
   }
 
   @Test("example problems say what the service says when nothing but the transport can cause them")

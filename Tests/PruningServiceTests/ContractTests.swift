@@ -84,6 +84,9 @@ struct ContractTests {
         == ElementType.allCases.filter(\.isFloatingPoint).map(\.rawValue))
     #expect(try choices(["BoxFormat"]) == BoxFormat.allCases.map(\.rawValue))
     #expect(try choices(["region_policy"]) == RegionPolicy.names)
+    #expect(try choices(["mode"]) == CompressOperation.Mode.allCases.map(\.rawValue))
+    #expect(
+      try choices(["Model", "properties", "kind"]) == ModelConfiguration.Kind.allCases.map(\.rawValue))
     #expect(try choices(["anchors"]) == AnchorStrategy.allCases.map(\.rawValue))
     #expect(try choices(["Source"]) == answerSources)
     #expect(try choices(options + ["source"]) == LocalizationSource.ofScores.map(\.rawValue))

@@ -1,9 +1,9 @@
 /// Every endpoint of the service.
 enum Endpoints {
-  static func all(lifecycle: Lifecycle, metrics: Metrics) -> [Endpoint] {
-    Operation.allCases.map(operation)
+  static func all(lifecycle: Lifecycle, metrics: Metrics, models: ModelStore) -> [Endpoint] {
+    Operation.allCases.map { operation($0, models) }
       + [plan]
-      + [methods, method]
+      + [methods, method, self.models(models)]
       + [liveness]
       + ["/readyz", "/healthz", "/health", "/ping"].map { readiness(lifecycle, route: $0) }
       + [prometheus(metrics)]

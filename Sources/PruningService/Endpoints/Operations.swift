@@ -5,15 +5,16 @@ import Tensors
 
 extension Endpoints {
   /// `POST /localize`, `/compress` or `/prune`: decode, compute, encode.
-  static func operation(_ operation: Operation) -> Endpoint {
+  static func operation(_ operation: Operation, _ models: ModelStore) -> Endpoint {
     Endpoint(method: "POST", route: "/\(operation.rawValue)", kind: .operation) { context throws(Problem) in
       let format = try BodyFormat.ofRequest(context.request)
       let document = try context.timing.measure("decode") { () throws(Problem) in
         try decode(context.request, as: format, for: operation)
       }
+      let models = models.current
       let isAbandoned = context.request.isAbandoned
       let answer = try context.timing.measure("compute") { () throws(Problem) in
-        try operation.run(document, isAbandoned: isAbandoned)
+        try operation.run(document, models: models, isAbandoned: isAbandoned)
       }
       context.metrics.recordTokens(received: answer.tokenCount, kept: answer.keptCount)
       let encoded = try context.timing.measure("encode") { () throws(Problem) in

@@ -6,15 +6,20 @@ import TokenPruning
 enum CompressOperation {
   static let parameterNames =
     TokenBudget.names + [
-      "mode", "method", "method_parameters", "anchors", "region", "localize", "region_share", "region_ratio",
+      "mode", "method", "method_parameters", "model", "anchor_share", "anchors", "region", "localize",
+      "region_share", "region_ratio",
       "background_ratio", "dtype",
       "model_dimensions",
     ]
 
   static func run(_ image: ImageRequest, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
-    shared["mode"] = .string(try mode(image.parameters))
+    let mode = try Mode(image.parameters)
+    shared["mode"] = .string(mode.rawValue)
     // Without a region all tokens are one part; nothing is localised unasked.
     let localization = image.asksForRegion ? try image.localization() : nil
+    guard mode == .merge else {
+      return try ResampleOperation.run(image, localization, shared: &shared)
+    }
     let request = try CompressRequest(image.parameters, regionTokens: localization?.tokens)
     let result = try compress(image.input, request)
     if request.method == CompressRequest.defaultMethod {
@@ -40,23 +45,34 @@ enum CompressOperation {
       indices: [
         ("kept_indices", result.keptIndices), ("assignments", result.assignments), ("sizes", result.sizes),
       ],
-      tensors: [("features", try features(of: result, image))],
+      tensors: [("features", try features(result.features, image))],
       tokenCount: result.tokenCount, keptCount: result.keptIndices.count)
   }
 
-  /// One mode so far: merging needs no trained weights.
-  private static func mode(_ parameters: JSONObject) throws(PruningError) -> String {
-    guard let mode = parameters["mode"] else { return "merge" }
-    guard mode == "merge" else {
-      throw PruningError(at: "/mode", "must be 'merge', the only mode there is")
+  /// How rows are made.
+  enum Mode: String, CaseIterable {
+    /// Tokens are averaged into their most similar anchor; needs no weights.
+    case merge
+    /// Learned queries read the tokens, ``ResampleOperation``.
+    case resampler
+
+    /// - Throws: for another name, and for a member that only the other mode reads.
+    init(_ parameters: JSONObject) throws(PruningError) {
+      let names = Self.allCases.map { "'\($0.rawValue)'" }.joined(separator: " or ")
+      let given = parameters["mode"] ?? .string(Self.merge.rawValue)
+      guard let mode = given.stringValue.flatMap(Self.init(rawValue:)) else {
+        throw PruningError(at: "/mode", "must be \(names)")
+      }
+      self = mode
+      guard mode == .merge else { return }
+      for name in ResampleRequest.ownNames where parameters[name] != nil {
+        throw PruningError(at: "/\(name)", "only applies to mode 'resampler', not 'merge'")
+      }
     }
-    return "merge"
   }
 
   /// The rows in the type asked for by `dtype`, else in that of the features.
-  private static func features(of result: CompressResult, _ image: ImageRequest) throws(PruningError)
-    -> Tensor
-  {
+  static func features(_ features: Matrix, _ image: ImageRequest) throws(PruningError) -> Tensor {
     let own = image.input.tensors["image_features"]?.elementType ?? .float32
     var type = own.isFloatingPoint ? own : .float32
     if let value = image.parameters["dtype"] {
@@ -69,21 +85,21 @@ enum CompressOperation {
     }
     let tensor: Tensor
     do throws(TensorError) {
-      let shape = try Shape([result.features.rows, result.features.columns])
-      tensor = try Tensor.floatingPoint(result.features.values, shape: shape, as: type)
+      let shape = try Shape([features.rows, features.columns])
+      tensor = try Tensor.floatingPoint(features.values, shape: shape, as: type)
     } catch {
       throw PruningError(at: "image_features", "\(error)")
     }
     if let index = tensor.firstNonFiniteIndex() {
       throw PruningError(
-        at: "/dtype", "\(type.rawValue) cannot hold \(result.features.values[index]); ask for F32")
+        at: "/dtype", "\(type.rawValue) cannot hold \(features.values[index]); ask for F32")
     }
     return tensor
   }
 }
 
 extension TokenPosition? {
-  fileprivate var json: JSONValue {
+  var json: JSONValue {
     guard let position = self else { return .null }
     return [.integer(position.view), .integer(position.row), .integer(position.column)]
   }

@@ -12,7 +12,8 @@ struct ImageRequest {
   ///   a tensor with a token axis: a few bytes of text for each of thousands of images must not ask for as many
   ///   answers of a layout's size.
   init(
-    tensors: [String: Tensor], parameters: JSONObject, batchCount: Int?, stepLimit: StepLimit
+    tensors: [String: Tensor], parameters: JSONObject, batchCount: Int?, models: ModelSet,
+    stepLimit: StepLimit
   ) throws(PruningError) {
     let counted = try Self.tokenCount(of: tensors, stages: PruneOperation.stageTensorNames(parameters))
     let layout: TokenLayout? =
@@ -30,7 +31,7 @@ struct ImageRequest {
     self.parameters = parameters
     input = PruningInput(
       tokenCount: tokenCount, tensors: tensors, layout: layout, seed: try Self.seed(parameters),
-      stepLimit: stepLimit)
+      models: models, stepLimit: stepLimit)
   }
 
   /// N as the tensors tell it; they must agree.

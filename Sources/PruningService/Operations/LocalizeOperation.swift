@@ -18,6 +18,7 @@ extension Localization {
       "regions": .array(regions.map { .object($0.members) }), "source": .string(source),
       "whole_image": .bool(wholeImage),
     ]
+    if let model { members["model"] = .string(model) }
     if let reason { members["reason"] = .string(reason) }
     if let map {
       members["saliency"] = [

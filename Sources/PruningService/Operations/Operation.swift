@@ -1,7 +1,7 @@
 import JSON
 public import TensorFormats
 import Tensors
-import TokenPruning
+public import TokenPruning
 
 /// What the service does with tensors: the same code behind `POST /prune` and `crop prune`.
 public enum Operation: String, CaseIterable, Sendable {
@@ -37,12 +37,13 @@ public enum Operation: String, CaseIterable, Sendable {
     }
   }
 
-  /// Answers one request. A pure function: the same document gives the same answer, always.
+  /// Answers one request. A pure function: the same document and models give the same answer, always.
   ///
   /// - Parameter isAbandoned: asked between images and between steps of long searches; once true, the work is
   ///   given up, since nobody waits for the answer.
   public func run(
-    _ document: TensorDocument, isAbandoned: @escaping @Sendable () -> Bool = { false }
+    _ document: TensorDocument, models: ModelSet = ModelSet(),
+    isAbandoned: @escaping @Sendable () -> Bool = { false }
   ) throws(Problem) -> Answer {
     try OperationParameters.refuseUnknown(document, for: self)
     let given = document.parameters.withoutNulls
@@ -60,7 +61,8 @@ public enum Operation: String, CaseIterable, Sendable {
         try stepLimit.checkAbandonment()
         do throws(PruningError) {
           let image = try ImageRequest(
-            tensors: tensors, parameters: parameters[index], batchCount: batchCount, stepLimit: stepLimit)
+            tensors: tensors, parameters: parameters[index], batchCount: batchCount, models: models,
+            stepLimit: stepLimit)
           if isTogether { together.append(image) } else { samples.append(try run(image, shared: &shared)) }
         } catch {
           throw batch.isBatched ? parameters.error(error, inImage: index) : error

@@ -22,14 +22,7 @@ public func compress(
   let parts = try parts(of: input.tokenCount, request, &notes)
   let counts = try rowCounts(of: parts, request, tokenCount: input.tokenCount)
   let scores = request.anchors == .attention ? try input.attentionScores() : []
-  if request.anchors == .densityPeaks,
-    parts.contains(where: { $0.count > AnchorChoice.maximumDensityPeaksPart })
-  {
-    throw PruningError(
-      at: "/anchors",
-      "density_peaks compares all tokens with each other and takes at most "
-        + "\(AnchorChoice.maximumDensityPeaksPart) in a part; use diversity or strided")
-  }
+  try refuseLargeDensityPeaks(request.anchors, parts)
   let space = CosineSpace(features)
   var anchors: [[Int]] = []
   for (part, count) in zip(parts, counts) {
@@ -52,6 +45,17 @@ public func compress(
     regionRowCount: parts.count == 2 ? counts[0] : nil, notes: notes)
 }
 
+/// - Throws: when density peaks would have to compare more tokens with each other than is reasonable.
+func refuseLargeDensityPeaks(_ anchors: AnchorStrategy, _ parts: [[Int]]) throws(PruningError) {
+  guard anchors == .densityPeaks,
+    parts.contains(where: { $0.count > AnchorChoice.maximumDensityPeaksPart })
+  else { return }
+  throw PruningError(
+    at: "/anchors",
+    "density_peaks compares all tokens with each other and takes at most "
+      + "\(AnchorChoice.maximumDensityPeaksPart) in a part; use diversity or strided")
+}
+
 /// Lets a method merge all tokens of the image.
 private func compress(
   _ input: PruningInput, to budget: TokenBudget?, by method: any PruningMethod
@@ -68,7 +72,7 @@ private func compress(
 }
 
 /// The region first and then the rest, ascending both; everything in one part when the region says nothing.
-private func parts(
+func parts(
   of tokenCount: Int, _ request: CompressRequest, _ notes: inout [String]
 ) throws(PruningError) -> [[Int]] {
   let everything = Array(0..<tokenCount)
@@ -88,7 +92,7 @@ private func parts(
 }
 
 /// Rows per part: at least one each, because a token without an anchor would have nowhere to go.
-private func rowCounts(
+func rowCounts(
   of parts: [[Int]], _ request: CompressRequest, tokenCount: Int
 ) throws(PruningError) -> [Int] {
   guard tokenCount > 0 else { return [0] }

@@ -10,9 +10,12 @@ struct StepCounter: Sendable {
   private let limit: StepLimit
   private var left: Int
   private var sinceCheck = 0
+  private let work: String
 
-  init(limit: StepLimit) {
+  /// - Parameter work: what costs the steps, for the refusal.
+  init(limit: StepLimit, work: String = "comparing these tokens with each other") {
     self.limit = limit
+    self.work = work
     left = limit.steps
   }
 
@@ -27,7 +30,7 @@ struct StepCounter: Sendable {
     guard left < 0 else { return }
     throw PruningError(
       at: "image_features",
-      "comparing these tokens with each other is more work than one request may ask for; send fewer tokens or "
+      "\(work) is more work than one request may ask for; send fewer tokens or "
         + "images, keep fewer, or choose by scores instead of similarity (GET /methods)")
   }
 

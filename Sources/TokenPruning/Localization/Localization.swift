@@ -28,6 +28,8 @@ public struct Localization: Sendable, Hashable {
   public let map: SaliencyMap?
   /// The wire name of ``LocalizationSource``.
   public let source: String
+  /// The learned model that gave the scores, where one did.
+  public let model: String?
   /// Whether the regions are all of the image, found so or for want of a better answer.
   public let wholeImage: Bool
   /// Why it is the whole image, nil otherwise.
@@ -37,12 +39,13 @@ public struct Localization: Sendable, Hashable {
   public let tokens: [Int]
 
   init(
-    regions: [LocatedRegion], map: SaliencyMap?, source: LocalizationSource, reason: String?,
-    layout: TokenLayout, minimumOverlap: Double, images: [Int]? = nil
+    regions: [LocatedRegion], map: SaliencyMap?, source: LocalizationSource, model: String? = nil,
+    reason: String?, layout: TokenLayout, minimumOverlap: Double, images: [Int]? = nil
   ) {
     self.regions = regions
     self.map = map
     self.source = source.rawValue
+    self.model = model
     // One whole image of several is a region like any other.
     self.wholeImage =
       layout.imageCount == 1 && regions.contains { $0.blocks.isWholeImage && $0.area > 0.99 }
@@ -80,14 +83,19 @@ public func localize(
 ) throws(PruningError) -> Localization {
   let source = try LocalizationSource.chosen(options.source, from: input)
   let layout = try input.spatialLayout()
-  let scores =
-    switch source {
-    case .relativeAttention: try AttentionScores.relativeAttention(of: input)
-    case .attention: try AttentionScores.attention(of: input)
-    case .queryKey: try QueryKeyScores.attention(of: input)
-    default:
-      try SimilarityScores.similarity(of: input, sign: options.sign, temperature: options.temperature)
-    }
+  var model: String?
+  let scores: [Double]
+  switch source {
+  case .relativeAttention: scores = try AttentionScores.relativeAttention(of: input)
+  case .attention: scores = try AttentionScores.attention(of: input)
+  case .queryKey: scores = try QueryKeyScores.attention(of: input)
+  case .model:
+    let chosen = try input.models.localizer(named: options.model, at: "/localize/model")
+    model = chosen.name
+    scores = try chosen.model.scores(of: input, in: layout)
+  default:
+    scores = try SimilarityScores.similarity(of: input, sign: options.sign, temperature: options.temperature)
+  }
   // Well below the largest Double, so that no sum over tokens or blocks overflows.
   let limit = 1e300
   if let token = scores.firstIndex(where: { !(abs($0) <= limit) }) {
@@ -97,8 +105,8 @@ public func localize(
   let search = RegionSearch(map: SaliencyMap(scores: scores, layout: layout), scores: scores, layout: layout)
   let result = try search.regions(options)
   return Localization(
-    regions: result.regions, map: search.map, source: source, reason: result.reason, layout: layout,
-    minimumOverlap: options.minimumOverlap)
+    regions: result.regions, map: search.map, source: source, model: model, reason: result.reason,
+    layout: layout, minimumOverlap: options.minimumOverlap)
 }
 
 extension PruningInput {

@@ -4,7 +4,8 @@ public import JSON
 ///
 /// | name | values | default |
 /// |---|---|---|
-/// | `source` | `relative_attention`, `attention`, `similarity`, `query_key` | the first whose tensors are there |
+/// | `source` | `relative_attention`, `attention`, `similarity`, `query_key`, `model` | the first whose tensors are there, never `model` |
+/// | `model` | a loaded localiser's name, for source `model` | the only one there is |
 /// | `objective` | `separation`, `coverage`, `contrast`, `vicrop` | `separation` |
 /// | `coverage` | 0.01...1: share of the mass that `coverage` must hold | 0.6 |
 /// | `baseline` | `mean`, `minimum`: what `coverage` subtracts first | `mean` |
@@ -24,6 +25,7 @@ public struct LocalizationOptions: Sendable, Hashable {
   }
 
   var source: LocalizationSource?
+  var model: String?
   var objective: Objective
   var maximumRegions: Int
   var minimumContrast: Double
@@ -35,7 +37,7 @@ public struct LocalizationOptions: Sendable, Hashable {
   enum ObjectiveName: String, CaseIterable { case separation, coverage, contrast, vicrop }
 
   static let names = [
-    "source", "objective", "coverage", "baseline", "area_power", "max_regions", "minimum_contrast",
+    "source", "model", "objective", "coverage", "baseline", "area_power", "max_regions", "minimum_contrast",
     "minimum_overlap", "similarity_sign", "temperature", "image_size", "base",
   ]
 
@@ -50,7 +52,9 @@ public struct LocalizationOptions: Sendable, Hashable {
   public init(_ json: JSONObject? = nil) throws(PruningError) {
     let given = ParameterReading(json ?? [:], at: "/localize")
     try given.refuseUnknown(besides: Self.names, of: "localize")
-    source = try given.choice("source", LocalizationSource.self)
+    model = try given.string("model")
+    // A model's name alone says which source is meant.
+    source = try given.choice("source", LocalizationSource.self) ?? (model == nil ? nil : .model)
     let share = try given.number("coverage", in: 0.01...1) ?? 0.6
     let baseline = try given.choice("baseline", RectangleObjective.Baseline.self) ?? .mean
     let power = try given.number("area_power", in: 0...1) ?? 0.5
@@ -79,6 +83,10 @@ public struct LocalizationOptions: Sendable, Hashable {
     if objectiveName == .vicrop, maximumRegions > 1 {
       throw PruningError(
         at: given.path("max_regions"), "must be 1 with objective 'vicrop', which finds one window")
+    }
+    if let source, source != .model, model != nil {
+      throw PruningError(
+        at: given.path("model"), "only applies to source 'model', not '\(source.rawValue)'")
     }
     if let source, source != .similarity {
       for name in ["similarity_sign", "temperature"] where given.member(name) != nil {

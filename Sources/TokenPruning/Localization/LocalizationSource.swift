@@ -8,6 +8,8 @@ enum LocalizationSource: String, Sendable, Hashable, CaseIterable {
   case similarity
   /// The attention row computed from `query` and `key` of one layer.
   case queryKey = "query_key"
+  /// A learned network reads `image_features` and `text_features`, ``LocalizerModel``.
+  case model
   /// Boxes or blocks that the caller gave.
   case boxes
   /// Boxes read from a model's text.
@@ -18,15 +20,20 @@ enum LocalizationSource: String, Sendable, Hashable, CaseIterable {
     switch self {
     case .relativeAttention: ["attention", "reference_attention"]
     case .attention: ["attention"]
-    case .similarity: ["image_features", "text_features"]
+    case .similarity, .model: ["image_features", "text_features"]
     case .queryKey: ["query", "key"]
     case .boxes, .text: []
     }
   }
 
-  static let ofScores: [LocalizationSource] = [.relativeAttention, .attention, .similarity, .queryKey]
+  /// Those that a request may name.
+  static let ofScores = unasked + [.model]
 
-  /// The named source, or the first of ``ofScores`` whose tensors are all present.
+  /// Those that are tried without being named. A model is not among them: what is loaded on a server must not
+  /// change the answers to requests that do not speak of it.
+  private static let unasked: [LocalizationSource] = [.relativeAttention, .attention, .similarity, .queryKey]
+
+  /// The named source, or the first of the unasked ones whose tensors are all present.
   ///
   /// - Throws: at `/localize/source` for a source that needs a `region`; at the missing tensor for one whose
   ///   tensors are absent; at `/localize` when no source is possible, listing what each needs.
@@ -47,8 +54,8 @@ enum LocalizationSource: String, Sendable, Hashable, CaseIterable {
       }
       return named
     }
-    if let source = ofScores.first(where: { missing($0) == nil }) { return source }
-    let needs = ofScores.map { "\($0.rawValue): \($0.requiredTensors.joined(separator: " and "))" }
+    if let source = unasked.first(where: { missing($0) == nil }) { return source }
+    let needs = unasked.map { "\($0.rawValue): \($0.requiredTensors.joined(separator: " and "))" }
     let present = input.tensors.keys.sorted().joined(separator: ", ")
     throw PruningError(
       at: "/localize",

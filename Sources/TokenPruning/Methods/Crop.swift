@@ -1,4 +1,5 @@
 import JSON
+import Tensors
 
 /// CROP's inner-LLM pruning ranks what its region policy leaves to choose, by the scorer the input allows.
 ///
@@ -16,7 +17,8 @@ struct Crop: PruningMethod {
       ParameterDescriptor(
         "scorer", .choice(["auto", "attention", "similarity", "diversity", "uniform"]), default: "auto",
         "how tokens are ranked inside and outside the region; auto takes attention where it is given, else"
-          + " similarity (image and text features), else diversity (image features), else uniform"),
+          + " similarity (image and text features of one width), else diversity (image features), else uniform"
+      ),
       ParameterDescriptor(
         "relevance_sign", .choice(["negative", "positive"]), default: "positive",
         "whether a high or a low cosine with the text is relevant; CLIP's patch-text similarity is inverted"),
@@ -49,8 +51,11 @@ struct Crop: PruningMethod {
 
   private static func bestScorer(for input: PruningInput) -> String {
     if input.tensors["attention"] != nil { return "attention" }
-    guard input.tensors["image_features"] != nil else { return "uniform" }
-    return input.tensors["text_features"] != nil ? "similarity" : "diversity"
+    guard let image = input.tensors["image_features"] else { return "uniform" }
+    guard let text = input.tensors["text_features"] else { return "diversity" }
+    // Text of another width is there for a learned localiser; cosines could not compare it.
+    let compared = input.tensors[Relevance.embeddingsName] ?? image
+    return text.shape.dimensions.last == compared.shape.dimensions.last ? "similarity" : "diversity"
   }
 }
 

@@ -11,6 +11,8 @@ public struct PruningInput: Sendable {
   public let tensors: [String: Tensor]
   /// Feeds every pseudo-random choice, so that the same request gives the same answer.
   public let seed: UInt64
+  /// The learned models that a request may name.
+  public let models: ModelSet
   /// How much work a search among these tokens may be, see ``StepCounter``.
   public let stepLimit: StepLimit
 
@@ -19,12 +21,13 @@ public struct PruningInput: Sendable {
 
   public init(
     tokenCount: Int, tensors: [String: Tensor], layout: TokenLayout?, seed: UInt64 = 0,
-    stepLimit: StepLimit = StepLimit(standardStepLimit)
+    models: ModelSet = ModelSet(), stepLimit: StepLimit = StepLimit(standardStepLimit)
   ) {
     self.tokenCount = tokenCount
     self.layout = layout
     self.tensors = tensors
     self.seed = seed
+    self.models = models
     self.stepLimit = stepLimit
   }
 }

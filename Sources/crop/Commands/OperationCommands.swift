@@ -2,6 +2,7 @@ import ArgumentParser
 import JSON
 import PruningService
 import TensorFormats
+import TokenPruning
 
 /// Input and output, the same for every operation.
 struct OperationOptions: ParsableArguments {
@@ -26,14 +27,17 @@ struct OperationOptions: ParsableArguments {
       valueName: "file"))
   var out: String?
 
+  @OptionGroup var learned: ModelOptions
+
   /// Reads, runs, prints; whatever is wrong with the input ends the program with status 65.
   func run(_ operation: Operation, with parameters: () throws(InputError) -> JSONObject) throws(ExitCode) {
+    let models = try learned.load()
     do throws(InputError) {
       let given = try parameters()
       var document = try InputFiles.document(
         paths: files, tensorName: tensor, parameterNames: Operation.parameterNames)
       document.parameters.merge(given)
-      let answer = try Self.answer(operation, document)
+      let answer = try Self.answer(operation, document, models)
       if let out { try writeFile(answer.file(named: out), to: out) }
       switch output {
       case .json: StandardStreams.writeOutput(try answer.jsonText())
@@ -47,10 +51,10 @@ struct OperationOptions: ParsableArguments {
   }
 
   private static func answer(
-    _ operation: Operation, _ document: TensorDocument
+    _ operation: Operation, _ document: TensorDocument, _ models: ModelSet
   ) throws(InputError) -> Answer {
     do throws(Problem) {
-      return try operation.run(document)
+      return try operation.run(document, models: models)
     } catch {
       throw InputError((error.pointer.map { "\($0): " } ?? "") + error.detail)
     }
@@ -78,6 +82,7 @@ struct Localize: ParsableCommand {
       EXAMPLES
         crop localize attention.npy
         crop localize image_features.npy text_features.npy --layout 24x24
+        crop localize image_features.npy text_features.npy --models weights --parameters '{"localize": {"model": "a"}}'
         crop localize x.npy --tensor attention --parameters '{"explain": true}'
       """)
 
@@ -95,6 +100,7 @@ struct Compress: ParsableCommand {
     discussion: """
       EXAMPLES
         crop compress image_features.npy --keep-tokens 64 --out small.npy
+        crop compress image_features.npy --keep-tokens 64 --models weights --mode resampler
         crop compress request.json --region '[2,1,5,4]' --out small.safetensors
       """)
 

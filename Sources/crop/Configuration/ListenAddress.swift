@@ -82,6 +82,12 @@ extension ValueGrammar<String?> {
       },
       render: { $0 ?? "none" })
   }
+
+  /// The path of a folder, relative to where the server starts unless it begins with a slash.
+  static var folder: Self {
+    Self(
+      valueName: "folder", expected: "the path of a folder, or none", parse: file.parse, render: file.render)
+  }
 }
 
 extension ValueGrammar<Int> {

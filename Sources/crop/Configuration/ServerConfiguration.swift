@@ -38,6 +38,8 @@ struct ServerConfiguration: Sendable, Equatable {
   var eventLoops = 0
   /// 0 means one per core.
   var computeThreads = 0
+  /// Nil: no learned models.
+  var models: String?
   /// Nil: whoever reaches the port may ask.
   var apiKeyFile: String?
   /// `*` stands for all.

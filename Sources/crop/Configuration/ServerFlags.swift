@@ -22,6 +22,7 @@ struct ServerFlags: ParsableArguments {
   @Option(\.shutdownTimeout) var shutdownTimeout: String?
   @Option(\.eventLoops) var eventLoops: String?
   @Option(\.computeThreads) var computeThreads: String?
+  @Option(\.models) var models: String?
   @Option(\.apiKeyFile) var apiKeyFile: String?
   @Option(\.corsAllowedOrigins) var corsAllowedOrigins: String?
   @Option(\.responseCompression) var responseCompression: String?
@@ -40,7 +41,8 @@ struct ServerFlags: ParsableArguments {
       (\.bodyTimeout, bodyTimeout), (\.idleTimeout, idleTimeout), (\.drainDelay, drainDelay),
       (\.shutdownTimeout, shutdownTimeout), (\.eventLoops, eventLoops),
       (\.computeThreads, computeThreads), (\.apiKeyFile, apiKeyFile),
-      (\.corsAllowedOrigins, corsAllowedOrigins), (\.responseCompression, responseCompression),
+      (\.models, models), (\.corsAllowedOrigins, corsAllowedOrigins),
+      (\.responseCompression, responseCompression),
       (\.logFormat, logFormat), (\.logLevel, logLevel),
       (\.accessLog, accessLog),
     ]

@@ -1,6 +1,6 @@
 extension Setting {
   /// Every setting, in the order in which help, files and `--print-config` show them.
-  static let all: [Setting] = listening + tls + limits + timeouts + threads + access + logs
+  static let all: [Setting] = listening + tls + limits + timeouts + threads + models + access + logs
 
   /// The setting behind a member.
   ///
@@ -85,6 +85,12 @@ extension Setting {
     Setting(
       "compute-threads", \.computeThreads, .integer(0...1024),
       "Threads that compute answers; 0 means one per core."),
+  ]
+
+  private static let models = [
+    Setting(
+      "models", \.models, .folder,
+      "Folder of learned models, each NAME.safetensors, which requests may name; read again on SIGHUP.")
   ]
 
   private static let access = [

@@ -33,15 +33,17 @@ func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfigu
   let certificates = CertificateFiles(configuration)
   let tls = try loadTLS(certificates, sink, logger)
   let keyFile = try loadKeys(configuration, sink, logger)
+  let models = try loadModels(configuration, sink, logger)
   var transport = configuration.transport(inherited: inherited)
   transport.tls = tls
   let capacity = Capacity(transport)
   let lifecycle = Lifecycle(isOverloaded: { capacity.isExhausted })
   let metrics = Metrics()
   let service = Service(
-    configuration.service(keys: keyFile?.keys), lifecycle: lifecycle, metrics: metrics,
+    configuration.service(keys: keyFile?.keys, models: models.store), lifecycle: lifecycle, metrics: metrics,
     accessLog: configuration.accessLog(to: sink))
-  let entries = reloadables(certificates, tls, logger) + (keyFile.map { [$0.reloading] } ?? [])
+  let entries =
+    reloadables(certificates, tls, logger) + (keyFile.map { [$0.reloading] } ?? []) + models.reloading
   let reloading = Reloading(entries: entries, logger: logger)
   let server: Server
   do throws(Server.StartError) {
@@ -86,6 +88,23 @@ private func loadKeys(
     sink.flush()
     throw Exit.badConfiguration.saying("\(error)")
   }
+}
+
+private func loadModels(
+  _ configuration: ServerConfiguration, _ sink: LogSink, _ logger: Logger
+) throws -> (store: ModelStore, reloading: [Reloadable]) {
+  let store = ModelStore()
+  guard let path = configuration.models else { return (store, []) }
+  let directory = ModelDirectory(path: path)
+  do throws(ConfigurationError) {
+    let set = try directory.load()
+    store.replace(with: set)
+    logger.notice("models", metadata: ["folder": "\(path)", "now": "\(ModelDirectory.text(of: set))"])
+  } catch {
+    sink.flush()
+    throw Exit.badConfiguration.saying("\(error)")
+  }
+  return (store, [directory.reloading(store)])
 }
 
 private func reloadables(_ files: CertificateFiles?, _ tls: TLSSource?, _ logger: Logger) -> [Reloadable] {
@@ -160,9 +179,10 @@ extension ServerConfiguration {
     return transport
   }
 
-  fileprivate func service(keys: APIKeys?) -> Service.Configuration {
+  fileprivate func service(keys: APIKeys?, models: ModelStore) -> Service.Configuration {
     var service = Service.Configuration(maximumBodyBytes: maxBodyBytes)
     service.apiKeys = keys
+    service.models = models
     service.compressesResponses = responseCompression
     service.crossOrigin = corsAllowedOrigins.isEmpty ? nil : CrossOrigin(allowing: corsAllowedOrigins)
     return service

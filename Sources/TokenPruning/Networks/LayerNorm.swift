@@ -1,0 +1,48 @@
+/// y = (x - mean) / sqrt(variance + 1e-5) * gain + bias over the columns of a row (Ba et al., arXiv 1607.06450).
+///
+/// The variance is that of the row itself (divided by the count, not by one less).
+struct LayerNorm: Sendable, Equatable {
+  static let epsilon = 1e-5
+
+  let gain: [Float]
+  let bias: [Float]
+
+  /// - Precondition: as many gains as biases.
+  init(gain: [Float], bias: [Float]) {
+    precondition(gain.count == bias.count && !gain.isEmpty)
+    self.gain = gain
+    self.bias = bias
+  }
+
+  var width: Int { gain.count }
+
+  func callAsFunction(_ input: Activations, _ steps: inout StepCounter) throws(PruningError) -> Activations {
+    precondition(input.columns == width)
+    var result = input
+    for row in 0..<input.rows {
+      try steps.spend(cost)
+      result.values.withUnsafeMutableBufferPointer { values in
+        guard let base = values.baseAddress else { return }
+        normalize(base + row * width)
+      }
+    }
+    return result
+  }
+
+  /// One row, in place.
+  func normalize(_ row: UnsafeMutablePointer<Double>) {
+    let count = Double(width)
+    var sum = 0.0
+    for index in 0..<width { sum += row[index] }
+    let mean = sum / count
+    var squares = 0.0
+    for index in 0..<width { squares += (row[index] - mean) * (row[index] - mean) }
+    let deviation = (squares / count + Self.epsilon).squareRoot()
+    for index in 0..<width {
+      row[index] = (row[index] - mean) / deviation * Double(gain[index]) + Double(bias[index])
+    }
+  }
+
+  /// Steps of one row.
+  var cost: Int { 12 + 4 * width }
+}

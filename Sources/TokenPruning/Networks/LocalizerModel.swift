@@ -1,0 +1,127 @@
+import Kernels
+
+/// A small network that says how likely each visual token belongs to the region of the question.
+///
+/// Patches p [n, d] and question tokens t [M, d] read each other in L blocks; a token's score is a bilinear match
+/// with the question plus a term of its own. With W, b linear layers, LN layer norms, A ``CrossAttention``:
+///
+///     p = W_i LN(image_features) + b_i + position        t = W_t LN(text_features) + b_t, and a learned row t_0
+///     in each block:  t += A_gather(t, p)                the question, null row included, reads the image
+///                     p += A_attend(p, t)                the patches read the question or the null row
+///                     p += perceptron(p)
+///     score = sigmoid(U LN(p) . V LN(mean of t without t_0) / sqrt(d) + w . LN(p) + c)
+///
+/// The null row lets a patch read nothing, which attention to a single text row could not express. Tokens that
+/// show nothing of the image (padding, separators) take no part and score 0.
+///
+/// *Deviations*: the paper's localiser is a fine-tuned vision-language model of two billion parameters that says
+/// four block coordinates; this network is the project's own and gives scores, from which the region is found as
+/// from every other source.
+struct LocalizerModel: Sendable, Equatable {
+  struct Block: Sendable, Equatable {
+    let gather: CrossAttention
+    let attend: CrossAttention
+    let perceptron: FeedForward
+  }
+
+  let width: Int
+  let imageWidth: Int
+  let textWidth: Int
+  private let position: PositionEncoding
+  private let image: FeatureProjection
+  private let text: FeatureProjection
+  private let nullRow: [Float]
+  private let blocks: [Block]
+  private let imageNorm: LayerNorm
+  private let textNorm: LayerNorm
+  private let imageHead: LinearLayer
+  private let textHead: LinearLayer
+  private let scoreHead: LinearLayer
+
+  /// - Throws: at the first tensor that is missing, of another shape or type, or not finite.
+  init(_ configuration: ModelConfiguration, _ tensors: inout ModelTensors) throws(ModelError) {
+    width = configuration.width
+    imageWidth = configuration.imageWidth
+    textWidth = configuration.textWidth
+    position = PositionEncoding(width: width)
+    image = try tensors.projection("image", from: imageWidth, to: width)
+    text = try tensors.projection("text", from: textWidth, to: width)
+    nullRow = try tensors.take("text.null", [width])
+    var blocks: [Block] = []
+    for layer in 0..<configuration.layers {
+      let name = "blocks.\(layer)"
+      let heads = configuration.heads
+      blocks.append(
+        Block(
+          gather: try tensors.attention("\(name).gather", width: width, heads: heads, outputs: width),
+          attend: try tensors.attention("\(name).attend", width: width, heads: heads, outputs: width),
+          perceptron: try tensors.feedForward(
+            "\(name).mlp", width: width, hidden: configuration.hiddenWidth)))
+    }
+    self.blocks = blocks
+    imageNorm = try tensors.norm("head.image_norm", width: width)
+    textNorm = try tensors.norm("head.text_norm", width: width)
+    imageHead = try tensors.linear("head.image", inputs: width, outputs: width)
+    textHead = try tensors.linear("head.text", inputs: width, outputs: width)
+    scoreHead = try tensors.linear("head.score", inputs: width, outputs: 1)
+  }
+
+  /// One probability per token of the layout, [N].
+  ///
+  /// - Throws: at the tensor whose width is not the model's, or that has too many rows; at `image_features` when
+  ///   it is more work than one request may ask for.
+  /// - Complexity: O(N d (D + d) + layers (N d (d + hidden) + N M d)).
+  func scores(of input: PruningInput, in layout: TokenLayout) throws(PruningError) -> [Double] {
+    let features = try input.features()
+    let question = try input.textFeatures()
+    try Self.check(features, "image_features", "[N, D]", imageWidth)
+    try Self.check(question, "text_features", "[E] or [M, E]", textWidth)
+    let tokens = layout.tokens(in: [.unit])
+    try image.checkSize(rows: tokens.count, of: "image_features", width: width)
+    try text.checkSize(rows: question.rows + 1, of: "text_features", width: width)
+    var steps = StepCounter(limit: input.stepLimit, work: "running this model on these tensors")
+
+    var patches = try image(features, rows: tokens, &steps)
+    patches += position.rows(for: tokens, in: layout)
+    let words = try text(question, rows: Array(0..<question.rows), &steps)
+    var rows = Activations(
+      rows: words.rows + 1, columns: width, values: nullRow.map { Double($0) } + words.values)
+    for block in blocks {
+      rows += try block.gather(rows, to: patches, &steps)
+      patches += try block.attend(patches, to: rows, &steps)
+      patches += try block.perceptron(patches, &steps)
+    }
+    let logits = try logits(patches, question: rows, &steps)
+    var scores = [Double](repeating: 0, count: layout.tokenCount)
+    for (token, logit) in zip(tokens, logits) { scores[token] = sigmoid(logit) }
+    return scores
+  }
+
+  private func logits(
+    _ patches: Activations, question rows: Activations, _ steps: inout StepCounter
+  ) throws(PruningError) -> [Double] {
+    var mean = Activations(zeros: 1, width)
+    for row in 1..<rows.rows {
+      for column in 0..<width { mean.values[column] += rows[row, column] / Double(rows.rows - 1) }
+    }
+    let direction = try textHead(try textNorm(mean, &steps), &steps)
+    let normalized = try imageNorm(patches, &steps)
+    let projected = try imageHead(normalized, &steps)
+    let own = try scoreHead(normalized, &steps)
+    let scale = 1 / Double(width).squareRoot()
+    return (0..<patches.rows).map { row in
+      var match = 0.0
+      for column in 0..<width { match += projected[row, column] * direction.values[column] }
+      return match * scale + own.values[row]
+    }
+  }
+
+  private static func check(
+    _ features: Matrix, _ name: String, _ form: String, _ width: Int
+  ) throws(PruningError) {
+    guard features.columns == width else {
+      throw PruningError(
+        at: name, "has rows of \(features.columns) numbers; this model reads \(form) with rows of \(width)")
+    }
+  }
+}

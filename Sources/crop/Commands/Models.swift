@@ -1,0 +1,68 @@
+import ArgumentParser
+import JSON
+import PruningService
+import TokenPruning
+
+struct Models: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Check the learned models of a folder and list them.",
+    discussion: """
+      Reads every NAME.safetensors of the folder as 'crop serve --models' would; one that is no model is an \
+      error that says what is wrong with it.
+
+      EXAMPLES
+        crop models weights
+        crop models weights --format json
+      """)
+
+  enum Format: String, CaseIterable, ExpressibleByArgument { case table, json }
+
+  @Argument(help: ArgumentHelp("The folder.", valueName: "folder"))
+  var folder: String
+
+  @Option(help: "What to print: table or json.")
+  var format = Format.table
+
+  func run() throws {
+    let set = try ModelOptions.load(folder)
+    switch format {
+    case .json: StandardStreams.writeOutput(prettyText(of: ["models": set.json]))
+    case .table:
+      let rows = set.all.map { name, model in
+        let configuration = model.configuration
+        return [
+          name, configuration.kind.rawValue, String(model.parameterCount), String(configuration.imageWidth),
+          configuration.kind == .localizer ? String(configuration.textWidth) : "-",
+          configuration.kind == .resampler ? String(configuration.queries) : "-",
+          configuration.json["description"]?.stringValue ?? "",
+        ]
+      }
+      StandardStreams.writeOutput(
+        TextTable(header: ["MODEL", "KIND", "PARAMETERS", "D", "E", "QUERIES", "DESCRIPTION"], rows: rows)
+          .text)
+    }
+  }
+}
+
+/// Where the operations of the command line find learned models.
+struct ModelOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Folder of learned models, each NAME.safetensors; for localize source 'model' and mode 'resampler'.",
+      valueName: "folder"))
+  var models: String?
+
+  /// - Throws: exit status 65, having said which file is no model and why.
+  func load() throws(ExitCode) -> ModelSet {
+    guard let models else { return ModelSet() }
+    return try Self.load(models)
+  }
+
+  static func load(_ folder: String) throws(ExitCode) -> ModelSet {
+    do throws(ConfigurationError) {
+      return try ModelDirectory(path: folder).load()
+    } catch {
+      throw Exit.badInput.saying("\(error)")
+    }
+  }
+}
