@@ -15,7 +15,9 @@ struct ContractPagesTests {
     #expect(sections == methods.map(\.name))
     for method in methods {
       let section = try #require(text.section("## `\(method.name)`"))
-      let names = method.parameters.map(\.name) + method.requiredInputs + method.optionalInputs
+      let names =
+        method.parameters.map(\.name) + method.requiredInputs + method.optionalInputs
+        + method.schedules.map(\.name)
       for name in names { #expect(section.contains("`\(name)`"), "\(method.name): \(name)") }
       #expect(section.contains("*Deviations*"), "\(method.name)")
       if let paper = method.paper?.split(separator: " ").last {

@@ -193,7 +193,7 @@ struct ContractTests {
         switch member.name {
         case "coverage", "baseline": "coverage"
         case "area_power": "contrast"
-        case "base": "vicrop"
+        case "base", "faithful": "vicrop"
         default: .none
         }
       if let value = schema["default"] {

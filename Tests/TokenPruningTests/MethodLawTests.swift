@@ -8,8 +8,11 @@ import Testing
 @Suite struct MethodLawTests {
   static let names = MethodRegistry.standard.descriptors.map(\.name)
   private static let registry = MethodRegistry.standard
-  /// Methods whose choice for one budget says nothing of another's: quotas and steps depend on it.
-  static let unnested: Set = ["uniform", "visionzip", "vispruner", "prumerge_plus", "dart", "hired"]
+  /// The methods that claim a law.
+  private static func claiming(_ property: MethodDescriptor.Property) -> [String] {
+    registry.descriptors.filter { $0.properties.contains(property) }.map(\.name)
+  }
+
   /// Methods that spread over the sequence by themselves, so that equal tokens are not kept from the front.
   static let spreading: Set = [
     "uniform", "random", "visionzip", "prumerge_plus", "tome", "vispruner", "sparsevlm_plus",
@@ -51,7 +54,7 @@ import Testing
     }
   }
 
-  @Test("A larger budget keeps what a smaller one kept", arguments: names.filter { !unnested.contains($0) })
+  @Test("A larger budget keeps what a smaller one kept", arguments: claiming(.nested))
   func nested(_ name: String) throws {
     let input = try makeInput(36)
     for count in 0..<35 {
@@ -61,7 +64,7 @@ import Testing
   }
 
   @Test(
-    "Scaling features or attention by a power of two changes nothing", arguments: names,
+    "Scaling features or attention by a power of two changes nothing", arguments: claiming(.scaleInvariant),
     [Float(0.0625), 8, 0x1p60])
   func scaleInvariance(_ name: String, _ factor: Float) throws {
     let plain = try select(name, 12, from: makeInput(36))
@@ -73,12 +76,7 @@ import Testing
     #expect(try select(name, 12, from: scaled) == plain)
   }
 
-  @Test(
-    "Reordering the tokens reorders the choice",
-    arguments: [
-      "topk", "fastv", "fastervlm", "divprune", "cdpruner", "crop", "vispruner", "prumerge", "dart", "trim",
-      "hired", "sparsevlm", "pyramiddrop",
-    ])
+  @Test("Reordering the tokens reorders the choice", arguments: claiming(.orderEquivariant))
   func permutation(_ name: String) throws {
     let count = 30
     let columns = 24
@@ -161,6 +159,9 @@ import Testing
   func descriptors(_ descriptor: MethodDescriptor) throws {
     #expect(!descriptor.summary.isEmpty && descriptor.name == descriptor.name.lowercased())
     #expect(descriptor.parameters.allSatisfy { !$0.summary.isEmpty })
+    #expect(descriptor.budget.hasSuffix(".") && descriptor.budget.count >= 20)
+    #expect(descriptor.deviations.allSatisfy { $0.hasSuffix(".") })
+    #expect(Set(descriptor.parameters.map(\.name)).count == descriptor.parameters.count)
     // The defaults pass the method's own checks.
     _ = try Self.registry.make(descriptor.name)
   }

@@ -215,7 +215,7 @@ import Testing
     arguments: [
       ("/keep_tokens", [:]), ("/method", ["method": 3, "keep_tokens": 1]),
       ("/keep_tokens", ["keep_tokens": 1, "stages": [["layer": 1, "keep_tokens": 1]]]),
-      ("/stages", ["stages": []]), ("/stages", ["stages": 4]), ("/stages/0", ["stages": [4]]),
+      ("/stages", ["stages": []]), ("/stages", ["stages": true]), ("/stages/0", ["stages": [4]]),
       ("/stages/0/layer", ["stages": [["keep_tokens": 1]]]),
       ("/stages/0/keep_tokens", ["stages": [["layer": 1]]]),
       ("/stages/0/layer", ["stages": [["layer": -1, "keep_tokens": 1]]]),

@@ -30,8 +30,32 @@ extension MethodDescriptor {
       "required_inputs": .array(requiredInputs.map { .string($0) }),
       "optional_inputs": .array(optionalInputs.map { .string($0) }),
       "parameters": .array(parameters.map(\.json)),
+      "keep_tokens": .string(budget),
+      "schedules": .array(schedules.map(\.json)),
+      "properties": .array(properties.map { .string($0.rawValue) }),
       "deviations": .array(deviations.map { .string($0) }),
     ]
+  }
+}
+
+extension PublishedSchedule {
+  var json: JSONValue {
+    [
+      "name": .string(name), "token_count": tokenCount.map { .integer($0) } ?? .null,
+      "stages": .array(stages.map { .object($0.members) }),
+    ]
+  }
+}
+
+extension PublishedSchedule.Stage {
+  /// As a stage of a request.
+  var members: JSONObject {
+    var members: JSONObject = ["layer": .integer(layer)]
+    switch budget {
+    case .keepTokens(let count): members[budget.name] = .integer(count)
+    case .keepRatio(let ratio), .pruneRatio(let ratio): members[budget.name] = .number(ratio)
+    }
+    return members
   }
 }
 

@@ -16,7 +16,11 @@ enum PruneOperation {
 
   /// The attention tensor of each stage, in order; of more stages than there may be, the first ones.
   static func stageTensorNames(_ parameters: JSONObject) -> [String] {
-    (parameters["stages"]?.arrayValue ?? []).prefix(PruneRequest.maximumStageCount)
+    if let schedule = PruneRequest.scheduleName(in: parameters) {
+      let method = parameters["method"]?.stringValue ?? PruneRequest.defaultMethod
+      return MethodRegistry.standard.attentionNames(ofSchedule: schedule, method: method)
+    }
+    return (parameters["stages"]?.arrayValue ?? []).prefix(PruneRequest.maximumStageCount)
       .map { $0.objectValue?["attention"]?.stringValue ?? "attention" }
   }
 
@@ -61,6 +65,7 @@ enum PruneOperation {
     init(_ image: ImageRequest) throws(PruningError) {
       localization = try PruneOperation.localization(for: image)
       request = try PruneRequest(image.parameters, regionTokens: localization?.tokens)
+        .expandingSchedule(for: image.input)
       guard request.stages.count * image.input.tokenCount <= maximumStageIndices else {
         throw tooManyStages(request.stages.count, image.input.tokenCount)
       }
@@ -89,6 +94,9 @@ enum PruneOperation {
     }
     if let scores = result.scores { members["scores"] = .array(scores.map { .number($0) }) }
     if let explanation = result.explanation { members["explanation"] = .object(explanation.members) }
+    if let raters = result.explanation?.textRaters {
+      members["text_raters"] = .array(raters.map { .integer($0) })
+    }
     if !result.notes.isEmpty { members["notes"] = .array(result.notes.map { .string($0) }) }
     return Answer.Sample(
       members: members, indices: [("kept_indices", result.kept)], tensors: [],

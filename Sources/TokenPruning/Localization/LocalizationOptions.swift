@@ -17,11 +17,12 @@ public import JSON
 /// | `temperature` | 0.0001...100: softmax over the cosines | none |
 /// | `image_size` | [width, height] in pixels, for `vicrop` | the layout's |
 /// | `base` | 14...4096: side of the tower's input in pixels, for `vicrop` | 336 |
+/// | `faithful` | whether `vicrop` answers a window without cells as the authors' code does | false |
 public struct LocalizationOptions: Sendable, Hashable {
   enum Objective: Sendable, Hashable {
     case rectangle(RectangleObjective)
     /// A square crop box, ``ViCrop``; always one region.
-    case vicrop(base: Double)
+    case vicrop(base: Double, faithful: Bool = false)
   }
 
   var source: LocalizationSource?
@@ -38,13 +39,13 @@ public struct LocalizationOptions: Sendable, Hashable {
 
   static let names = [
     "source", "model", "objective", "coverage", "baseline", "area_power", "max_regions", "minimum_contrast",
-    "minimum_overlap", "similarity_sign", "temperature", "image_size", "base",
+    "minimum_overlap", "similarity_sign", "temperature", "image_size", "base", "faithful",
   ]
 
   /// What counts under one objective only.
   private static let owners: [(name: String, objective: ObjectiveName)] = [
     ("coverage", .coverage), ("baseline", .coverage), ("area_power", .contrast), ("base", .vicrop),
-    ("image_size", .vicrop),
+    ("image_size", .vicrop), ("faithful", .vicrop),
   ]
 
   /// - Throws: at `/localize/<name>` for an unknown name (naming the nearest), a wrong type or range, or a member
@@ -59,13 +60,14 @@ public struct LocalizationOptions: Sendable, Hashable {
     let baseline = try given.choice("baseline", RectangleObjective.Baseline.self) ?? .mean
     let power = try given.number("area_power", in: 0...1) ?? 0.5
     let base = try given.number("base", in: 14...4096) ?? 336
+    let isFaithful = try given.boolean("faithful") ?? false
     let objectiveName = try given.choice("objective", ObjectiveName.self) ?? .separation
     objective =
       switch objectiveName {
       case .separation: .rectangle(.separation)
       case .coverage: .rectangle(.coverage(share: share, baseline))
       case .contrast: .rectangle(.contrast(areaPower: power))
-      case .vicrop: .vicrop(base: base)
+      case .vicrop: .vicrop(base: base, faithful: isFaithful)
       }
     maximumRegions = try given.integer("max_regions", in: 1...16) ?? 1
     minimumContrast =

@@ -34,10 +34,11 @@ struct CDPruner: PruningMethod {
         + " image_features itself, which then needs the width of text_features.",
       "Where all tokens are equally relevant every q is 1; the authors' code divides by zero.",
       "Once the rank of the kernel is exhausted (residuals of 1e-10 of the diagonal), the remaining picks are"
-        + " by relevance, then index; the authors' code meets NaN and returns fewer tokens than asked.",
+        + " by relevance, then index; the authors' code meets NaN and returns fewer tokens than asked. That is not offered: where it"
+        + " meets NaN depends on the rounding of its libraries.",
       "A zero row has no gain and is picked only by that same rule.",
       "`openvino` takes no notice of tokens that the region has kept already.",
-    ])
+    ], properties: [.nested, .scaleInvariant, .orderEquivariant])
 
   /// The most numbers of the factor: 512 MiB of them; 2,880 tokens of LLaVA-NeXT halved take 32 MiB.
   static let maximumFactorCount = 1 << 26

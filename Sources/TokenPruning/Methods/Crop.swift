@@ -26,7 +26,10 @@ struct Crop: PruningMethod {
     deviations: [
       "The authors published no code; the region is kept first, as in the paper, and the rest of the budget"
         + " goes to the scorer's choice outside it, which the paper does not specify."
-    ])
+    ],
+    budget:
+      "The kept tokens, exactly that many, those of the region included; the policy `only` keeps"
+      + " no more than the region holds.", properties: [.nested, .scaleInvariant, .orderEquivariant])
 
   private let scorer: String
   private let sign: Relevance.Sign

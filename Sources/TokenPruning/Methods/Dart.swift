@@ -37,7 +37,9 @@ struct Dart: PruningMethod {
       "`image_features` and `text_features` stand for the hidden states after the final norm; without `key` or"
         + " `text_key` the norms are those of the features.",
       "On /prune, tokens that the region has kept already play no part.",
-    ])
+    ],
+    budget: "The kept tokens, exactly that many, image pivots included.",
+    properties: [.scaleInvariant, .orderEquivariant])
 
   private let imagePivots: Int
   private let textPivots: Int

@@ -1,3 +1,5 @@
+import JSON
+
 /// DivPrune keeps the tokens that are farthest apart: greedy max-min diversity by cosine distance.
 ///
 /// The first pick is the token whose nearest neighbour is farthest; every next one is the token whose
@@ -12,24 +14,52 @@ struct DivPrune: PruningMethod {
     summary: "Keeps the tokens that are farthest apart by cosine distance (greedy max-min diversity).",
     paper: "Alvar et al., CVPR 2025, arXiv 2503.02175",
     requiredInputs: ["image_features"],
+    parameters: [
+      ParameterDescriptor(
+        "faithful", .boolean, default: false,
+        "whether one zero row spoils every distance, as in the authors' code: the first zero row and the first"
+          + " token are then all that is kept")
+    ],
     deviations: [
       "A picked token cannot be picked again; the authors' code does not mask it, and repeats indices once"
         + " only copies of picked tokens are left.",
       "A zero row (padding) has no direction: it is picked only when nothing else is left, lowest index first;"
-        + " in the authors' code one such row makes every distance NaN.",
+        + " in the authors' code one such row makes every distance NaN, and two different tokens are kept"
+        + " (`faithful`).",
       "Distances are compared as binary64 cosines; equal ones keep the lower index.",
       "Where tokens are kept already (a region), the first pick is the token farthest from those.",
-    ])
+    ],
+    budget: "The kept tokens, exactly that many; `faithful` with a zero row keeps one or two.",
+    properties: [.nested, .scaleInvariant, .orderEquivariant])
 
-  init(_ parameters: Parameters) {}
+  private let isFaithful: Bool
+
+  var mayKeepFewer: Bool { isFaithful }
+
+  init(_ parameters: Parameters) { isFaithful = parameters.boolean("faithful") }
 
   func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
     let features = try input.features()
+    if isFaithful, task.count > 0, let kept = Self.undefinedChoice(task.candidates, features) {
+      return Array(kept.prefix(task.count))
+    }
     if task.count == 0 || task.count == task.candidates.count {
       return Array(task.candidates.prefix(task.count))
     }
     var search = FarthestPointSearch(
       CosineSpace(features), among: task.candidates, given: task.given, stepLimit: input.stepLimit)
     return try search.next(task.count)
+  }
+
+  /// What argmax over NaN comes to in the authors' code; nil where every distance is a number.
+  ///
+  /// NaN counts as the largest, the first of several. The first pick is by the second smallest distance, which
+  /// is NaN for zero rows, or for all where fewer than two rows have a direction. Then every smallest distance to
+  /// it is NaN, and the first token is picked again and again.
+  private static func undefinedChoice(_ candidates: [Int], _ features: Matrix) -> [Int]? {
+    let zeros = candidates.filter { features.row($0).allSatisfy { $0 == 0 } }
+    guard let firstZero = zeros.first, let first = candidates.first else { return nil }
+    let pick = candidates.count - zeros.count >= 2 ? firstZero : first
+    return pick == first ? [first] : [pick, first]
   }
 }

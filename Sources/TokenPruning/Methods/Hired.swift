@@ -34,7 +34,9 @@ struct Hired: PruningMethod {
         + " cuts the raster into runs of equal length (`faithful`).",
       "Without `early_attention` the budget is divided by `attention`.",
       "Unpadding is the caller's: all tokens given count.",
-    ], cost: .linear)
+    ],
+    budget: "The kept tokens of all tiles together, exactly that many; `faithful` may keep fewer.",
+    properties: [.scaleInvariant, .orderEquivariant], cost: .linear)
 
   private let tileRows: Int
   private let tileColumns: Int

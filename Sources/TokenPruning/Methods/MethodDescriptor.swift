@@ -13,7 +13,25 @@ public struct MethodDescriptor: Sendable, Hashable {
   public let parameters: [ParameterDescriptor]
   /// Differences from the published algorithm or the authors' code, one sentence each.
   public let deviations: [String]
+  /// What the number of a budget counts, in one sentence.
+  public let budget: String
+  /// Budgets for the layers of an LLM that the authors publish; a request names one in `stages`.
+  public let schedules: [PublishedSchedule]
+  /// What holds with default parameters, in the order of ``Property``'s cases.
+  public let properties: [Property]
   public let cost: Cost
+
+  /// A law that a method obeys; tests hold it to what it claims.
+  public enum Property: String, Sendable, Hashable, CaseIterable {
+    /// A larger budget keeps every token that a smaller one kept.
+    case nested
+    /// Scaling all features, all attention, or all text by one factor changes nothing.
+    case scaleInvariant = "scale_invariant"
+    /// Reordering the tokens reorders the choice, where no two tokens tie.
+    case orderEquivariant = "order_equivariant"
+  }
+
+  public static let exactBudget = "The kept tokens, exactly that many."
 
   /// How time grows with the number of tokens N at a given feature width.
   public enum Cost: String, Sendable, Hashable {
@@ -25,6 +43,7 @@ public struct MethodDescriptor: Sendable, Hashable {
   public init(
     name: String, summary: String, paper: String? = nil, requiredInputs: [String] = [],
     optionalInputs: [String] = [], parameters: [ParameterDescriptor] = [], deviations: [String] = [],
+    budget: String = exactBudget, schedules: [PublishedSchedule] = [], properties: Set<Property> = [],
     cost: Cost = .quadratic
   ) {
     self.name = name
@@ -34,6 +53,9 @@ public struct MethodDescriptor: Sendable, Hashable {
     self.optionalInputs = optionalInputs
     self.parameters = parameters
     self.deviations = deviations
+    self.budget = budget
+    self.schedules = schedules
+    self.properties = Property.allCases.filter(properties.contains)
     self.cost = cost
   }
 }

@@ -21,7 +21,10 @@ struct PruMerge: ScoringMethod {
         + " out afterwards: the authors' weights.",
       "Where nothing is pruned there is no row for pruned tokens; the authors' code adds a zero row.",
       "Without `key` the similarity is that of image_features.",
-    ])
+    ],
+    budget:
+      "The kept tokens, at most that many with `adaptive`; on /compress one row for all pruned"
+      + " tokens comes on top.", properties: [.nested, .scaleInvariant, .orderEquivariant])
 
   static let neighbourParameter = ParameterDescriptor(
     "neighbours", .integer(1...4096), default: 32, "how many tokens each anchor takes up")
@@ -98,6 +101,8 @@ struct NeighbourMerge {
     let others = kept + pruned
     for (row, anchor) in kept.enumerated() {
       try steps.spend(comparingWith: others.count, of: space, exactly: true)
+      // Ranking them, and adding the nearest up.
+      try steps.spend(others.count * 30 + min(neighbours, others.count) * (20 + features.columns))
       let candidates = others.indices.filter { $0 != row }
       let similarities = others.map { space.exactSimilarity(anchor, $0) }
       let nearest = Ranking.highest(min(neighbours, candidates.count), of: similarities, among: candidates)

@@ -30,7 +30,10 @@ struct PruMergePlus: PruningMethod {
       "The number of tokens is exact and none is chosen twice; the authors' code adds every step-th token, step"
         + " from the ratio, and so finds its number itself.",
       "Otherwise as `prumerge`.",
-    ])
+    ],
+    budget:
+      "Important and spaced tokens together; on /compress one row for all pruned tokens comes on"
+      + " top, and with `faithful` the spaced ones too.", properties: [.scaleInvariant])
 
   private let importantRatio: Double
   private let neighbours: Int

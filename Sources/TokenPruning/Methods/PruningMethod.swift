@@ -53,6 +53,21 @@ extension ScoringMethod {
   }
 }
 
+/// A method that listens to some of the prompt's words only.
+protocol TextRatingMethod: PruningMethod {
+  /// 1 for each query row of `attention` that counts, 0 for the others [M].
+  func textRaters(of input: PruningInput) throws(PruningError) -> [Int]
+}
+
+extension TextRatingMethod {
+  func textRaters(of input: PruningInput) throws(PruningError) -> [Int] {
+    let attention = try TextAttention(of: input)
+    var marks = [Int](repeating: 0, count: attention.queries)
+    for row in try TextRaters.rows(of: input, count: attention.queries) { marks[row] = 1 }
+    return marks
+  }
+}
+
 /// What to choose from. Region policies split one request into such tasks.
 struct SelectionTask: Sendable {
   let count: Int

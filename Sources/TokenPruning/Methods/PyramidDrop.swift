@@ -27,13 +27,15 @@ struct PyramidDrop: ScoringMethod {
       ParameterDescriptor("epsilon", .number(0...1), default: 1e-6, "of the RMSNorm"),
     ],
     deviations: [
-      "The counts are the caller's, in `stages`; the authors keep 1/2, 1/4 and 1/8 at layers 8, 16, 24, each share"
-        + " of the original number rounded down.",
+      "The counts are the caller's, in `stages`; the authors' are there by name.",
       "Either `attention`, of which the last query row is taken, or `hidden_states` with the layer's weights must be"
         + " given; hidden states are those of one stage, so each stage is a request of its own.",
       "The keys of a whole sequence of a large model are more work than one request may ask for: send `attention`.",
       "The sequence ends with the last prompt token: padding is the caller's to cut off.",
-    ])
+    ],
+    schedules: [
+      PublishedSchedule("published", layers: [8, 16, 24], keepRatios: [0.5, 0.25, 0.125])
+    ], properties: [.nested, .orderEquivariant])
 
   private let heads: Int
   private let imageStart: Int

@@ -5,7 +5,8 @@
 struct RandomChoice: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "random",
-    summary: "Keeps tokens at random; the request's seed (0 when absent) decides which.", cost: .linear)
+    summary: "Keeps tokens at random; the request's seed (0 when absent) decides which.",
+    properties: [.nested, .scaleInvariant], cost: .linear)
 
   init(_ parameters: Parameters) {}
 

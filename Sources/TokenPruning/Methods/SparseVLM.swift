@@ -9,7 +9,7 @@ import JSON
 ///
 /// Source: Zhang et al., "SparseVLM: Visual Token Sparsification for Efficient Vision-Language Model Inference",
 /// ICML 2025, arXiv 2410.04417; the authors' version 1.
-struct SparseVLM: ScoringMethod {
+struct SparseVLM: ScoringMethod, TextRatingMethod {
   static let descriptor = MethodDescriptor(
     name: "sparsevlm",
     summary:
@@ -22,13 +22,21 @@ struct SparseVLM: ScoringMethod {
         "share of the pruned tokens that is merged into clusters on /compress, rounded down, plus one")
     ] + RankRule.parameters,
     deviations: [
-      "The number of kept tokens is the caller's, per layer in `stages`; the authors' table has 300, 200, 110 at"
-        + " layers 2, 6, 15 for 192, 303, 110, 36 for 128, 238, 48, 26 for 96, and 66, 30, 17 for 64. Cluster rows"
-        + " come on top.",
+      "The number of kept tokens is the caller's, per layer in `stages`; the authors' table is there by name.",
       "Raters are found where `attention` is [heads, M, N] and text_features [M, D] and image_features are given;"
         + " else every query row counts.",
       "Equal densities are not told apart by random noise.",
-    ])
+    ],
+    budget: "The kept tokens; on /compress the rows of clusters come on top.",
+    schedules: [
+      PublishedSchedule("192", of: 576, layers: layers, keepTokens: [300, 200, 110]),
+      PublishedSchedule("128", of: 576, layers: layers, keepTokens: [303, 110, 36]),
+      PublishedSchedule("96", of: 576, layers: layers, keepTokens: [238, 48, 26]),
+      PublishedSchedule("64", of: 576, layers: layers, keepTokens: [66, 30, 17]),
+    ], properties: [.nested, .orderEquivariant])
+
+  /// Of an LLM of 32, as in the authors' table; the names are its averages over all layers, with clusters.
+  static let layers = [2, 6, 15]
 
   private let recycledRatio: Double
   private let rankRule: RankRule?

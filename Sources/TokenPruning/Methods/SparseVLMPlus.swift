@@ -9,7 +9,7 @@ import JSON
 /// - Complexity: O(heads M N), and O(N M D) for the raters.
 ///
 /// Source: version 2 of the code of Zhang et al., "SparseVLM", ICML 2025, arXiv 2410.04417.
-struct SparseVLMPlus: ScoringMethod {
+struct SparseVLMPlus: ScoringMethod, TextRatingMethod {
   static let descriptor = MethodDescriptor(
     name: "sparsevlm_plus",
     summary: "SparseVLM with attention freed of the pull of near positions, on the heads that see the image.",
@@ -29,12 +29,17 @@ struct SparseVLMPlus: ScoringMethod {
         "position of the first query row; absent: one behind the last visual token"),
     ],
     deviations: [
-      "The number of kept tokens is the caller's, per layer in `stages`; the authors' table has 300, 200, 118 at"
-        + " layers 2, 6, 15 for 192, 238, 108, 60 for 128, 246, 54, 28 for 96, and 66, 34, 20 for 64.",
+      "The number of kept tokens is the caller's, per layer in `stages`; the authors' table is there by name.",
       "Fewer than 14 heads are all taken; the authors' code fails.",
       "A divisor nearer to 0 than 1e-9 counts as 1e-9.",
       "Raters are found as in `sparsevlm`.",
-    ])
+    ],
+    schedules: [
+      PublishedSchedule("192", of: 576, layers: SparseVLM.layers, keepTokens: [300, 200, 118]),
+      PublishedSchedule("128", of: 576, layers: SparseVLM.layers, keepTokens: [238, 108, 60]),
+      PublishedSchedule("96", of: 576, layers: SparseVLM.layers, keepTokens: [246, 54, 28]),
+      PublishedSchedule("64", of: 576, layers: SparseVLM.layers, keepTokens: [66, 34, 20]),
+    ], properties: [.nested])
 
   private let headCount: Int
   private let width: Int

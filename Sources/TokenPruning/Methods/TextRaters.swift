@@ -123,7 +123,7 @@ struct TextAttention {
       throw PruningError(at: "attention", "has \(rows.count) raters; the rank rule takes at most 512")
     }
     var steps = StepCounter(limit: stepLimit)
-    try steps.spend(rows.count * rows.count * (tokenCount + 20 * rows.count))
+    try steps.spend(rows.count * rows.count * (tokenCount + 40 * rows.count))
     let averaged = rows.map { query in
       var sums = [Double](repeating: 0, count: tokenCount)
       for head in 0..<heads {

@@ -29,7 +29,10 @@ struct ToMe: PruningMethod {
       "A row's kept token is the one the others were merged into.",
       "On /prune, tokens that the region has kept already play no part.",
       "Equal similarities go by the lower place; the authors' code leaves their order to torch.argsort.",
-    ])
+    ],
+    budget:
+      "The rows that are left after merging; no token is dropped but with `class_token` and a"
+      + " budget of 1.", properties: [.nested, .scaleInvariant])
 
   private let steps: Int
   private let hasClassToken: Bool

@@ -3,7 +3,8 @@ struct TopK: ScoringMethod {
   static let descriptor = MethodDescriptor(
     name: "topk",
     summary: "Keeps the tokens with the highest value in the given attention row (any score will do).",
-    requiredInputs: ["attention"], cost: .linear)
+    requiredInputs: ["attention"],
+    properties: [.nested, .scaleInvariant, .orderEquivariant], cost: .linear)
 
   init(_ parameters: Parameters) {}
 

@@ -28,7 +28,9 @@ struct Trim: ScoringMethod {
       "`adaptive` takes the outliers of the softmax of one image's scores; the authors' code those of the whole"
         + " batch.",
       "Where every token is kept there is no mean row; the authors' code fails.",
-    ])
+    ],
+    budget: "The kept tokens, at most that many with `adaptive`; on /compress the mean row comes on top.",
+    properties: [.nested, .scaleInvariant, .orderEquivariant])
 
   private let isAdaptive: Bool
   private let sign: Double

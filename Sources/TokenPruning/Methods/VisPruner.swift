@@ -20,22 +20,30 @@ struct VisPruner: PruningMethod {
     parameters: [
       ParameterDescriptor(
         "important_ratio", .number(0...1), default: 0.5,
-        "share of the budget chosen by attention, rounded down; the rest is chosen by diversity")
+        "share of the budget chosen by attention, rounded down; the rest is chosen by diversity"),
+      ParameterDescriptor(
+        "faithful", .boolean, default: false,
+        "whether a residue of odd length that must be thinned is refused, for which the authors' code raises"),
     ],
     deviations: [
-      "A residue of odd length has one more even place than odd ones; the authors' code raises an error.",
+      "A residue of odd length has one more even place than odd ones; the authors' code raises an error"
+        + " (`faithful`).",
       "Similarities are binary64. The authors' binary32 ones differ in the last bits, which changes the order"
         + " that decides the next round: of 576 tokens they keep 69 to 77 % the same.",
       "Equal similarities go by the earlier place; the authors' code leaves their order to torch.argsort.",
-    ])
+    ], properties: [.scaleInvariant, .orderEquivariant])
 
   static let removedPerRound = 8
   /// The similarities of all pairs take 128 MiB at this size.
   static let maximumResidue = 4096
 
   private let importantRatio: Double
+  private let isFaithful: Bool
 
-  init(_ parameters: Parameters) { importantRatio = parameters.number("important_ratio") }
+  init(_ parameters: Parameters) {
+    importantRatio = parameters.number("important_ratio")
+    isFaithful = parameters.boolean("faithful")
+  }
 
   func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
     let features = try input.features()
@@ -46,6 +54,13 @@ struct VisPruner: PruningMethod {
     let wanted = task.count - importantCount
     let important = Array(ranked.prefix(importantCount))
     if wanted == 0 || wanted == residue.count { return important + residue.prefix(wanted) }
+    guard !isFaithful || residue.count.isMultiple(of: 2) else {
+      throw PruningError(
+        at: "/method_parameters/faithful",
+        "\(residue.count) tokens are left beside the \(importantCount) chosen by attention, and the authors' code "
+          + "raises an error for an odd number; change the budget or important_ratio, or leave `faithful` out"
+      )
+    }
     return try important + thinned(residue, to: wanted, in: CosineSpace(features), input.stepLimit)
   }
 

@@ -27,7 +27,10 @@ struct VisionZip: PruningMethod {
         + " whose feature they put in front; here it is the caller's to add.",
       "Without `key` the similarity is that of image_features.",
       "Equal scores keep the lower index; the authors' code leaves their order to torch.topk.",
-    ], cost: .linear)
+    ],
+    budget:
+      "Dominant and contextual tokens together; the [CLS] row, which the authors count too, is the"
+      + " caller's.", properties: [.scaleInvariant], cost: .linear)
 
   /// README: 54 + 10, 108 + 20, 162 + 30.
   static let contextualShare = 10.0 / 64

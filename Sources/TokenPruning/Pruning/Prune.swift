@@ -7,6 +7,7 @@
 public func prune(
   _ input: PruningInput, _ request: PruneRequest, registry: MethodRegistry = .standard
 ) throws(PruningError) -> PruneResult {
+  let request = try request.expandingSchedule(for: input, registry: registry)
   let method = try registry.make(request.method, request.methodParameters)
   var trace = try PruningTrace(input, request, method: method, scope: request.scope)
   let groups = trace.groups

@@ -7,6 +7,9 @@ public struct PruneExplanation: Sendable, Hashable {
   /// Where each token ranks among those that share its budget, 1 the best, the bias of a region included [N];
   /// nil for a method without scores. A separator outside every budget has none.
   public internal(set) var ranks: [Int?]?
+  /// 1 for each query row of `attention` that counted, 0 for the others [M], where the method chooses among them:
+  /// as the tensor `text_raters` of later stages has it.
+  public internal(set) var textRaters: [Int]?
   /// Whether each token lies in the region [N]; nil without one.
   public let isInside: [Bool]?
 

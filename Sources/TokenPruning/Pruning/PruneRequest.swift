@@ -24,9 +24,11 @@ public struct PruneRequest: Sendable, Hashable {
 
   public var method: String
   public var methodParameters: JSONObject
-  /// Exactly one of `budget` and `stages` says how many tokens to keep.
+  /// Exactly one of `budget`, `stages` and `schedule` says how many tokens to keep.
   public var budget: TokenBudget?
   public var stages: [PruningStage]
+  /// The name of one of the method's ``PublishedSchedule``s.
+  public var schedule: String?
   /// The tokens of the contextual region; nil when there is none.
   public var regionTokens: [Int]?
   /// nil: `first` when there is a region, else `none`.
@@ -42,7 +44,8 @@ public struct PruneRequest: Sendable, Hashable {
 
   init(
     method: String = defaultMethod, methodParameters: JSONObject = [:], budget: TokenBudget? = nil,
-    stages: [PruningStage] = [], regionTokens: [Int]? = nil, policy: RegionPolicy? = nil,
+    stages: [PruningStage] = [], schedule: String? = nil, regionTokens: [Int]? = nil,
+    policy: RegionPolicy? = nil,
     layerCount: Int? = nil, explain: Bool = false, scope: BudgetScope = .image,
     newlines: NewlinePolicy = .drop
   ) {
@@ -50,6 +53,7 @@ public struct PruneRequest: Sendable, Hashable {
     self.methodParameters = methodParameters
     self.budget = budget
     self.stages = stages
+    self.schedule = schedule
     self.regionTokens = regionTokens
     self.policy = policy
     self.layerCount = layerCount
@@ -66,9 +70,11 @@ public struct PruneRequest: Sendable, Hashable {
     let given = ParameterReading(parameters)
     method = try given.string("method") ?? Self.defaultMethod
     methodParameters = try given.nested("method_parameters")?.object ?? [:]
-    stages = try Self.stages(given)
-    budget = try stages.isEmpty ? TokenBudget(given) : TokenBudget.parse(given)
-    if let budget, !stages.isEmpty {
+    schedule = Self.scheduleName(in: parameters)
+    stages = try schedule == nil ? Self.stages(given) : []
+    let hasStages = schedule != nil || !stages.isEmpty
+    budget = try hasStages ? TokenBudget.parse(given) : TokenBudget(given)
+    if let budget, hasStages {
       throw PruningError(
         at: "/\(budget.name)", "a budget and stages are both given; each stage has its own budget")
     }
@@ -81,10 +87,19 @@ public struct PruneRequest: Sendable, Hashable {
     newlines = try given.choice("newline_policy", NewlinePolicy.self) ?? .drop
   }
 
+  /// The schedule that `stages` names instead of listing stages: a text, or the number that a query string makes
+  /// of one.
+  public static func scheduleName(in parameters: JSONObject) -> String? {
+    let value = parameters["stages"]
+    return value?.stringValue ?? value?.integerValue.map(String.init)
+  }
+
   private static func stages(_ given: ParameterReading) throws(PruningError) -> [PruningStage] {
     guard let value = given.member("stages") else { return [] }
     guard let list = value.arrayValue else {
-      throw PruningError(at: "/stages", "must be a list of stages, not \(ParameterReading.found(value))")
+      throw PruningError(
+        at: "/stages",
+        "must be a list of stages or the name of a schedule, not \(ParameterReading.found(value))")
     }
     guard (1...maximumStageCount).contains(list.count) else {
       throw PruningError(at: "/stages", "must have 1 to \(maximumStageCount) stages, not \(list.count)")

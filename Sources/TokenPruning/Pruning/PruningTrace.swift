@@ -70,6 +70,8 @@ struct PruningTrace {
   mutating func explain(_ stageInput: PruningInput, ranks: [Int?]? = nil) throws(PruningError) {
     guard request.explain, stages.isEmpty else { return }
     scores = try selection.scores(of: stageInput)
+    let raters = try selection.textRaters(of: stageInput)
+    explanation?.textRaters = raters
     if let ranks {
       explanation?.ranks = ranks
     } else if let effective = try selection.effectiveScores(of: stageInput) {

@@ -85,6 +85,11 @@ struct RegionSelection {
     try (method.resolved(for: input) as? any ScoringMethod)?.scores(of: input)
   }
 
+  /// The query rows that the method that decided listened to [M], or nil when it listens to all.
+  func textRaters(of input: PruningInput) throws(PruningError) -> [Int]? {
+    try (method.resolved(for: input) as? any TextRatingMethod)?.textRaters(of: input)
+  }
+
   /// The scores that tokens are compared by: those of the method, the bias included.
   mutating func effectiveScores(of input: PruningInput) throws(PruningError) -> [Double]? {
     if case .bias(let factor) = policy { return try biased(method.resolved(for: input), by: factor, input) }

@@ -56,10 +56,44 @@ extension MethodDescriptor {
       }
       text += "\n" + TextTable(header: ["PARAMETER", "VALUE", "DEFAULT", "MEANING"], rows: rows).text
     }
+    text += "\nkeep_tokens: \(budget)\n"
+    if !properties.isEmpty {
+      text += "with default parameters: \(properties.map(\.explanation).joined(separator: "; "))\n"
+    }
+    if !schedules.isEmpty {
+      let rows = schedules.map { schedule in
+        [schedule.name, schedule.tokenCount.map(String.init) ?? "any", schedule.stagesText]
+      }
+      text += "\n" + TextTable(header: ["STAGES", "TOKENS", "WHAT IS KEPT"], rows: rows).text
+    }
     if !deviations.isEmpty {
       text += "\ndeviations from the paper:\n" + deviations.map { "  * \($0)\n" }.joined()
     }
     return text
+  }
+}
+
+extension MethodDescriptor.Property {
+  fileprivate var explanation: String {
+    switch self {
+    case .nested: "a larger budget keeps what a smaller one kept"
+    case .scaleInvariant: "the scale of a tensor does not matter"
+    case .orderEquivariant: "the order of the tokens does not matter"
+    }
+  }
+}
+
+extension PublishedSchedule {
+  fileprivate var stagesText: String {
+    stages.map { stage in
+      let kept =
+        switch stage.budget {
+        case .keepTokens(let count): "\(count)"
+        case .keepRatio(let ratio): "\(ratio) N"
+        case .pruneRatio(let ratio): "\(1 - ratio) N"
+        }
+      return "layer \(stage.layer): \(kept)"
+    }.joined(separator: ", ")
   }
 }
 

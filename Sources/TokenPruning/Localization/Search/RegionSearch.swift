@@ -26,7 +26,7 @@ struct RegionSearch {
             + "\(Self.oneDecimal(contrast)), below minimum_contrast \(options.minimumContrast)")
     }
     switch options.objective {
-    case .vicrop(let base): return try cropRegion(base: base, options)
+    case .vicrop(let base, let isFaithful): return try cropRegion(base: base, isFaithful, options)
     case .rectangle(let objective): return rectangles(objective, options)
     }
   }
@@ -63,7 +63,9 @@ struct RegionSearch {
       ? .wholeImage("no rectangle of the saliency map stands out") : Result(regions: regions, reason: nil)
   }
 
-  private func cropRegion(base: Double, _ options: LocalizationOptions) throws(PruningError) -> Result {
+  private func cropRegion(
+    base: Double, _ isFaithful: Bool, _ options: LocalizationOptions
+  ) throws(PruningError) -> Result {
     guard let size = options.imageSize ?? layout.imageSize else {
       throw PruningError(
         at: "/localize/image_size",
@@ -71,16 +73,18 @@ struct RegionSearch {
     }
     let grid = cropGrid
     guard
-      let crop = ViCrop.crop(grid.values, rows: grid.rows, columns: grid.columns, image: size, base: base)
+      let crop = ViCrop.crop(
+        grid.values, rows: grid.rows, columns: grid.columns, image: size, base: base, isFaithful: isFaithful)
     else { return .wholeImage("a window of base \(base) pixels is smaller than one cell of the map") }
     let width = Double(size.width)
     let height = Double(size.height)
     let box = Box(
       x0: crop.box.x0 / width, y0: crop.box.y0 / height, x1: crop.box.x1 / width, y1: crop.box.y1 / height)
-    guard crop.sharpness != nil, let blocks = BlockRegion(overlapping: box) else {
+    guard let sharpness = crop.sharpness, let blocks = BlockRegion(overlapping: box) else {
       return .wholeImage("the image is no larger than a crop of base \(base) pixels")
     }
-    return Result(regions: [LocatedRegion(blocks: blocks, box: box, score: crop.sharpness)], reason: nil)
+    let score = sharpness.isNaN ? nil : sharpness
+    return Result(regions: [LocatedRegion(blocks: blocks, box: box, score: score)], reason: nil)
   }
 
   /// The tokens themselves where they are one unpadded view of the whole image, else the 8 x 8 map.

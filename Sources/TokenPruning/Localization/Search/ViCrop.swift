@@ -4,12 +4,14 @@
 /// stands out most from its neighbours wins.
 ///
 /// *Deviations*: a window smaller than one cell of the map (images of more than 24 x 336 pixels per side) is
-/// skipped; the authors' code divides by 0 there and answers the top-left corner. Sums are in Double.
+/// skipped; the authors' code divides by 0 there and answers the top-left corner, as `faithful` does. Sums are in
+/// Double.
 enum ViCrop {
   struct Crop: Equatable {
     /// In pixels of the original image; not whole where the ratio is not.
     let box: Box
-    /// (best window's sum - mean of its neighbours' sums) / window's cells; nil for the whole image.
+    /// (best window's sum - mean of its neighbours' sums) / window's cells; nil for the whole image, NaN for a
+    /// window without cells.
     let sharpness: Double?
   }
 
@@ -18,9 +20,12 @@ enum ViCrop {
   /// - Parameters:
   ///   - map: row-major, rows x columns.
   ///   - base: side of the tower's input in pixels: 336 for LLaVA-1.5, 224 for BLIP and Qwen.
+  ///   - isFaithful: whether a window without a whole cell wins over all others, at the top left.
   /// - Returns: nil when no window of any size has a whole cell.
   /// - Complexity: O(ratios x cells x (window's width + height)).
-  static func crop(_ map: [Double], rows: Int, columns: Int, image: ImageSize, base: Double) -> Crop? {
+  static func crop(
+    _ map: [Double], rows: Int, columns: Int, image: ImageSize, base: Double, isFaithful: Bool = false
+  ) -> Crop? {
     let cellWidth = Double(image.width) / Double(columns)
     let cellHeight = Double(image.height) / Double(rows)
     var best: (window: Window, size: Double, sharpness: Double)?
@@ -35,7 +40,12 @@ enum ViCrop {
         }
         continue
       }
-      guard width > 0, height > 0 else { continue }
+      guard width > 0, height > 0 else {
+        guard isFaithful else { continue }
+        // Its sum and its neighbours' are 0, and 0 / 0 is the largest to argmax.
+        best = (Window(row: 0, column: 0, width: width, height: height, sum: 0), size, .nan)
+        break
+      }
       let sums = WindowSums(map, rows: rows, columns: columns, width: width, height: height)
       let window = sums.firstMaximum()
       let sharpness = (window.sum - sums.meanOfNeighbours(of: window)) / Double(width * height)
