@@ -4,6 +4,7 @@ Every function takes a `Case` of export.py and yields (suffix, method, tensors, 
 image and stage. Of `expected`, next to those of Tests/Golden/README.md:
 
     kept_in_row_order   the kept tokens as rows of /compress
+    refused_at          where the request is refused, as the authors' code raises
     kept_pairs          sorted index // 2 of the kept tokens, where tokens 2 i and 2 i + 1 are copies of each other
     token_count         N, where no tensor of one row per token tells it
 
@@ -66,7 +67,13 @@ def visionzip(case):
 
 
 def vispruner(case):
+    options = {"important_ratio": case.parameters["important_ratio"]}
     if "raises" in case.out:
+        tensors = {
+            "image_features": case.inputs["image_features"][0], "attention": case.inputs["cls_attention"][0]}
+        parameters = {"keep_tokens": case.parameters["keep"], "method_parameters": {**options, "faithful": True}}
+        expected = {"refused_at": "/method_parameters/faithful", "raises": [str(text) for text in np.ravel(case.out["raises"])]}
+        yield "", "vispruner", tensors, parameters, expected, {}
         return
     kept = split_rows(case.out["kept_sorted_flat"], case.out["kept_count"])
     kept_f64 = split_rows(case.out_f64.get("kept_sorted_flat", case.out["kept_sorted_flat"]), case.out["kept_count"])
@@ -76,8 +83,7 @@ def vispruner(case):
         tensors = {
             "image_features": case.inputs["image_features"][tile], "attention": case.inputs["cls_attention"][tile]}
         parameters = {
-            "keep_tokens": case.parameters["keep"],
-            "method_parameters": {"important_ratio": case.parameters["important_ratio"]}}
+            "keep_tokens": case.parameters["keep"], "method_parameters": options}
         # Of tied similarities the order decides the next round, so only the important part is certain.
         expected = kept_expectation(case, kept_f64[tile], orders_f64[tile])
         flags = {}
@@ -189,6 +195,22 @@ def evs(case):
         flags["tie_at_the_cut"] = True
     parameters = {"keep_tokens": len(kept), "method_parameters": {"frames": frames}}
     yield "", "evs", {"image_features": case.inputs["video_embeds"]}, parameters, expected, flags
+    yield "_positions", "evs_positions", {}, *positions_of(case), {}
+
+
+def positions_of(case):
+    """Position ids of upstream's own kept tokens, [time, height, width] and the grid's width."""
+    shape = {name: case.parameters[name] for name in ("t", "h", "w", "merge")}
+    kept = case.out["kept_sorted"]
+    media = case.out["mrope_media_thw_maxw"]
+    expected = {
+        "kept_indices": kept.tolist(), "position_ids": media[kept, :3].T.tolist(),
+        "grid_width": sorted(set(media[:, 3].tolist())),
+        # 3 text tokens and the vision start in front, 4 text tokens behind.
+        "prompt_position_ids": case.out["recomputed_positions_prompt"].tolist(),
+        "prompt_position_delta": int(case.out["recomputed_delta"]),
+        "placeholders_per_frame": case.out["sglang_placeholder_tokens_per_frame"].tolist()}
+    return {"keep_tokens": len(kept), "shape": shape, "tokens_per_second": 2.0}, expected
 
 
 def sparsevlm(case):
@@ -254,14 +276,15 @@ def pdrop(case):
 
 def fastdpp_openvino(case):
     if case.parameters["split"]:
-        return
+        raise SystemExit(f"fastdpp_openvino/{case.name}: there is no counterpart of the two halves")
     order = case.out["returned_indices"].tolist()
     yield ("", "fastdpp_openvino", {"kernel": case.inputs["kernel"]}, {"keep_tokens": case.parameters["keep"]},
            {"kept_indices": sorted(order), "returned_indices": order}, {})
 
 
 def vicrop(case):
-    parameters = {"image_size": case.parameters["image_size_wh"], "base": case.parameters["bbox_size"]}
+    parameters = {
+        "image_size": case.parameters["image_size_wh"], "base": case.parameters["bbox_size"], "faithful": True}
     expected = {
         "box": case.out["bbox_x1y1x2y2"].tolist(), "sharpness": np.nan_to_num(case.out["sharpness_per_ratio"]).tolist()}
     yield "", "vicrop", {"map": case.inputs["attention_map"]}, parameters, expected, {}

@@ -58,6 +58,10 @@ struct GoldenCase: Sendable, CustomStringConvertible {
     expected[key]?.arrayValue?.compactMap(\.integerValue)
   }
 
+  func expectedRows(_ key: String) -> [[Int]]? {
+    expected[key]?.arrayValue?.map { $0.arrayValue?.compactMap(\.integerValue) ?? [] }
+  }
+
   func isFlagged(_ flag: String) -> Bool { flags[flag]?.boolValue ?? false }
 
   static let repository = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()

@@ -18,6 +18,13 @@ import Testing
   func keepsExpectedTokens(_ golden: GoldenCase) throws {
     guard !isNoTarget(golden) else { return }
     let (method, input, count) = try given(golden)
+    if let pointer = golden.expected["refused_at"]?.stringValue {
+      let task = SelectionTask(count: count, candidates: Array(0..<golden.tokenCount))
+      let error = pruningError { _ = try method.select(task, from: input) }
+      #expect(error?.pointer == pointer)
+      let raised = golden.expected["raises"]?.arrayValue?.first?.stringValue ?? ""
+      return GoldenReport.record(golden, "kept", "refused with 422, as the authors' code raises \(raised)")
+    }
     guard golden.expected["kept_indices"] != nil || golden.expected["kept_pairs"] != nil else { return }
     let task = SelectionTask(count: count, candidates: Array(0..<golden.tokenCount))
     let order = try method.select(task, from: input)
