@@ -95,7 +95,7 @@ extension Setting {
 
   private static let access = [
     Setting(
-      "api-key-file", \.apiKeyFile, .path,
+      "api-key-file", \.apiKeyFile, .file,
       "File of API keys, KEY or NAME KEY a line, one of which every request but probes and metrics must carry; "
         + "read again on SIGHUP."),
     Setting(
