@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests, and the black-box tests against the server, under the thread and the address sanitizer.
 #
-#   tools/sanitize.sh                 everything: two builds and four runs, tens of minutes
+#   tools/sanitize.sh                 both, on tests, and the address sanitizer on the server: tens of minutes
 #   tools/sanitize.sh thread tests    one of thread, address; one of tests, server
 #
 # Each sanitizer has its own build folder. A report ends the process with status 66, and its text is kept in
@@ -80,7 +80,13 @@ run() {  # SANITIZER tests|server
 }
 
 case $# in
-0) for sanitizer in thread address; do for what in tests server; do run $sanitizer $what; done; done ;;
+# Not the server under the thread sanitizer: what is handed over in a Mutex looks like a race to it whenever two threads
+# meet at the lock (see sanitizers/thread.supp), and under load they do.
+0)
+  run thread tests
+  run address tests
+  run address server
+  ;;
 2) run "$1" "$2" ;;
 *) sed -n '2,/^set/p' "$0" | grep '^#'; exit 2 ;;
 esac
