@@ -55,11 +55,14 @@ enum CodingOutcome: Equatable {
     }
   }
 
-  /// Damage is described in zlib's words, which tell no more than that it is damage.
-  func sameVerdict(as other: CodingOutcome) -> Bool {
-    switch (self, other) {
-    case (.refused(.corrupt), .refused(.corrupt)): true
-    default: self == other
+  /// Damage is described in zlib's words, which tell no more than that it is damage. And damage in the last byte, met
+  /// just as the room is used up, is not looked at before more bytes come: to a reader without them the stream is cut off.
+  func sameVerdict(as other: CodingOutcome) -> Bool { isDamaged && other.isDamaged || self == other }
+
+  private var isDamaged: Bool {
+    switch self {
+    case .refused(.corrupt), .refused(.truncated): true
+    case .refused, .body: false
     }
   }
 }

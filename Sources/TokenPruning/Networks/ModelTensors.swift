@@ -34,35 +34,39 @@ struct ModelTensors {
   /// `<name>.weight` [outputs, inputs] and `<name>.bias` [outputs].
   mutating func linear(_ name: String, inputs: Int, outputs: Int) throws(ModelError) -> LinearLayer {
     let weight = try matrix("\(name).weight", rows: outputs, columns: inputs)
-    return LinearLayer(weight: weight, bias: try take("\(name).bias", [outputs]))
+    let bias = try take("\(name).bias", [outputs])
+    return LinearLayer(weight: weight, bias: bias)
   }
 
   /// `<name>.weight` [width] and `<name>.bias` [width].
   mutating func norm(_ name: String, width: Int) throws(ModelError) -> LayerNorm {
     let gain = try take("\(name).weight", [width])
-    return LayerNorm(gain: gain, bias: try take("\(name).bias", [width]))
+    let bias = try take("\(name).bias", [width])
+    return LayerNorm(gain: gain, bias: bias)
   }
 
   /// `<name>.query_norm`, `.key_norm`, `.query`, `.key`, `.value` and `.output`.
   mutating func attention(
     _ name: String, width: Int, heads: Int, outputs: Int
   ) throws(ModelError) -> CrossAttention {
-    CrossAttention(
-      heads: heads,
-      queryNorm: try norm("\(name).query_norm", width: width),
-      keyNorm: try norm("\(name).key_norm", width: width),
-      query: try linear("\(name).query", inputs: width, outputs: width),
-      key: try linear("\(name).key", inputs: width, outputs: width),
-      value: try linear("\(name).value", inputs: width, outputs: width),
-      output: try linear("\(name).output", inputs: width, outputs: outputs))
+    // One after the other: what a call has evaluated when a later argument throws is never freed.
+    let queryNorm = try norm("\(name).query_norm", width: width)
+    let keyNorm = try norm("\(name).key_norm", width: width)
+    let query = try linear("\(name).query", inputs: width, outputs: width)
+    let key = try linear("\(name).key", inputs: width, outputs: width)
+    let value = try linear("\(name).value", inputs: width, outputs: width)
+    let output = try linear("\(name).output", inputs: width, outputs: outputs)
+    return CrossAttention(
+      heads: heads, queryNorm: queryNorm, keyNorm: keyNorm, query: query, key: key, value: value,
+      output: output)
   }
 
   /// `<name>.norm`, `.hidden` and `.output`.
   mutating func feedForward(_ name: String, width: Int, hidden: Int) throws(ModelError) -> FeedForward {
-    FeedForward(
-      norm: try norm("\(name).norm", width: width),
-      hidden: try linear("\(name).hidden", inputs: width, outputs: hidden),
-      output: try linear("\(name).output", inputs: hidden, outputs: width))
+    let norm = try norm("\(name).norm", width: width)
+    let hiddenLayer = try linear("\(name).hidden", inputs: width, outputs: hidden)
+    let output = try linear("\(name).output", inputs: hidden, outputs: width)
+    return FeedForward(norm: norm, hidden: hiddenLayer, output: output)
   }
 
   /// - Throws: for a tensor that nothing took: the file is not the model it says it is.
