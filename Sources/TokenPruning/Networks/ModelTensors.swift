@@ -49,7 +49,6 @@ struct ModelTensors {
   mutating func attention(
     _ name: String, width: Int, heads: Int, outputs: Int
   ) throws(ModelError) -> CrossAttention {
-    // One after the other: what a call has evaluated when a later argument throws is never freed.
     let queryNorm = try norm("\(name).query_norm", width: width)
     let keyNorm = try norm("\(name).key_norm", width: width)
     let query = try linear("\(name).query", inputs: width, outputs: width)
