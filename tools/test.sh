@@ -24,7 +24,7 @@ stage() {
 
 stage boundaries 60 tools/check-boundaries.sh
 stage boundaries-self-test 120 tools/check-boundaries.sh --self-test
-stage format 300 swift format lint --strict --parallel --recursive Sources Tests Fuzz Package.swift
+stage format 300 swift format lint --strict --parallel --recursive Sources Tests Fuzz Benchmarks Package.swift
 stage golden-reference 300 $python tools/golden/reference.py --check
 stage models-reference 120 $python tools/models/reference.py --check
 # Vectors made with the authors' code may not be published: who has a folder of them puts it beside the
