@@ -83,7 +83,7 @@ sanitize: setup venv ## Tests and server under the thread and the address saniti
 
 .PHONY: bench
 bench: setup ## Time kernels, methods, formats and the HTTP parser by themselves (ARGS='--filter divprune.*')
-	@swift package --package-path Benchmarks --scratch-path .build-bench benchmark --no-progress $(ARGS)
+	@swift package --package-path Benchmarks --scratch-path .build-bench --disable-build-manifest-caching benchmark --no-progress $(ARGS)
 
 .PHONY: bench-peers
 bench-peers: release venv ## Compare with other servers and libraries, write BENCHMARKS.md; 20 minutes (ARGS=--quick: 3)
@@ -97,7 +97,8 @@ profile: setup ## Count where the instructions of a request go (needs valgrind);
 .PHONY: guards
 guards: ## Count instructions and allocations of the hot paths against their limits (ARGS=--update sets new ones)
 	@tools/setup.sh test
-	@tools/guards.sh $(ARGS)
+	@swift build -c release --product crop
+	@$(PYTHON) tools/guards.py $(ARGS)
 
 .PHONY: docs
 docs: setup ## Build the documentation of all library targets with DocC; warnings are errors

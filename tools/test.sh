@@ -42,6 +42,11 @@ fi
 if stage build-release 1200 swift build -c release --product crop; then
   CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
     stage black-box 900 $python -m pytest Tests/BlackBox --junitxml $reports/pytest.xml
+  # Instructions and allocations of the hot paths, counted: the same on a busy machine.
+  if stage build-hot-paths 600 swift build -c release --product hot-paths; then
+    stage guards 300 $python tools/guards.py
+    stage guards-self-test 120 $python tools/guards.py --self-test
+  fi
 fi
 
 echo "== $((SECONDS - start)) s"

@@ -102,8 +102,10 @@ def swift_product(package, scratch, product):
     """Builds one product of a package for release."""
     if not shutil.which("swift"):
         raise Unavailable("swift is not on the PATH")
+    # Without the cache: it does not notice new files of a package that is depended on by its path.
     command = [
-        "swift", "build", "-c", "release", "--package-path", package, "--scratch-path", scratch, "--product", product]
+        "swift", "build", "-c", "release", "--package-path", package, "--scratch-path", scratch, "--product", product,
+        "--disable-build-manifest-caching"]
     run(command, 1800, cwd=ROOT)
     return pathlib.Path(scratch) / "release" / product
 

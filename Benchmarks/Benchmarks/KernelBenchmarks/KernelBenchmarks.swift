@@ -31,6 +31,20 @@ let benchmarks: @Sendable () -> Void = {
         }
       }
     }
+    Benchmark("\(set.name): all products of 576 rows of 1,024") { run in
+      let rows = Inputs.features(rows: 576, columns: 1024)
+      var products = [Float](repeating: 0, count: 576 * 576)
+      run.startMeasurement()
+      for _ in run.scaledIterations {
+        rows.withUnsafeBufferPointer { rows in
+          products.withUnsafeMutableBufferPointer { products in
+            guard let from = rows.baseAddress, let to = products.baseAddress else { return }
+            set.gram(from, count: 576, columns: 1024, into: to)
+          }
+        }
+      }
+      blackHole(products)
+    }
     Benchmark("\(set.name): widen 589,824 halves") { run in
       let source = [UInt16](repeating: 0x3c00, count: 589_824)
       var target = [Float](repeating: 0, count: source.count)

@@ -3,8 +3,8 @@ import Inputs
 import TokenPruning
 
 /// The sizes of LLaVA-1.5, of five views of it, and of LLaVA-NeXT; budgets of a third, two ninths and a ninth.
-private let sizes = [(tokens: 576, width: 1024), (2880, 1024), (2880, 4096)]
-private let shares = [(name: "1/3", ninths: 3), ("2/9", 2), ("1/9", 1)]
+private let sizes: [(tokens: Int, width: Int)] = [(576, 1024), (2880, 1024), (2880, 4096)]
+private let shares: [(name: String, ninths: Int)] = [("1/3", 3), ("2/9", 2), ("1/9", 1)]
 private let methods = ["topk", "divprune", "cdpruner", "visionzip", "tome", "dart", "crop"]
 
 let benchmarks: @Sendable () -> Void = {

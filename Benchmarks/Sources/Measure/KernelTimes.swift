@@ -7,28 +7,19 @@ import TokenPruning
 
 /// The inner loops by themselves.
 enum KernelTimes {
-  /// All inner products between rows; the work is that of the lower triangle, 2 columns operations each.
+  /// All inner products between rows, packing included; the work is that of one triangle.
   static func gram(rows: Int, columns: Int, _ repeats: Int) throws -> String {
     let values = Inputs.features(rows: rows, columns: columns)
     var result = [Float](repeating: 0, count: rows * rows)
-    let times = seconds(repeats) { gram(values, rows: rows, columns: columns, into: &result) }
-    return "{\"seconds\":\(times),\"sum\":\(result.reduce(0) { $0 + Double($1) })}"
-  }
-
-  private static func gram(_ values: [Float], rows: Int, columns: Int, into result: inout [Float]) {
-    let dotFour = KernelSet.active.dotFour
-    values.withUnsafeBufferPointer { values in
-      guard let base = values.baseAddress else { return }
-      for row in 0..<rows {
-        for other in stride(from: 0, through: row, by: 4) {
-          let last = rows - 1
-          let products = dotFour(
-            base + row * columns, base + other * columns, base + min(other + 1, last) * columns,
-            base + min(other + 2, last) * columns, base + min(other + 3, last) * columns, columns)
-          for lane in 0..<4 where other + lane <= row { result[row * rows + other + lane] = products[lane] }
+    let times = values.withUnsafeBufferPointer { values in
+      result.withUnsafeMutableBufferPointer { result in
+        seconds(repeats) {
+          guard let from = values.baseAddress, let to = result.baseAddress else { return }
+          KernelSet.active.gram(from, count: rows, columns: columns, into: to)
         }
       }
     }
+    return "{\"seconds\":\(times),\"sum\":\(result.reduce(0) { $0 + Double($1) })}"
   }
 
   /// Half precision to single, `count` numbers that stay in the second-level cache when few.
