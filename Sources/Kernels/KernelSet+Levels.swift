@@ -30,7 +30,11 @@ extension KernelSet {
     scale: KernelsBaseline.SIMDKernels.scale,
     accumulate: KernelsBaseline.SIMDKernels.accumulate,
     widenFloat16: KernelsBaseline.SIMDKernels.widenFloat16,
-    widenBFloat16: KernelsBaseline.SIMDKernels.widenBFloat16)
+    widenBFloat16: KernelsBaseline.SIMDKernels.widenBFloat16,
+    tiles: TileKernelSet(
+      tile: KernelsBaseline.TileKernels.tile, preciseTile: KernelsBaseline.TileKernels.preciseTile,
+      preciseColumn: KernelsBaseline.TileKernels.preciseColumn,
+      factorProducts: KernelsBaseline.TileKernels.factorProducts))
 
   #if arch(x86_64)
     /// AVX2 (x86-64-v3).
@@ -44,7 +48,11 @@ extension KernelSet {
       scale: KernelsV3.SIMDKernels.scale,
       accumulate: KernelsV3.SIMDKernels.accumulate,
       widenFloat16: KernelsV3.SIMDKernels.widenFloat16,
-      widenBFloat16: KernelsV3.SIMDKernels.widenBFloat16)
+      widenBFloat16: KernelsV3.SIMDKernels.widenBFloat16,
+      tiles: TileKernelSet(
+        tile: KernelsV3.TileKernels.tile, preciseTile: KernelsV3.TileKernels.preciseTile,
+        preciseColumn: KernelsV3.TileKernels.preciseColumn,
+        factorProducts: KernelsV3.TileKernels.factorProducts))
 
     /// AVX-512 (x86-64-v4).
     private static let v4 = KernelSet(
@@ -57,6 +65,10 @@ extension KernelSet {
       scale: KernelsV4.SIMDKernels.scale,
       accumulate: KernelsV4.SIMDKernels.accumulate,
       widenFloat16: KernelsV4.SIMDKernels.widenFloat16,
-      widenBFloat16: KernelsV4.SIMDKernels.widenBFloat16)
+      widenBFloat16: KernelsV4.SIMDKernels.widenBFloat16,
+      tiles: TileKernelSet(
+        tile: KernelsV4.TileKernels.tile, preciseTile: KernelsV4.TileKernels.preciseTile,
+        preciseColumn: KernelsV4.TileKernels.preciseColumn,
+        factorProducts: KernelsV4.TileKernels.factorProducts))
   #endif
 }

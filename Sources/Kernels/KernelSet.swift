@@ -32,6 +32,9 @@ public struct KernelSet: Sendable {
     widenBFloat16:
       @Sendable (_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer, _ count: Int) -> Int
 
+  /// Four rows with four others at a time.
+  public let tiles: TileKernelSet
+
   /// How far `dot` of two rows of length 1 can lie from the exact value, with room to spare.
   ///
   /// Each element was rounded once, each product once, and a lane adds up at most columns / 8 products:

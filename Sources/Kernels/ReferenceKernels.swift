@@ -28,7 +28,8 @@ extension KernelSet {
       for index in 0..<count { sums[index] += Double(row[index]) }
     },
     widenFloat16: { _, _, _ in 0 },
-    widenBFloat16: { _, _, _ in 0 })
+    widenBFloat16: { _, _, _ in 0 },
+    tiles: .reference)
 }
 
 public enum ReferenceKernels {
