@@ -35,6 +35,9 @@ let package = Package(
     .executable(name: "crop", targets: ["crop"]),
     // For the package in Fuzz, which links it with libFuzzer.
     .library(name: "FuzzTargets", targets: ["FuzzTargets"]),
+    // For the package in Benchmarks, which times what the service computes and reads without the service.
+    .library(
+      name: "CropCore", targets: ["HTTP1", "JSON", "Kernels", "TensorFormats", "Tensors", "TokenPruning"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
