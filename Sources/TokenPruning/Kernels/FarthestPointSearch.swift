@@ -21,10 +21,12 @@ struct FarthestPointSearch {
   private(set) var selected: [Int] = []
   private let blocks: RowBlocks
   private var heap: BoundHeap
-  /// Per candidate: the largest fast similarity to the first `seen` selections, `seen` counted by block. Infinite
-  /// for padding and for what is chosen.
+  /// Per candidate: the largest fast similarity to the selections its block was compared with. Infinite for padding and
+  /// for what is chosen.
   private var nearest: [SIMD4<Float>]
   private var seen: [Int]
+  /// Per block: selections among the first `seen` that it was not compared with yet.
+  private var pending: [[Int32]]
   /// Per candidate: the same in binary64, for those that were ever compared exactly.
   private var exactNearest: [Double]
   private var exactSeen: [Int]
@@ -44,6 +46,7 @@ struct FarthestPointSearch {
     blocks = RowBlocks(leftovers.isEmpty ? candidates : candidates.filter { !space.isZero($0) })
     nearest = Array(repeating: SIMD4(repeating: -.infinity), count: blocks.count)
     seen = Array(repeating: 0, count: blocks.count)
+    pending = Array(repeating: [], count: blocks.count)
     exactNearest = Array(repeating: -.infinity, count: blocks.rowCount)
     exactSeen = Array(repeating: 0, count: blocks.rowCount)
     for place in blocks.rowCount..<max(4 * blocks.count, blocks.rowCount) {
@@ -101,7 +104,7 @@ struct FarthestPointSearch {
         heap.lowerFirst(to: bound)
         continue
       }
-      if seen[block] < selected.count {
+      if seen[block] < selected.count || !pending[block].isEmpty {
         try refresh(block)
         heap.lowerFirst(to: -Double(nearest[block].min()))
         continue
@@ -119,26 +122,57 @@ struct FarthestPointSearch {
     return places.isEmpty ? nil : places.sorted()
   }
 
-  /// Compares a block with up to four of the selections it has not seen.
+  /// Compares a block with up to four of the selections it has not met: those nearest in the sequence, because
+  /// they are the most similar and soonest rule the block out.
   private mutating func refresh(_ block: Int) throws(PruningError) {
-    let first = seen[block]
-    let count = min(4, selected.count - first)
-    try steps.spend(StepCounter.heapTurn + 4 * count * StepCounter.comparison(columns: space.columns))
+    if seen[block] < selected.count {
+      pending[block].append(contentsOf: Int32(seen[block])..<Int32(selected.count))
+      seen[block] = selected.count
+    }
+    let count = min(4, pending[block].count)
+    try steps.spend(
+      StepCounter.heapTurn + pending[block].count + 4 * count * StepCounter.comparison(columns: space.columns)
+    )
     let rows = blocks[block]
+    let others = takeNearest(of: block, to: rows[0])
+    pending[block].removeFirst(count)
     var largest = nearest[block]
     if count <= 2 {
-      for index in first..<(first + count) {
-        largest = pointwiseMax(largest, space.similarities(of: selected[index], to: rows))
+      for index in 0..<count {
+        largest.raise(to: space.similarities(of: others[index], to: rows))
       }
     } else {
-      let others = SIMD4(
-        selected[first], selected[first + 1], selected[first + 2], selected[first + count - 1])
       let tile = space.similarities(of: rows, to: others).columns
-      largest = pointwiseMax(
-        pointwiseMax(largest, tile.0), pointwiseMax(pointwiseMax(tile.1, tile.2), tile.3))
+      largest.raise(to: tile.0)
+      largest.raise(to: tile.1)
+      largest.raise(to: tile.2)
+      largest.raise(to: tile.3)
     }
     nearest[block] = largest
-    seen[block] = first + count
+  }
+
+  /// Takes up to four pending selections, the nearest in the sequence; the last of fewer is repeated.
+  private mutating func takeNearest(of block: Int, to row: Int) -> SIMD4<Int> {
+    let selected = selected
+    return pending[block].withUnsafeMutableBufferPointer { waiting in
+      // The nearest go to the front, one after the other.
+      for front in 0..<min(4, waiting.count - 1) {
+        var best = front
+        var distance = abs(selected[Int(waiting[front])] - row)
+        for index in (front + 1)..<waiting.count {
+          let other = abs(selected[Int(waiting[index])] - row)
+          if other < distance {
+            best = index
+            distance = other
+          }
+        }
+        waiting.swapAt(front, best)
+      }
+      let last = min(4, waiting.count) - 1
+      return SIMD4(
+        selected[Int(waiting[0])], selected[Int(waiting[min(1, last)])], selected[Int(waiting[min(2, last)])],
+        selected[Int(waiting[last])])
+    }
   }
 
   private mutating func eagerContenders() throws(PruningError) -> [Int]? {

@@ -97,16 +97,15 @@ struct IsolationSearch {
     }
     var rows = nearest[a]
     let lanes = blocks.lanes(of: b).count
-    rows = pointwiseMax(rows, tile.0)
-    if lanes > 1 { rows = pointwiseMax(rows, tile.1) }
-    if lanes > 2 { rows = pointwiseMax(rows, tile.2) }
-    if lanes > 3 { rows = pointwiseMax(rows, tile.3) }
+    rows.raise(to: tile.0)
+    if lanes > 1 { rows.raise(to: tile.1) }
+    if lanes > 2 { rows.raise(to: tile.2) }
+    if lanes > 3 { rows.raise(to: tile.3) }
     nearest[a] = rows
     if a != b {
       let present = blocks.lanes(of: a).count
-      nearest[b] = pointwiseMax(
-        nearest[b],
-        SIMD4(
+      nearest[b].raise(
+        to: SIMD4(
           Self.largest(tile.0, of: present), Self.largest(tile.1, of: present),
           Self.largest(tile.2, of: present), Self.largest(tile.3, of: present)))
     }
@@ -210,7 +209,7 @@ struct SimilarityMatrix {
       for block in nearest.indices {
         let four = bytes.loadUnaligned(
           fromByteOffset: 4 * (place * stride + 4 * block), as: SIMD4<Float>.self)
-        nearest[block] = pointwiseMax(nearest[block], four)
+        nearest[block].raise(to: four)
       }
     }
   }

@@ -24,3 +24,9 @@ struct RowBlocks: Sendable {
   /// The lanes of a block that are no padding.
   func lanes(of block: Int) -> Range<Int> { 0..<min(4, rowCount - 4 * block) }
 }
+
+extension SIMD4<Float> {
+  /// Each lane becomes the larger of itself and the other's.
+  @inline(__always)
+  mutating func raise(to other: SIMD4<Float>) { replace(with: other, where: other .> self) }
+}
