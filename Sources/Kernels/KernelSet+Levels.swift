@@ -30,6 +30,10 @@ extension KernelSet {
     widenedDotFour: KernelsBaseline.SIMDKernels.widenedDotFour,
     scale: KernelsBaseline.SIMDKernels.scale,
     accumulate: KernelsBaseline.SIMDKernels.accumulate,
+    tiles: TileKernelSet(
+      tile: KernelsBaseline.TileKernels.tile, preciseTile: KernelsBaseline.TileKernels.preciseTile,
+      preciseColumn: KernelsBaseline.TileKernels.preciseColumn,
+      factorProducts: KernelsBaseline.TileKernels.factorProducts),
     widenFloat16: KernelsBaseline.SIMDKernels.widenFloat16,
     widenBFloat16: KernelsBaseline.SIMDKernels.widenBFloat16,
     panelWidth: KernelsBaseline.BlockedProducts.panelWidth,
@@ -49,6 +53,10 @@ extension KernelSet {
       widenedDotFour: KernelsV3.SIMDKernels.widenedDotFour,
       scale: KernelsV3.SIMDKernels.scale,
       accumulate: KernelsV3.SIMDKernels.accumulate,
+      tiles: TileKernelSet(
+        tile: KernelsV3.TileKernels.tile, preciseTile: KernelsV3.TileKernels.preciseTile,
+        preciseColumn: KernelsV3.TileKernels.preciseColumn,
+        factorProducts: KernelsV3.TileKernels.factorProducts),
       widenFloat16: KernelsV3.SIMDKernels.widenFloat16,
       widenBFloat16: KernelsV3.SIMDKernels.widenBFloat16,
       panelWidth: KernelsV3.BlockedProducts.panelWidth,
@@ -67,6 +75,10 @@ extension KernelSet {
       widenedDotFour: KernelsV4.SIMDKernels.widenedDotFour,
       scale: KernelsV4.SIMDKernels.scale,
       accumulate: KernelsV4.SIMDKernels.accumulate,
+      tiles: TileKernelSet(
+        tile: KernelsV4.TileKernels.tile, preciseTile: KernelsV4.TileKernels.preciseTile,
+        preciseColumn: KernelsV4.TileKernels.preciseColumn,
+        factorProducts: KernelsV4.TileKernels.factorProducts),
       widenFloat16: KernelsV4.SIMDKernels.widenFloat16,
       widenBFloat16: KernelsV4.SIMDKernels.widenBFloat16,
       panelWidth: KernelsV4.BlockedProducts.panelWidth,

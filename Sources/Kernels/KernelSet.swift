@@ -30,6 +30,8 @@ public struct KernelSet: Sendable {
     @Sendable (_ source: Row, _ factor: Double, _ target: UnsafeMutablePointer<Float>, _ count: Int) -> Void
   /// sums[i] += Double(row[i]).
   public let accumulate: @Sendable (_ row: Row, _ sums: UnsafeMutablePointer<Double>, _ count: Int) -> Void
+  /// Four rows with four others at a time.
+  public let tiles: TileKernelSet
 
   /// Widens binary16 (bfloat16) patterns to binary32 and returns how many it did: all but fewer than eight.
   public let widenFloat16,

@@ -34,6 +34,7 @@ extension KernelSet {
     accumulate: { row, sums, count in
       for index in 0..<count { sums[index] += Double(row[index]) }
     },
+    tiles: .reference,
     widenFloat16: { _, _, _ in 0 },
     widenBFloat16: { _, _, _ in 0 },
     panelWidth: 1,
