@@ -63,7 +63,8 @@ struct HotPath: Sendable {
   ]
 
   private static func method(
-    _ name: String, _ method: String? = nil, tokens: Int, tensors: @escaping @Sendable () throws -> [String: Tensor]
+    _ name: String, _ method: String? = nil, tokens: Int,
+    tensors: @escaping @Sendable () throws -> [String: Tensor]
   ) -> HotPath {
     HotPath(name: method == nil ? "\(name)-\(tokens)" : name) {
       let input = PruningInput(tokenCount: tokens, tensors: try tensors(), layout: nil)

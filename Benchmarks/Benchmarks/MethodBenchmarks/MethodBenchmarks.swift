@@ -15,11 +15,12 @@ let benchmarks: @Sendable () -> Void = {
     for method in methods {
       for share in shares {
         let count = size.tokens * share.ninths / 9
-        Benchmark("\(method) \(size.tokens)x\(size.width) K=\(share.name)") { run in
-          let input = Inputs.pruningInput(tokens: size.tokens, width: size.width)
+        Benchmark("\(method) \(size.tokens)x\(size.width) K=\(share.name)") { run, input in
           let request = try PruneRequest(Inputs.request(method: method, keeping: count))
           run.startMeasurement()
           for _ in run.scaledIterations { blackHole(try prune(input, request).kept) }
+        } setup: {
+          Inputs.pruningInput(tokens: size.tokens, width: size.width)
         }
       }
     }

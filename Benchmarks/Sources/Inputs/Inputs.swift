@@ -19,8 +19,15 @@ public struct SeededNumbers: Sendable {
   /// Uniform in 0..<1.
   public mutating func unit() -> Float { Float(next() >> 40) * 0x1p-24 }
 
-  /// Nearly Gaussian: the sum of twelve uniform numbers, less six.
-  public mutating func normal() -> Float { (0..<12).reduce(-6) { sum, _ in sum + unit() } }
+  /// Nearly Gaussian: the sum of twelve uniform numbers of ten bits, less six.
+  public mutating func normal() -> Float {
+    let (a, b) = (next(), next())
+    var sum: Float = -6
+    for place in 0..<6 {
+      sum += Float(a >> UInt64(10 * place) & 1023) * 0x1p-10 + Float(b >> UInt64(10 * place) & 1023) * 0x1p-10
+    }
+    return sum
+  }
 }
 
 /// Inputs that look like those of the service.
