@@ -91,8 +91,8 @@ bench-peers: release venv ## Compare with other servers and libraries, write BEN
 	@timeout --kill-after=30 7200 $(PYTHON) Benchmarks/bench_peers.py --crop $(CROP) $(ARGS)
 
 .PHONY: profile
-profile: setup ## Count where the instructions of a request go (needs valgrind); see docs/performance.md
-	@Benchmarks/profile.sh
+profile: setup ## Count where the instructions of the hot paths go: Benchmarks/results/profile.md (needs valgrind)
+	@mkdir -p Benchmarks/results && Benchmarks/profile.sh | tee Benchmarks/results/profile.md
 
 .PHONY: guards
 guards: ## Count instructions and allocations of the hot paths against their limits (ARGS=--update sets new ones)

@@ -7,6 +7,7 @@ matplotlib.use("Agg")
 matplotlib.rcParams["svg.hashsalt"] = "crop"
 matplotlib.rcParams["svg.fonttype"] = "none"
 from matplotlib import pyplot  # noqa: E402
+from matplotlib.ticker import NullFormatter  # noqa: E402
 
 
 def save(figure, folder, name):
@@ -51,6 +52,9 @@ def curves(found, folder):
         axis.axis("off")
     for axis, curve in zip(axes.flat, found):
         axis.loglog(curve.xs, curve.ys, "o-", color="#4c72b0")
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        if max(curve.ys) > 10 * min(curve.ys):
+            axis.yaxis.set_minor_formatter(NullFormatter())
         fitted = "" if curve.exponent is None else f" (exponent {curve.exponent:.2f})"
         axis.set_title(curve.name + fitted, fontsize=9)
         axis.set_xlabel(curve.x_label)
@@ -72,6 +76,8 @@ def ratios(targets, folder):
     axis.barh([f"{t.number} {t.name}" for t in shown], values, color=["#55a868" if t.met else "#c44e52" for t in shown])
     axis.axvline(1, color="#333333", linewidth=1)
     axis.set_xscale("log")
+    axis.set_xlim(0.05, 20)
+    axis.set_ylim(-0.7, len(shown) - 0.3)
     axis.set_xlabel("result over goal (of limits: limit over result)")
     axis.invert_yaxis()
     axis.tick_params(axis="y", labelsize=8)

@@ -145,8 +145,24 @@ def ours(crop, folder, *flags):
     return Server("crop", command, unix=unix)
 
 
-def echo(crop, folder, *flags):
-    return Server("C echo", [builds.echo_server(), "--threads", os.cpu_count() or 1, *flags])
+def receive_spin(crop):
+    """How many microseconds ours asks on for the rest of a body, by its own account; 0 where it has no such setting."""
+    with contextlib.suppress(Unavailable, ValueError, KeyError, TypeError):
+        settings = json.loads(builds.run([crop, "serve", "--print-config", "--format", "json"], 30))
+        value = settings.get("receive-spin", 0)
+        return int(value["value"] if isinstance(value, dict) else value)
+    return 0
+
+
+def echo(crop, folder):
+    """The same receive policy as ours."""
+    command = [builds.echo_server(), "--threads", os.cpu_count() or 1, "--spin-us", receive_spin(crop)]
+    return Server("C echo", command)
+
+
+def waiting_echo(crop, folder, *flags):
+    """The same without asking on: the better one when there are more connections than cores."""
+    return Server("C echo, waiting", [builds.echo_server(), "--threads", os.cpu_count() or 1, *flags])
 
 
 def nginx(crop, folder):
@@ -200,6 +216,6 @@ def hyper(crop, folder):
 
 
 STARTERS = {
-    "crop": ours, "C echo": echo, "nginx": nginx, "Hummingbird 2": hummingbird, "FlyingFox": flyingfox,
+    "crop": ours, "C echo": echo, "C echo, waiting": waiting_echo, "nginx": nginx, "Hummingbird 2": hummingbird, "FlyingFox": flyingfox,
     "FastAPI, 1 worker": fastapi(1), "FastAPI, 2 workers": fastapi(2), "granian": granian, "hyper": hyper,
 }

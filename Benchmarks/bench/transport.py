@@ -58,8 +58,8 @@ def calibrate(generator, cases, folder, rounds, seconds):
     -> {"ceiling": {...}, "delay": {...}}
     """
     case, result = cases["small"], {"ceiling": {}, "delay": {}}
-    plain = servers.echo(None, folder)
-    slow = servers.echo(None, folder, "--delay-us", "500")
+    plain = servers.waiting_echo(None, folder)
+    slow = servers.waiting_echo(None, folder, "--delay-us", "500")
     try:
         for name, key in (("1 KB", "small"), ("1.2 MB", "constant")):
             for threads in (1, 2):
@@ -120,7 +120,11 @@ def targets(results, in_process):
         found.append(from_series(number, name, goal, bound, at(key, connections), first, peer, **options))
 
     for connections in CONNECTIONS:
-        ratio("1", f"1.2 MB, {connections} conn.: C echo", ">= 0.90", 0.90, "constant", connections, "C echo")
+        # With many connections ours does not ask on; the faster of the two echoes is the one to be measured by.
+        series = at("constant", connections)
+        echoes = [name for name in ("C echo", "C echo, waiting") if series.has(name)] or ["C echo"]
+        best = max(echoes, key=lambda name: series.median(name, "req_per_s")) if series.has(echoes[0]) else "C echo"
+        ratio("1", f"1.2 MB, {connections} conn.: {best}", ">= 0.90", 0.90, "constant", connections, best)
     ratio("1", "1.2 MB, 1 conn.: nginx reading the body", ">= 1.4", 1.4, "constant", 1, "nginx")
     ratio("1", "1.2 MB, 16 conn.: nginx reading the body", ">= 0.95", 0.95, "constant", 16, "nginx")
     ratio("2", "1.2 MB top-k, 16 conn.: Hummingbird 2", ">= 2.5", 2.5, "topk", 16, "Hummingbird 2")
