@@ -78,7 +78,7 @@ minimise: ## Merge what fuzzing found into Fuzz/Corpus, as few inputs as cover t
 	@tools/fuzz.sh minimise $(TARGETS)
 
 .PHONY: sanitize
-sanitize: setup venv ## Tests under the thread and the address sanitizer, the server under the latter
+sanitize: setup venv ## Tests and server under the thread and the address sanitizer
 	@tools/sanitize.sh
 
 .PHONY: bench

@@ -66,12 +66,15 @@ let package = Package(
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
     .target(name: "ContentCodings", dependencies: ["CZlib", "HTTP1"], swiftSettings: settings),
 
+    // What threads share.
+    .target(name: "Locking", swiftSettings: settings),
+
     // Sockets and threads.
     .target(name: "CLinux"),
     .target(
       name: "Transport",
       dependencies: [
-        "ContentCodings", "HTTP1", "TLS",
+        "ContentCodings", "HTTP1", "Locking", "TLS",
         .target(name: "CLinux", condition: .when(platforms: [.linux])),
       ],
       swiftSettings: settings),
@@ -79,15 +82,16 @@ let package = Package(
     // The one place that knows both HTTP and pruning.
     .target(
       name: "PruningService",
-      dependencies: ["ContentCodings", "HTTP1", "JSON", "TensorFormats", "Tensors", "TokenPruning"],
+      dependencies: [
+        "ContentCodings", "HTTP1", "JSON", "Locking", "TensorFormats", "Tensors", "TokenPruning",
+      ],
       swiftSettings: settings),
 
     .executableTarget(
       name: "crop",
       dependencies: [
-        "ContentCodings", "HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TLS",
-        "TokenPruning",
-        "Transport",
+        "ContentCodings", "HTTP1", "JSON", "Locking", "PruningService", "TensorFormats", "Tensors", "TLS",
+        "TokenPruning", "Transport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Logging", package: "swift-log"),
@@ -126,19 +130,20 @@ let package = Package(
     .testTarget(
       name: "TLSTests", dependencies: ["COpenSSL", "TLS", "TLSTesting"], swiftSettings: settings),
     .testTarget(
-      name: "TransportTests", dependencies: ["ContentCodings", "HTTP1", "TLS", "TLSTesting", "Transport"],
+      name: "TransportTests",
+      dependencies: ["ContentCodings", "HTTP1", "Locking", "TLS", "TLSTesting", "Transport"],
       swiftSettings: settings),
     .testTarget(
       name: "PruningServiceTests",
       dependencies: [
-        "ContentCodings", "HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning",
-        .product(name: "Yams", package: "Yams"),
+        "ContentCodings", "HTTP1", "JSON", "Locking", "PruningService", "TensorFormats", "Tensors",
+        "TokenPruning", .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: settings),
     .testTarget(
       name: "cropTests",
       dependencies: [
-        "PruningService", "crop", "JSON", "TensorFormats", "Tensors", "Transport",
+        "PruningService", "crop", "JSON", "Locking", "TensorFormats", "Tensors", "Transport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

@@ -22,6 +22,7 @@ declare -A pure=(
   [KernelsBaseline]=""
   [KernelsV3]=""
   [KernelsV4]=""
+  [Locking]="Synchronization"
 )
 # Target -> modules it must never import: the two halves meet only in the executable.
 declare -A never=(

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests, and the black-box tests against the server, under the thread and the address sanitizer.
 #
-#   tools/sanitize.sh                 both, on tests, and the address sanitizer on the server: tens of minutes
+#   tools/sanitize.sh                 both, on both: tens of minutes
 #   tools/sanitize.sh thread tests    one of thread, address; one of tests, server
 #
 # Each sanitizer has its own build folder. A report ends the process with status 66, and its text is kept in
@@ -37,8 +37,9 @@ options() {  # SANITIZER FOLDER LEAKS
 }
 
 run() {  # SANITIZER tests|server
-  local build reports
-  [ "$1" = thread ] && build=.build-tsan
+  local build reports flags=(--sanitize "$1")
+  # Locks tell the thread sanitizer what it cannot see: Sources/Locking.
+  [ "$1" = thread ] && build=.build-tsan && flags+=(-Xswiftc -DTHREAD_SANITIZER)
   [ "$1" = address ] && build=.build-asan
   reports=$root/$build/reports-$2
   rm -rf "$reports"
@@ -46,7 +47,7 @@ run() {  # SANITIZER tests|server
   echo "== $1 sanitizer, $2"
   case $2 in
   tests)
-    swift build --build-tests --sanitize "$1" --scratch-path $build || { failed=1; return; }
+    swift build --build-tests "${flags[@]}" --scratch-path $build || { failed=1; return; }
     # GuardTests ends processes by intent, which would be reported. Where there is one thread, nothing can race, and
     # the golden cases would take an hour. The test runner keeps what it allocated until it ends, so only the server
     # is asked for leaks.
@@ -55,17 +56,17 @@ run() {  # SANITIZER tests|server
       skipped+="|^(JSON|Tensors|TensorFormats|HTTP1|Kernels|TokenPruning|ContentCodings|Fuzz|GuardPage)Tests"
     (
       options "$1" "$reports" 0
-      timeout --kill-after=10 2400 swift test --skip-build --sanitize "$1" --scratch-path $build --parallel \
+      timeout --kill-after=10 2400 swift test --skip-build "${flags[@]}" --scratch-path $build --parallel \
         --skip "$skipped"
       first=$?
       # Apart, as in tools/test.sh: sockets have timeouts.
-      timeout --kill-after=10 900 swift test --skip-build --sanitize "$1" --scratch-path $build \
+      timeout --kill-after=10 900 swift test --skip-build "${flags[@]}" --scratch-path $build \
         --filter TransportTests && exit $first
     ) >"$reports".log 2>&1
     ;;
   server)
     # Optimised, as it is served: races are more likely to show, and the tests' timeouts hold.
-    swift build -c release --product crop --sanitize "$1" --scratch-path $build || { failed=1; return; }
+    swift build -c release --product crop "${flags[@]}" --scratch-path $build || { failed=1; return; }
     (
       options "$1" "$reports" 1
       # Two tests measure the server's memory, which here is mostly the sanitizer's.
@@ -80,10 +81,9 @@ run() {  # SANITIZER tests|server
 }
 
 case $# in
-# Not the server under the thread sanitizer: what is handed over in a Mutex looks like a race to it whenever two threads
-# meet at the lock (see sanitizers/thread.supp), and under load they do.
 0)
   run thread tests
+  run thread server
   run address tests
   run address server
   ;;

@@ -11,6 +11,10 @@ public struct KernelSet: Sendable {
   /// The inner products of one row with four others, in binary32.
   public let dotFour:
     @Sendable (_ a: Row, _ b0: Row, _ b1: Row, _ b2: Row, _ b3: Row, _ count: Int) -> SIMD4<Float>
+  public typealias FourRows = (Row, Row, Row, Row)
+  /// target[4 i + j] = the inner product of row i of `a` and row j of `b`, in binary32.
+  public let dotTile:
+    @Sendable (_ a: FourRows, _ b: FourRows, _ count: Int, _ target: UnsafeMutablePointer<Float>) -> Void
   /// The inner product of two rows, every product and sum in binary64.
   public let preciseDot: @Sendable (_ a: Row, _ b: Row, _ count: Int) -> Double
   /// `preciseDot` against a row that was widened before.
@@ -26,11 +30,36 @@ public struct KernelSet: Sendable {
     @Sendable (_ source: Row, _ factor: Double, _ target: UnsafeMutablePointer<Float>, _ count: Int) -> Void
   /// sums[i] += Double(row[i]).
   public let accumulate: @Sendable (_ row: Row, _ sums: UnsafeMutablePointer<Double>, _ count: Int) -> Void
+  /// Four rows with four others at a time.
+  public let tiles: TileKernelSet
 
   /// Widens binary16 (bfloat16) patterns to binary32 and returns how many it did: all but fewer than eight.
   public let widenFloat16,
     widenBFloat16:
       @Sendable (_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer, _ count: Int) -> Int
+
+  /// How many rows of the right side of a blocked product lie in one panel.
+  public let panelWidth: Int
+  /// Packs the panels `range` of `count` rows into `target`, which holds ``packedCount(rows:columns:)`` elements.
+  public let pack:
+    @Sendable (
+      _ rows: Row, _ count: Int, _ columns: Int, _ range: Range<Int>, _ target: UnsafeMutablePointer<Float>
+    ) -> Void
+  /// target[i * stride + j] = row i of `a` times row j of the `count` packed ones, in binary32.
+  public let multiply:
+    @Sendable (
+      _ a: Row, _ rows: Int, _ columns: Int, _ panels: Row, _ count: Int,
+      _ target: UnsafeMutablePointer<Float>, _ stride: Int
+    ) -> Void
+  /// The products of the `count` packed rows with each other, in binary32, into `target` [count, count]: those of
+  /// each row of `range` with the rows up to itself, at (i, j) and (j, i).
+  ///
+  /// Ranges that do not overlap write to different elements, and no element depends on how rows are split.
+  public let symmetricProducts:
+    @Sendable (
+      _ rows: Row, _ count: Int, _ columns: Int, _ panels: Row, _ range: Range<Int>,
+      _ target: UnsafeMutablePointer<Float>
+    ) -> Void
 
   /// How far `dot` of two rows of length 1 can lie from the exact value, with room to spare.
   ///

@@ -8,6 +8,13 @@ extension KernelSet {
         Float(ReferenceKernels.dot(a, b0, count)), Float(ReferenceKernels.dot(a, b1, count)),
         Float(ReferenceKernels.dot(a, b2, count)), Float(ReferenceKernels.dot(a, b3, count)))
     },
+    dotTile: { a, b, count, target in
+      for (i, x) in [a.0, a.1, a.2, a.3].enumerated() {
+        for (j, y) in [b.0, b.1, b.2, b.3].enumerated() {
+          target[4 * i + j] = Float(ReferenceKernels.dot(x, y, count))
+        }
+      }
+    },
     preciseDot: ReferenceKernels.dot,
     widenedDot: { a, b, count in
       var sum = 0.0
@@ -27,8 +34,32 @@ extension KernelSet {
     accumulate: { row, sums, count in
       for index in 0..<count { sums[index] += Double(row[index]) }
     },
+    tiles: .reference,
     widenFloat16: { _, _, _ in 0 },
-    widenBFloat16: { _, _, _ in 0 })
+    widenBFloat16: { _, _, _ in 0 },
+    panelWidth: 1,
+    pack: { rows, _, columns, range, target in
+      for index in (range.lowerBound * columns)..<(range.upperBound * columns) {
+        target[index] = rows[index]
+      }
+    },
+    multiply: { a, rows, columns, panels, count, target, stride in
+      for i in 0..<rows {
+        for j in 0..<count {
+          let product = ReferenceKernels.dot(a + i * columns, panels + j * columns, columns)
+          target[i * stride + j] = Float(product)
+        }
+      }
+    },
+    symmetricProducts: { rows, count, columns, _, range, target in
+      for i in range {
+        for j in 0...i {
+          let product = Float(ReferenceKernels.dot(rows + i * columns, rows + j * columns, columns))
+          target[i * count + j] = product
+          target[j * count + i] = product
+        }
+      }
+    })
 }
 
 public enum ReferenceKernels {

@@ -1,4 +1,4 @@
-import Synchronization
+import Locking
 
 /// Body buffers that were touched before, kept for the next request.
 ///
@@ -12,7 +12,7 @@ public final class BufferPool: Sendable {
     var spareCount = 0
   }
 
-  private let state = Mutex(State())
+  private let state = Locked(State())
   private let maximumHeldBytes: Int
 
   /// Smaller buffers are not worth a lock: malloc serves them from its own caches.

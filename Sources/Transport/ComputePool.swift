@@ -1,5 +1,6 @@
 import Dispatch
 import HTTP1
+import Locking
 import Synchronization
 
 /// A fixed number of threads that compute responses, and the queue in front of them.
@@ -10,14 +11,14 @@ final class ComputePool: Sendable {
   ///
   /// A reference, so that however many places name the job, the request and its buffer have one owner at a time.
   final class Job: Sendable {
-    private let request: Mutex<Request?>
+    private let request: Locked<Request?>
     private let abandoned = Atomic(false)
     let connection: UInt64
     let mailbox: Mailbox
     let reservation: Reservation
 
     init(_ request: consuming Request, connection: UInt64, mailbox: Mailbox, reservation: Reservation) {
-      self.request = Mutex(consume request)
+      self.request = Locked(consume request)
       self.connection = connection
       self.mailbox = mailbox
       self.reservation = reservation
@@ -43,7 +44,7 @@ final class ComputePool: Sendable {
     var isStopped = false
   }
 
-  private let state = Mutex(State())
+  private let state = Locked(State())
   private let available = DispatchSemaphore(value: 0)
   private let responder: any Responder
   private let buffers: BufferPool

@@ -1,5 +1,5 @@
 import HTTP1
-import Synchronization
+import Locking
 
 /// How other threads talk to an event loop: messages in order, and one wake-up for many of them.
 final class Mailbox: Sendable {
@@ -17,7 +17,7 @@ final class Mailbox: Sendable {
     case stop
   }
 
-  private let messages = Mutex<[Message]>([])
+  private let messages = Locked<[Message]>([])
   private let wakeUp: WakeUp
 
   init() throws(SystemError) { wakeUp = try WakeUp() }

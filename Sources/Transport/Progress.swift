@@ -1,4 +1,4 @@
-import Synchronization
+import Locking
 
 /// How far a server's end has come, for whoever waits for it.
 final class Progress: Sendable {
@@ -17,7 +17,7 @@ final class Progress: Sendable {
     }
   }
 
-  private let state = Mutex(State())
+  private let state = Locked(State())
 
   func loopStarted() { state.withLock { $0.runningLoops += 1 } }
 

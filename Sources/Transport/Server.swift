@@ -1,5 +1,6 @@
 import Dispatch
 public import HTTP1
+import Locking
 import Synchronization
 
 #if canImport(Glibc)
@@ -27,7 +28,7 @@ public final class Server: Sendable {
   public var queuedCount: Int { shared.compute.queuedCount }
 
   private let shared: ServerShared
-  private let listeners: Mutex<[Listener]>
+  private let listeners: Locked<[Listener]>
   private let progress = Progress()
 
   public enum StartError: Error, CustomStringConvertible {
@@ -62,14 +63,14 @@ public final class Server: Sendable {
     endpoints = listeners.map(\.endpoint)
     self.capacity = capacity
     pool = shared.pool
-    self.listeners = Mutex(listeners)
+    self.listeners = Locked(listeners)
   }
 
   /// Starts accepting and serving; returns once every loop runs.
   public func start() throws(StartError) {
     shared.compute.start()
     for index in shared.mailboxes.indices {
-      let failure = Mutex<SystemError?>(nil)
+      let failure = Locked<SystemError?>(nil)
       let started = DispatchSemaphore(value: 0)
       progress.loopStarted()
       // Each loop owns a serial queue for as long as it runs; on a shared queue it would stall other work.

@@ -52,9 +52,10 @@ enum TensorLaws {
     try require(tensor.firstNonFiniteIndex() == nonFinite, "the first element that is not finite is found")
   }
 
+  /// Bit for bit, but for BOOL, where every byte but 0 says true and is written as 1.
   static func same(_ a: Tensor?, _ b: Tensor) -> Bool {
-    a.map { $0.elementType == b.elementType && $0.shape == b.shape && $0.bytes.elementsEqual(b.bytes) }
-      ?? false
+    guard let a, a.elementType == b.elementType, a.shape == b.shape else { return false }
+    return b.elementType == .bool ? a.floats() == b.floats() : a.bytes.elementsEqual(b.bytes)
   }
 }
 

@@ -69,3 +69,56 @@ struct KernelTests {
     }
   }
 }
+
+/// Blocked products over matrices, panels and results that begin or end where memory does.
+@Suite("Blocked products stay within their matrices")
+struct BlockedKernelTests {
+  private static let shapes: [(rows: Int, columns: Int)] = [
+    (1, 1), (3, 5), (7, 16), (8, 17), (17, 31), (47, 9), (49, 12), (61, 300),
+  ]
+
+  @Test("all pairs of rows and a general product", arguments: shapes)
+  func products(rows count: Int, columns: Int) throws {
+    let rows = (0..<(count * columns)).map { Float(($0 * 37) % 64 - 32) / 32 }
+    for kernels in KernelSet.available {
+      let packed = kernels.packedCount(rows: count, columns: columns)
+      let source = try GuardedMemory(4 * rows.count)
+      let between = try GuardedMemory(4 * packed)
+      let target = try GuardedMemory(4 * count * count)
+      for end in 0..<2 {
+        let a = UnsafePointer(try #require(source.bothEnds(rows)[end].baseAddress))
+        let panels = try #require(between.bothEnds([Float](repeating: 0, count: packed))[end].baseAddress)
+        let results = target.bothEnds([Float](repeating: 0, count: count * count))[end]
+        let into = try #require(results.baseAddress)
+        kernels.pack(a, count, columns, 0..<kernels.panelCount(rows: count), panels)
+        kernels.symmetricProducts(a, count, columns, panels, 0..<count, into)
+        let symmetric = Array(results)
+        kernels.multiply(a, count, columns, panels, count, into, count)
+        #expect(Array(results) == symmetric)
+        let last = a + (count - 1) * columns
+        #expect(
+          abs(Double(symmetric[count * count - 1]) - ReferenceKernels.dot(last, last, columns))
+            <= Double(columns) * 0x1p-14)
+      }
+    }
+  }
+
+  @Test("a tile of products reads its eight rows", arguments: Array(0...40) + [64, 100])
+  func tiles(_ count: Int) throws {
+    for kernels in KernelSet.available {
+      let memories = try (0..<8).map { _ in try GuardedMemory(4 * count + 1) }
+      let target = try GuardedMemory(64)
+      for end in 0..<2 {
+        let rows = try memories.map { memory in
+          UnsafePointer(
+            try #require(memory.bothEnds([Float](repeating: 0.5, count: count))[end].baseAddress))
+        }
+        let results = target.bothEnds([Float](repeating: 0, count: 16))[end]
+        kernels.dotTile(
+          (rows[0], rows[1], rows[2], rows[3]), (rows[4], rows[5], rows[6], rows[7]), count,
+          try #require(results.baseAddress))
+        #expect(results.allSatisfy { $0 == Float(count) / 4 })
+      }
+    }
+  }
+}

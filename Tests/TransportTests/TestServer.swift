@@ -1,6 +1,6 @@
 import Glibc
 import HTTP1
-import Synchronization
+import Locking
 import Transport
 
 /// A running server on a free port whose responder says what it got.
@@ -35,8 +35,8 @@ final class EchoResponder: Responder {
   let gate = Gate()
   let arrivals = Gate()
   let abandonments = Gate()
-  private let addresses = Mutex<[Int]>([])
-  private let exchanges = Mutex<[Exchange]>([])
+  private let addresses = Locked<[Int]>([])
+  private let exchanges = Locked<[Exchange]>([])
 
   init(execution: Acceptance.Execution) { self.execution = execution }
 

@@ -1,5 +1,5 @@
 import Dispatch
-import Synchronization
+import Locking
 import Testing
 
 @testable import crop
@@ -178,7 +178,7 @@ private final class LoopbackListener: Sendable {
 }
 
 private final class ReceivedHead: Sendable {
-  private let storage = Mutex("")
+  private let storage = Locked("")
 
   var text: String { storage.withLock { $0 } }
 

@@ -1,5 +1,5 @@
+import Locking
 import Logging
-import Synchronization
 import Testing
 
 @testable import crop
@@ -40,7 +40,7 @@ struct ReloadingTests {
 
   @Test("everything is read again in order, also after a failure, and each outcome is logged")
   func order() throws {
-    let calls = Mutex<[String]>([])
+    let calls = Locked<[String]>([])
     let lines = lines(of: [
       Reloadable(name: "keys") {
         calls.withLock { $0.append("keys") }

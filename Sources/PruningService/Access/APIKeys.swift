@@ -1,5 +1,5 @@
 import HTTP1
-import Synchronization
+import Locking
 
 /// The keys that open the service, replaced as a whole while it runs.
 public final class APIKeys: Sendable {
@@ -9,9 +9,9 @@ public final class APIKeys: Sendable {
     case unknown(reason: String)
   }
 
-  private let table: Mutex<APIKeyTable>
+  private let table: Locked<APIKeyTable>
 
-  public init(_ table: APIKeyTable) { self.table = Mutex(table) }
+  public init(_ table: APIKeyTable) { self.table = Locked(table) }
 
   /// From the next request on, only these keys are known.
   public func replace(with table: APIKeyTable) { self.table.withLock { $0 = table } }

@@ -1,11 +1,11 @@
-import Synchronization
+import Locking
 public import TokenPruning
 
 /// The models in force, replaced as a whole while the service runs.
 public final class ModelStore: Sendable {
-  private let held: Mutex<ModelSet>
+  private let held: Locked<ModelSet>
 
-  public init(_ set: ModelSet = ModelSet()) { held = Mutex(set) }
+  public init(_ set: ModelSet = ModelSet()) { held = Locked(set) }
 
   /// What a request that begins now works with to its end.
   public var current: ModelSet { held.withLock { $0 } }

@@ -1,5 +1,5 @@
 import HTTP1
-import Synchronization
+import Locking
 
 /// Counters and histograms in the Prometheus text format.
 ///
@@ -41,7 +41,7 @@ public final class Metrics: Sendable {
     var gauges: [Gauge] = []
   }
 
-  private let state = Mutex(State())
+  private let state = Locked(State())
 
   public init() {}
 

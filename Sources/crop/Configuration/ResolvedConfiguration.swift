@@ -1,5 +1,5 @@
 import Configuration
-import Synchronization
+import Locking
 
 /// The configuration in force, and where each value came from.
 struct ResolvedConfiguration: Sendable {
@@ -106,7 +106,7 @@ struct ResolvedConfiguration: Sendable {
 
 /// Notes which provider answered the last question.
 private final class ProviderRecorder: AccessReporter {
-  private let rank = Mutex<Int?>(nil)
+  private let rank = Locked<Int?>(nil)
 
   var lastAnswering: Int? { rank.withLock { $0 } }
 

@@ -1,5 +1,5 @@
 import Dispatch
-import Synchronization
+import Locking
 
 #if canImport(Glibc)
   import Glibc
@@ -24,7 +24,7 @@ final class LogSink: Sendable {
   /// How long an access-log line may wait for company: waking a thread for every line costs more than the line.
   private static let gatheringTime = DispatchTimeInterval.milliseconds(50)
 
-  private let state = Mutex(State())
+  private let state = Locked(State())
   private let queue = DispatchQueue(label: "crop.log")
   private let descriptor: Int32
 

@@ -1,6 +1,6 @@
 import HTTP1
 import JSON
-import Synchronization
+import Locking
 import Testing
 
 @testable import PruningService
@@ -58,7 +58,7 @@ struct TestService: Sendable {
   struct Incomplete: Error {}
 
   final class Flag: Sendable {
-    private let state = Mutex(false)
+    private let state = Locked(false)
     var value: Bool {
       get { state.withLock { $0 } }
       set { state.withLock { $0 = newValue } }
@@ -66,7 +66,7 @@ struct TestService: Sendable {
   }
 
   final class Lines: Sendable {
-    private let state = Mutex<[String]>([])
+    private let state = Locked<[String]>([])
     var all: [String] { state.withLock { $0 } }
     func add(_ line: [UInt8]) { state.withLock { $0.append(String(decoding: line, as: UTF8.self)) } }
   }
