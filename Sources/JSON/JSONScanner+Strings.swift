@@ -146,7 +146,11 @@ extension JSONScanner {
   }
 
   private static func text(_ content: ArraySlice<UInt8>, openedAt offset: Int) throws(JSONError) -> String {
-    guard let text = String(validating: content, as: UTF8.self) else {
+    // Most strings are ASCII, which needs no validation and takes a shorter way.
+    let ascii = content.withUnsafeBufferPointer { bytes in
+      bytes.allSatisfy { $0 < 0x80 } ? String(decoding: bytes, as: UTF8.self) : nil
+    }
+    guard let text = ascii ?? String(validating: content, as: UTF8.self) else {
       throw JSONError(offset: offset, "a string is not valid UTF-8")
     }
     return text
