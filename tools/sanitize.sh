@@ -27,7 +27,7 @@ check() {  # NAME STATUS FOLDER
 options() {  # SANITIZER FOLDER LEAKS
   case $1 in
   thread)
-    export TSAN_OPTIONS="halt_on_error=1:exitcode=66:second_deadlock_stack=1:log_path=$2/report"
+    export TSAN_OPTIONS="halt_on_error=1:exitcode=66:second_deadlock_stack=1:log_path=$2/report:print_suppressions=0:suppressions=$root/tools/sanitizers/thread.supp"
     ;;
   address)
     export ASAN_OPTIONS="halt_on_error=1:exitcode=66:detect_leaks=$3:log_path=$2/report"

@@ -42,6 +42,9 @@ find_missing() {
   fi
   if [ "$1" = test ]; then
     command -v python3 >/dev/null || need python3
+    # Counts instructions, for tools/guards.py.
+    command -v valgrind >/dev/null || need valgrind
+    command -v strip >/dev/null || need binutils
     python3 -c 'import ensurepip, venv' 2>/dev/null || need python3-venv
   fi
 }
@@ -60,9 +63,14 @@ install_missing() {
   [ ${#missing[@]} = 0 ] || fail "still missing: ${missing[*]}"
 }
 
-check_swift() {
+# Before anything is installed for nothing.
+find_swift() {
   command -v swift >/dev/null ||
     fail "Swift 6.2 or newer is needed and 'swift' is not on the PATH; get it from https://www.swift.org/install"
+}
+
+# It runs only with its libraries installed.
+check_swift() {
   local version
   version=$(swift --version 2>/dev/null | grep -oE 'Swift version [0-9]+\.[0-9]+' | grep -oE '[0-9]+\.[0-9]+' || true)
   [ "$(printf '6.2\n%s\n' "${version:-0}" | sort -V | head -1)" = 6.2 ] ||
@@ -95,8 +103,8 @@ fetch_promtool() {
 }
 
 case "${1-}" in
-build) install_missing build; check_swift ;;
-test) install_missing test; check_swift; make_venv; fetch_promtool ;;
+build) find_swift; install_missing build; check_swift ;;
+test) find_swift; install_missing test; check_swift; make_venv; fetch_promtool ;;
 venv) install_missing test; make_venv ;;
 *) fail "usage: tools/setup.sh build | test | venv" ;;
 esac

@@ -50,11 +50,14 @@ extension KernelSet {
     name: portableName,
     dot: KernelsBaseline.SIMDKernels.dot,
     dotFour: KernelsBaseline.SIMDKernels.dotFour,
-    dotTile: KernelsBaseline.DotTiles.dotTile,
     preciseDot: KernelsBaseline.SIMDKernels.preciseDot,
     widenedDot: KernelsBaseline.SIMDKernels.widenedDot,
     widenedDotFour: KernelsBaseline.SIMDKernels.widenedDotFour,
     scale: KernelsBaseline.SIMDKernels.scale,
+    tiles: TileKernelSet(
+      tile: KernelsBaseline.TileKernels.tile, preciseTile: KernelsBaseline.TileKernels.preciseTile,
+      preciseColumn: KernelsBaseline.TileKernels.preciseColumn,
+      factorProducts: KernelsBaseline.TileKernels.factorProducts),
     widenFloat16: KernelsBaseline.FloatFormatKernels.widenFloat16,
     widenBFloat16: KernelsBaseline.FloatFormatKernels.widenBFloat16,
     float32: FormatKernels(
@@ -77,11 +80,14 @@ extension KernelSet {
       name: "v3",
       dot: KernelsV3.SIMDKernels.dot,
       dotFour: KernelsV3.SIMDKernels.dotFour,
-      dotTile: KernelsV3.DotTiles.dotTile,
       preciseDot: KernelsV3.SIMDKernels.preciseDot,
       widenedDot: KernelsV3.SIMDKernels.widenedDot,
       widenedDotFour: KernelsV3.SIMDKernels.widenedDotFour,
       scale: KernelsV3.SIMDKernels.scale,
+      tiles: TileKernelSet(
+        tile: KernelsV3.TileKernels.tile, preciseTile: KernelsV3.TileKernels.preciseTile,
+        preciseColumn: KernelsV3.TileKernels.preciseColumn,
+        factorProducts: KernelsV3.TileKernels.factorProducts),
       widenFloat16: KernelsV3.FloatFormatKernels.widenFloat16,
       widenBFloat16: KernelsV3.FloatFormatKernels.widenBFloat16,
       float32: FormatKernels(
@@ -103,11 +109,14 @@ extension KernelSet {
       name: "v4",
       dot: KernelsV4.SIMDKernels.dot,
       dotFour: KernelsV4.SIMDKernels.dotFour,
-      dotTile: KernelsV4.DotTiles.dotTile,
       preciseDot: KernelsV4.SIMDKernels.preciseDot,
       widenedDot: KernelsV4.SIMDKernels.widenedDot,
       widenedDotFour: KernelsV4.SIMDKernels.widenedDotFour,
       scale: KernelsV4.SIMDKernels.scale,
+      tiles: TileKernelSet(
+        tile: KernelsV4.TileKernels.tile, preciseTile: KernelsV4.TileKernels.preciseTile,
+        preciseColumn: KernelsV4.TileKernels.preciseColumn,
+        factorProducts: KernelsV4.TileKernels.factorProducts),
       widenFloat16: KernelsV4.FloatFormatKernels.widenFloat16,
       widenBFloat16: KernelsV4.FloatFormatKernels.widenBFloat16,
       float32: FormatKernels(

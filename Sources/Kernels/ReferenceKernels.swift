@@ -10,13 +10,6 @@ extension KernelSet {
         Float(ReferenceKernels.dot(a, b0, count)), Float(ReferenceKernels.dot(a, b1, count)),
         Float(ReferenceKernels.dot(a, b2, count)), Float(ReferenceKernels.dot(a, b3, count)))
     },
-    dotTile: { a, b, count, target in
-      for (i, x) in [a.0, a.1, a.2, a.3].enumerated() {
-        for (j, y) in [b.0, b.1, b.2, b.3].enumerated() {
-          target[4 * i + j] = Float(ReferenceKernels.dot(x, y, count))
-        }
-      }
-    },
     preciseDot: ReferenceKernels.dot,
     widenedDot: { a, b, count in
       var sum = 0.0
@@ -33,6 +26,7 @@ extension KernelSet {
     scale: { source, factor, target, count in
       for index in 0..<count { target[index] = Float(Double(source[index]) * factor) }
     },
+    tiles: .reference,
     widenFloat16: { _, _, _ in 0 },
     widenBFloat16: { _, _, _ in 0 },
     float32: .reference(Binary32.self),

@@ -129,23 +129,4 @@ struct BlockedKernelTests {
       }
     }
   }
-
-  @Test("a tile of products reads its eight rows", arguments: Array(0...40) + [64, 100])
-  func tiles(_ count: Int) throws {
-    for kernels in KernelSet.available {
-      let memories = try (0..<8).map { _ in try GuardedMemory(4 * count + 1) }
-      let target = try GuardedMemory(64)
-      for end in 0..<2 {
-        let rows = try memories.map { memory in
-          UnsafePointer(
-            try #require(memory.bothEnds([Float](repeating: 0.5, count: count))[end].baseAddress))
-        }
-        let results = target.bothEnds([Float](repeating: 0, count: 16))[end]
-        kernels.dotTile(
-          (rows[0], rows[1], rows[2], rows[3]), (rows[4], rows[5], rows[6], rows[7]), count,
-          try #require(results.baseAddress))
-        #expect(results.allSatisfy { $0 == Float(count) / 4 })
-      }
-    }
-  }
 }

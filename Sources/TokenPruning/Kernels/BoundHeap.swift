@@ -48,14 +48,18 @@ struct BoundHeap {
   }
 
   private mutating func siftDown(_ start: Int) {
-    var parent = start
-    while true {
-      var first = parent
-      for child in [2 * parent + 1, 2 * parent + 2]
-      where child < entries.count && entries[child].precedes(entries[first]) { first = child }
-      if first == parent { return }
-      entries.swapAt(parent, first)
-      parent = first
+    entries.withUnsafeMutableBufferPointer { entries in
+      let moved = entries[start]
+      var hole = start
+      while true {
+        var child = 2 * hole + 1
+        guard child < entries.count else { break }
+        if child + 1 < entries.count, entries[child + 1].precedes(entries[child]) { child += 1 }
+        guard entries[child].precedes(moved) else { break }
+        entries[hole] = entries[child]
+        hole = child
+      }
+      entries[hole] = moved
     }
   }
 }

@@ -7,17 +7,34 @@ import Kernels
 /// the binary64 one, whatever kernels computed it. The cosine with a zero row is 0.
 struct CosineSpace: Sendable {
   private let features: Matrix
-  private let unit: Matrix
+  /// What fast products are formed of, and the factor of each row that makes its length 1.
+  private let fast: Matrix
+  private let factors: [Float]
   private let norms: [Double]
   private let kernels: KernelSet
   let slack: Float
 
+  /// Rows of such lengths are multiplied as they are: no product of theirs overflows, and what vanishes is
+  /// far below ``slack``.
+  private static let ordinaryNorms = 0x1p-30...0x1p30
+
   /// - Complexity: O(rows x columns).
   init(_ features: Matrix, kernels: KernelSet = .active) {
+    self.init(features, norms: features.norms(kernels), kernels: kernels)
+  }
+
+  /// - Parameter norms: those of the rows.
+  init(_ features: Matrix, norms: [Double], kernels: KernelSet = .active) {
     self.features = features
     self.kernels = kernels
-    norms = features.norms(kernels)
-    unit = features.normalized(norms: norms, kernels)
+    self.norms = norms
+    if norms.allSatisfy({ $0 == 0 || Self.ordinaryNorms.contains($0) }) {
+      fast = features
+      factors = norms.map { $0 > 0 ? Float(1 / $0) : 0 }
+    } else {
+      fast = features.normalized(norms: norms, kernels)
+      factors = norms.map { $0 > 0 ? 1 : 0 }
+    }
     slack = 2 * KernelSet.tolerance(columns: features.columns)
   }
 
@@ -38,19 +55,69 @@ struct CosineSpace: Sendable {
 
   /// The fast similarities of one row to four.
   func similarities(of row: Int, to others: SIMD4<Int>) -> SIMD4<Float> {
-    unit.values.withUnsafeBufferPointer { buffer in
+    fast.values.withUnsafeBufferPointer { buffer in
       guard let base = buffer.baseAddress else { return .zero }
-      let columns = unit.columns
-      return kernels.dotFour(
+      let columns = fast.columns
+      let products = kernels.dotFour(
         base + row * columns, base + others[0] * columns, base + others[1] * columns,
         base + others[2] * columns, base + others[3] * columns, columns)
+      return products * factorsOf(others) * factors[row]
     }
   }
 
-  /// The largest fast similarity of one row to others; minus infinity when there are none.
-  func largestSimilarity(of row: Int, to others: ArraySlice<Int>) -> Float {
-    var largest = -Float.infinity
-    forEachSimilarity(of: row, to: others) { _, similarity in largest = max(largest, similarity) }
+  /// The fast similarities of four rows to four others: for each of the others, to the four.
+  func similarities(of rows: SIMD4<Int>, to others: SIMD4<Int>) -> SimilarityTile {
+    fast.values.withUnsafeBufferPointer { buffer in
+      guard let base = buffer.baseAddress else {
+        return SimilarityTile(columns: (.zero, .zero, .zero, .zero))
+      }
+      let columns = fast.columns
+      return withUnsafeTemporaryAllocation(of: Float.self, capacity: 16) { sums in
+        guard let into = sums.baseAddress else {
+          return SimilarityTile(columns: (.zero, .zero, .zero, .zero))
+        }
+        kernels.tiles.tile(
+          base + rows[0] * columns, base + rows[1] * columns, base + rows[2] * columns,
+          base + rows[3] * columns, base + others[0] * columns, base + others[1] * columns,
+          base + others[2] * columns, base + others[3] * columns, columns, into)
+        let own = factorsOf(rows)
+        func column(_ index: Int) -> SIMD4<Float> {
+          UnsafeRawPointer(into + 4 * index).loadUnaligned(as: SIMD4<Float>.self) * own
+            * factors[others[index]]
+        }
+        return SimilarityTile(columns: (column(0), column(1), column(2), column(3)))
+      }
+    }
+  }
+
+  private func factorsOf(_ rows: SIMD4<Int>) -> SIMD4<Float> {
+    SIMD4(factors[rows[0]], factors[rows[1]], factors[rows[2]], factors[rows[3]])
+  }
+
+  /// The largest exact similarity of one row to others, given that the largest fast one is `fastest`.
+  ///
+  /// Only those whose fast similarity comes near can be the largest, so only they are compared exactly.
+  /// - Parameters:
+  ///   - others: the row itself is passed over.
+  ///   - enough: as soon as one is that large, the search ends with it.
+  func largestExactSimilarity(
+    of row: Int, to others: ArraySlice<Int>, fastest: Float, enough: Double = .infinity
+  ) -> Double {
+    var largest = -Double.infinity
+    var position = others.startIndex
+    while position < others.endIndex {
+      let last = others.endIndex - 1
+      let four = SIMD4(
+        others[position], others[min(position + 1, last)], others[min(position + 2, last)],
+        others[min(position + 3, last)])
+      let similarities = similarities(of: row, to: four)
+      for lane in 0..<min(4, others.endIndex - position)
+      where similarities[lane] >= fastest - slack && four[lane] != row {
+        largest = max(largest, exactSimilarity(row, four[lane]))
+        if largest >= enough { return largest }
+      }
+      position += 4
+    }
     return largest
   }
 
@@ -84,20 +151,19 @@ struct CosineSpace: Sendable {
     of row: Int, to others: ArraySlice<Int>, _ body: (_ position: Int, _ similarity: Float) -> Void
   ) {
     var position = others.startIndex
-    while position + 4 <= others.endIndex {
+    while position < others.endIndex {
+      let last = others.endIndex - 1
       let four = SIMD4(
-        others[position], others[position + 1], others[position + 2], others[position + 3])
+        others[position], others[min(position + 1, last)], others[min(position + 2, last)],
+        others[min(position + 3, last)])
       let similarities = similarities(of: row, to: four)
-      for lane in 0..<4 { body(position + lane, similarities[lane]) }
+      for lane in 0..<min(4, others.endIndex - position) { body(position + lane, similarities[lane]) }
       position += 4
     }
-    let columns = unit.columns
-    unit.values.withUnsafeBufferPointer { buffer in
-      guard let base = buffer.baseAddress else { return }
-      while position < others.endIndex {
-        body(position, kernels.dot(base + row * columns, base + others[position] * columns, columns))
-        position += 1
-      }
-    }
   }
+}
+
+/// The fast similarities of four rows, a lane each, to four others, a column each.
+struct SimilarityTile {
+  let columns: (SIMD4<Float>, SIMD4<Float>, SIMD4<Float>, SIMD4<Float>)
 }

@@ -4,24 +4,36 @@ import Kernels
 ///
 /// The choice is that of binary64 arithmetic on the given rows, whatever kernels are in use: binary32
 /// similarities only rule rows out, and rows closer together than their error bound are compared by
-/// `KernelSet.preciseDot`. Evaluation is lazy, a row is compared with newer selections only while it could
-/// still be the farthest.
-/// - Complexity: at most O(T N D) for T selections; no N x N matrix. The first pick is O(N^2 D) at worst,
-///   and far less where neighbouring tokens resemble each other.
+/// `KernelSet.preciseDot`.
+///
+/// Evaluation is lazy by pairs. Distances only shrink as more is selected, so a stale one is an upper bound
+/// (Minoux 1978). Candidates lie in blocks of four; the block with the highest bound is compared with up to four
+/// selections it has not seen, in one tile, and goes back into the queue, until the first in the queue is up to
+/// date. Most candidates are ruled out by few selections and never see the others. Where bounds rule out little
+/// (rows without any structure), the first pick computes the similarities of all pairs in one go
+/// (``SimilarityMatrix``), and the rest reads them.
+/// - Complexity: at most O(T N D) for T selections. The first pick (``IsolationSearch``) is O(N^2 D) at worst,
+///   and far less where neighbouring tokens resemble each other. Memory is O(N), or N^2 numbers with the matrix.
 struct FarthestPointSearch {
   private let space: CosineSpace
   private var slack: Float { space.slack }
 
   private(set) var selected: [Int] = []
+  private let blocks: RowBlocks
   private var heap: BoundHeap
-  /// Per row: the largest similarity to the first `seen` of `selected`, in binary32 and in binary64.
-  private var nearest: [Float]
+  /// Per candidate: the largest fast similarity to the selections its block was compared with. Infinite for padding and
+  /// for what is chosen.
+  private var nearest: [SIMD4<Float>]
   private var seen: [Int]
+  /// Per block: selections among the first `seen` that it was not compared with yet.
+  private var pending: [[Int32]]
+  /// Per candidate: the same in binary64, for those that were ever compared exactly.
   private var exactNearest: [Double]
   private var exactSeen: [Int]
   /// Zero rows have no direction: they are chosen only when nothing else is left.
   private var leftovers: [Int]
   private var steps: StepCounter
+  private var matrix: SimilarityMatrix?
 
   /// - Parameters:
   ///   - given: rows selected already; zero rows among them repel nothing.
@@ -29,14 +41,18 @@ struct FarthestPointSearch {
   init(_ space: CosineSpace, among candidates: [Int], given: [Int] = [], stepLimit: StepLimit = .unlimited) {
     self.space = space
     steps = StepCounter(limit: stepLimit)
-    nearest = Array(repeating: -.infinity, count: space.rows)
-    seen = Array(repeating: 0, count: space.rows)
-    exactNearest = Array(repeating: -.infinity, count: space.rows)
-    exactSeen = Array(repeating: 0, count: space.rows)
     leftovers = candidates.filter { space.isZero($0) }
     selected = given.filter { !space.isZero($0) }
-    heap = BoundHeap(
-      candidates.filter { !space.isZero($0) }.map { BoundHeap.Entry(bound: .infinity, index: $0) })
+    blocks = RowBlocks(leftovers.isEmpty ? candidates : candidates.filter { !space.isZero($0) })
+    nearest = Array(repeating: SIMD4(repeating: -.infinity), count: blocks.count)
+    seen = Array(repeating: 0, count: blocks.count)
+    pending = Array(repeating: [], count: blocks.count)
+    exactNearest = Array(repeating: -.infinity, count: blocks.rowCount)
+    exactSeen = Array(repeating: 0, count: blocks.rowCount)
+    for place in blocks.rowCount..<max(4 * blocks.count, blocks.rowCount) {
+      nearest[place / 4][place % 4] = .infinity
+    }
+    heap = BoundHeap((0..<blocks.count).map { BoundHeap.Entry(bound: .infinity, index: $0) })
   }
 
   /// The next `count` rows, in the order of choice.
@@ -47,9 +63,10 @@ struct FarthestPointSearch {
     var chosen: [Int] = []
     chosen.reserveCapacity(count)
     while chosen.count < count {
-      if let row = try selected.isEmpty ? mostIsolated() : popFarthest() {
-        selected.append(row)
-        chosen.append(row)
+      if let place = try selected.isEmpty ? mostIsolated() : farthest() {
+        nearest[place / 4][place % 4] = .infinity
+        selected.append(blocks.row(at: place))
+        chosen.append(blocks.row(at: place))
       } else {
         let missing = count - chosen.count
         precondition(leftovers.count >= missing, "more rows asked for than there are candidates")
@@ -60,152 +77,132 @@ struct FarthestPointSearch {
     return chosen
   }
 
-  private mutating func popFarthest() throws(PruningError) -> Int? {
-    var contenders: [BoundHeap.Entry] = []
-    var threshold = -Double.infinity
-    while let top = heap.first, top.bound >= threshold {
-      if seen[top.index] < selected.count {
-        try refresh(top.index)
-        heap.lowerFirst(to: -Double(nearest[top.index]))
+  private mutating func mostIsolated() throws(PruningError) -> Int? {
+    guard blocks.rowCount > 1 else { return blocks.rowCount == 1 ? 0 : nil }
+    var search = IsolationSearch(space, blocks)
+    let place = try search.run(&steps)
+    matrix = search.matrix
+    return place
+  }
+
+  private mutating func farthest() throws(PruningError) -> Int? {
+    guard let contenders = try matrix == nil ? lazyContenders() : eagerContenders() else { return nil }
+    return contenders.count == 1 ? contenders[0] : try farthestExactly(contenders)
+  }
+
+  // MARK: Contenders: the candidates that may be the farthest, as far as binary32 can tell
+
+  /// Places in ascending order; nil when every candidate is chosen.
+  private mutating func lazyContenders() throws(PruningError) -> [Int]? {
+    var limit = Float.infinity
+    var places: [Int] = []
+    var fresh: [Int] = []
+    while let top = heap.first, top.bound > -.infinity, top.bound >= -Double(limit) {
+      let block = top.index
+      let bound = -Double(nearest[block].min())
+      if bound < top.bound {
+        heap.lowerFirst(to: bound)
         continue
       }
-      if contenders.isEmpty { threshold = top.bound - Double(slack) }
-      try steps.spend(StepCounter.heapTurn)
-      contenders.append(top)
+      if seen[block] < selected.count || !pending[block].isEmpty {
+        try refresh(block)
+        heap.lowerFirst(to: -Double(nearest[block].min()))
+        continue
+      }
+      if limit == .infinity { limit = nearest[block].min() + slack }
+      fresh.append(block)
       _ = heap.popFirst()
     }
-    guard var best = contenders.first else { return nil }
-    if contenders.count > 1 {
-      for contender in contenders { try refreshExactly(contender.index) }
-      for contender in contenders.dropFirst() where isFarther(contender.index, than: best.index) {
-        best = contender
+    for block in fresh {
+      for lane in 0..<4 where nearest[block][lane] <= limit && nearest[block][lane] < .infinity {
+        places.append(4 * block + lane)
       }
-      for contender in contenders where contender.index != best.index { heap.insert(contender) }
+      heap.insert(BoundHeap.Entry(bound: -Double(nearest[block].min()), index: block))
     }
-    return best.index
+    return places.isEmpty ? nil : places.sorted()
   }
 
-  private func isFarther(_ a: Int, than b: Int) -> Bool {
-    exactNearest[a] != exactNearest[b] ? exactNearest[a] < exactNearest[b] : a < b
-  }
-
-  private mutating func refresh(_ row: Int) throws(PruningError) {
-    let count = selected.count - seen[row]
-    try steps.spend(StepCounter.heapTurn + count * StepCounter.comparison(columns: space.columns))
-    nearest[row] = max(nearest[row], space.largestSimilarity(of: row, to: selected[seen[row]...]))
-    seen[row] = selected.count
-  }
-
-  private mutating func refreshExactly(_ row: Int) throws(PruningError) {
-    let count = selected.count - exactSeen[row]
-    try steps.spend(count * StepCounter.exactComparison(columns: space.columns))
-    for index in exactSeen[row]..<selected.count {
-      exactNearest[row] = max(exactNearest[row], space.exactSimilarity(row, selected[index]))
+  /// Compares a block with up to four of the selections it has not met: those nearest in the sequence, because
+  /// they are the most similar and soonest rule the block out.
+  private mutating func refresh(_ block: Int) throws(PruningError) {
+    if seen[block] < selected.count {
+      pending[block].append(contentsOf: Int32(seen[block])..<Int32(selected.count))
+      seen[block] = selected.count
     }
-    exactSeen[row] = selected.count
+    let count = min(4, pending[block].count)
+    try steps.spend(
+      StepCounter.heapTurn + pending[block].count + 4 * count * StepCounter.comparison(columns: space.columns)
+    )
+    let rows = blocks[block]
+    let others = takeNearest(of: block, to: rows[0])
+    pending[block].removeFirst(count)
+    var largest = nearest[block]
+    if count <= 2 {
+      for index in 0..<count {
+        largest.raise(to: space.similarities(of: others[index], to: rows))
+      }
+    } else {
+      let tile = space.similarities(of: rows, to: others).columns
+      largest.raise(to: tile.0)
+      largest.raise(to: tile.1)
+      largest.raise(to: tile.2)
+      largest.raise(to: tile.3)
+    }
+    nearest[block] = largest
   }
 
-  // MARK: The first pick
-
-  /// How many candidates scan the others together, so that each row fetched from memory serves all of them.
-  private static let blockSize = 16
-
-  /// Takes out the candidate whose nearest other candidate is farthest (DivPrune's start).
-  ///
-  /// A candidate is abandoned as soon as one neighbour is nearer than the best candidate's nearest. The scan
-  /// goes outwards from the candidate's block, because neighbouring tokens are the most similar.
-  private mutating func mostIsolated() throws(PruningError) -> Int? {
-    var remaining: [Int] = []
-    while let entry = heap.popFirst() { remaining.append(entry.index) }
-    guard var choice = remaining.first else { return nil }
-    if remaining.count > 1 {
-      var best = Float.infinity
-      var survivors: [(index: Int, similarity: Float)] = []
-      for start in stride(from: 0, to: remaining.count, by: Self.blockSize) {
-        let block = start..<min(start + Self.blockSize, remaining.count)
-        for survivor in try nearestSimilarities(of: block, in: remaining, abandonAbove: best + slack) {
-          best = min(best, survivor.similarity)
-          survivors.append(survivor)
+  /// Takes up to four pending selections, the nearest in the sequence; the last of fewer is repeated.
+  private mutating func takeNearest(of block: Int, to row: Int) -> SIMD4<Int> {
+    let selected = selected
+    return pending[block].withUnsafeMutableBufferPointer { waiting in
+      // The nearest go to the front, one after the other.
+      for front in 0..<min(4, waiting.count - 1) {
+        var best = front
+        var distance = abs(selected[Int(waiting[front])] - row)
+        for index in (front + 1)..<waiting.count {
+          let other = abs(selected[Int(waiting[index])] - row)
+          if other < distance {
+            best = index
+            distance = other
+          }
         }
+        waiting.swapAt(front, best)
       }
-      let contenders = survivors.filter { $0.similarity <= best + slack }.map(\.index)
-      choice = contenders.count == 1 ? contenders[0] : try mostIsolatedExactly(contenders, in: remaining)
+      let last = min(4, waiting.count) - 1
+      return SIMD4(
+        selected[Int(waiting[0])], selected[Int(waiting[min(1, last)])], selected[Int(waiting[min(2, last)])],
+        selected[Int(waiting[last])])
     }
-    heap = BoundHeap(
-      remaining.filter { $0 != choice }.map { BoundHeap.Entry(bound: .infinity, index: $0) })
-    return choice
   }
 
-  /// Each row of the block and its largest similarity to another row, for those that stay within the limit.
-  private mutating func nearestSimilarities(
-    of block: Range<Int>, in rows: [Int], abandonAbove limit: Float
-  ) throws(PruningError) -> [(index: Int, similarity: Float)] {
-    var active = block.map { (index: rows[$0], similarity: -Float.infinity) }
-    var scan = OutwardScan(around: block, count: rows.count)
-    while !active.isEmpty, let positions = scan.nextFour() {
-      let others = SIMD4(rows[positions[0]], rows[positions[1]], rows[positions[2]], rows[positions[3]])
-      try steps.spend(4 * active.count * StepCounter.comparison(columns: space.columns))
-      active = active.compactMap { [space] row in
-        var four = space.similarities(of: row.index, to: others)
-        for lane in 0..<4 where others[lane] == row.index { four[lane] = -.infinity }
-        let similarity = max(row.similarity, four.max())
-        return similarity > limit ? nil : (row.index, similarity)
-      }
+  private mutating func eagerContenders() throws(PruningError) -> [Int]? {
+    guard let matrix else { return nil }
+    try steps.spend((selected.count - matrix.read) * blocks.rowCount + blocks.rowCount)
+    for row in selected[matrix.read...] { matrix.merge(row, into: &nearest) }
+    self.matrix?.read = selected.count
+    let lowest = nearest.reduce(Float.infinity) { min($0, $1.min()) }
+    guard lowest < .infinity else { return nil }
+    var places: [Int] = []
+    for block in 0..<blocks.count where nearest[block].min() <= lowest + slack {
+      for lane in 0..<4 where nearest[block][lane] <= lowest + slack { places.append(4 * block + lane) }
     }
-    return active
+    return places
   }
 
-  private mutating func mostIsolatedExactly(
-    _ contenders: [Int], in rows: [Int]
-  ) throws(PruningError) -> Int {
-    var choice = contenders[0]
-    var best = Double.infinity
-    for contender in contenders {
-      var largest = -Double.infinity
-      for row in rows where row != contender {
-        try steps.spend(StepCounter.exactComparison(columns: space.columns))
-        largest = max(largest, space.exactSimilarity(contender, row))
-        // Contenders ascend, so an equal one loses to the earlier.
-        if largest >= best { break }
-      }
-      if largest < best {
-        best = largest
-        choice = contender
-      }
-    }
-    return choice
-  }
-}
+  // MARK: Exactly
 
-/// The positions 0..<count, those inside a block first and then alternately above and below it, in fours; the
-/// last four repeats a position where the count is no multiple of four.
-private struct OutwardScan {
-  private let count: Int
-  private let middle: Int
-  private var below: Int
-  private var above: Int
-
-  init(around block: Range<Int>, count: Int) {
-    self.count = count
-    middle = (block.lowerBound + block.upperBound) / 2
-    below = middle - 1
-    above = middle
+  private mutating func farthestExactly(_ contenders: [Int]) throws(PruningError) -> Int {
+    for place in contenders { try refreshExactly(place) }
+    // Contenders ascend, and the first of equals is the minimum.
+    return contenders.min { exactNearest[$0] < exactNearest[$1] } ?? contenders[0]
   }
 
-  mutating func nextFour() -> SIMD4<Int>? {
-    guard let first = next() else { return nil }
-    var four = SIMD4(repeating: first)
-    for lane in 1..<4 { four[lane] = next() ?? first }
-    return four
-  }
-
-  private mutating func next() -> Int? {
-    if above < count, below < 0 || above - middle <= middle - below {
-      above += 1
-      return above - 1
-    }
-    guard below >= 0 else { return nil }
-    below -= 1
-    return below + 1
+  private mutating func refreshExactly(_ place: Int) throws(PruningError) {
+    let unseen = selected[exactSeen[place]...]
+    try steps.spend(unseen.count * StepCounter.exactComparison(columns: space.columns))
+    let largest = space.largestExactSimilarity(
+      of: blocks.row(at: place), to: unseen, fastest: nearest[place / 4][place % 4])
+    exactNearest[place] = max(exactNearest[place], largest)
+    exactSeen[place] = selected.count
   }
 }

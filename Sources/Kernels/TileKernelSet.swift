@@ -1,0 +1,65 @@
+/// The inner loops that take four rows and four others at a time.
+public struct TileKernelSet: Sendable {
+  public typealias Row = UnsafePointer<Float>
+  public typealias WideRow = UnsafePointer<Double>
+
+  /// sums[4 j + i] = the inner product of a_i and b_j, in binary32 and within ``KernelSet/tolerance(columns:)``.
+  public let tile:
+    @Sendable (
+      _ a0: Row, _ a1: Row, _ a2: Row, _ a3: Row, _ b0: Row, _ b1: Row, _ b2: Row, _ b3: Row, _ count: Int,
+      _ sums: UnsafeMutablePointer<Float>
+    ) -> Void
+  /// The same in binary64. Bits depend neither on the level nor on which rows share a tile.
+  public let preciseTile:
+    @Sendable (
+      _ a0: Row, _ a1: Row, _ a2: Row, _ a3: Row, _ b0: Row, _ b1: Row, _ b2: Row, _ b3: Row, _ count: Int,
+      _ sums: UnsafeMutablePointer<Double>
+    ) -> Void
+  /// One column of `preciseTile`, to the bit: sums[i] = the inner product of a_i and b.
+  public let preciseColumn:
+    @Sendable (
+      _ a0: Row, _ a1: Row, _ a2: Row, _ a3: Row, _ b: Row, _ count: Int, _ sums: UnsafeMutablePointer<Double>
+    ) -> Void
+  /// sums[4 j + i] = the sum over k < count, in that order, of factor[4 k + i] x s_j[k], in binary64.
+  public let factorProducts:
+    @Sendable (
+      _ factor: WideRow, _ s0: WideRow, _ s1: WideRow, _ s2: WideRow, _ s3: WideRow, _ count: Int,
+      _ sums: UnsafeMutablePointer<Double>
+    ) -> Void
+}
+
+extension TileKernelSet {
+  /// The obvious loops; `preciseTile` adds in the order that all levels share.
+  static let reference = TileKernelSet(
+    tile: { a0, a1, a2, a3, b0, b1, b2, b3, count, sums in
+      for (j, b) in [b0, b1, b2, b3].enumerated() {
+        for (i, a) in [a0, a1, a2, a3].enumerated() {
+          sums[4 * j + i] = Float(ReferenceKernels.dot(a, b, count))
+        }
+      }
+    },
+    preciseTile: { a0, a1, a2, a3, b0, b1, b2, b3, count, sums in
+      for (j, b) in [b0, b1, b2, b3].enumerated() {
+        for (i, a) in [a0, a1, a2, a3].enumerated() { sums[4 * j + i] = inTurns(a, b, count) }
+      }
+    },
+    preciseColumn: { a0, a1, a2, a3, b, count, sums in
+      for (i, a) in [a0, a1, a2, a3].enumerated() { sums[i] = inTurns(a, b, count) }
+    },
+    factorProducts: { factor, s0, s1, s2, s3, count, sums in
+      for (j, s) in [s0, s1, s2, s3].enumerated() {
+        for i in 0..<4 {
+          sums[4 * j + i] = (0..<count).reduce(0.0) { $0 + factor[4 * $1 + i] * s[$1] }
+        }
+      }
+    })
+
+  /// Eight running sums that take elements in turn, added half onto half; then what is left.
+  private static func inTurns(_ a: Row, _ b: Row, _ count: Int) -> Double {
+    var sums = [Double](repeating: 0, count: 8)
+    let whole = count / 8 * 8
+    for index in 0..<whole { sums[index % 8] += Double(a[index]) * Double(b[index]) }
+    for half in [4, 2, 1] { for lane in 0..<half { sums[lane] += sums[lane + half] } }
+    return (whole..<count).reduce(sums[0]) { $0 + Double(a[$1]) * Double(b[$1]) }
+  }
+}
