@@ -11,10 +11,6 @@ public struct KernelSet: Sendable {
   /// The inner products of one row with four others, in binary32.
   public let dotFour:
     @Sendable (_ a: Row, _ b0: Row, _ b1: Row, _ b2: Row, _ b3: Row, _ count: Int) -> SIMD4<Float>
-  public typealias FourRows = (Row, Row, Row, Row)
-  /// target[4 i + j] = the inner product of row i of `a` and row j of `b`, in binary32.
-  public let dotTile:
-    @Sendable (_ a: FourRows, _ b: FourRows, _ count: Int, _ target: UnsafeMutablePointer<Float>) -> Void
   /// The inner product of two rows, every product and sum in binary64.
   public let preciseDot: @Sendable (_ a: Row, _ b: Row, _ count: Int) -> Double
   /// `preciseDot` against a row that was widened before.
@@ -28,15 +24,16 @@ public struct KernelSet: Sendable {
   /// target[i] = Float(Double(source[i]) * factor).
   public let scale:
     @Sendable (_ source: Row, _ factor: Double, _ target: UnsafeMutablePointer<Float>, _ count: Int) -> Void
-  /// sums[i] += Double(row[i]).
-  public let accumulate: @Sendable (_ row: Row, _ sums: UnsafeMutablePointer<Double>, _ count: Int) -> Void
   /// Four rows with four others at a time.
   public let tiles: TileKernelSet
 
-  /// Widens binary16 (bfloat16) patterns to binary32 and returns how many it did: all but fewer than eight.
+  /// Widens binary16 (bfloat16) patterns to binary32 and returns how many it did: all but fewer than sixteen.
   public let widenFloat16,
     widenBFloat16:
       @Sendable (_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer, _ count: Int) -> Int
+
+  /// Rows of tensors, by their format.
+  public let float32, float16, bfloat16: FormatKernels
 
   /// How many rows of the right side of a blocked product lie in one panel.
   public let panelWidth: Int

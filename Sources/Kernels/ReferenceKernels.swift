@@ -1,3 +1,5 @@
+import KernelsBaseline
+
 extension KernelSet {
   /// The obvious loops with binary64 accumulators: what every other set is compared with.
   public static let reference = KernelSet(
@@ -7,13 +9,6 @@ extension KernelSet {
       SIMD4(
         Float(ReferenceKernels.dot(a, b0, count)), Float(ReferenceKernels.dot(a, b1, count)),
         Float(ReferenceKernels.dot(a, b2, count)), Float(ReferenceKernels.dot(a, b3, count)))
-    },
-    dotTile: { a, b, count, target in
-      for (i, x) in [a.0, a.1, a.2, a.3].enumerated() {
-        for (j, y) in [b.0, b.1, b.2, b.3].enumerated() {
-          target[4 * i + j] = Float(ReferenceKernels.dot(x, y, count))
-        }
-      }
     },
     preciseDot: ReferenceKernels.dot,
     widenedDot: { a, b, count in
@@ -31,12 +26,12 @@ extension KernelSet {
     scale: { source, factor, target, count in
       for index in 0..<count { target[index] = Float(Double(source[index]) * factor) }
     },
-    accumulate: { row, sums, count in
-      for index in 0..<count { sums[index] += Double(row[index]) }
-    },
     tiles: .reference,
     widenFloat16: { _, _, _ in 0 },
     widenBFloat16: { _, _, _ in 0 },
+    float32: .reference(Binary32.self),
+    float16: .reference(Binary16.self),
+    bfloat16: .reference(Brain16.self),
     panelWidth: 1,
     pack: { rows, _, columns, range, target in
       for index in (range.lowerBound * columns)..<(range.upperBound * columns) {
