@@ -11,9 +11,10 @@ RUN apt-get update -qq \
 COPY Package.swift ./
 RUN swift package resolve
 
-# The manifest names the test targets, so their folders have to be there; nothing of them is compiled.
+# The manifest names the targets of tests and counts, so their folders have to be there; nothing of them is compiled.
 COPY Sources Sources
 COPY Tests Tests
+COPY Benchmarks/HotPaths Benchmarks/HotPaths
 RUN swift build --configuration release --product crop --static-swift-stdlib \
     && install -D "$(swift build --configuration release --product crop --static-swift-stdlib --show-bin-path)/crop" \
        /out/crop \

@@ -23,6 +23,7 @@ import signal  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
+import traceback  # noqa: E402
 
 from bench import builds, inprocess, inputs, load, memory, report, scaling, transport  # noqa: E402
 from bench.places import Unavailable  # noqa: E402
@@ -82,8 +83,10 @@ def part(name, options):
     say(f"== {name}")
     try:
         yield True
-    except (Unavailable, OSError, ValueError, KeyError) as error:
+    except Unavailable as error:
         say(f"{name} ended early: {error}")
+    except Exception:  # noqa: BLE001: the other parts are measured all the same
+        say(f"{name} ended early: {traceback.format_exc()}")
 
 
 def measure_everything(run, options, folder, stack):

@@ -39,7 +39,9 @@ class Generator:
             raise Unavailable(
                 f"{server.name}, {case.name}: {figures['non_2xx']} answers were no success, {figures['wrong']} wrong, "
                 f"{figures['broken']} connections ended")
-        requests = max(figures["all_requests"], 1)
+        if not figures["all_requests"]:
+            raise Unavailable(f"{server.name}, {case.name}: no answer within {figures['all_seconds']:.1f} s")
+        requests = figures["all_requests"]
         figures["cpu_us"] = 1e6 * (cpu_after - cpu) / requests
         figures["faults"] = (faults_after - faults) / requests
         figures["client_share"] = 100 * figures["client_cpu_s"] / figures["all_seconds"] / int(options.get("threads", 1))

@@ -89,8 +89,10 @@ def resident(crop, folder, cases, generator, quick):
         result["after_mb"] = server.resident() / MEGABYTE
     with fresh(crop, folder, "many") as server:
         count = 100_000 if quick else 1_000_000
-        run = lambda requests: generator.run(
-            server, cases["small"], 16, seconds=600, more=("--requests", requests))
+
+        def run(requests):
+            generator.run(server, cases["small"], 16, seconds=600, more=("--requests", requests, "--warm-up", 0))
+
         run(count // 10)
         result["early_mb"] = server.resident() / MEGABYTE
         run(count - count // 10)

@@ -1,5 +1,6 @@
 """Interleaved rounds: every side is measured once per round, so that whatever else the machine does falls on all."""
 import statistics
+import subprocess
 
 from .places import Unavailable
 
@@ -21,7 +22,7 @@ class Series:
                     continue
                 try:
                     figures[name] = sides[name]()
-                except (Unavailable, OSError, ValueError, KeyError) as error:
+                except (Unavailable, OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
                     self.failures[name] = str(error)
                     say(f"{name}: {error}")
             for name, value in figures.items():

@@ -46,7 +46,7 @@ def in_process(measure, folder, quick, say):
     sizes = (576, 2304, 9216, 36864) if quick else (576, 1152, 2304, 4608, 9216, 18432, 36864)
     curves.append(Curve(
         "top-k against N", "tokens", "seconds", sizes,
-        [measure.ask("topk", n, n // 9, repeats)["best_s"] for n in sizes], fit_from=2304))
+        [measure.ask("topk-method", n, n // 9, repeats)["best_s"] for n in sizes], fit_from=2304))
     for method, kind in (("divprune", "structured"), ("divprune", "noise"), ("cdpruner", "structured"), ("cdpruner", "noise")):
         curves.append(Curve(
             f"{method} against N, {kind}", "tokens", "seconds", tokens,

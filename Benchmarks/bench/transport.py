@@ -138,7 +138,7 @@ def targets(results, in_process):
     ratio("3", "1 KB top-k, 16 conn.: C echo", ">= 0.95", 0.95, "small", 16, "C echo")
     small = at("small", 16)
     if small.has("crop"):
-        spans = [figures["p99_us"] / figures["p50_us"] for figures in small.rounds["crop"]]
+        spans = [figures["p99_us"] / max(figures["p50_us"], 1e-9) for figures in small.rounds["crop"]]
         found.append(
             compare("3", "1 KB top-k, 16 conn.: p99 over p50", "<= 3", 3, spans, small.median("crop", "p99_us"),
                     small.median("crop", "p50_us"), "us", at_most=True))
@@ -167,7 +167,7 @@ def method_targets(at, in_process):
         series, name = at(key, 1), f"{title} 576x1024: numpy in process over our p50 on HTTP"
         seconds = in_process.get(key)
         if seconds and series.has("crop"):
-            ratios = [1e6 * seconds / figures["p50_us"] for figures in series.rounds["crop"]]
+            ratios = [1e6 * seconds / max(figures["p50_us"], 1e-9) for figures in series.rounds["crop"]]
             found.append(compare("4", name, ">= 6", 6, ratios, series.median("crop", "p50_us"), 1e6 * seconds, "us"))
         else:
             found.append(missing("4", name, ">= 6", series.why_not("crop") or "numpy was not measured in process"))

@@ -27,6 +27,8 @@ struct Commands {
     case "widen": return try KernelTimes.widen(count: words.integer(1), words.integer(2))
     case "topk":
       return try KernelTimes.topK(count: words.integer(1), keep: words.integer(2), words.integer(3))
+    case "topk-method":
+      return try KernelTimes.topKMethod(count: words.integer(1), keep: words.integer(2), words.integer(3))
     case "levels":
       let names = KernelSet.available.map { "\"\($0.name)\"" }.joined(separator: ",")
       return "{\"available\":[\(names)],\"active\":\"\(KernelSet.active.name)\"}"

@@ -38,8 +38,19 @@ enum KernelTimes {
     return "{\"seconds\":\(times),\"sum\":\(target.reduce(0, +))}"
   }
 
-  /// The whole of method `topk`, from a tensor of scores to ascending indices.
+  /// Choosing the highest of `count` scores, ascending.
   static func topK(count: Int, keep: Int, _ repeats: Int) throws -> String {
+    let scores = Inputs.uniform(count).map { Double($0) }
+    let candidates = Array(0..<count)
+    var kept: [Int] = []
+    let times = seconds(repeats, each: 100) {
+      kept = RankedKeys.highestAscending(keep, of: scores, among: candidates)
+    }
+    return "{\"seconds\":\(times),\"kept\":\(kept.prefix(8))}"
+  }
+
+  /// The whole of method `topk`, from a tensor of scores to ascending indices.
+  static func topKMethod(count: Int, keep: Int, _ repeats: Int) throws -> String {
     let input = PruningInput(
       tokenCount: count, tensors: ["attention": Inputs.float32(Inputs.uniform(count), [count])], layout: nil)
     let request = try PruneRequest(Inputs.request(method: "topk", keeping: keep))

@@ -10,11 +10,16 @@
 //   gram ROWS COLUMNS REPEATS         all cosines between rows
 //   widen COUNT REPEATS               half precision to single
 //   topk COUNT KEEP REPEATS           the highest of so many scores
+//   topk-method COUNT KEEP REPEATS    the same as a request's method does it, from a tensor
 //   levels                            the kernel sets this processor has, and the one in use
 //
 // Seconds are one number per repetition. Kernels: CROP_CPU_LEVEL chooses the set, as it does for the service.
 import Foundation
+import Kernels
 
+if let level = ProcessInfo.processInfo.environment["CROP_CPU_LEVEL"], !KernelSet.choose(level) {
+  answer("{\"error\":\(quoted("this processor has no level \(level)"))}")
+}
 var commands = Commands()
 while let line = readLine() {
   let words = line.split(separator: " ").map(String.init)
