@@ -26,7 +26,7 @@ functions() {
     awk '{n = $1; $1 = ""; count[$0] += n} END {for (name in count) print count[name] name}'
 }
 
-echo "Made by `make profile`: instructions of one repetition, by the function that executes them, at level v3 or what valgrind emulates."
+echo "Instructions of one repetition, by the function that executes them; \`make profile\` counts them again."
 echo
 echo "Kernels of level $(valgrind -q --tool=none "$folder/hot-paths" level)."
 for path in "${paths[@]}"; do

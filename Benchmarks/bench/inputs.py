@@ -5,7 +5,8 @@ import pathlib
 import numpy as np
 from safetensors.numpy import save_file
 
-ANY = frozenset({"crop", "C echo", "nginx", "Hummingbird 2", "FlyingFox", "FastAPI, 1 worker", "FastAPI, 2 workers", "granian"})
+ANY = frozenset({
+    "crop", "C echo", "nginx", "hyper", "Hummingbird 2", "FlyingFox", "FastAPI, 1 worker", "FastAPI, 2 workers", "granian"})
 TOP_K = ANY - {"C echo", "nginx"}
 PYTHON = frozenset({"crop", "FastAPI, 1 worker", "FastAPI, 2 workers", "granian"})
 CONSTANT = frozenset({"crop", "C echo", "C echo, waiting", "nginx"})

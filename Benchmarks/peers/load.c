@@ -11,7 +11,7 @@
  * length must be that of a searched one within 64 bytes (a duration in a header may have more digits). Counted apart:
  * `non_2xx`, `broken` (connections that ended, which are not opened again), `wrong` (answers without what was expected).
  * `--requests` ends the run after so many in all. `--idle` opens so many connections more that never say anything.
- * Requests begun during the warm-up are not counted; what the whole run did, warm-up included, is in `all_requests`
+ * Requests answered during the warm-up are not counted; what the whole run did, warm-up included, is in `all_requests`
  * and `all_seconds`, for whoever divides the CPU time of a process by it.
  */
 #define _GNU_SOURCE
@@ -207,7 +207,7 @@ static void finish(struct connection *c) {
     w->bytes_received += c->filled;
     if (strncmp(c->answer, "HTTP/1.1 2", 10) != 0) w->non_2xx++;
     else if (!is_as_expected(c)) w->wrong++;
-    else if (c->began >= counted_from) {
+    else if (now >= counted_from) {
         unsigned long ns = (unsigned long)(now - c->began);
         w->counted++;
         w->sum_ns += ns;
