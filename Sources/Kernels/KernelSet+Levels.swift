@@ -72,7 +72,8 @@ extension KernelSet {
     panelWidth: KernelsBaseline.BlockedProducts.panelWidth,
     pack: KernelsBaseline.BlockedProducts.pack,
     multiply: KernelsBaseline.BlockedProducts.multiply,
-    symmetricProducts: KernelsBaseline.BlockedProducts.symmetricProducts)
+    symmetricProducts: KernelsBaseline.BlockedProducts.symmetricProducts,
+    addWideProducts: KernelsBaseline.WideProducts.addProducts)
 
   #if arch(x86_64)
     /// AVX2 (x86-64-v3).
@@ -102,7 +103,8 @@ extension KernelSet {
       panelWidth: KernelsV3.BlockedProducts.panelWidth,
       pack: KernelsV3.BlockedProducts.pack,
       multiply: KernelsV3.BlockedProducts.multiply,
-      symmetricProducts: KernelsV3.BlockedProducts.symmetricProducts)
+      symmetricProducts: KernelsV3.BlockedProducts.symmetricProducts,
+      addWideProducts: KernelsV3.WideProducts.addProducts)
 
     /// AVX-512 (x86-64-v4).
     private static let v4 = KernelSet(
@@ -131,6 +133,7 @@ extension KernelSet {
       panelWidth: KernelsV4.BlockedProducts.panelWidth,
       pack: KernelsV4.BlockedProducts.pack,
       multiply: KernelsV4.BlockedProducts.multiply,
-      symmetricProducts: KernelsV4.BlockedProducts.symmetricProducts)
+      symmetricProducts: KernelsV4.BlockedProducts.symmetricProducts,
+      addWideProducts: KernelsV4.WideProducts.addProducts)
   #endif
 }

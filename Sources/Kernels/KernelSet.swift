@@ -58,6 +58,14 @@ public struct KernelSet: Sendable {
       _ target: UnsafeMutablePointer<Float>
     ) -> Void
 
+  /// target[i * targetStride + c] += the sum over k < depth of left[i * leftStride + k] * panel[k * panelStride + c],
+  /// in binary64 and in the order of k, for all i < rows and c < columns; the same bits at every level.
+  public let addWideProducts:
+    @Sendable (
+      _ left: UnsafePointer<Double>, _ leftStride: Int, _ rows: Int, _ panel: Row, _ panelStride: Int,
+      _ depth: Int, _ target: UnsafeMutablePointer<Double>, _ targetStride: Int, _ columns: Int
+    ) -> Void
+
   /// How far `dot` of two rows of length 1 can lie from the exact value, with room to spare.
   ///
   /// Each element was rounded once, each product once, and a lane adds up at most columns / 8 products:

@@ -54,6 +54,15 @@ extension KernelSet {
           target[j * count + i] = product
         }
       }
+    },
+    addWideProducts: { left, leftStride, rows, panel, panelStride, depth, target, targetStride, columns in
+      for i in 0..<rows {
+        for c in 0..<columns {
+          for k in 0..<depth {
+            target[i * targetStride + c] += left[i * leftStride + k] * Double(panel[k * panelStride + c])
+          }
+        }
+      }
     })
 }
 

@@ -46,7 +46,7 @@ public enum SIMDKernels {
 
   @inline(__always)
   private static func loadWide(_ row: Row, _ index: Int) -> SIMD8<Double> {
-    SIMD8<Double>(UnsafeRawPointer(row + index).loadUnaligned(as: SIMD8<Float>.self))
+    SIMD8<Double>(widening: UnsafeRawPointer(row + index).loadUnaligned(as: SIMD8<Float>.self))
   }
 
   @inline(__always)
@@ -191,7 +191,7 @@ public enum SIMDKernels {
     let into = UnsafeMutableRawPointer(target)
     var index = 0
     while index &+ 8 <= count {
-      let product = SIMD8<Float>(loadWide(source, index) * factor)
+      let product = SIMD8<Float>(narrowing: loadWide(source, index) * factor)
       into.storeBytes(of: product, toByteOffset: index &* 4, as: SIMD8<Float>.self)
       index &+= 8
     }

@@ -124,7 +124,7 @@ public enum TileKernels {
 
   @inline(__always)
   private static func wide(_ row: Row, _ index: Int) -> WideLanes {
-    WideLanes(UnsafeRawPointer(row + index).loadUnaligned(as: SIMD8<Float>.self))
+    WideLanes(widening: UnsafeRawPointer(row + index).loadUnaligned(as: SIMD8<Float>.self))
   }
 
   @inline(__always)

@@ -129,4 +129,22 @@ struct BlockedKernelTests {
       }
     }
   }
+
+  @Test("wide products", arguments: shapes)
+  func wideProducts(rows: Int, columns: Int) throws {
+    let depth = 5
+    let left = try GuardedMemory(8 * rows * depth)
+    let panel = try GuardedMemory(4 * depth * columns)
+    let target = try GuardedMemory(8 * rows * columns)
+    for kernels in KernelSet.available {
+      for end in 0..<2 {
+        let a = try #require(left.bothEnds([Double](repeating: 0.5, count: rows * depth))[end].baseAddress)
+        let b = try #require(panel.bothEnds([Float](repeating: 2, count: depth * columns))[end].baseAddress)
+        let sums = target.bothEnds([Double](repeating: 1, count: rows * columns))[end]
+        kernels.addWideProducts(
+          a, depth, rows, b, columns, depth, try #require(sums.baseAddress), columns, columns)
+        #expect(sums.allSatisfy { $0 == 6 })
+      }
+    }
+  }
 }
