@@ -16,7 +16,8 @@ import Kernels
 ///   and far less where neighbouring tokens resemble each other. Memory is O(N), or N^2 numbers with the matrix.
 struct FarthestPointSearch {
   private let space: CosineSpace
-  private var slack: Float { space.slack }
+  private let sharing: WorkSharing
+  private var slack: Float { matrix?.slack ?? space.slack }
 
   private(set) var selected: [Int] = []
   private let blocks: RowBlocks
@@ -34,12 +35,18 @@ struct FarthestPointSearch {
   private var leftovers: [Int]
   private var steps: StepCounter
   private var matrix: SimilarityMatrix?
+  /// The places of the selections that `nearest` does not know of yet; for the matrix alone.
+  private var unread: [Int] = []
 
   /// - Parameters:
   ///   - given: rows selected already; zero rows among them repel nothing.
   ///   - candidates: rows to choose from, ascending, none of them in `given`.
-  init(_ space: CosineSpace, among candidates: [Int], given: [Int] = [], stepLimit: StepLimit = .unlimited) {
+  init(
+    _ space: CosineSpace, among candidates: [Int], given: [Int] = [], stepLimit: StepLimit = .unlimited,
+    sharing: WorkSharing = .none
+  ) {
     self.space = space
+    self.sharing = sharing
     steps = StepCounter(limit: stepLimit)
     leftovers = candidates.filter { space.isZero($0) }
     selected = given.filter { !space.isZero($0) }
@@ -66,6 +73,7 @@ struct FarthestPointSearch {
       if let place = try selected.isEmpty ? mostIsolated() : farthest() {
         nearest[place / 4][place % 4] = .infinity
         selected.append(blocks.row(at: place))
+        if matrix != nil { unread.append(place) }
         chosen.append(blocks.row(at: place))
       } else {
         let missing = count - chosen.count
@@ -79,7 +87,7 @@ struct FarthestPointSearch {
 
   private mutating func mostIsolated() throws(PruningError) -> Int? {
     guard blocks.rowCount > 1 else { return blocks.rowCount == 1 ? 0 : nil }
-    var search = IsolationSearch(space, blocks)
+    var search = IsolationSearch(space, blocks, sharing: sharing)
     let place = try search.run(&steps)
     matrix = search.matrix
     return place
@@ -177,9 +185,9 @@ struct FarthestPointSearch {
 
   private mutating func eagerContenders() throws(PruningError) -> [Int]? {
     guard let matrix else { return nil }
-    try steps.spend((selected.count - matrix.read) * blocks.rowCount + blocks.rowCount)
-    for row in selected[matrix.read...] { matrix.merge(row, into: &nearest) }
-    self.matrix?.read = selected.count
+    try steps.spend((unread.count + 1) * blocks.rowCount)
+    for place in unread { matrix.merge(place, into: &nearest) }
+    unread = []
     let lowest = nearest.reduce(Float.infinity) { min($0, $1.min()) }
     guard lowest < .infinity else { return nil }
     var places: [Int] = []
@@ -201,7 +209,7 @@ struct FarthestPointSearch {
     let unseen = selected[exactSeen[place]...]
     try steps.spend(unseen.count * StepCounter.exactComparison(columns: space.columns))
     let largest = space.largestExactSimilarity(
-      of: blocks.row(at: place), to: unseen, fastest: nearest[place / 4][place % 4])
+      of: blocks.row(at: place), to: unseen, fastest: nearest[place / 4][place % 4], within: slack)
     exactNearest[place] = max(exactNearest[place], largest)
     exactSeen[place] = selected.count
   }
