@@ -3,8 +3,8 @@
 /// odd ones.
 ///
 /// A row's largest cosine to the odd ones is nearly always one of its few largest to any. Each row therefore remembers
-/// those, largest first, and a round walks down to the first that stands at an odd place; only where none does, all
-/// are looked at. Binary32 similarities find them, and binary64 ones decide among those nearer than the error bound
+/// those, largest first, and a round walks down to the first that stands at an odd place; where none does, those of
+/// the rows that are left are remembered instead, and only copies of one another make it look at all. Binary32 similarities find them, and binary64 ones decide among those nearer than the error bound
 /// and order the rows.
 /// - Complexity: O(N^2 D / 2) to compare, then O(N) for each of (N - K) / 8 rounds; 4 N^2 bytes of memory.
 struct DuplicateThinning {
@@ -17,7 +17,8 @@ struct DuplicateThinning {
   private var steps: StepCounter
   /// Per row, by place in `rows`: the remembered ones, most similar first, and the fast similarity of the last.
   private var neighbours: [[Neighbour]]
-  /// Whether a row stands at an odd place of the present list.
+  /// Whether a row is in the present list, and at an odd place of it.
+  private var isLeft: [Bool]
   private var isOdd: [Bool]
 
   /// How often all had to be looked at. Rows of which there are many copies need that in every round, and then it
@@ -43,22 +44,24 @@ struct DuplicateThinning {
     let matrix = try SimilarityMatrix(space, rows, sharing: sharing, &steps)
     self.matrix = matrix
     let perPart = 64
+    let everything = [Bool](repeating: true, count: rows.count)
     let parts = sharing.map((rows.count + perPart - 1) / perPart) { part in
       (part * perPart..<min((part + 1) * perPart, rows.count)).map {
-        Self.mostSimilar(to: $0, matrix, rows.count)
+        Self.mostSimilar(to: $0, matrix, everything)
       }
     }
     neighbours = Array(parts.joined())
+    isLeft = everything
     isOdd = Array(repeating: false, count: rows.count)
     self.steps = steps
   }
 
-  private static func mostSimilar(to row: Int, _ matrix: SimilarityMatrix, _ count: Int) -> [Neighbour] {
+  private static func mostSimilar(to row: Int, _ matrix: SimilarityMatrix, _ isLeft: [Bool]) -> [Neighbour] {
     var nearest: [Neighbour] = []
     nearest.reserveCapacity(remembered + 1)
     var least = -Float.infinity
-    matrix.forEachSimilarity(of: row, in: 0..<count) { other, similarity in
-      guard other != row, similarity > least || nearest.count < remembered else { return }
+    matrix.forEachSimilarity(of: row, in: isLeft.indices) { other, similarity in
+      guard similarity > least || nearest.count < remembered, other != row, isLeft[other] else { return }
       var place = nearest.count
       while place > 0, nearest[place - 1].fast < similarity { place -= 1 }
       nearest.insert(Neighbour(place: other, fast: similarity), at: place)
@@ -82,6 +85,7 @@ struct DuplicateThinning {
       for place in odd { isOdd[place] = false }
       let order = Ranking.highest(even.count, of: duplication, among: Array(even.indices))
       let removed = min(removedPerRound, list.count - wanted, even.count)
+      for place in order.prefix(removed) { isLeft[even[place]] = false }
       list = order.dropFirst(removed).map { even[$0] } + odd
     }
     return list.map { rows[$0] }
@@ -89,11 +93,23 @@ struct DuplicateThinning {
 
   /// The largest exact similarity to a row at an odd place; minus infinity where there is none.
   private mutating func largestToOdd(of place: Int, _ odd: [Int]) throws(PruningError) -> Double {
+    if let largest = try largestRemembered(of: place) { return largest }
+    if exactly.isEmpty {
+      // Most of those remembered are gone by now.
+      try steps.spend(2 * rows.count)
+      neighbours[place] = Self.mostSimilar(to: place, matrix, isLeft)
+      if let largest = try largestRemembered(of: place) { return largest }
+    }
+    return try largestOfAll(of: place, odd)
+  }
+
+  /// The same, where the remembered rows tell it: the last of them is farther than the largest by more than the
+  /// error bound. nil where they do not.
+  private mutating func largestRemembered(of place: Int) throws(PruningError) -> Double? {
     var largest = -Double.infinity
     var limit = -Float.infinity
     for index in neighbours[place].indices {
       let neighbour = neighbours[place][index]
-      // The rest is farther by more than both errors together.
       if neighbour.fast < limit { return largest }
       guard isOdd[neighbour.place] else { continue }
       if limit == -.infinity { limit = neighbour.fast - matrix.slack }
@@ -105,9 +121,7 @@ struct DuplicateThinning {
       }
       largest = max(largest, exact)
     }
-    // None of the remembered ones, or the last of them is near the largest: others may be as near.
-    if let last = neighbours[place].last, limit > -.infinity, last.fast < limit { return largest }
-    return try largestOfAll(of: place, odd)
+    return nil
   }
 
   private mutating func largestOfAll(of place: Int, _ odd: [Int]) throws(PruningError) -> Double {
