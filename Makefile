@@ -14,7 +14,7 @@ IMAGE ?= crop:latest
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 .PHONY: run
 run: setup ## Build, show one answer, serve on 127.0.0.1:8080 until Ctrl-C (ARGS='--http-port 9000')
@@ -36,11 +36,11 @@ release: setup ## Release build: .build/release/crop
 
 .PHONY: format
 format: ## Format the Swift files in place
-	@swift format --in-place --parallel --recursive Sources Tests Fuzz Package.swift
+	@swift format --in-place --parallel --recursive Sources Tests Fuzz Benchmarks Package.swift
 
 .PHONY: lint
 lint: ## Say what `make format` would change, and what breaks a rule
-	@swift format lint --strict --parallel --recursive Sources Tests Fuzz Package.swift
+	@swift format lint --strict --parallel --recursive Sources Tests Fuzz Benchmarks Package.swift
 
 .PHONY: boundaries
 boundaries: ## Check who imports whom (and that the check finds violations)
@@ -82,9 +82,23 @@ sanitize: setup venv ## Tests and server under the thread and the address saniti
 	@tools/sanitize.sh
 
 .PHONY: bench
-bench: release venv ## Compare with a C echo server and FastAPI (needs cc)
+bench: setup ## Time kernels, methods, formats and the HTTP parser by themselves (ARGS='--filter divprune.*')
+	@swift package --package-path Benchmarks --scratch-path .build-bench --disable-build-manifest-caching benchmark --no-progress $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: release venv ## Compare with other servers and libraries, write BENCHMARKS.md; 20 minutes (ARGS=--quick: 3)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r Benchmarks/peers/requirements.txt
-	@$(PYTHON) Benchmarks/compare.py --crop $(CROP) $(ARGS)
+	@timeout --kill-after=30 7200 $(PYTHON) Benchmarks/bench_peers.py --crop $(CROP) $(ARGS)
+
+.PHONY: profile
+profile: setup ## Count where the instructions of a request go (needs valgrind); see docs/performance.md
+	@Benchmarks/profile.sh
+
+.PHONY: guards
+guards: ## Count instructions and allocations of the hot paths against their limits (ARGS=--update sets new ones)
+	@tools/setup.sh test
+	@swift build -c release --product crop
+	@$(PYTHON) tools/guards.py $(ARGS)
 
 .PHONY: docs
 docs: setup ## Build the documentation of all library targets with DocC; warnings are errors

@@ -100,6 +100,14 @@ let package = Package(
       ],
       swiftSettings: settings),
 
+    // What tools/guards.py counts the instructions of.
+    .executableTarget(
+      name: "hot-paths",
+      dependencies: [
+        "HTTP1", "JSON", "Kernels", "PruningService", "TensorFormats", "Tensors", "TokenPruning",
+      ],
+      path: "Benchmarks/HotPaths", swiftSettings: settings),
+
     // What is fuzzed and which laws hold; the tests replay its corpora.
     .target(
       name: "FuzzTargets",

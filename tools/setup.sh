@@ -42,6 +42,9 @@ find_missing() {
   fi
   if [ "$1" = test ]; then
     command -v python3 >/dev/null || need python3
+    # Counts instructions, for tools/guards.py.
+    command -v valgrind >/dev/null || need valgrind
+    command -v strip >/dev/null || need binutils
     python3 -c 'import ensurepip, venv' 2>/dev/null || need python3-venv
   fi
 }

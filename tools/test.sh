@@ -24,7 +24,7 @@ stage() {
 
 stage boundaries 60 tools/check-boundaries.sh
 stage boundaries-self-test 120 tools/check-boundaries.sh --self-test
-stage format 300 swift format lint --strict --parallel --recursive Sources Tests Fuzz Package.swift
+stage format 300 swift format lint --strict --parallel --recursive Sources Tests Fuzz Benchmarks Package.swift
 stage golden-reference 300 $python tools/golden/reference.py --check
 stage models-reference 120 $python tools/models/reference.py --check
 # Vectors made with the authors' code may not be published: who has a folder of them puts it beside the
@@ -42,6 +42,11 @@ fi
 if stage build-release 1200 swift build -c release --product crop; then
   CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
     stage black-box 900 $python -m pytest Tests/BlackBox --junitxml $reports/pytest.xml
+  # Instructions and allocations of the hot paths, counted: the same on a busy machine.
+  if stage build-hot-paths 600 swift build -c release --product hot-paths; then
+    stage guards 300 $python tools/guards.py
+    stage guards-self-test 120 $python tools/guards.py --self-test
+  fi
 fi
 
 echo "== $((SECONDS - start)) s"

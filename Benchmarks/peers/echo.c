@@ -1,9 +1,11 @@
 /* The limit to compare with: an HTTP server that receives a body and answers a constant.
  *
  *     cc -O2 -pthread -o echo echo.c && ./echo [--port 0] [--threads 2] [--spin-us 0] [--answer-bytes 400]
+ *            [--delay-us 0]
  *
  * One epoll loop per thread; connections are handed out in turn. A body is read into its connection's buffer, which is
- * kept for the next request. `--spin-us` polls the socket that long inside a body before sleeping. Prints
+ * kept for the next request. `--spin-us` polls the socket that long inside a body before sleeping. `--delay-us` computes
+ * for that long before each answer, which shows whether a load generator measures what it says. Prints
  * "listening 127.0.0.1:PORT" on standard error.
  */
 #define _GNU_SOURCE
@@ -33,7 +35,7 @@ struct connection {
 
 static char *answer;
 static size_t answer_length;
-static long spin_ns;
+static long spin_ns, delay_ns;
 
 static void fail(const char *what) {
     perror(what);
@@ -99,6 +101,7 @@ static int advance(struct connection *c) {
         reserve(c, c->needed > HEAD_LIMIT ? c->needed : HEAD_LIMIT);
     }
     if (c->filled < c->needed) return 0;
+    for (long start = delay_ns ? now_ns() : 0; delay_ns && now_ns() - start < delay_ns;) continue;
     c->filled = c->needed = 0; /* clients of this benchmark do not pipeline */
     return send_answer(c->socket);
 }
@@ -177,6 +180,7 @@ int main(int count, char **arguments) {
         if (!strcmp(arguments[i], "--port")) port = value;
         else if (!strcmp(arguments[i], "--threads")) threads = value;
         else if (!strcmp(arguments[i], "--spin-us")) spin_ns = value * 1000;
+        else if (!strcmp(arguments[i], "--delay-us")) delay_ns = value * 1000;
         else if (!strcmp(arguments[i], "--answer-bytes")) answer_bytes = value;
         else return fprintf(stderr, "unknown option %s\n", arguments[i]), 2;
     }

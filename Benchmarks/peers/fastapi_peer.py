@@ -1,73 +1,25 @@
 """The peer most people would write: FastAPI, uvicorn and numpy, tuned as far as it goes.
 
-    python3 fastapi_peer.py [--port 0] [--workers 1]        # pip install fastapi uvicorn[standard] numpy
+    python3 fastapi_peer.py [--port 0] [--workers 1]        # pip install -r requirements.txt
 
-POST /prune?keep_tokens=K&method=topk|divprune with one .npy array as the body: `topk` takes [N] or [heads, N] and keeps the
-highest head means, `divprune` takes [N, D]. The answer is {"kept_indices": [...]}, ascending.
-
-Tuned: uvloop and httptools, no access log, no validation layer or dependency injection on the route, the body collected
-into one buffer of its announced size, .npy headers parsed once per distinct header, arrays as views of the body, top-k
-by argpartition, DivPrune by one BLAS product and a running minimum, answers serialised by hand. Prints
+POST /prune?keep_tokens=K&method=topk|divprune|cdpruner with one .npy array or a safetensors file as the body; the answer
+is {"kept_indices": [...]}, ascending; work.py computes it. Tuned: uvloop and httptools, no access log, no validation
+layer or dependency injection on the route, the body collected into one buffer of its announced size. Prints
 "listening 127.0.0.1:PORT" on standard error.
 """
 import argparse
-import ast
 import contextlib
 import os
 import signal
 import socket
-import struct
 import sys
 
-import numpy as np
 import uvicorn
 from fastapi import FastAPI, Request, Response
 
+import work
+
 app = FastAPI(openapi_url=None)
-headers = {}
-
-
-def array_of(body):
-    """A .npy file -> view of its array."""
-    length = struct.unpack_from("<H", body, 8)[0]
-    offset = 10 + length
-    header = bytes(body[:offset])
-    if header not in headers:
-        if header[:8] != b"\x93NUMPY\x01\x00":
-            raise ValueError("the body is not a .npy file of version 1.0")
-        fields = ast.literal_eval(header[10:].decode("latin1"))
-        headers[header] = np.dtype(fields["descr"]), fields["shape"]
-    dtype, shape = headers[header]
-    return np.frombuffer(body, dtype, offset=offset).reshape(shape)
-
-
-def top_k(attention, count):
-    scores = attention if attention.ndim == 1 else attention.mean(axis=0, dtype=np.float32)
-    kept = np.argpartition(scores, len(scores) - count)[len(scores) - count :]
-    kept.sort()
-    return kept
-
-
-def divprune(features, count):
-    """Greedy max-min cosine distance, on similarities: the farthest is the one least similar to its nearest."""
-    rows = features.astype(np.float32)
-    rows /= np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
-    similarity = rows @ rows.T
-    np.fill_diagonal(similarity, -np.inf)
-    best = int(similarity.max(axis=1).argmin())
-    kept = [best]
-    nearest = similarity[best].copy()
-    nearest[best] = np.inf
-    for _ in range(count - 1):
-        best = int(nearest.argmin())
-        kept.append(best)
-        np.maximum(nearest, similarity[best], out=nearest)
-        nearest[best] = np.inf
-    kept.sort()
-    return np.array(kept)
-
-
-METHODS = {"topk": top_k, "divprune": divprune}
 
 
 async def body_of(request):
@@ -81,11 +33,7 @@ async def body_of(request):
 
 @app.post("/prune")
 async def prune(request: Request):
-    query = request.query_params
-    count, method = int(query["keep_tokens"]), METHODS[query.get("method", "topk")]
-    kept = method(array_of(await body_of(request)), count)
-    answer = f'{{"kept_indices":[{",".join(map(str, kept.tolist()))}]}}'
-    return Response(answer, media_type="application/json")
+    return Response(work.answer(await body_of(request), request.url.query), media_type="application/json")
 
 
 def listen(port):

@@ -163,7 +163,7 @@ extension DecimalNumber {
 
   /// 10^exponent, exact up to 22, else correctly rounded.
   @inline(__always)
-  private static func power(_ exponent: Int) -> Double { powersOfTen[exponent] }
+  static func power(_ exponent: Int) -> Double { powersOfTen[exponent] }
 
   private static let powersOfTen: InlineArray<65, Double> = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,

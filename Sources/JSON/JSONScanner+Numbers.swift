@@ -5,7 +5,9 @@ extension JSONScanner {
     let number = try readDecimal()
     if let integer = number.integer { return .integer(integer) }
     return .number(
-      try finite(number.doubleIfDecidable ?? Self.exactDouble(bytes[start..<cursor]), from: start))
+      try finite(
+        number.doubleIfDecidable ?? number.exactlyRounded(to: Double.self)
+          ?? Self.exactDouble(bytes[start..<cursor]), from: start))
   }
 
   /// Reads a number as binary64, correctly rounded.
@@ -13,7 +15,9 @@ extension JSONScanner {
     try requireNumber()
     let start = cursor
     let number = try readDecimal()
-    return try finite(number.doubleIfDecidable ?? Self.exactDouble(bytes[start..<cursor]), from: start)
+    return try finite(
+      number.doubleIfDecidable ?? number.exactlyRounded(to: Double.self)
+        ?? Self.exactDouble(bytes[start..<cursor]), from: start)
   }
 
   /// Reads a whole number: `3` and `3.0` both are, `3.5` is not. Written with a point or exponent it must not
@@ -28,7 +32,9 @@ extension JSONScanner {
     if number.isWhole, let whole = Int128(String(decoding: bytes[start..<cursor], as: UTF8.self)) {
       return whole
     }
-    let value = try finite(number.doubleIfDecidable ?? Self.exactDouble(bytes[start..<cursor]), from: start)
+    let value = try finite(
+      number.doubleIfDecidable ?? number.exactlyRounded(to: Double.self)
+        ?? Self.exactDouble(bytes[start..<cursor]), from: start)
     guard abs(value) <= 0x1p53, let whole = Int128(exactly: value) else {
       let found = Self.shortened(bytes[start..<cursor])
       throw JSONError(.content, offset: start - bytes.startIndex, "expected a whole number, found \(found)")
@@ -59,7 +65,7 @@ extension JSONScanner {
     try requireNumber()
     let start = cursor
     let number = try readDecimal()
-    if let value = number.floatIfDecidable { return value }
+    if let value = number.floatIfDecidable ?? number.exactlyRounded(to: Float.self) { return value }
     let value = Float(String(decoding: bytes[start..<cursor], as: UTF8.self)) ?? .infinity
     guard value.isFinite else {
       let text = Self.shortened(bytes[start..<cursor])

@@ -5,18 +5,16 @@ extension JSONScanner {
     let opening = offset
     cursor += 1
     let start = cursor
-    while cursor < bytes.endIndex {
-      let byte = bytes[cursor]
-      if byte == UInt8(ascii: "\"") {
-        let content = bytes[start..<cursor]
-        cursor += 1
-        return try Self.text(content, openedAt: opening)
-      }
-      if byte == UInt8(ascii: "\\") { return try readEscaped(from: start, openedAt: opening) }
-      guard byte >= 0x20 else { throw controlCharacter }
+    cursor += bytes[start...].withUnsafeBufferPointer { Self.plainLength($0) }
+    guard cursor < bytes.endIndex else { throw unexpected("'\"' to end the string") }
+    switch bytes[cursor] {
+    case UInt8(ascii: "\""):
+      let content = bytes[start..<cursor]
       cursor += 1
+      return try Self.text(content, openedAt: opening)
+    case UInt8(ascii: "\\"): return try readEscaped(from: start, openedAt: opening)
+    default: throw controlCharacter
     }
-    throw unexpected("'\"' to end the string")
   }
 
   /// Reads the rest of a string from its first escape on.
@@ -100,15 +98,7 @@ extension JSONScanner {
     guard peek() == UInt8(ascii: "\"") else { throw mismatch("a string") }
     cursor += 1
     let start = cursor
-    let length = bytes[start...].withUnsafeBufferPointer { rest in
-      var index = 0
-      while index < rest.count {
-        let byte = rest[index]
-        if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") || byte < 0x20 { break }
-        index &+= 1
-      }
-      return index
-    }
+    let length = bytes[start...].withUnsafeBufferPointer { Self.plainLength($0) }
     cursor += length
     guard cursor < bytes.endIndex else { throw unexpected("'\"' to end the string") }
     guard bytes[cursor] != UInt8(ascii: "\\") else { throw unexpected("a string without escapes") }
@@ -117,12 +107,50 @@ extension JSONScanner {
     return bytes[start..<(cursor - 1)]
   }
 
+  /// The `length` bytes of a string that ends behind them, unchecked: the caller must know that none of them is a
+  /// quote, a backslash or a control character, or read the string again otherwise.
+  ///
+  /// - Returns: nil, with nothing read but white space, when no quotes stand at both ends.
+  public mutating func readUncheckedString(ofLength length: Int) -> ArraySlice<UInt8>? {
+    guard peek() == UInt8(ascii: "\""), length >= 0, length < bytes.endIndex - cursor - 1 else { return nil }
+    let content = bytes[(cursor + 1)..<(cursor + 1 + length)]
+    guard bytes[content.endIndex] == UInt8(ascii: "\"") else { return nil }
+    cursor = content.endIndex + 1
+    return content
+  }
+
+  /// How many bytes come before the first quote, backslash or control character, eight at a time.
+  private static func plainLength(_ rest: UnsafeBufferPointer<UInt8>) -> Int {
+    let raw = UnsafeRawBufferPointer(rest)
+    let (ones, tops) = (0x0101_0101_0101_0101 as UInt64, 0x8080_8080_8080_8080 as UInt64)
+    var index = 0
+    while index &+ 8 <= raw.count {
+      let word = UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+      let (quotes, slashes) = (word ^ (ones &* 0x22), word ^ (ones &* 0x5c))
+      // Subtraction sets the top bit of what was too small; a borrow spoils only bytes behind such a one.
+      let hits =
+        ((quotes &- ones) & ~quotes | (slashes &- ones) & ~slashes | (word &- ones &* 0x20) & ~word) & tops
+      if hits != 0 { return index &+ hits.trailingZeroBitCount &>> 3 }
+      index &+= 8
+    }
+    while index < rest.count {
+      let byte = rest[index]
+      if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") || byte < 0x20 { break }
+      index &+= 1
+    }
+    return index
+  }
+
   private var controlCharacter: JSONError {
     JSONError(offset: offset, "a raw control character in a string; write it as an escape")
   }
 
   private static func text(_ content: ArraySlice<UInt8>, openedAt offset: Int) throws(JSONError) -> String {
-    guard let text = String(validating: content, as: UTF8.self) else {
+    // Most strings are ASCII, which needs no validation and takes a shorter way.
+    let ascii = content.withUnsafeBufferPointer { bytes in
+      bytes.allSatisfy { $0 < 0x80 } ? String(decoding: bytes, as: UTF8.self) : nil
+    }
+    guard let text = ascii ?? String(validating: content, as: UTF8.self) else {
       throw JSONError(offset: offset, "a string is not valid UTF-8")
     }
     return text

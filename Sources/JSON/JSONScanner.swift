@@ -41,15 +41,24 @@ public struct JSONScanner: Sendable {
   /// The state of an object being read: which member names have been seen.
   public struct Members: Sendable {
     var isFirst = true
-    // A handful of names is compared one by one; the set takes over before that becomes quadratic.
-    var few: [String] = []
-    var many: Set<String> = []
+    // The first names need no memory beside the value; a handful more is compared one by one, and the set takes
+    // over before that becomes quadratic.
+    private var first = InlineArray<6, String>(repeating: "")
+    private var firstCount = 0
+    private var few: [String] = []
+    private var many: Set<String> = []
 
     mutating func insert(_ name: String) -> Bool {
+      for index in 0..<firstCount where first[index] == name { return false }
+      if firstCount < first.count {
+        first[firstCount] = name
+        firstCount += 1
+        return true
+      }
       if many.isEmpty {
         guard !few.contains(name) else { return false }
         few.append(name)
-        if few.count > 16 { many = Set(few) }
+        if few.count > 10 { many = Set(few) }
         return true
       }
       return many.insert(name).inserted
@@ -89,6 +98,24 @@ public struct JSONScanner: Sendable {
     guard peek() == UInt8(ascii: ":") else { throw unexpected("':'") }
     cursor += 1
     return name
+  }
+
+  /// Reads a whole number from 0 on of at most 18 digits; nil, with nothing read but white space, before anything else.
+  ///
+  /// What follows the digits is for the next call to judge.
+  public mutating func readPlainIndex() -> Int? {
+    guard peek() != nil else { return nil }
+    var value = 0
+    var end = cursor
+    while end < bytes.endIndex, end - cursor < 18 {
+      let digit = bytes[end] &- 0x30
+      guard digit <= 9 else { break }
+      value = value &* 10 &+ Int(digit)
+      end += 1
+    }
+    guard end > cursor, bytes[cursor] != UInt8(ascii: "0") || end == cursor + 1 else { return nil }
+    cursor = end
+    return value
   }
 
   /// Reads `[`.

@@ -2,10 +2,10 @@
 ///
 /// Numbers are the shortest decimals that read back as the same value: a `Float` as a 32-bit one.
 public struct JSONWriter: Sendable {
-  public private(set) var bytes: [UInt8]
+  public internal(set) var bytes: [UInt8]
   private let prettyPrinted: Bool
   private var depth = 0
-  private var needsComma = false
+  var needsComma = false
   private var followsName = false
 
   /// - Parameter bytes: text to append to.
@@ -62,45 +62,6 @@ public struct JSONWriter: Sendable {
 
   public mutating func write(_ value: Bool) { writeText(value ? "true" : "false") }
 
-  public mutating func write(_ value: some BinaryInteger) { writeText(String(value)) }
-
-  // JSON has no NaN and no infinity: they are written as null, as ECMAScript does. A trap here would let a
-  // number that overflowed somewhere end the whole server.
-
-  public mutating func write(_ value: Double) { writeText(Self.text(of: value)) }
-
-  public mutating func write(_ value: Float) { writeText(Self.text(of: value)) }
-
-  private static func text(of value: some BinaryFloatingPoint & CustomStringConvertible) -> String {
-    value.isFinite ? value.description : "null"
-  }
-
-  // Arrays of numbers stay on one line: a line per element would make a tensor unreadable.
-
-  public mutating func write(_ values: some Sequence<Int>) {
-    writeLine(values) { String($0) }
-  }
-
-  public mutating func write(_ values: some Sequence<Float>) { writeLine(values, Self.text(of:)) }
-
-  public mutating func write(_ values: some Sequence<Double>) { writeLine(values, Self.text(of:)) }
-
-  @inline(__always)
-  private mutating func writeLine<Element>(
-    _ values: some Sequence<Element>, _ text: (Element) -> String
-  ) {
-    separate()
-    bytes.append(UInt8(ascii: "["))
-    var isFirst = true
-    for value in values {
-      if !isFirst { bytes.append(UInt8(ascii: ",")) }
-      isFirst = false
-      bytes.append(contentsOf: text(value).utf8)
-    }
-    bytes.append(UInt8(ascii: "]"))
-    needsComma = true
-  }
-
   // MARK: Text
 
   private mutating func open(_ bracket: UInt8) {
@@ -119,7 +80,7 @@ public struct JSONWriter: Sendable {
   }
 
   /// Writes what stands between the last value and the next one.
-  private mutating func separate() {
+  mutating func separate() {
     if followsName {
       followsName = false
     } else {
@@ -142,23 +103,33 @@ public struct JSONWriter: Sendable {
   }
 
   private mutating func appendString(_ text: String) {
-    let digits = Array("0123456789abcdef".utf8)
     bytes.append(UInt8(ascii: "\""))
-    for byte in text.utf8 {
-      switch byte {
-      case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-        bytes.append(UInt8(ascii: "\\"))
-        bytes.append(byte)
-      case 0x0a: bytes.append(contentsOf: "\\n".utf8)
-      case 0x0d: bytes.append(contentsOf: "\\r".utf8)
-      case 0x09: bytes.append(contentsOf: "\\t".utf8)
-      case 0..<0x20:
-        bytes.append(contentsOf: "\\u00".utf8)
-        bytes.append(digits[Int(byte >> 4)])
-        bytes.append(digits[Int(byte & 15)])
-      default: bytes.append(byte)
+    let isPlain = text.utf8.withContiguousStorageIfAvailable { utf8 in
+      guard utf8.allSatisfy({ $0 >= 0x20 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) else {
+        return false
       }
+      bytes.append(contentsOf: utf8)
+      return true
+    }
+    if isPlain != true {
+      for byte in text.utf8 { appendEscaped(byte) }
     }
     bytes.append(UInt8(ascii: "\""))
+  }
+
+  private mutating func appendEscaped(_ byte: UInt8) {
+    switch byte {
+    case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+      bytes.append(UInt8(ascii: "\\"))
+      bytes.append(byte)
+    case 0x0a: bytes.append(contentsOf: "\\n".utf8)
+    case 0x0d: bytes.append(contentsOf: "\\r".utf8)
+    case 0x09: bytes.append(contentsOf: "\\t".utf8)
+    case 0..<0x20:
+      bytes.append(contentsOf: "\\u00".utf8)
+      bytes.append(0x30 + (byte >> 4))
+      bytes.append(byte & 15 < 10 ? 0x30 + (byte & 15) : 0x57 + (byte & 15))
+    default: bytes.append(byte)
+    }
   }
 }

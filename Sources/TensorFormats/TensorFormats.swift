@@ -62,6 +62,8 @@ public enum TensorFormats {
 
   /// The format of a Content-Type or Accept value; parameters such as `; charset` are ignored.
   public static func named(mediaType: String) -> (any TensorFormat.Type)? {
+    // Written as it is listed, as most are, it needs no other spelling.
+    if let format = all.first(where: { $0.mediaTypes.contains(mediaType) }) { return format }
     let essence = essence(of: mediaType)
     return all.first { $0.mediaTypes.contains(essence) }
   }

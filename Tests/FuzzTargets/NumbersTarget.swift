@@ -50,6 +50,21 @@ extension FuzzTarget {
       values.map(\.bitPattern) == [float, float].compactMap { $0?.bitPattern },
       "an array holds the same numbers")
     try require(scanner.peek() == UInt8(ascii: "7"), "an array ends at its bracket")
+    try checkRegular(bytes, values)
+  }
+
+  /// The single pass over nested arrays is a third one; a wide space behind lets it take its shortcuts.
+  private static func checkRegular(_ bytes: [UInt8], _ values: [Float]) throws(BrokenLaw) {
+    let comma = [UInt8(ascii: ",")]
+    for padding in [0, 80] {
+      let space = [UInt8](repeating: 0x20, count: padding)
+      let text = Array("[[".utf8) + bytes + comma + space + bytes + space + Array("] ]7".utf8)
+      var scanner = JSONScanner(text[...])
+      let array = scanner.readRegularNumbers(as: .float32, maximumRank: 8, allowsRagged: false)
+      let bits = values.flatMap { value in (0..<4).map { UInt8(value.bitPattern >> ($0 * 8) & 0xff) } }
+      try require(array.map { $0.bytes == bits && $0.dimensions == [1, 2] } ?? true, "so does a nested one")
+      try require(array == nil ? scanner.offset == 0 : scanner.peek() == UInt8(ascii: "7"), "and ends there")
+    }
   }
 
   /// Nil when it is refused or does not end where the bytes do.

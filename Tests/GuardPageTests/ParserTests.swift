@@ -66,4 +66,34 @@ struct ParserTests {
       }
     }
   }
+
+  @Test("an array of numbers is read without a look beyond its text, wherever that is cut off")
+  func arrays() throws {
+    let memory = try GuardedMemory(256)
+    let texts = [
+      "[0.12345678,-1.5,2]", "[[0.12345678901234567, -7.1],\n [3e-7, 12345678.12345678]]",
+      "[1234567,12345678,123456789012345678901234567890]", "[0.000000000000000000000000000000000000001]",
+      "[1.5e-10,1.5E+10,1e300]",
+    ]
+    for text in texts.map({ Array($0.utf8) }) {
+      for end in 0...text.count {
+        for place in memory.bothEnds(Array(text[..<end])) {
+          guard var reader = RegularArrayReader<Float>(UnsafeBufferPointer(place), 8, true) else { continue }
+          let array = reader.read()
+          #expect(array == nil || end == text.count)
+          #expect(reader.position <= end)
+        }
+      }
+    }
+    for text in try corpus("json-tensors") {
+      guard let start = text.firstIndex(of: UInt8(ascii: "[")), text.count <= 2000 else { continue }
+      let long = try GuardedMemory(2000)
+      for place in long.bothEnds(Array(text[start...])) {
+        var floats = RegularArrayReader<Float>(UnsafeBufferPointer(place), 8, true)
+        _ = floats?.read()
+        var whole = RegularArrayReader<Int64>(UnsafeBufferPointer(place), 8, true)
+        _ = whole?.read()
+      }
+    }
+  }
 }

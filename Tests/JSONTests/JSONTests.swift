@@ -153,6 +153,48 @@ struct JSONWriterTests {
         == #"{"f":[0.1,3.0,-1e-08,1e+20,1e-45],"d":[0.1,3.0,1e+300,-0.0],"i":[1,-2]}"#)
     #expect(throws: Never.self) { try JSONValue.parse(writer.bytes[...]) }
   }
+
+  @Test("integers of every length and type are written digit by digit")
+  func integers() {
+    var generator = SplitMix(state: 3)
+    var values: [Int] = [0, 1, -1, 9, 10, -10, 99, 100, .max, .min, .max - 1, .min + 1]
+    var power = 1
+    for _ in 0..<18 {
+      power *= 10
+      values += [power - 1, power, power + 1, -power]
+    }
+    for _ in 0..<2000 {
+      values.append(Int(truncatingIfNeeded: generator.next()) >> Int.random(in: 0...63, using: &generator))
+    }
+    let expected = "[" + values.map(\.description).joined(separator: ",") + "]"
+    var writer = JSONWriter()
+    writer.write(values)
+    #expect(String(decoding: writer.bytes, as: UTF8.self) == expected)
+    var lazily = JSONWriter()
+    lazily.write(values.lazy.map { $0 })
+    #expect(lazily.bytes == writer.bytes)
+    var single = JSONWriter()
+    single.beginArray()
+    single.write(UInt64.max)
+    single.write(Int8.min)
+    single.write(Int128.min)
+    single.endArray()
+    #expect(
+      String(decoding: single.bytes, as: UTF8.self)
+        == "[18446744073709551615,-128,\(Int128.min.description)]")
+  }
+
+  @Test("names that repeat are found however many there are", arguments: 1...40)
+  func repeated(count: Int) {
+    let members = (0..<count).map { "\"n\($0)\":\($0)" }
+    let text = "{" + members.joined(separator: ",")
+    #expect(throws: Never.self) { try JSONValue.parse(Array((text + "}").utf8)[...]) }
+    for repeated in 0..<count {
+      #expect(throws: JSONError.self) {
+        try JSONValue.parse(Array((text + ",\"n\(repeated)\":0}").utf8)[...])
+      }
+    }
+  }
 }
 
 /// A small reproducible random source (Steele, Lea, Flood: SplitMix, OOPSLA 2014).

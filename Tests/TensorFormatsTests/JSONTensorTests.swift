@@ -177,6 +177,40 @@ struct Base64Tests {
     #expect(try Base64.decode(Array("AP+/+w".utf8)[...]) == [0, 0xff, 0xbf, 0xfb])
   }
 
+  @Test("every length decodes to what was encoded, and a foreign character is found wherever it stands")
+  func lengths() throws {
+    let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+    for count in 0...150 {
+      let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 167 &+ count) }
+      var text: [UInt8] = []
+      for start in stride(from: 0, to: count, by: 3) {
+        let group = bytes[start..<min(start + 3, count)]
+        let bits = group.reduce(0) { $0 << 8 | Int($1) } << (8 * (3 - group.count))
+        for place in 0...group.count { text.append(alphabet[bits >> (18 - 6 * place) & 63]) }
+      }
+      #expect(try Base64.decode(text[...]) == bytes)
+      let padded = text + [UInt8](repeating: UInt8(ascii: "="), count: (4 - text.count % 4) % 4)
+      #expect(try Base64.decode(padded[...]) == bytes)
+      #expect(Base64.lengths(ofByteCount: count).contains(text.count))
+      #expect(Base64.lengths(ofByteCount: count).contains(padded.count))
+      for tail in [text, padded] {
+        let body =
+          Array("{\"a\":{\"dtype\":\"U8\",\"shape\":[\(count)],\"base64\":\"".utf8) + tail
+          + Array("\"}}".utf8)
+        let document = try JSONTensorFormat.decode(body[...], DecodingHints())
+        #expect(
+          try document.tensors["a"]
+            == .one(Tensor(elementType: .uint8, shape: Shape([count]), bytes: bytes[...])))
+      }
+      for place in text.indices {
+        var faulty = text
+        faulty[place] = [0, 0x22, 0x2d, 0x3d, 0x5c, 0x80, 0xff][place % 7]
+        if faulty[place] == 0x3d, place >= text.count - 2 { continue }
+        #expect { try Base64.decode(faulty[...]) } throws: { ($0 as? Base64.Failure)?.offset == place }
+      }
+    }
+  }
+
   @Test(
     "everything else is refused at the offending character",
     arguments: [

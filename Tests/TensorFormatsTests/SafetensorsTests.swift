@@ -29,6 +29,47 @@ struct SafetensorsTests {
     #expect(tensor.bytes.startIndex == 8 + header.utf8.count)
   }
 
+  @Test("the short way through a header says what the long one says, or leaves it the word")
+  func shortWay() throws {
+    let pieces = [
+      #""a":{"dtype":"F16","shape":[2,3],"data_offsets":[0,12]}"#,
+      #""b":{"dtype":"U8","shape":[],"data_offsets":[0,1]}"#,
+      #""__metadata__":{"k":"v","ü":"\u00e9"}"#,
+      #""c":{"data_offsets": [ 3 , 7 ] ,"shape":[4],"dtype":"I8"}"#,
+      #""d":{"dtype":"U8","shape":[1.0],"data_offsets":[0,1]}"#,
+      #""e":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"x":1}"#,
+      #""f":{"dtype":"U8","shape":[01],"data_offsets":[0,1]}"#,
+      #""g":{"dtype":"F8","shape":[1],"data_offsets":[0,1]}"#,
+      #""h":{"dtype":"U8","shape":[2],"data_offsets":[0,1]}"#,
+      #""i":{"dtype":"U8","shape":[1],"data_offsets":[0,1,2]}"#,
+      #""j":{"dtype":"U8","shape":[1],"data_offsets":[1]}"#, #""k":[]"#, #""__metadata__":{"k":1}"#,
+      #""l":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]}"#,
+      #""m":{"dtype":"U8","shape":[1e0],"data_offsets":[0,1]}"#,
+      #""n":{"dtype":"U8","shape":[9999999999999999999],"data_offsets":[0,1]}"#,
+    ]
+    var generator = SystemRandomNumberGenerator()
+    var quick = 0
+    for round in 0..<2000 {
+      let count = round < pieces.count ? 1 : Int.random(in: 0...4, using: &generator)
+      let chosen =
+        round < pieces.count
+        ? [pieces[round]] : (0..<count).map { _ in pieces.prefix(4).randomElement(using: &generator) ?? "" }
+      let body = safetensors("{" + chosen.joined(separator: ",") + "}")
+      func read(_ quickly: Bool) -> Result<SafetensorsHeader, TensorFormatError> {
+        Result { () throws(TensorFormatError) in try SafetensorsHeader(body[...], quickly: quickly) }
+      }
+      switch (read(true), read(false)) {
+      case (.success(let left), .success(let right)):
+        #expect(left.metadata == right.metadata)
+        #expect(left.entries.map { "\($0)" } == right.entries.map { "\($0)" })
+      case (.failure(let left), .failure(let right)): #expect(left == right)
+      default: Issue.record("one way accepts what the other refuses: \(chosen)")
+      }
+      if SafetensorsHeader.quick(body.dropFirst(8)) != nil { quick += 1 }
+    }
+    #expect(quick > 300 && SafetensorsHeader.quick(Array("{\(pieces[0])} ".utf8)[...]) != nil)
+  }
+
   @Test("the writer orders by width and name, pads the header to 8 and carries the response as text")
   func writer() throws {
     let body = try SafetensorsFormat.encode(

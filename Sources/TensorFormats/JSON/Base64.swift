@@ -9,7 +9,7 @@ package enum Base64 {
     package var message: String
   }
 
-  /// - Complexity: one table look-up per character, one check per 32 characters.
+  /// - Complexity: one table look-up per two characters, one check per 32 characters.
   package static func decode(_ text: ArraySlice<UInt8>) throws(Failure) -> [UInt8] {
     let padding = text.suffix(2).reversed().prefix { $0 == UInt8(ascii: "=") }.count
     let digitCount = text.count - padding
@@ -31,34 +31,67 @@ package enum Base64 {
     return try finish(bytes, tail: text.dropLast(padding).suffix(digitCount % 4), in: text)
   }
 
+  /// How many characters a text of so many bytes has, with padding and without; nothing beyond any text.
+  package static func lengths(ofByteCount count: Int) -> [Int] {
+    guard count < Int.max / 2 else { return [] }
+    let (groups, rest) = (count / 3, count % 3)
+    return rest == 0 ? [groups * 4] : [groups * 4 + 4, groups * 4 + rest + 1]
+  }
+
   /// Decodes whole groups of four characters into three bytes each.
   ///
   /// - Returns: the first character of a block that holds a foreign character, or nil.
   private static func decodeGroups(
     _ source: UnsafeBufferPointer<UInt8>, groupCount: Int, into target: UnsafeMutableBufferPointer<UInt8>
   ) -> Int? {
-    guard groupCount > 0, let base = UnsafeMutableRawPointer(target.baseAddress) else { return nil }
-    return tables.span.withUnsafeBufferPointer { table in
+    guard groupCount > 0, let text = UnsafeRawPointer(source.baseAddress),
+      let base = UnsafeMutableRawPointer(target.baseAddress)
+    else { return nil }
+    return pairs.span.withUnsafeBufferPointer { pairs in
       var group = 0
+      // Eight bytes are written where six belong; what follows overwrites the other two, so a group behind the
+      // block makes room for them.
+      while groupCount &- group > 8 {
+        let from = text + group &* 4
+        let into = base + group &* 3
+        var seen = sixBytes(from, into, pairs)
+        seen |= sixBytes(from + 8, into + 6, pairs)
+        seen |= sixBytes(from + 16, into + 12, pairs)
+        seen |= sixBytes(from + 24, into + 18, pairs)
+        if seen & foreignPair != 0 { return group &* 4 }
+        group &+= 8
+      }
       while group < groupCount {
-        let blockStart = group
-        let blockEnd = min(group &+ 8, groupCount)
-        var seen: UInt32 = 0
-        while group < blockEnd {
-          let place = group &* 4
-          let bits =
-            table[Int(source[place])] | table[256 &+ Int(source[place &+ 1])]
-            | table[512 &+ Int(source[place &+ 2])] | table[768 &+ Int(source[place &+ 3])]
-          seen |= bits
-          // Four bytes are written where three belong; the next group overwrites the fourth, and the target
-          // has room for one byte more than it needs.
-          base.storeBytes(of: bits.littleEndian, toByteOffset: group &* 3, as: UInt32.self)
-          group &+= 1
+        let from = text + group &* 4
+        let (first, second) = (pair(from, pairs), pair(from + 2, pairs))
+        if (first | second) & foreignPair != 0 { return group &* 4 }
+        let bits = first &<< 12 | second
+        for place in 0..<3 {
+          let byte = UInt8(truncatingIfNeeded: bits &>> UInt64(16 &- 8 &* place))
+          base.storeBytes(of: byte, toByteOffset: group &* 3 &+ place, as: UInt8.self)
         }
-        if seen & foreign != 0 { return blockStart &* 4 }
+        group &+= 1
       }
       return nil
     }
+  }
+
+  /// Decodes eight characters, and writes two bytes more than theirs.
+  ///
+  /// - Returns: bits among which ``foreignPair`` is set if one of them is foreign.
+  @inline(__always)
+  private static func sixBytes(
+    _ text: UnsafeRawPointer, _ target: UnsafeMutableRawPointer, _ pairs: UnsafeBufferPointer<UInt16>
+  ) -> UInt64 {
+    let (a, b) = (pair(text, pairs), pair(text + 2, pairs))
+    let (c, d) = (pair(text + 4, pairs), pair(text + 6, pairs))
+    target.storeBytes(of: (a &<< 52 | b &<< 40 | c &<< 28 | d &<< 16).bigEndian, as: UInt64.self)
+    return a | b | c | d
+  }
+
+  @inline(__always)
+  private static func pair(_ text: UnsafeRawPointer, _ pairs: UnsafeBufferPointer<UInt16>) -> UInt64 {
+    UInt64(pairs[Int(UInt16(littleEndian: text.loadUnaligned(as: UInt16.self)))])
   }
 
   /// Appends the one or two bytes of an incomplete last group.
@@ -102,13 +135,14 @@ package enum Base64 {
     return values
   }()
 
-  /// Four tables of 256: a character's six bits, placed where its position in the group puts them in three
-  /// little-endian bytes.
-  private static let tables: [UInt32] = (0..<4).flatMap { position in
-    values.map { value in
-      guard value != foreign else { return foreign }
-      let big = value << UInt32(18 - 6 * position)
-      return (big >> 16 & 0xff) | (big & 0xff00) | (big & 0xff) << 16
-    }
+  private static let foreignPair: UInt64 = 1 << 15
+
+  /// The twelve bits of every two characters, the first in the low byte of the index.
+  ///
+  /// Of its 128 KiB valid texts touch 14: a few cache lines in each of 64 rows.
+  private static let pairs: [UInt16] = (0..<1 << 16).map { index in
+    let (first, second) = (values[index & 0xff], values[index >> 8])
+    return (first | second) & foreign == 0
+      ? UInt16(truncatingIfNeeded: first << 6 | second) : UInt16(truncatingIfNeeded: foreignPair)
   }
 }

@@ -57,10 +57,15 @@ struct JSONTensorReader {
     var ahead = scanner
     try ahead.openArray()
     guard ahead.peek() == UInt8(ascii: "{") else {
-      var numbers = NestedNumbers(allowsRagged: true)
       let offset = scanner.offset
+      if let array = scanner.readRegularNumbers(
+        as: .float32, maximumRank: Shape.maximumRank, allowsRagged: true)
+      {
+        return try Self.entry(array.bytes, array.dimensions, array.innerLengths, offset: offset)
+      }
+      var numbers = NestedNumbers(allowsRagged: true)
       try numbers.read(&scanner)
-      return try numbers.entry(offset: offset)
+      return try Self.entry(numbers.bytes, numbers.dimensions, numbers.raggedLengths, offset: offset)
     }
     scanner = ahead
     var tensors: [Tensor] = []
@@ -74,18 +79,17 @@ struct JSONTensorReader {
     }
     return .many(tensors)
   }
-}
 
-extension NestedNumbers {
-  /// The numbers as one tensor, or as a list when the first inner axis varies.
-  fileprivate func entry(offset: Int) throws(JSONError) -> TensorBundle.Entry {
+  /// F32 elements as one tensor, or as a list when the first inner axis varies.
+  private static func entry(
+    _ bytes: [UInt8], _ dimensions: [Int], _ lengths: [Int]?, offset: Int
+  ) throws(JSONError) -> TensorBundle.Entry {
     do throws(TensorError) {
-      let bytes = bytes[...]
-      guard let lengths = raggedLengths else {
-        return .one(try Tensor(elementType: .float32, shape: Shape(dimensions), bytes: bytes))
+      guard let lengths else {
+        return .one(try Tensor(elementType: .float32, shape: Shape(dimensions), bytes: bytes[...]))
       }
       let inner = Array(dimensions.dropFirst(2))
-      var rest = bytes
+      var rest = bytes[...]
       var tensors: [Tensor] = []
       tensors.reserveCapacity(lengths.count)
       for length in lengths {

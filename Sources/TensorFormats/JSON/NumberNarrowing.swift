@@ -6,6 +6,25 @@ import Tensors
 /// *Deviation*: F16 and BF16 are rounded twice, to binary32 first; that differs from one rounding only where a
 /// decimal lies within half a unit of binary32 beside the middle of two 16-bit values.
 enum NumberNarrowing {
+  /// Little-endian binary32 values as little-endian values of 16 bits; nil when one is too large for them.
+  static func narrowed(_ floats: [UInt8], _ elementType: ElementType) -> [UInt8]? {
+    let exponent: UInt16 = elementType == .float16 ? 0x7c00 : 0x7f80
+    var isFinite = true
+    let bytes = floats.withUnsafeBytes { source in
+      [UInt8](unsafeUninitializedCapacity: source.count / 2) { buffer, count in
+        let target = UnsafeMutableRawBufferPointer(buffer)
+        for place in stride(from: 0, to: source.count, by: 4) {
+          let bits = UInt32(littleEndian: source.loadUnaligned(fromByteOffset: place, as: UInt32.self))
+          let narrow = HalfPrecision.bits(of: Float(bitPattern: bits), as: elementType)
+          isFinite = isFinite && narrow & exponent != exponent
+          target.storeBytes(of: narrow.littleEndian, toByteOffset: place / 2, as: UInt16.self)
+        }
+        count = source.count / 2
+      }
+    }
+    return isFinite ? bytes : nil
+  }
+
   /// Narrows one array's numbers and appends their little-endian bytes.
   ///
   /// - Parameter offset: where the array ends; the place of a single number is its index.

@@ -32,12 +32,15 @@ enum TensorObject {
     switch (parts.data, parts.base64) {
     case (var data?, nil):
       do throws(JSONError) {
-        return try tensor(&data, parts.elementType ?? .float32, parts.dimensions)
+        return try tensor(&data, parts.regular, parts.elementType ?? .float32, parts.dimensions)
       } catch {
         throw error.inside("data")
       }
     case (nil, let text?):
       do throws(JSONError) {
+        if let bytes = parts.decoded {
+          return try tensor(bytes, at: text.offset, parts.elementType ?? .float32, parts.dimensions)
+        }
         return try tensor(text.text, at: text.offset, parts.elementType ?? .float32, parts.dimensions)
       } catch {
         throw error.inside("base64")
@@ -53,7 +56,11 @@ enum TensorObject {
     var dimensions: [Int]?
     /// In front of the numbers: the dtype that says how to read them may come later.
     var data: JSONScanner?
+    /// The numbers, where they could be read at once.
+    var regular: RegularNumbers?
     var base64: (text: ArraySlice<UInt8>, offset: Int)?
+    /// The bytes of `base64`, where its length was known before.
+    var decoded: [UInt8]?
 
     mutating func read(_ name: String, _ scanner: inout JSONScanner) throws(JSONError) {
       _ = scanner.peek()
@@ -63,13 +70,39 @@ enum TensorObject {
       case "shape": dimensions = try readShape(&scanner)
       case "data":
         data = scanner
-        try scanner.skipNestedNumbers()
-      case "base64": base64 = (try scanner.readUnescapedString(), offset + 1)
+        regular = RegularNumbers(&scanner, as: elementType ?? .float32)
+        if regular == nil { try scanner.skipNestedNumbers() }
+      case "base64":
+        if let text = readKnownBase64(&scanner) {
+          base64 = (text, offset + 1)
+        } else {
+          base64 = (try scanner.readUnescapedString(), offset + 1)
+        }
       default:
         throw JSONError(
           .content, offset: offset,
           "a tensor has no member '\(name)'; it has \(memberNames.joined(separator: ", "))")
       }
+    }
+
+    /// Decodes the string ahead while looking for its end, if the members before it tell how long it is.
+    ///
+    /// - Returns: nil, with nothing read, when it has another length or is not base64.
+    private mutating func readKnownBase64(_ scanner: inout JSONScanner) -> ArraySlice<UInt8>? {
+      guard let dimensions, let shape = try? Shape(dimensions) else { return nil }
+      let (count, overflow) = shape.elementCount
+        .multipliedReportingOverflow(by: (elementType ?? .float32).byteWidth)
+      guard !overflow else { return nil }
+      for length in Base64.lengths(ofByteCount: count) {
+        var ahead = scanner
+        // No character of base64 is one that a string may not hold as it is.
+        guard let text = ahead.readUncheckedString(ofLength: length), let bytes = try? Base64.decode(text)
+        else { continue }
+        decoded = bytes
+        scanner = ahead
+        return text
+      }
+      return nil
     }
   }
 
@@ -117,6 +150,15 @@ enum TensorObject {
     } catch {
       throw JSONError(.content, offset: offset + error.offset, error.message)
     }
+    return try tensor(bytes, at: offset, elementType, dimensions)
+  }
+
+  private static func tensor(
+    _ bytes: [UInt8], at offset: Int, _ elementType: ElementType, _ dimensions: [Int]?
+  ) throws(JSONError) -> Tensor {
+    guard let dimensions else {
+      throw JSONError(.content, offset: offset, "a tensor in base64 needs a shape")
+    }
     do throws(TensorError) {
       return try Tensor(elementType: elementType, shape: Shape(dimensions), bytes: bytes[...])
     } catch {
@@ -126,23 +168,37 @@ enum TensorObject {
 
   /// Reads `data`, and checks its nesting against the shape: flat data fit every shape of their length.
   private static func tensor(
-    _ data: inout JSONScanner, _ elementType: ElementType, _ dimensions: [Int]?
+    _ data: inout JSONScanner, _ regular: RegularNumbers?, _ elementType: ElementType, _ dimensions: [Int]?
   ) throws(JSONError) -> Tensor {
     let offset = data.offset
+    var regular = regular
+    if let early = regular, early.elementType != elementType {
+      regular = RegularNumbers(&data, as: elementType)
+    }
+    if let regular {
+      return try tensor(regular.bytes, elementType, nested: regular.dimensions, dimensions, offset: offset)
+    }
     var numbers = NestedNumbers(as: elementType)
     try numbers.read(&data)
-    let given = numbers.dimensions
+    return try tensor(numbers.bytes, elementType, nested: numbers.dimensions, dimensions, offset: offset)
+  }
+
+  /// Checks the nesting of numbers against the shape: flat data fit every shape of their length.
+  private static func tensor(
+    _ bytes: [UInt8], _ elementType: ElementType, nested given: [Int], _ dimensions: [Int]?, offset: Int
+  ) throws(JSONError) -> Tensor {
     if let dimensions, given.count != 1, dimensions != given {
       throw JSONError(.content, offset: offset, "the shape is \(dimensions), but data are nested as \(given)")
     }
-    if let dimensions, let shape = try? Shape(dimensions), shape.elementCount != numbers.count {
+    let count = bytes.count / elementType.byteWidth
+    if let dimensions, let shape = try? Shape(dimensions), shape.elementCount != count {
       throw JSONError(
         .content, offset: offset,
-        "shape \(shape) takes \(shape.elementCount) elements, but data hold \(numbers.count)")
+        "shape \(shape) takes \(shape.elementCount) elements, but data hold \(count)")
     }
     do throws(TensorError) {
       let shape = try Shape(dimensions ?? given)
-      return try Tensor(elementType: elementType, shape: shape, bytes: numbers.bytes[...])
+      return try Tensor(elementType: elementType, shape: shape, bytes: bytes[...])
     } catch {
       throw JSONError(.content, offset: offset, error.description)
     }

@@ -9,12 +9,15 @@ struct NPYHeader {
   private(set) var isFortranOrder = false
   private(set) var dimensions: [Int] = []
 
-  private var rest: ArraySlice<UInt8>
+  private let text: ArraySlice<UInt8>
+  /// Index of the next unread byte.
+  private var cursor: Int
   private let start: Int
   private let tensor: String
 
   init(_ text: ArraySlice<UInt8>, startingAt offset: Int, tensor: String) throws(TensorFormatError) {
-    rest = text
+    self.text = text
+    cursor = text.startIndex
     start = text.startIndex - offset
     self.tensor = tensor
     try readDictionary()
@@ -22,25 +25,39 @@ struct NPYHeader {
 
   private mutating func readDictionary() throws(TensorFormatError) {
     try take("{")
-    var missing: Set = ["descr", "fortran_order", "shape"]
+    // One bit per key, in the order of their names.
+    var seen = 0
     while peek() != UInt8(ascii: "}") {
       let key = try readString("a key")
-      guard missing.remove(key) != nil else {
+      guard let index = Self.index(of: key), seen & 1 << index == 0 else {
         throw malformed(
-          ["descr", "fortran_order", "shape"].contains(key)
+          Self.index(of: key) != nil
             ? "the key '\(key)' occurs twice" : "the key '\(key)' is not one of descr, fortran_order, shape")
       }
+      seen |= 1 << index
       try take(":")
-      switch key {
-      case "descr": descriptor = try readDescriptor()
-      case "fortran_order": isFortranOrder = try readTruth()
+      switch index {
+      case 0: descriptor = try readDescriptor()
+      case 1: isFortranOrder = try readTruth()
       default: dimensions = try readTuple()
       }
       if peek() != UInt8(ascii: "}") { try take(",") }
     }
     try take("}")
-    if let key = missing.min() { throw malformed("the key '\(key)' is missing") }
+    if seen != 0b111 {
+      let key = ["descr", "fortran_order", "shape"][(~seen).trailingZeroBitCount]
+      throw malformed("the key '\(key)' is missing")
+    }
     guard peek() == nil else { throw malformed("expected the end of the header") }
+  }
+
+  private static func index(of key: String) -> Int? {
+    switch key {
+    case "descr": 0
+    case "fortran_order": 1
+    case "shape": 2
+    default: nil
+    }
   }
 
   private mutating func readDescriptor() throws(TensorFormatError) -> String {
@@ -53,8 +70,8 @@ struct NPYHeader {
 
   private mutating func readTruth() throws(TensorFormatError) -> Bool {
     _ = peek()
-    for (word, value) in [("True", true), ("False", false)] where rest.starts(with: word.utf8) {
-      rest = rest.dropFirst(word.utf8.count)
+    for (word, value) in [("True", true), ("False", false)] where text[cursor...].starts(with: word.utf8) {
+      cursor += word.utf8.count
       return value
     }
     throw malformed("expected True or False")
@@ -64,13 +81,15 @@ struct NPYHeader {
     guard let quote = peek(), quote == UInt8(ascii: "'") || quote == UInt8(ascii: "\"") else {
       throw malformed("expected \(what) in quotes")
     }
-    let content = rest.dropFirst().prefix { $0 != quote }
-    guard content.endIndex < rest.endIndex else { throw malformed("a string without end") }
+    var end = cursor + 1
+    while end < text.endIndex, text[end] != quote { end += 1 }
+    guard end < text.endIndex else { throw malformed("a string without end") }
+    let content = text[(cursor + 1)..<end]
     guard content.allSatisfy({ (0x20...0x7e).contains($0) && $0 != UInt8(ascii: "\\") }) else {
       throw malformed("\(what) may hold printable ASCII without backslashes only")
     }
-    rest = rest[(content.endIndex + 1)...]
-    return String(decoding: content, as: UTF8.self)
+    cursor = end + 1
+    return content.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) }
   }
 
   /// Reads `()`, `(3,)`, `(3, 4)` or `(3, 4,)`; `(3)` is a number to Python and no tuple.
@@ -82,7 +101,7 @@ struct NPYHeader {
       guard endsWithComma else { throw malformed("expected ',' or ')'") }
       numbers.append(try readNumber())
       endsWithComma = peek() == UInt8(ascii: ",")
-      if endsWithComma { rest = rest.dropFirst() }
+      if endsWithComma { cursor += 1 }
     }
     guard numbers.count != 1 || endsWithComma else { throw malformed("expected ',' in a tuple of one") }
     try take(")")
@@ -91,27 +110,44 @@ struct NPYHeader {
 
   private mutating func readNumber() throws(TensorFormatError) -> Int {
     _ = peek()
-    let digits = rest.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
-    guard !digits.isEmpty else { throw malformed("expected a whole number from 0 on") }
-    guard digits.count == 1 || digits.first != UInt8(ascii: "0"),
-      let number = Int(String(decoding: digits, as: UTF8.self))
-    else { throw malformed("the number has a leading zero or is too large") }
-    rest = rest[digits.endIndex...]
-    return number
+    let start = cursor
+    var value: Int? = 0
+    while cursor < text.endIndex, text[cursor] &- 0x30 <= 9 {
+      value = value.flatMap { Self.appending(text[cursor] &- 0x30, to: $0) }
+      cursor += 1
+    }
+    guard cursor > start else { throw malformed("expected a whole number from 0 on") }
+    guard cursor == start + 1 || text[start] != UInt8(ascii: "0"), let value else {
+      cursor = start
+      throw malformed("the number has a leading zero or is too large")
+    }
+    return value
+  }
+
+  private static func appending(_ digit: UInt8, to value: Int) -> Int? {
+    let (shifted, tooLarge) = value.multipliedReportingOverflow(by: 10)
+    let (sum, overflow) = shifted.addingReportingOverflow(Int(digit))
+    return tooLarge || overflow ? nil : sum
   }
 
   /// The next byte that is not white space.
   private mutating func peek() -> UInt8? {
-    rest = rest.drop { $0 == 0x20 || $0 == 0x0a || $0 == 0x09 || $0 == 0x0d }
-    return rest.first
+    while cursor < text.endIndex {
+      let byte = text[cursor]
+      guard byte == 0x20 || byte == 0x0a || byte == 0x09 || byte == 0x0d else { return byte }
+      cursor += 1
+    }
+    return nil
   }
 
-  private mutating func take(_ character: Character) throws(TensorFormatError) {
-    guard let next = peek(), next == character.asciiValue else { throw malformed("expected '\(character)'") }
-    rest = rest.dropFirst()
+  private mutating func take(_ character: Unicode.Scalar) throws(TensorFormatError) {
+    guard let next = peek(), UInt32(next) == character.value else {
+      throw malformed("expected '\(character)'")
+    }
+    cursor += 1
   }
 
   private func malformed(_ message: String) -> TensorFormatError {
-    TensorFormatError(.malformed, byteOffset: rest.startIndex - start, "npy header: " + message)
+    TensorFormatError(.malformed, byteOffset: cursor - start, "npy header: " + message)
   }
 }

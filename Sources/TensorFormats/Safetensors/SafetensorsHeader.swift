@@ -17,7 +17,8 @@ struct SafetensorsHeader {
   private(set) var entries: [Entry] = []
   private(set) var metadata = JSONObject()
 
-  init(_ body: ArraySlice<UInt8>) throws(TensorFormatError) {
+  /// - Parameter quickly: whether a sound header may take the short way, which says the same.
+  init(_ body: ArraySlice<UInt8>, quickly: Bool = true) throws(TensorFormatError) {
     guard let declared = SafetensorsFormat.headerLength(body) else {
       throw TensorFormatError(
         .malformed, byteOffset: 0,
@@ -38,6 +39,15 @@ struct SafetensorsHeader {
     guard text.first == UInt8(ascii: "{") else {
       throw TensorFormatError(.malformed, byteOffset: 8, "the header must start with '{'")
     }
+    if quickly, let quick = Self.quick(text) {
+      (entries, metadata) = quick
+    } else {
+      try readCarefully(text)
+    }
+    entries.sort { ($0.begin, $0.end, $0.name) < ($1.begin, $1.end, $1.name) }
+  }
+
+  private mutating func readCarefully(_ text: ArraySlice<UInt8>) throws(TensorFormatError) {
     let header: JSONValue
     do throws(JSONError) {
       header = try JSONValue.parse(text)
@@ -51,7 +61,6 @@ struct SafetensorsHeader {
         entries.append(try Self.entry(member.name, member.value))
       }
     }
-    entries.sort { ($0.begin, $0.end, $0.name) < ($1.begin, $1.end, $1.name) }
   }
 
   private static func metadata(_ value: JSONValue) throws(TensorFormatError) -> JSONObject {

@@ -1,0 +1,128 @@
+import HTTP1
+import JSON
+import PruningService
+import TensorFormats
+import Tensors
+import TokenPruning
+
+/// One thing that every request of some kind does.
+struct HotPath: Sendable {
+  let name: String
+  /// Makes the input, which is not what is counted, and returns the work.
+  let prepare: @Sendable () throws -> () throws -> Void
+
+  static let all = [
+    HotPath(name: "http-head") {
+      {
+        var parser = RequestParser()
+        keep(try parser.parse(requestHead(bodyBytes: 1280)))
+      }
+    },
+    HotPath(name: "safetensors") {
+      let body = try SafetensorsFormat.encode(
+        [
+          ("image_features", tensor([64, 64])), ("text_features", tensor([4, 64])),
+          ("attention", tensor([16, 64])),
+          ("key", tensor([64, 64])),
+        ], response: [:])
+      return { keep(try SafetensorsFormat.decode(body[...], DecodingHints())) }
+    },
+    HotPath(name: "npy") {
+      let body = try NPYFormat.encode([("image_features", tensor([64, 64]))], response: [:])
+      return { keep(try NPYFormat.decode(body[...], DecodingHints())) }
+    },
+    HotPath(name: "json-matrix-64x1024") {
+      let numbers = values(64 * 1024)
+      let rows = (0..<64).map { row in
+        "[" + numbers[row * 1024..<(row + 1) * 1024].map { "\($0)" }.joined(separator: ",") + "]"
+      }
+      let body = Array("{\"image_features\":[\(rows.joined(separator: ","))]}".utf8)
+      return { keep(try JSONTensorFormat.decode(body[...], DecodingHints())) }
+    },
+    HotPath(name: "json-indices-640") {
+      let kept = Array(stride(from: 0, to: 2560, by: 4))
+      return {
+        var writer = JSONWriter()
+        writer.beginArray()
+        writer.write(kept)
+        writer.endArray()
+        keep(writer.bytes)
+      }
+    },
+    method("topk", tokens: 576, tensors: { ["attention": try tensor([576])] }),
+    method("topk-1024x576-f16", "topk", tokens: 576, tensors: { ["attention": try halves([1024, 576])] }),
+    method(
+      "divprune-576x1024", "divprune", tokens: 576, tensors: { ["image_features": try tensor([576, 1024])] }),
+    method(
+      "cdpruner-576x1024", "cdpruner", tokens: 576,
+      tensors: { ["image_features": try tensor([576, 1024]), "text_features": try tensor([16, 1024])] }),
+    HotPath(name: "service-1KB") {
+      let scores = try NPYFormat.encode([("attention", tensor([576]))], response: [:])
+      return try answering(scores)
+    },
+  ]
+
+  private static func method(
+    _ name: String, _ method: String? = nil, tokens: Int,
+    tensors: @escaping @Sendable () throws -> [String: Tensor]
+  ) -> HotPath {
+    HotPath(name: method == nil ? "\(name)-\(tokens)" : name) {
+      let input = PruningInput(tokenCount: tokens, tensors: try tensors(), layout: nil)
+      let request = try PruneRequest(["method": .string(method ?? name), "keep_tokens": 64])
+      return { keep(try prune(input, request).kept) }
+    }
+  }
+
+  /// A whole small request without a socket: its head, admission, answer and bookkeeping.
+  private static func answering(_ body: [UInt8]) throws -> () throws -> Void {
+    let lifecycle = Lifecycle()
+    let service = Service(lifecycle: lifecycle, metrics: Metrics())
+    lifecycle.enter(.ready)
+    let bytes = requestHead(bodyBytes: body.count)
+    return {
+      var parser = RequestParser()
+      guard case .head(let head, _) = try parser.parse(bytes) else { return }
+      keep(service.admit(head, framing: .length(body.count)))
+      let response = service.respond(to: Request(head: head, body: body))
+      precondition(response.status == 200, "the request is a good one")
+    }
+  }
+
+  private static func requestHead(bodyBytes: Int) -> [UInt8] {
+    let fields = [
+      "POST /prune?keep_tokens=64&method=topk HTTP/1.1", "Host: 127.0.0.1:8080",
+      "User-Agent: python-requests/2.32.3", "Accept-Encoding: gzip, deflate", "Accept: */*",
+      "Connection: keep-alive", "Content-Type: application/octet-stream", "Content-Length: \(bodyBytes)",
+    ]
+    return Array((fields.joined(separator: "\r\n") + "\r\n\r\n").utf8)
+  }
+
+  /// Numbers alike within patches of 16 rows of 1,024, noisy on top; the same every time.
+  private static func values(_ count: Int) -> [Float] {
+    var state: UInt64 = 1
+    func next() -> Float {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return Float(Int32(truncatingIfNeeded: state >> 32)) * 0x1p-31
+    }
+    let centres = (0..<(count / 16 + 1024)).map { _ in next() }
+    return (0..<count).map { centres[$0 / 16_384 * 1024 + $0 % 1024] + 0.5 * next() }
+  }
+
+  private static func tensor(_ dimensions: [Int]) throws -> Tensor {
+    let shape = try Shape(dimensions)
+    return try Tensor.float32(values(shape.elementCount), shape: shape)
+  }
+
+  private static func halves(_ dimensions: [Int]) throws -> Tensor {
+    let shape = try Shape(dimensions)
+    let bytes = values(shape.elementCount).flatMap { value in
+      let bits = HalfPrecision.bits(of: abs(value), as: .float16)
+      return [UInt8(truncatingIfNeeded: bits), UInt8(truncatingIfNeeded: bits >> 8)]
+    }
+    return try Tensor(elementType: .float16, shape: shape, bytes: bytes[...])
+  }
+
+  /// Keeps a result from being optimised away.
+  @inline(never)
+  private static func keep(_ value: some Any) {}
+}

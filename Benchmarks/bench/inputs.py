@@ -1,0 +1,71 @@
+"""The requests that are sent and the tensors that are computed with; all from fixed seeds."""
+import dataclasses
+import pathlib
+
+import numpy as np
+from safetensors.numpy import save_file
+
+ANY = frozenset({"crop", "C echo", "nginx", "Hummingbird 2", "FlyingFox", "FastAPI, 1 worker", "FastAPI, 2 workers", "granian"})
+TOP_K = ANY - {"C echo", "nginx"}
+PYTHON = frozenset({"crop", "FastAPI, 1 worker", "FastAPI, 2 workers", "granian"})
+CONSTANT = frozenset({"crop", "C echo", "nginx"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A request, and which servers can answer it."""
+
+    key: str
+    name: str
+    path: str
+    file: pathlib.Path
+    servers: frozenset
+
+    def body(self):
+        return self.file.read_bytes()
+
+
+def structured(tokens, width, generator, patch=16):
+    """Features alike within patches and noisy on top, as an image's are: [tokens, width], single precision."""
+    centres = generator.standard_normal((-(-tokens // patch), width))
+    features = np.repeat(centres, patch, axis=0)[:tokens] + 0.5 * generator.standard_normal((tokens, width))
+    return features.astype(np.float32)
+
+
+def noise(tokens, width, generator):
+    """No structure at all: the worst case of searches that rely on bounds."""
+    return generator.standard_normal((tokens, width)).astype(np.float32)
+
+
+FEATURES = {"structured": structured, "noise": noise}
+
+
+def half(array):
+    return np.ascontiguousarray(array.astype(np.float16))
+
+
+def write_cases(folder):
+    """-> {key: Case}"""
+    generator = np.random.default_rng(7)
+    # Scores that are all different, so that every server ranks them alike: half precision has 1,024 steps in 0.5..<1.
+    scores = half(generator.permutation(np.linspace(0.25, 1, 576)))
+    rows = half(generator.random((1024, 576)))
+    features = half(structured(576, 1024, generator))
+    text = half(structured(16, 1024, generator))
+
+    def npy(name, array):
+        np.save(folder / f"{name}.npy", array)
+        return folder / f"{name}.npy"
+
+    both = folder / "both.safetensors"
+    save_file({"image_features": features, "text_features": text}, both)
+    large = npy("large", half(generator.random((20480, 576))))
+    cases = [
+        Case("constant", "1.2 MB, nothing computed", "/prune?keep_tokens=64&method=uniform", npy("features", features), CONSTANT),
+        Case("topk", "1.2 MB, top-k of 1024 rows", "/prune?keep_tokens=64&method=topk", npy("rows", rows), TOP_K),
+        Case("small", "1 KB, top-k", "/prune?keep_tokens=64&method=topk", npy("scores", scores), ANY),
+        Case("divprune", "DivPrune 576x1024", "/prune?keep_tokens=64&method=divprune", npy("features", features), PYTHON),
+        Case("cdpruner", "CDPruner 576x1024", "/prune?keep_tokens=64&method=cdpruner", both, PYTHON),
+        Case("large", "24 MB, top-k of 20,480 rows", "/prune?keep_tokens=64&method=topk", large, frozenset({"crop", "C echo"})),
+    ]
+    return {case.key: case for case in cases}
