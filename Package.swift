@@ -91,7 +91,8 @@ let package = Package(
     .executableTarget(
       name: "crop",
       dependencies: [
-        "ContentCodings", "HTTP1", "JSON", "Locking", "PruningService", "TensorFormats", "Tensors", "TLS",
+        "ContentCodings", "HTTP1", "JSON", "Kernels", "Locking", "PruningService", "TensorFormats", "Tensors",
+        "TLS",
         "TokenPruning", "Transport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Configuration", package: "swift-configuration"),
@@ -152,7 +153,7 @@ let package = Package(
     .testTarget(
       name: "cropTests",
       dependencies: [
-        "PruningService", "crop", "JSON", "Locking", "TensorFormats", "Tensors", "Transport",
+        "PruningService", "crop", "JSON", "Kernels", "Locking", "TensorFormats", "Tensors", "Transport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

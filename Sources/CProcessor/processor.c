@@ -1,5 +1,7 @@
 #include "processor.h"
 
+#include <stdatomic.h>
+
 int crop_processor_level(void) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -13,3 +15,9 @@ int crop_processor_level(void) {
   return 1;
 #endif
 }
+
+static atomic_int chosen_level = -1;
+
+void crop_choose_level(int index) { atomic_store(&chosen_level, index); }
+
+int crop_chosen_level(void) { return atomic_load(&chosen_level); }

@@ -17,6 +17,9 @@ public final class Inflater {
     case finished
   }
 
+  /// As the zlib that is loaded says: `1.3.1`.
+  public static var libraryVersion: String { String(cString: zlibVersion()) }
+
   private enum State {
     /// Amidst a stream, or before the first byte of the first.
     case decoding

@@ -7,8 +7,28 @@ import KernelsBaseline
 #endif
 
 extension KernelSet {
-  /// The set in use: the fastest that this processor can run. The only place that chooses.
-  public static let active = available.last ?? portable
+  /// The set in use: the one chosen at the start of the program, else the fastest that this processor can run.
+  public static let active: KernelSet = {
+    #if arch(x86_64)
+      let chosen = Int(crop_chosen_level())
+      if available.indices.contains(chosen) { return available[chosen] }
+    #endif
+    return available.last ?? portable
+  }()
+
+  /// Makes the set of that name the ``active`` one.
+  ///
+  /// Only before the first use of ``active``, which then stays what it is: at the start of the program.
+  /// - Returns: false when this processor has no such set.
+  public static func choose(_ name: String) -> Bool {
+    guard let index = available.firstIndex(where: { $0.name == name }) else { return false }
+    #if arch(x86_64)
+      crop_choose_level(Int32(index))
+    #else
+      precondition(index == 0)
+    #endif
+    return true
+  }
 
   /// Every set this processor can run, slowest first.
   public static let available: [KernelSet] = {
@@ -19,9 +39,15 @@ extension KernelSet {
     #endif
   }()
 
+  #if arch(arm64)
+    private static let portableName = "neon"
+  #else
+    private static let portableName = "baseline"
+  #endif
+
   /// For any processor of the architecture: SSE2 on x86-64, NEON on arm64.
   public static let portable = KernelSet(
-    name: "baseline",
+    name: portableName,
     dot: KernelsBaseline.SIMDKernels.dot,
     dotFour: KernelsBaseline.SIMDKernels.dotFour,
     dotTile: KernelsBaseline.DotTiles.dotTile,
@@ -29,13 +55,20 @@ extension KernelSet {
     widenedDot: KernelsBaseline.SIMDKernels.widenedDot,
     widenedDotFour: KernelsBaseline.SIMDKernels.widenedDotFour,
     scale: KernelsBaseline.SIMDKernels.scale,
-    accumulate: KernelsBaseline.SIMDKernels.accumulate,
-    tiles: TileKernelSet(
-      tile: KernelsBaseline.TileKernels.tile, preciseTile: KernelsBaseline.TileKernels.preciseTile,
-      preciseColumn: KernelsBaseline.TileKernels.preciseColumn,
-      factorProducts: KernelsBaseline.TileKernels.factorProducts),
-    widenFloat16: KernelsBaseline.SIMDKernels.widenFloat16,
-    widenBFloat16: KernelsBaseline.SIMDKernels.widenBFloat16,
+    tiles: PreciseTileKernels(
+      tile: KernelsBaseline.PreciseTiles.tile, column: KernelsBaseline.PreciseTiles.column,
+      factorProducts: KernelsBaseline.PreciseTiles.factorProducts),
+    widenFloat16: KernelsBaseline.FloatFormatKernels.widenFloat16,
+    widenBFloat16: KernelsBaseline.FloatFormatKernels.widenBFloat16,
+    float32: FormatKernels(
+      measure: KernelsBaseline.FloatFormatKernels.measureFloat32,
+      accumulate: KernelsBaseline.FloatFormatKernels.accumulateFloat32),
+    float16: FormatKernels(
+      measure: KernelsBaseline.FloatFormatKernels.measureFloat16,
+      accumulate: KernelsBaseline.FloatFormatKernels.accumulateFloat16),
+    bfloat16: FormatKernels(
+      measure: KernelsBaseline.FloatFormatKernels.measureBFloat16,
+      accumulate: KernelsBaseline.FloatFormatKernels.accumulateBFloat16),
     panelWidth: KernelsBaseline.BlockedProducts.panelWidth,
     pack: KernelsBaseline.BlockedProducts.pack,
     multiply: KernelsBaseline.BlockedProducts.multiply,
@@ -52,13 +85,20 @@ extension KernelSet {
       widenedDot: KernelsV3.SIMDKernels.widenedDot,
       widenedDotFour: KernelsV3.SIMDKernels.widenedDotFour,
       scale: KernelsV3.SIMDKernels.scale,
-      accumulate: KernelsV3.SIMDKernels.accumulate,
-      tiles: TileKernelSet(
-        tile: KernelsV3.TileKernels.tile, preciseTile: KernelsV3.TileKernels.preciseTile,
-        preciseColumn: KernelsV3.TileKernels.preciseColumn,
-        factorProducts: KernelsV3.TileKernels.factorProducts),
-      widenFloat16: KernelsV3.SIMDKernels.widenFloat16,
-      widenBFloat16: KernelsV3.SIMDKernels.widenBFloat16,
+      tiles: PreciseTileKernels(
+        tile: KernelsV3.PreciseTiles.tile, column: KernelsV3.PreciseTiles.column,
+        factorProducts: KernelsV3.PreciseTiles.factorProducts),
+      widenFloat16: KernelsV3.FloatFormatKernels.widenFloat16,
+      widenBFloat16: KernelsV3.FloatFormatKernels.widenBFloat16,
+      float32: FormatKernels(
+        measure: KernelsV3.FloatFormatKernels.measureFloat32,
+        accumulate: KernelsV3.FloatFormatKernels.accumulateFloat32),
+      float16: FormatKernels(
+        measure: KernelsV3.FloatFormatKernels.measureFloat16,
+        accumulate: KernelsV3.FloatFormatKernels.accumulateFloat16),
+      bfloat16: FormatKernels(
+        measure: KernelsV3.FloatFormatKernels.measureBFloat16,
+        accumulate: KernelsV3.FloatFormatKernels.accumulateBFloat16),
       panelWidth: KernelsV3.BlockedProducts.panelWidth,
       pack: KernelsV3.BlockedProducts.pack,
       multiply: KernelsV3.BlockedProducts.multiply,
@@ -74,13 +114,20 @@ extension KernelSet {
       widenedDot: KernelsV4.SIMDKernels.widenedDot,
       widenedDotFour: KernelsV4.SIMDKernels.widenedDotFour,
       scale: KernelsV4.SIMDKernels.scale,
-      accumulate: KernelsV4.SIMDKernels.accumulate,
-      tiles: TileKernelSet(
-        tile: KernelsV4.TileKernels.tile, preciseTile: KernelsV4.TileKernels.preciseTile,
-        preciseColumn: KernelsV4.TileKernels.preciseColumn,
-        factorProducts: KernelsV4.TileKernels.factorProducts),
-      widenFloat16: KernelsV4.SIMDKernels.widenFloat16,
-      widenBFloat16: KernelsV4.SIMDKernels.widenBFloat16,
+      tiles: PreciseTileKernels(
+        tile: KernelsV4.PreciseTiles.tile, column: KernelsV4.PreciseTiles.column,
+        factorProducts: KernelsV4.PreciseTiles.factorProducts),
+      widenFloat16: KernelsV4.FloatFormatKernels.widenFloat16,
+      widenBFloat16: KernelsV4.FloatFormatKernels.widenBFloat16,
+      float32: FormatKernels(
+        measure: KernelsV4.FloatFormatKernels.measureFloat32,
+        accumulate: KernelsV4.FloatFormatKernels.accumulateFloat32),
+      float16: FormatKernels(
+        measure: KernelsV4.FloatFormatKernels.measureFloat16,
+        accumulate: KernelsV4.FloatFormatKernels.accumulateFloat16),
+      bfloat16: FormatKernels(
+        measure: KernelsV4.FloatFormatKernels.measureBFloat16,
+        accumulate: KernelsV4.FloatFormatKernels.accumulateBFloat16),
       panelWidth: KernelsV4.BlockedProducts.panelWidth,
       pack: KernelsV4.BlockedProducts.pack,
       multiply: KernelsV4.BlockedProducts.multiply,

@@ -28,15 +28,17 @@ public struct KernelSet: Sendable {
   /// target[i] = Float(Double(source[i]) * factor).
   public let scale:
     @Sendable (_ source: Row, _ factor: Double, _ target: UnsafeMutablePointer<Float>, _ count: Int) -> Void
-  /// sums[i] += Double(row[i]).
-  public let accumulate: @Sendable (_ row: Row, _ sums: UnsafeMutablePointer<Double>, _ count: Int) -> Void
-  /// Four rows with four others at a time.
-  public let tiles: TileKernelSet
 
-  /// Widens binary16 (bfloat16) patterns to binary32 and returns how many it did: all but fewer than eight.
+  /// Four rows with four others at a time, in binary64.
+  public let tiles: PreciseTileKernels
+
+  /// Widens binary16 (bfloat16) patterns to binary32 and returns how many it did: all but fewer than sixteen.
   public let widenFloat16,
     widenBFloat16:
       @Sendable (_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer, _ count: Int) -> Int
+
+  /// Rows of tensors, by their format.
+  public let float32, float16, bfloat16: FormatKernels
 
   /// How many rows of the right side of a blocked product lie in one panel.
   public let panelWidth: Int

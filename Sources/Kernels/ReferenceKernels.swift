@@ -1,3 +1,5 @@
+import KernelsBaseline
+
 extension KernelSet {
   /// The obvious loops with binary64 accumulators: what every other set is compared with.
   public static let reference = KernelSet(
@@ -31,12 +33,12 @@ extension KernelSet {
     scale: { source, factor, target, count in
       for index in 0..<count { target[index] = Float(Double(source[index]) * factor) }
     },
-    accumulate: { row, sums, count in
-      for index in 0..<count { sums[index] += Double(row[index]) }
-    },
     tiles: .reference,
     widenFloat16: { _, _, _ in 0 },
     widenBFloat16: { _, _, _ in 0 },
+    float32: .reference(Binary32.self),
+    float16: .reference(Binary16.self),
+    bfloat16: .reference(Brain16.self),
     panelWidth: 1,
     pack: { rows, _, columns, range, target in
       for index in (range.lowerBound * columns)..<(range.upperBound * columns) {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import FoundationEssentials
 import PruningService
 
 @main
@@ -18,6 +19,10 @@ struct Crop: AsyncParsableCommand {
         crop methods                                list the pruning methods
         crop models weights                         check and list learned models
         crop help prune                             explain one command
+        crop --version --verbose                    what this program is made of and found
+
+      CROP_CPU_LEVEL=baseline, v3 or v4 (x86-64), or neon (arm64), makes any command compute with the \
+      instructions of that level instead of the best that the processor has.
 
       \(Exit.explanation)
       """,
@@ -26,4 +31,31 @@ struct Crop: AsyncParsableCommand {
       Serve.self, Localize.self, Compress.self, Prune.self, Plan.self, Methods.self, Models.self,
       Healthcheck.self,
     ])
+  static func main() async {
+    do {
+      guard !VersionReport.isAskedFor(by: Array(CommandLine.arguments.dropFirst())) else {
+        try chooseCPULevel()
+        StandardStreams.writeOutput(VersionReport.text)
+        return
+      }
+      var command = try parseAsRoot()
+      // The server's settings come from more places, and it chooses when it knows them all.
+      if !(command is Serve) { try chooseCPULevel() }
+      if var asynchronous = command as? any AsyncParsableCommand {
+        try await asynchronous.run()
+      } else {
+        try command.run()
+      }
+    } catch {
+      exit(withError: error)
+    }
+  }
+
+  private static func chooseCPULevel() throws(ExitCode) {
+    do {
+      try CPULevel.choose(from: ProcessInfo.processInfo.environment)
+    } catch {
+      throw Exit.badConfiguration.saying("\(error)")
+    }
+  }
 }

@@ -1,5 +1,6 @@
 """The program around the server: settings, logs, metrics, health check."""
 import json
+import platform
 import re
 import shutil
 import socket
@@ -73,6 +74,9 @@ def test_print_config_names_every_source(tmp_path):
     ([], {"CROP_HTTP_PROT": "1"}, 78, "CROP_HTTP_PORT"),
     ([], {"CROP_LOG_FORMAT": "xml"}, 78, "text"),
     (["--max-in-flight-bytes", "1KiB"], {}, 78, "max-body-bytes"),
+    (["--cpu-level", "v5"], {}, 78, "baseline, v3, v4"),
+    ([], {"CROP_CPU_LEVEL": "sse"}, 78, "baseline, v3, v4"),
+    (["--cpu-level", "neon" if platform.machine() == "x86_64" else "v3"], {}, 78, "it has"),
     (["--config", "/nonexistent.yaml"], {}, 78, "/nonexistent.yaml"),
 ])
 def test_wrong_settings_end_the_program_with_a_hint(arguments, env, status, words):
@@ -108,6 +112,41 @@ def test_the_sample_configurations_are_valid():
     (["methods", "topq"], 64), (["prun"], 64), (["prune", "/nonexistent.npy"], 65)])
 def test_exit_statuses(arguments, status):
     assert crop(*arguments).returncode == status
+
+
+# Processor level.
+
+
+def level(**env):
+    done = crop("--version", "--verbose", env=env)
+    assert done.returncode == 0, done.stderr
+    fields = dict(line.split(": ", 1) for line in done.stdout.splitlines()[1:])
+    assert fields.keys() >= {"swift", "cpu level", "readiness", "openssl", "zlib"}
+    return re.fullmatch(r"(\w+) \(available: (.*)\)", fields["cpu level"]).groups()
+
+
+def test_the_long_version_names_the_level_in_use_and_the_best_is_the_default():
+    assert crop("--version").stdout == crop("--version", "--verbose").stdout.split()[1] + "\n"
+    active, available = level()
+    assert active == available.split(", ")[-1]
+    for name in available.split(", "):
+        assert level(CROP_CPU_LEVEL=name) == (name, available)
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--version", "--verbose"], ["methods"], ["plan", "--layout", "4x4", "--keep-ratio", "0.5"]])
+@pytest.mark.parametrize("name", ["v9", "", "neon" if platform.machine() == "x86_64" else "v3"])
+def test_a_level_that_is_not_there_ends_every_command(arguments, name):
+    done = crop(*arguments, env={"CROP_CPU_LEVEL": name})
+    assert done.returncode == 78 and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_answers_do_not_depend_on_the_level():
+    answers = set()
+    for name in level()[1].split(", "):
+        with Server("--cpu-level", name) as server, Connection(server.port) as connection:
+            answers.add(connection.exchange(post()).body)
+    assert len(answers) == 1
 
 
 # Log.

@@ -63,8 +63,35 @@ struct KernelTests {
       for widen in [kernels.widenFloat16, kernels.widenBFloat16] {
         let floats = target.bothEnds([Float](repeating: -1, count: count))[end]
         let done = widen(source, try #require(UnsafeMutableRawPointer(floats.baseAddress)), count)
-        #expect(done <= count && done > count - 8)
+        #expect(done <= count && done > count - 16)
         #expect(floats[done...].allSatisfy { $0 == -1 })
+      }
+    }
+  }
+
+  @Test(
+    "rows of a format are measured and added within their buffers",
+    arguments: KernelSet.available.map(\.name), counts)
+  func formats(_ level: String, _ count: Int) throws {
+    let kernels = try #require(KernelSet.available.first { $0.name == level })
+    let patterns = [UInt16](repeating: 0x3c00, count: 2 * count)
+    let memory = try GuardedMemory(4 * count + 1)
+    let target = try GuardedMemory(8 * count + 1)
+    for end in 0..<2 {
+      let source = UnsafeRawPointer(try #require(memory.bothEnds(patterns)[end].baseAddress))
+      // As one row of binary32, or as two rows of 16 bits: the last of them ends where memory does.
+      for (format, rows, value) in [
+        (kernels.float32, 1, Float(bitPattern: 0x3c00_3c00)), (kernels.float16, 2, 1),
+        (kernels.bfloat16, 2, Float(bitPattern: 0x3c00_0000)),
+      ] {
+        let floats = target.bothEnds([Float](repeating: -1, count: count))[end]
+        let row = end == 0 && rows == 2 ? source + 2 * count : source
+        let square = format.measure(row, try #require(floats.baseAddress), count)
+        #expect(floats.allSatisfy { $0 == value })
+        #expect(abs(square - Double(count) * Double(value) * Double(value)) <= 1e-12 * square)
+        let sums = target.bothEnds([Double](repeating: 0, count: count))[end]
+        format.accumulate(source, rows, count, try #require(sums.baseAddress), count)
+        #expect(sums.allSatisfy { $0 == Double(rows) * Double(value) })
       }
     }
   }

@@ -1,10 +1,13 @@
 import Kernels
+import Tensors
 
 /// A dense, row-major matrix of binary32 numbers: [rows, columns].
 public struct Matrix: Sendable, Equatable {
   public let rows: Int
   public let columns: Int
-  public internal(set) var values: [Float]
+  public internal(set) var values: [Float] { didSet { squares = nil } }
+  /// The sums of squares of the rows, where they were formed while reading.
+  private var squares: [Double]?
 
   /// - Precondition: `values` holds rows x columns numbers.
   public init(rows: Int, columns: Int, values: [Float]) {
@@ -12,7 +15,26 @@ public struct Matrix: Sendable, Equatable {
     self.rows = rows
     self.columns = columns
     self.values = values
+    squares = nil
   }
+
+  /// A tensor read as [rows, columns].
+  ///
+  /// - Precondition: columns >= 1, and the tensor holds whole rows of so many.
+  init(_ tensor: Tensor, columns: Int) {
+    let (floats, squares) = tensor.measuredFloats(columns: columns)
+    rows = squares.count
+    self.columns = columns
+    values = floats
+    self.squares = squares
+  }
+
+  public static func == (a: Matrix, b: Matrix) -> Bool {
+    a.rows == b.rows && a.columns == b.columns && a.values == b.values
+  }
+
+  /// Whether every element is finite, for a matrix read from a tensor; nil where only a look at all tells.
+  var isFinite: Bool? { squares?.allSatisfy(\.isFinite) }
 
   public subscript(row: Int, column: Int) -> Float { values[row * columns + column] }
 
@@ -22,7 +44,8 @@ public struct Matrix: Sendable, Equatable {
 extension Matrix {
   /// Row lengths (Euclidean norms) [rows], accumulated in binary64: they neither overflow nor vanish.
   func norms(_ kernels: KernelSet = .active) -> [Double] {
-    values.withUnsafeBufferPointer { buffer in
+    if let squares { return squares.map { $0.squareRoot() } }
+    return values.withUnsafeBufferPointer { buffer in
       guard let base = buffer.baseAddress else { return Array(repeating: 0, count: rows) }
       return (0..<rows).map { row in
         let pointer = base + row * columns

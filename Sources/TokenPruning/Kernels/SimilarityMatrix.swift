@@ -22,8 +22,8 @@ struct SimilarityMatrix: Sendable {
     factors = rows.map { space.factors[$0] }
     slack = max(space.slack, 2 * KernelSet.blockedTolerance(columns: space.columns))
     try steps.spend(rows.count * (rows.count / 2 + 1) * StepCounter.comparison(columns: space.columns))
-    let isWhole = rows.count == space.rows
-    products = (isWhole ? space.fast : space.fast.gathered(rows)).gram(space.kernels, sharing: sharing)
+    let isAll = rows.count == space.rows && rows.enumerated().allSatisfy { $0.offset == $0.element }
+    products = (isAll ? space.fast : space.fast.gathered(rows)).gram(space.kernels, sharing: sharing)
   }
 
   /// The fast similarities of the row in a place to those in `range`, one after the other.
@@ -67,12 +67,60 @@ struct SimilarityMatrix: Sendable {
 extension Matrix {
   /// The inner products of all pairs of rows [rows, rows], in binary32.
   func gram(_ kernels: KernelSet, sharing: WorkSharing) -> [Float] {
-    [Float](unsafeUninitializedCapacity: rows * rows) { target, written in
+    guard rows > 0 else { return [] }
+    let room = [Float](unsafeUninitializedCapacity: kernels.packedCount(rows: rows, columns: columns)) {
+      packed, count in
+      count = kernels.packedCount(rows: rows, columns: columns)
+      if let into = packed.baseAddress { pack(kernels, into, sharing) }
+    }
+    return [Float](unsafeUninitializedCapacity: rows * rows) { target, written in
       written = rows * rows
-      values.withUnsafeBufferPointer { source in
-        guard let from = source.baseAddress, let into = target.baseAddress else { return }
-        kernels.gram(from, count: rows, columns: columns, into: into)
+      room.withUnsafeBufferPointer { packed in
+        if let into = target.baseAddress, let panels = packed.baseAddress {
+          multiply(kernels, panels, into, sharing)
+        }
       }
     }
   }
+
+  private func pack(_ kernels: KernelSet, _ target: UnsafeMutablePointer<Float>, _ sharing: WorkSharing) {
+    let panels = kernels.panelCount(rows: rows)
+    let perPart = 4
+    let into = SharedAddress(target)
+    sharing.forEach((panels + perPart - 1) / perPart) { part in
+      values.withUnsafeBufferPointer { source in
+        guard let from = source.baseAddress, let into = into.pointer else { return }
+        kernels.pack(from, rows, columns, part * perPart..<min((part + 1) * perPart, panels), into)
+      }
+    }
+  }
+
+  private func multiply(
+    _ kernels: KernelSet, _ panels: UnsafePointer<Float>, _ target: UnsafeMutablePointer<Float>,
+    _ sharing: WorkSharing
+  ) {
+    let parts = kernels.symmetricParts(rows: rows, parts: max(1, rows / 96))
+    let into = SharedAddress(target)
+    let packed = SharedAddress(UnsafeMutablePointer(mutating: panels))
+    sharing.forEach(parts.count) { part in
+      values.withUnsafeBufferPointer { source in
+        guard let from = source.baseAddress, let into = into.pointer, let packed = packed.pointer else {
+          return
+        }
+        kernels.symmetricProducts(from, rows, columns, packed, parts[part], into)
+      }
+    }
+  }
+}
+
+/// Where several threads write, each to places of its own, while the owner of the memory waits for them.
+///
+/// A pointer may not cross to another thread; its address may, and whoever uses it there answers for the two
+/// conditions above.
+struct SharedAddress<Element>: Sendable {
+  private let bits: UInt
+
+  init(_ pointer: UnsafeMutablePointer<Element>) { bits = UInt(bitPattern: pointer) }
+
+  var pointer: UnsafeMutablePointer<Element>? { UnsafeMutablePointer(bitPattern: bits) }
 }

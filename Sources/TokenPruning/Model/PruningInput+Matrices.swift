@@ -1,4 +1,3 @@
-import Kernels
 import Tensors
 
 // How methods read their tensors: as checked matrices and rows of scores, never as raw bytes.
@@ -13,7 +12,7 @@ extension PruningInput {
       throw PruningError(
         at: name, "shape must be [\(tokenCount), D] with D of 1 or more, not \(tensor.shape)")
     }
-    return try matrix(tensor, named: name, rows: tensor.shape[0], columns: tensor.shape[1])
+    return try matrix(tensor, named: name, columns: tensor.shape[1])
   }
 
   /// The text side of a relevance: `text_features`, [D] read as one row, or [M, D].
@@ -25,7 +24,7 @@ extension PruningInput {
       throw PruningError(at: name, "shape must be [D] or [M, D] with no extent of 0, not \(tensor.shape)")
     }
     let columns = tensor.shape[tensor.rank - 1]
-    return try matrix(tensor, named: name, rows: tensor.elementCount / columns, columns: columns)
+    return try matrix(tensor, named: name, columns: columns)
   }
 
   /// Which query rows of [heads, queries, N] count.
@@ -57,10 +56,9 @@ extension PruningInput {
     guard count > 0 else { return [] }
     try requireFinite(tensor, named: name)
     let rows = RowSelection(tensor.shape, queries)
-    if tensor.elementType == .float64 || tensor.elementType == .int64 || tensor.elementType == .uint64 {
-      return mean(of: rows, tensor.doubles(), count)
-    }
-    return mean(of: rows, tensor, count)
+    var sums = [Double](repeating: 0, count: count)
+    tensor.addRows(first: rows.first, step: rows.step, count: rows.count, to: &sums)
+    return rows.count == 1 ? sums : sums.map { $0 / Double(rows.count) }
   }
 
   /// The tensor of that name.
@@ -86,10 +84,12 @@ extension PruningInput {
   }
 
   private func matrix(
-    _ tensor: Tensor, named name: String, rows: Int, columns: Int
+    _ tensor: Tensor, named name: String, columns: Int
   ) throws(PruningError) -> Matrix {
-    try requireFinite(tensor, named: name)
-    return Matrix(rows: rows, columns: columns, values: tensor.floats())
+    let matrix = Matrix(tensor, columns: columns)
+    // Sums of squares are formed anyway, and one that is finite has finite elements only.
+    if matrix.isFinite != true { try requireFinite(tensor, named: name) }
+    return matrix
   }
 
   /// Rows `first`, `first + step`, ... of a tensor read as [rows, N].
@@ -105,38 +105,6 @@ extension PruningInput {
       step = queries == .last ? perHead : 1
       count = queries == .last ? heads : heads * perHead
     }
-  }
-
-  private func mean(of rows: RowSelection, _ values: [Double], _ count: Int) -> [Double] {
-    var sums = [Double](repeating: 0, count: count)
-    for row in 0..<rows.count {
-      let start = (rows.first + row * rows.step) * count
-      for index in 0..<count { sums[index] += values[start + index] }
-    }
-    return rows.count == 1 ? sums : sums.map { $0 / Double(rows.count) }
-  }
-
-  /// Elements widened at a time: what a first-level cache holds. Widening all of a large tensor at once costs
-  /// more in page faults of the copy than in arithmetic.
-  private static let blockElements = 8 << 10
-
-  private func mean(of rows: RowSelection, _ tensor: Tensor, _ count: Int) -> [Double] {
-    var sums = [Double](repeating: 0, count: count)
-    let blockRows = rows.step == 1 ? max(1, Self.blockElements / count) : 1
-    sums.withUnsafeMutableBufferPointer { target in
-      guard let into = target.baseAddress else { return }
-      for block in stride(from: 0, to: rows.count, by: blockRows) {
-        let first = rows.first + block * rows.step
-        let size = min(blockRows, rows.count - block)
-        tensor.elements((first * count)..<((first + size) * count)).withFloats { floats in
-          floats.withUnsafeBufferPointer { values in
-            guard let base = values.baseAddress else { return }
-            for row in 0..<size { KernelSet.active.accumulate(base + row * count, into, count) }
-          }
-        }
-      }
-    }
-    return rows.count == 1 ? sums : sums.map { $0 / Double(rows.count) }
   }
 
   private func position(of flat: Int, in shape: Shape) -> String {

@@ -35,7 +35,7 @@ struct RegionSelection {
     if case .bias(let factor) = policy {
       let scores = try biased(scorer, by: factor, input)
       return zip(counts, groups).map { count, group in
-        Ranking.highest(min(count, group.count), of: scores, among: group).sorted()
+        Ranking.highestAscending(min(count, group.count), of: scores, among: group)
       }
     }
     if groups.count > 1 {

@@ -43,6 +43,11 @@ struct Serve: AsyncParsableCommand {
       }
       return
     }
+    do {
+      try resolved.configuration.cpuLevel.choose()
+    } catch {
+      throw Exit.badConfiguration.saying("\(error)")
+    }
     try await runServer(resolved.configuration, inherited: inheritedListeners())
   }
 }

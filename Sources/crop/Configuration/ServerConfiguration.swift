@@ -38,6 +38,7 @@ struct ServerConfiguration: Sendable, Equatable {
   var eventLoops = 0
   /// 0 means one per core.
   var computeThreads = 0
+  var cpuLevel = CPULevel.auto
   /// Nil: no learned models.
   var models: String?
   /// Nil: whoever reaches the port may ask.

@@ -22,6 +22,7 @@ struct ServerFlags: ParsableArguments {
   @Option(\.shutdownTimeout) var shutdownTimeout: String?
   @Option(\.eventLoops) var eventLoops: String?
   @Option(\.computeThreads) var computeThreads: String?
+  @Option(\.cpuLevel) var cpuLevel: String?
   @Option(\.models) var models: String?
   @Option(\.apiKeyFile) var apiKeyFile: String?
   @Option(\.corsAllowedOrigins) var corsAllowedOrigins: String?
@@ -40,7 +41,7 @@ struct ServerFlags: ParsableArguments {
       (\.maxInFlightBytes, maxInFlightBytes), (\.headerTimeout, headerTimeout),
       (\.bodyTimeout, bodyTimeout), (\.idleTimeout, idleTimeout), (\.drainDelay, drainDelay),
       (\.shutdownTimeout, shutdownTimeout), (\.eventLoops, eventLoops),
-      (\.computeThreads, computeThreads), (\.apiKeyFile, apiKeyFile),
+      (\.computeThreads, computeThreads), (\.cpuLevel, cpuLevel), (\.apiKeyFile, apiKeyFile),
       (\.models, models), (\.corsAllowedOrigins, corsAllowedOrigins),
       (\.responseCompression, responseCompression),
       (\.logFormat, logFormat), (\.logLevel, logLevel),

@@ -85,6 +85,10 @@ extension Setting {
     Setting(
       "compute-threads", \.computeThreads, .integer(0...1024),
       "Threads that compute answers; 0 means one per core."),
+    Setting(
+      "cpu-level", \.cpuLevel, .choice(),
+      "Instructions to compute with: the best that the processor has (auto), baseline, v3 (AVX2) or v4 (AVX-512) "
+        + "of x86-64, neon of arm64."),
   ]
 
   private static let models = [

@@ -1,0 +1,242 @@
+/// Scores as integers that ascend where scores descend, ordered by their leading bits.
+///
+/// A step counts how many keys fall into each of a power of two of equal parts of the range that the keys span.
+/// Parts of more than a few keys are divided again by the range that they span, so no distribution takes more than
+/// 64 / 6 steps, and the usual ones take one or two. (A radix sort from the most significant digit, the digit
+/// fitted to the range.) Keys of one part stay in the order in which they came, which is that of their indices.
+public struct RankedKeys {
+  private struct Item {
+    let key: UInt64
+    let index: Int
+  }
+
+  private typealias Items = UnsafeMutablePointer<Item>
+
+  private let items: Items
+  private let spare: Items
+  private let counts: UnsafeMutablePointer<Int32>
+  private let count: Int
+
+  /// So many keys are sorted by insertion.
+  private static let fewKeys = 16
+  private static let partBits = 6...12
+
+  /// The `count` candidates of the highest scores, best first, equal scores by the lower index.
+  ///
+  /// - Precondition: scores are not NaN; candidates are unique; count <= candidates.count < 2^31.
+  /// - Complexity: O(n).
+  public static func highest(_ count: Int, of scores: [Double], among candidates: [Int]) -> [Int] {
+    precondition(count >= 0 && count <= candidates.count)
+    guard count > 0 else { return [] }
+    return withKeys(of: scores, candidates) { keys in
+      keys.sort(0, keys.count, count)
+      return keys.indices(count)
+    }
+  }
+
+  /// The same candidates in ascending order.
+  ///
+  /// - Precondition: as for ``highest(_:of:among:)``.
+  /// - Complexity: O(n).
+  public static func highestAscending(_ count: Int, of scores: [Double], among candidates: [Int]) -> [Int] {
+    precondition(count >= 0 && count <= candidates.count)
+    guard count > 0 else { return [] }
+    return withKeys(of: scores, candidates) { keys in keys.select(count) }
+  }
+
+  private static func withKeys(
+    of scores: [Double], _ candidates: [Int], _ body: (RankedKeys) -> [Int]
+  ) -> [Int] {
+    let count = candidates.count
+    precondition(count <= Int(Int32.max))
+    return withUnsafeTemporaryAllocation(of: Item.self, capacity: 2 * count + 1) { room in
+      withUnsafeTemporaryAllocation(of: Int32.self, capacity: 1 << partBits.upperBound) { counts in
+        guard let items = room.baseAddress, let counts = counts.baseAddress else { return [] }
+        let keys = RankedKeys(items: items, spare: items + count, counts: counts, count: count)
+        if !keys.fill(from: scores, candidates) {
+          var all = UnsafeMutableBufferPointer(start: items, count: count)
+          all.sort { $0.index < $1.index }
+        }
+        return body(keys)
+      }
+    }
+  }
+
+  /// - Returns: whether the candidates ascend.
+  private func fill(from scores: [Double], _ candidates: [Int]) -> Bool {
+    var isAscending = true
+    var previous = -1
+    scores.withUnsafeBufferPointer { scores in
+      candidates.withUnsafeBufferPointer { candidates in
+        for place in 0..<candidates.count {
+          let index = candidates[place]
+          precondition(index >= 0 && index < scores.count)
+          isAscending = isAscending && index > previous
+          previous = index
+          (items + place).initialize(to: Item(key: Self.key(of: scores[index]), index: index))
+        }
+      }
+    }
+    return isAscending
+  }
+
+  /// Ascends where scores descend; equal for the two zeros.
+  @inline(__always)
+  private static func key(of score: Double) -> UInt64 {
+    // The sum with zero makes a zero positive. The bits of positive numbers ascend with them, and those of
+    // negative numbers, which come last, descend.
+    let bits = (score + 0).bitPattern
+    return bits >> 63 == 0 ? bits ^ 0x7fff_ffff_ffff_ffff : bits
+  }
+
+  /// The indices of the first items.
+  private func indices(_ count: Int) -> [Int] {
+    [Int](unsafeUninitializedCapacity: count) { target, done in
+      for place in 0..<count { target.initializeElement(at: place, to: items[place].index) }
+      done = count
+    }
+  }
+
+  // MARK: Parts
+
+  /// Equal parts of the range of some keys, and how many keys each holds.
+  private struct Parts {
+    let least: UInt64
+    let shift: UInt64
+    let count: Int
+
+    @inline(__always)
+    func part(of key: UInt64) -> Int { Int(truncatingIfNeeded: (key &- least) &>> shift) }
+  }
+
+  /// Divides items and counts those of each part.
+  ///
+  /// - Returns: nil when all keys are equal.
+  private func parts(_ items: Items, _ size: Int) -> Parts? {
+    var least = UInt64.max
+    var greatest = UInt64.min
+    for place in 0..<size {
+      least = min(least, items[place].key)
+      greatest = max(greatest, items[place].key)
+    }
+    guard least < greatest else { return nil }
+    let sizeBits = Int.bitWidth - size.leadingZeroBitCount
+    let bits = max(Self.partBits.lowerBound, min(Self.partBits.upperBound, sizeBits))
+    let rangeBits = UInt64.bitWidth - (greatest - least).leadingZeroBitCount
+    let parts = Parts(least: least, shift: UInt64(max(0, rangeBits - bits)), count: 1 << bits)
+    counts.update(repeating: 0, count: parts.count)
+    for place in 0..<size { counts[parts.part(of: items[place].key)] &+= 1 }
+    return parts
+  }
+
+  // MARK: Sorting
+
+  /// Brings the first `wanted` of some items in order to their front; what lies behind them is undefined afterwards.
+  private func sort(_ start: Int, _ size: Int, _ wanted: Int) {
+    guard size > Self.fewKeys else { return insertionSort(start, size) }
+    guard let parts = parts(items + start, size) else { return }
+    // Counts become places, as far as wanted items go.
+    var covered = 0
+    var last = 0
+    while covered < wanted {
+      let size = Int(counts[last])
+      counts[last] = Int32(truncatingIfNeeded: covered)
+      covered += size
+      last += 1
+    }
+    let from = items + start
+    let into = spare + start
+    for place in 0..<size {
+      let item = from[place]
+      let part = parts.part(of: item.key)
+      if part < last {
+        into[Int(counts[part])] = item
+        counts[part] &+= 1
+      }
+    }
+    from.update(from: into, count: covered)
+    sortParts(parts, start, covered, wanted)
+  }
+
+  /// Sorts items that lie part after part.
+  private func sortParts(_ parts: Parts, _ start: Int, _ size: Int, _ wanted: Int) {
+    var first = 0
+    while first < wanted {
+      let part = parts.part(of: items[start + first].key)
+      var end = first + 1
+      while end < size, parts.part(of: items[start + end].key) == part { end += 1 }
+      if end - first > 1 { sort(start + first, end - first, min(end, wanted) - first) }
+      first = end
+    }
+  }
+
+  private func insertionSort(_ start: Int, _ size: Int) {
+    let items = items + start
+    var sorted = 1
+    while sorted < size {
+      let item = items[sorted]
+      var place = sorted
+      while place > 0, items[place - 1].key > item.key {
+        items[place] = items[place - 1]
+        place -= 1
+      }
+      items[place] = item
+      sorted += 1
+    }
+  }
+
+  // MARK: Selecting
+
+  /// The indices of the first `wanted` items in order, ascending.
+  private func select(_ wanted: Int) -> [Int] {
+    guard wanted < count else { return indices(count) }
+    let limit = threshold(wanted)
+    return [Int](unsafeUninitializedCapacity: wanted + 1) { target, done in
+      guard let target = target.baseAddress else { return }
+      var taken = 0
+      var ties = limit.ties
+      var place = 0
+      while taken < wanted {
+        // The place behind the last is there to be written to.
+        let item = items[place]
+        target[taken] = item.index
+        if item.key == limit.key {
+          taken &+= ties > 0 ? 1 : 0
+          ties &-= 1
+        } else {
+          taken &+= item.key < limit.key ? 1 : 0
+        }
+        place &+= 1
+      }
+      done = wanted
+    }
+  }
+
+  /// The key of the last wanted item, and how many with this key are wanted.
+  private func threshold(_ wanted: Int) -> (key: UInt64, ties: Int) {
+    var (group, size, wanted) = (items, count, wanted)
+    while size > Self.fewKeys {
+      guard let parts = parts(group, size) else { return (group[0].key, wanted) }
+      var part = 0
+      while Int(counts[part]) < wanted {
+        wanted -= Int(counts[part])
+        part += 1
+      }
+      var found = 0
+      for place in 0..<size {
+        let item = group[place]
+        if parts.part(of: item.key) == part {
+          spare[found] = item
+          found += 1
+        }
+      }
+      (group, size) = (spare, found)
+    }
+    if group != spare { spare.update(from: group, count: size) }
+    RankedKeys(items: spare, spare: spare, counts: counts, count: size).insertionSort(0, size)
+    let key = spare[wanted - 1].key
+    var below = 0
+    while spare[below].key < key { below += 1 }
+    return (key, wanted - below)
+  }
+}

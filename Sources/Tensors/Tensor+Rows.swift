@@ -1,0 +1,77 @@
+import Kernels
+
+extension Tensor {
+  /// All elements, row-major, as binary32, and of each row of `columns` elements the sum of squares in binary64.
+  ///
+  /// One pass over the bytes: rows are measured while they lie in the first-level cache. A sum is finite exactly
+  /// when its row is.
+  /// - Precondition: columns >= 1, and the elements are whole rows of so many.
+  /// - Complexity: O(n).
+  public func measuredFloats(columns: Int) -> (floats: [Float], squares: [Double]) {
+    precondition(columns >= 1 && elementCount.isMultiple(of: columns))
+    let rows = elementCount / columns
+    var squares = [Double](repeating: 0, count: rows)
+    guard let format else {
+      let floats = floats()
+      floats.withUnsafeBufferPointer { source in
+        guard let base = source.baseAddress else { return }
+        for row in 0..<rows {
+          let start = base + row * columns
+          squares[row] = KernelSet.active.preciseDot(start, start, columns)
+        }
+      }
+      return (floats, squares)
+    }
+    let floats = [Float](unsafeUninitializedCapacity: elementCount) { target, count in
+      bytes.withUnsafeBytes { source in
+        guard let from = source.baseAddress, let into = target.baseAddress else { return }
+        for row in 0..<rows {
+          let start = row * columns
+          squares[row] = format.measure(from + start * elementType.byteWidth, into + start, columns)
+        }
+      }
+      count = elementCount
+    }
+    return (floats, squares)
+  }
+
+  /// Adds rows `first`, `first + step`, ... of the tensor, read as rows of `sums.count` elements, to `sums` in
+  /// binary64, one after the other.
+  ///
+  /// - Precondition: the tensor holds those `count` rows.
+  public func addRows(first: Int, step: Int, count: Int, to sums: inout [Double]) {
+    let width = sums.count
+    precondition(first >= 0 && step >= 1 && count >= 0)
+    guard count > 0, width > 0 else { return }
+    precondition((first + (count - 1) * step + 1) * width <= elementCount)
+    guard elementType.byteWidth <= 4, elementType.isFloatingPoint, let format else {
+      let values = doubles()
+      for row in 0..<count {
+        let start = (first + row * step) * width
+        for index in 0..<width { sums[index] += values[start + index] }
+      }
+      return
+    }
+    bytes.withUnsafeBytes { source in
+      sums.withUnsafeMutableBufferPointer { target in
+        guard let from = source.baseAddress, let into = target.baseAddress else { return }
+        format.accumulate(
+          from + first * width * elementType.byteWidth, count, step * width, into, width)
+      }
+    }
+  }
+
+  /// The loops over this tensor's bytes; nil where the elements are converted one by one.
+  private var format: FormatKernels? {
+    #if _endian(little)
+      switch elementType {
+      case .float32: KernelSet.active.float32
+      case .float16: KernelSet.active.float16
+      case .bfloat16: KernelSet.active.bfloat16
+      default: nil
+      }
+    #else
+      nil
+    #endif
+  }
+}

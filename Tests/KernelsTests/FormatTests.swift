@@ -1,0 +1,92 @@
+import Testing
+
+@testable import Kernels
+
+/// Rows of tensors against the obvious loops: the same floats, and the same bits of every sum at every level.
+@Suite("Formats of floats") struct FormatTests {
+  private static func halves(_ count: Int, seed: UInt64) -> [UInt16] {
+    var state = seed
+    return (0..<count).map { _ in
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      // Finite as binary16 and as bfloat16: no exponent of all ones.
+      let bits = UInt16(truncatingIfNeeded: state >> 40)
+      return bits & 0x7c00 == 0x7c00 || bits & 0x7f80 == 0x7f80 ? bits & 0x83ff : bits
+    }
+  }
+
+  private static func formats(_ kernels: KernelSet) -> [(format: FormatKernels, byteWidth: Int)] {
+    [(kernels.float32, 4), (kernels.float16, 2), (kernels.bfloat16, 2)]
+  }
+
+  @Test(
+    "measuring widens exactly and gives the bits of the precise product", arguments: Array(0...70) + [1024])
+  func measure(_ count: Int) {
+    let halves = Self.halves(2 * count + 1, seed: UInt64(count))
+    for kind in 0..<3 {
+      var results: [[UInt64]] = []
+      for kernels in KernelSet.available {
+        var floats = [Float](repeating: .nan, count: count + 1)
+        var expected = floats
+        let square = halves.withUnsafeBytes { source in
+          floats.withUnsafeMutableBufferPointer { target in
+            guard let from = source.baseAddress, let into = target.baseAddress else { return Double.nan }
+            return Self.formats(kernels)[kind].format.measure(from, into, count)
+          }
+        }
+        _ = halves.withUnsafeBytes { source in
+          expected.withUnsafeMutableBufferPointer { target in
+            guard let from = source.baseAddress, let into = target.baseAddress else { return Double.nan }
+            return Self.formats(.reference)[kind].format.measure(from, into, count)
+          }
+        }
+        #expect(floats.dropLast() == expected.dropLast() && floats[count].isNaN, "\(kernels.name) \(kind)")
+        let precise = floats.withUnsafeBufferPointer { floats in
+          floats.baseAddress.map { KernelSet.portable.preciseDot($0, $0, count) } ?? .nan
+        }
+        #expect(square == precise, "\(kernels.name) \(kind)")
+        results.append(floats.dropLast().map { UInt64($0.bitPattern) } + [square.bitPattern])
+      }
+      #expect(results.allSatisfy { $0 == results[0] })
+    }
+  }
+
+  @Test("one element that is not finite makes the square so", arguments: [0, 5, 15, 16, 31, 36])
+  func notFinite(_ place: Int) {
+    for bits: UInt16 in [0x7c00, 0xfc00, 0x7e01] {
+      for kernels in KernelSet.available {
+        var halves = [UInt16](repeating: 0x3c00, count: 37)
+        halves[place] = bits
+        var floats = [Float](repeating: 0, count: 37)
+        let square = halves.withUnsafeBytes { source in
+          floats.withUnsafeMutableBufferPointer { target in
+            guard let from = source.baseAddress, let into = target.baseAddress else { return 0.0 }
+            return kernels.float16.measure(from, into, 37)
+          }
+        }
+        #expect(!square.isFinite, "\(kernels.name)")
+      }
+    }
+  }
+
+  @Test(
+    "rows are added in order, whatever lies between them", arguments: [0, 1, 3, 4, 5, 11],
+    [0, 1, 15, 16, 47, 64])
+  func accumulate(rows: Int, count: Int) {
+    let stride = count + 3
+    let halves = Self.halves(2 * (rows * stride + 1), seed: UInt64(rows * 100 + count))
+    for kind in 0..<3 {
+      func sums(_ kernels: KernelSet) -> [Double] {
+        var sums = (0...count).map { Double($0) / 3 }
+        halves.withUnsafeBytes { source in
+          sums.withUnsafeMutableBufferPointer { target in
+            guard let from = source.baseAddress, let into = target.baseAddress else { return }
+            Self.formats(kernels)[kind].format.accumulate(from, rows, stride, into, count)
+          }
+        }
+        return sums
+      }
+      let expected = sums(.reference)
+      for kernels in KernelSet.available { #expect(sums(kernels) == expected, "\(kernels.name) \(kind)") }
+    }
+  }
+}
