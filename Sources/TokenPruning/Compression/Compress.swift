@@ -30,6 +30,14 @@ public func compress(
       try AnchorChoice(strategy: request.anchors, scores: scores, stepLimit: input.stepLimit)
         .anchors(count, of: part, in: space))
   }
+  // Before it starts: whoever asks for too much learns it at once.
+  var steps = StepCounter(limit: input.stepLimit)
+  for (part, count) in zip(parts, counts) {
+    let (pairs, overflow) = part.count.multipliedReportingOverflow(by: count)
+    let (cost, overflows) = pairs.multipliedReportingOverflow(
+      by: StepCounter.comparison(columns: space.columns))
+    try steps.spend(overflow || overflows ? .max : cost)
+  }
   let merge = try TokenMerge(
     space: space, parts: parts, anchors: anchors, sharing: input.sharing, stepLimit: input.stepLimit)
   return CompressResult(

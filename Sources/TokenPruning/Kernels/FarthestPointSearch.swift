@@ -143,7 +143,6 @@ struct FarthestPointSearch {
     )
     let rows = blocks[block]
     let others = takeNearest(of: block, to: rows[0])
-    pending[block].removeFirst(count)
     var largest = nearest[block]
     if count <= 2 {
       for index in 0..<count {
@@ -159,28 +158,29 @@ struct FarthestPointSearch {
     nearest[block] = largest
   }
 
+  /// Of how many pending selections the nearest are looked for.
+  private static let window = 24
+
   /// Takes up to four pending selections, the nearest in the sequence; the last of fewer is repeated.
   private mutating func takeNearest(of block: Int, to row: Int) -> SIMD4<Int> {
-    let selected = selected
-    return pending[block].withUnsafeMutableBufferPointer { waiting in
-      // The nearest go to the front, one after the other.
-      for front in 0..<min(4, waiting.count - 1) {
-        var best = front
-        var distance = abs(selected[Int(waiting[front])] - row)
-        for index in (front + 1)..<waiting.count {
-          let other = abs(selected[Int(waiting[index])] - row)
-          if other < distance {
-            best = index
-            distance = other
-          }
+    var taken = SIMD4(repeating: 0)
+    var count = 0
+    while count < 4, let last = pending[block].indices.last {
+      var best = last
+      var distance = Int.max
+      for index in max(0, last - Self.window + 1 + count)...last {
+        let other = abs(selected[Int(pending[block][index])] - row)
+        if other < distance {
+          best = index
+          distance = other
         }
-        waiting.swapAt(front, best)
       }
-      let last = min(4, waiting.count) - 1
-      return SIMD4(
-        selected[Int(waiting[0])], selected[Int(waiting[min(1, last)])], selected[Int(waiting[min(2, last)])],
-        selected[Int(waiting[last])])
+      for lane in count..<4 { taken[lane] = selected[Int(pending[block][best])] }
+      pending[block].swapAt(best, last)
+      pending[block].removeLast()
+      count += 1
     }
+    return taken
   }
 
   private mutating func eagerContenders() throws(PruningError) -> [Int]? {

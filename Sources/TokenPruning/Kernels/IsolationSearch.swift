@@ -7,7 +7,7 @@ import Kernels
 /// the most similar, and what the comparison says of the other block is kept too. As soon as the first in the queue
 /// has met all others, it is the answer, up to the error bound of binary32; where that leaves several, binary64
 /// decides.
-/// - Complexity: O(N^2 D) at worst. When a quarter of all pairs are compared and there is no answer yet, the
+/// - Complexity: O(N^2 D) at worst. When about a tenth of all pairs are compared and there is no answer yet, the
 ///   similarities of all pairs are computed in one go, if N is not too large for that.
 struct IsolationSearch {
   private let space: CosineSpace
@@ -45,7 +45,7 @@ struct IsolationSearch {
   private mutating func scan(_ steps: inout StepCounter) throws(PruningError) -> Float {
     var heap = BoundHeap((0..<blocks.count).map { BoundHeap.Entry(bound: .infinity, index: $0) })
     var limit = Float.infinity
-    var tilesLeft = blocks.count * blocks.count / 8
+    var tilesLeft = blocks.count * blocks.count / 24 + 4 * blocks.count
     let canCompareAll = blocks.rowCount <= SimilarityMatrix.maximumCount
     while let top = heap.first, top.bound >= -Double(limit) {
       let block = top.index
