@@ -40,6 +40,7 @@ if stage build-tests 1200 swift build --build-tests; then
   stage swift-sockets 300 swift test --skip-build --parallel --filter TransportTests --xunit-output $reports/sockets.xml
 fi
 if stage build-release 1200 swift build -c release --product crop; then
+  stage levels 60 tools/check-levels.sh
   CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
     stage black-box 900 $python -m pytest Tests/BlackBox --junitxml $reports/pytest.xml
   # Instructions and allocations of the hot paths, counted: the same on a busy machine.

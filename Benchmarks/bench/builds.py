@@ -114,6 +114,34 @@ def swift_peer(product):
     return swift_product(PEERS / "swift", BUILD / "swift", product)
 
 
+def debian_crates():
+    """Rust crates as Debian packages them: those installed, or the packages unpacked."""
+    installed = pathlib.Path("/usr/share/cargo/registry")
+    if all(next(installed.glob(f"{crate}-[0-9]*"), None) for crate in ("hyper", "tokio")):
+        return installed
+    if not shutil.which("apt-get"):
+        raise Unavailable("hyper's crates are taken from Debian's packages, and there is no apt-get to fetch them with")
+    # As if nothing were installed, so that the list is whole.
+    listing = run([
+        "apt-get", "install", "--print-uris", "-qq", "--no-install-recommends", "-o", "Dir::State::status=/dev/null",
+        "librust-hyper-dev", "librust-tokio-dev"], 60)
+    packages = {line.split()[1].split("_")[0] for line in listing.splitlines() if line.startswith("'")}
+    return unpack("crates", sorted(name for name in packages if name.startswith("librust-"))) / "usr/share/cargo/registry"
+
+
+def hyper_peer():
+    if not shutil.which("cargo"):
+        raise Unavailable("cargo is not installed (apt-get install cargo)")
+    crates, package = debian_crates(), BUILD / "hyper"
+    # Built elsewhere, since cargo writes beside its sources.
+    shutil.copytree(PEERS / "hyper", package, dirs_exist_ok=True)
+    command = ["cargo", "build", "--release", "--offline", "--quiet"]
+    for setting in ('source.crates-io.replace-with="debian"', f'source.debian.directory="{crates}"'):
+        command += ["--config", setting]
+    run(command, 900, cwd=package, env={**os.environ, "RUSTFLAGS": "-C target-cpu=native"})
+    return package / "target/release/hyper-peer"
+
+
 def measure():
     return swift_product(BENCHMARKS, ROOT / ".build-bench", "measure")
 

@@ -196,7 +196,7 @@ def granian(crop, folder):
 
 
 def hyper(crop, folder):
-    raise Unavailable("hyper is a Rust library; a server of it needs its crates, which only cargo fetches")
+    return Server("hyper", [builds.hyper_peer()])
 
 
 STARTERS = {

@@ -50,7 +50,6 @@ extension KernelSet {
     name: portableName,
     dot: KernelsBaseline.SIMDKernels.dot,
     dotFour: KernelsBaseline.SIMDKernels.dotFour,
-    dotTile: KernelsBaseline.DotTiles.dotTile,
     preciseDot: KernelsBaseline.SIMDKernels.preciseDot,
     widenedDot: KernelsBaseline.SIMDKernels.widenedDot,
     widenedDotFour: KernelsBaseline.SIMDKernels.widenedDotFour,
@@ -72,7 +71,8 @@ extension KernelSet {
     panelWidth: KernelsBaseline.BlockedProducts.panelWidth,
     pack: KernelsBaseline.BlockedProducts.pack,
     multiply: KernelsBaseline.BlockedProducts.multiply,
-    symmetricProducts: KernelsBaseline.BlockedProducts.symmetricProducts)
+    symmetricProducts: KernelsBaseline.BlockedProducts.symmetricProducts,
+    addWideProducts: KernelsBaseline.WideProducts.addProducts)
 
   #if arch(x86_64)
     /// AVX2 (x86-64-v3).
@@ -80,7 +80,6 @@ extension KernelSet {
       name: "v3",
       dot: KernelsV3.SIMDKernels.dot,
       dotFour: KernelsV3.SIMDKernels.dotFour,
-      dotTile: KernelsV3.DotTiles.dotTile,
       preciseDot: KernelsV3.SIMDKernels.preciseDot,
       widenedDot: KernelsV3.SIMDKernels.widenedDot,
       widenedDotFour: KernelsV3.SIMDKernels.widenedDotFour,
@@ -102,14 +101,14 @@ extension KernelSet {
       panelWidth: KernelsV3.BlockedProducts.panelWidth,
       pack: KernelsV3.BlockedProducts.pack,
       multiply: KernelsV3.BlockedProducts.multiply,
-      symmetricProducts: KernelsV3.BlockedProducts.symmetricProducts)
+      symmetricProducts: KernelsV3.BlockedProducts.symmetricProducts,
+      addWideProducts: KernelsV3.WideProducts.addProducts)
 
     /// AVX-512 (x86-64-v4).
     private static let v4 = KernelSet(
       name: "v4",
       dot: KernelsV4.SIMDKernels.dot,
       dotFour: KernelsV4.SIMDKernels.dotFour,
-      dotTile: KernelsV4.DotTiles.dotTile,
       preciseDot: KernelsV4.SIMDKernels.preciseDot,
       widenedDot: KernelsV4.SIMDKernels.widenedDot,
       widenedDotFour: KernelsV4.SIMDKernels.widenedDotFour,
@@ -131,6 +130,7 @@ extension KernelSet {
       panelWidth: KernelsV4.BlockedProducts.panelWidth,
       pack: KernelsV4.BlockedProducts.pack,
       multiply: KernelsV4.BlockedProducts.multiply,
-      symmetricProducts: KernelsV4.BlockedProducts.symmetricProducts)
+      symmetricProducts: KernelsV4.BlockedProducts.symmetricProducts,
+      addWideProducts: KernelsV4.WideProducts.addProducts)
   #endif
 }

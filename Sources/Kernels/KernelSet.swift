@@ -11,10 +11,6 @@ public struct KernelSet: Sendable {
   /// The inner products of one row with four others, in binary32.
   public let dotFour:
     @Sendable (_ a: Row, _ b0: Row, _ b1: Row, _ b2: Row, _ b3: Row, _ count: Int) -> SIMD4<Float>
-  public typealias FourRows = (Row, Row, Row, Row)
-  /// target[4 i + j] = the inner product of row i of `a` and row j of `b`, in binary32.
-  public let dotTile:
-    @Sendable (_ a: FourRows, _ b: FourRows, _ count: Int, _ target: UnsafeMutablePointer<Float>) -> Void
   /// The inner product of two rows, every product and sum in binary64.
   public let preciseDot: @Sendable (_ a: Row, _ b: Row, _ count: Int) -> Double
   /// `preciseDot` against a row that was widened before.
@@ -61,6 +57,14 @@ public struct KernelSet: Sendable {
     @Sendable (
       _ rows: Row, _ count: Int, _ columns: Int, _ panels: Row, _ range: Range<Int>,
       _ target: UnsafeMutablePointer<Float>
+    ) -> Void
+
+  /// target[i * targetStride + c] += the sum over k < depth of left[i * leftStride + k] * panel[k * panelStride + c],
+  /// in binary64 and in the order of k, for all i < rows and c < columns; the same bits at every level.
+  public let addWideProducts:
+    @Sendable (
+      _ left: UnsafePointer<Double>, _ leftStride: Int, _ rows: Int, _ panel: Row, _ panelStride: Int,
+      _ depth: Int, _ target: UnsafeMutablePointer<Double>, _ targetStride: Int, _ columns: Int
     ) -> Void
 
   /// How far `dot` of two rows of length 1 can lie from the exact value, with room to spare.

@@ -10,13 +10,6 @@ extension KernelSet {
         Float(ReferenceKernels.dot(a, b0, count)), Float(ReferenceKernels.dot(a, b1, count)),
         Float(ReferenceKernels.dot(a, b2, count)), Float(ReferenceKernels.dot(a, b3, count)))
     },
-    dotTile: { a, b, count, target in
-      for (i, x) in [a.0, a.1, a.2, a.3].enumerated() {
-        for (j, y) in [b.0, b.1, b.2, b.3].enumerated() {
-          target[4 * i + j] = Float(ReferenceKernels.dot(x, y, count))
-        }
-      }
-    },
     preciseDot: ReferenceKernels.dot,
     widenedDot: { a, b, count in
       var sum = 0.0
@@ -59,6 +52,15 @@ extension KernelSet {
           let product = Float(ReferenceKernels.dot(rows + i * columns, rows + j * columns, columns))
           target[i * count + j] = product
           target[j * count + i] = product
+        }
+      }
+    },
+    addWideProducts: { left, leftStride, rows, panel, panelStride, depth, target, targetStride, columns in
+      for i in 0..<rows {
+        for c in 0..<columns {
+          for k in 0..<depth {
+            target[i * targetStride + c] += left[i * leftStride + k] * Double(panel[k * panelStride + c])
+          }
         }
       }
     })

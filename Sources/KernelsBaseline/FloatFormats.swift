@@ -83,8 +83,8 @@ enum FormatLoops<Format: FloatFormat> {
       var high = UnsafeRawPointer(into).loadUnaligned(fromByteOffset: 64, as: SIMD8<Double>.self)
       for row in 0..<rows {
         let lanes = Format.sixteen(from + row &* step)
-        low += SIMD8<Double>(lanes.lowHalf)
-        high += SIMD8<Double>(lanes.highHalf)
+        low += SIMD8<Double>(widening: lanes.lowHalf)
+        high += SIMD8<Double>(widening: lanes.highHalf)
       }
       into.storeBytes(of: low, as: SIMD8<Double>.self)
       into.storeBytes(of: high, toByteOffset: 64, as: SIMD8<Double>.self)

@@ -8,7 +8,9 @@ public enum Binary16: FloatFormat {
   @inline(__always)
   public static func sixteen(_ source: UnsafeRawPointer) -> SIMD16<Float> {
     #if FUSED
-      return SIMD16<Float>(source.loadUnaligned(as: SIMD16<Float16>.self))
+      return SIMD16(
+        lowHalf: SIMD8(widening: source.loadUnaligned(as: SIMD8<Float16>.self)),
+        highHalf: SIMD8(widening: source.loadUnaligned(fromByteOffset: 16, as: SIMD8<Float16>.self)))
     #else
       return SIMD16(lowHalf: eight(source), highHalf: eight(source + 16))
     #endif

@@ -94,14 +94,9 @@ public enum PreciseTiles {
 
   // MARK: Pieces
 
-  /// Lane by lane: the compiler makes one instruction of it, whereas the generic conversion of a vector becomes a call
-  /// when it is used in several places of a module.
   @inline(__always)
   private static func wide(_ row: Row, _ index: Int) -> Lanes {
-    let x = UnsafeRawPointer(row + index).loadUnaligned(as: SIMD8<Float>.self)
-    return Lanes(
-      Double(x[0]), Double(x[1]), Double(x[2]), Double(x[3]), Double(x[4]), Double(x[5]), Double(x[6]),
-      Double(x[7]))
+    Lanes(widening: UnsafeRawPointer(row + index).loadUnaligned(as: SIMD8<Float>.self))
   }
 
   /// Halves onto halves, then what is left of the rows.

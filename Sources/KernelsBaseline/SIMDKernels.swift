@@ -5,8 +5,9 @@
 /// registers hold sixteen floats. Lanes are explicit, because the optimiser may not reorder a floating-point sum.
 ///
 /// `dot` and `dotFour` may therefore differ between levels in the last bits; nobody chooses by those (see
-/// `FarthestPointSearch`). Everything in binary64 keeps products and sums apart and gives the same bits at every
-/// level, so answers do not depend on the machine. (On the baseline `addProduct` would call into libm, lane by lane.)
+/// `FarthestPointSearch`). Everything in binary64 keeps inexact products and their sums apart and gives the same bits
+/// at every level, so answers do not depend on the machine. (On the baseline `addProduct` would call into libm, lane
+/// by lane.)
 public enum SIMDKernels {
   public typealias Row = UnsafePointer<Float>
   #if WIDE
@@ -45,12 +46,22 @@ public enum SIMDKernels {
 
   @inline(__always)
   private static func loadWide(_ row: Row, _ index: Int) -> SIMD8<Double> {
-    SIMD8<Double>(UnsafeRawPointer(row + index).loadUnaligned(as: SIMD8<Float>.self))
+    SIMD8<Double>(widening: UnsafeRawPointer(row + index).loadUnaligned(as: SIMD8<Float>.self))
   }
 
   @inline(__always)
   private static func loadWide(_ row: UnsafePointer<Double>, _ index: Int) -> SIMD8<Double> {
     UnsafeRawPointer(row + index).loadUnaligned(as: SIMD8<Double>.self)
+  }
+
+  /// A product of numbers that were binary32 is exact in binary64, so fusing it with its sum changes no bit.
+  @inline(__always)
+  private static func addExactProduct(_ a: SIMD8<Double>, _ b: SIMD8<Double>, to sum: inout SIMD8<Double>) {
+    #if FUSED
+      sum.addProduct(a, b)
+    #else
+      sum += a * b
+    #endif
   }
 
   /// Sixteen lanes in fours, and those added up one after the other.
@@ -117,8 +128,8 @@ public enum SIMDKernels {
     var high = SIMD8<Double>.zero
     var index = 0
     while index &+ 16 <= count {
-      low += loadWide(a, index) * loadWide(b, index)
-      high += loadWide(a, index &+ 8) * loadWide(b, index &+ 8)
+      addExactProduct(loadWide(a, index), loadWide(b, index), to: &low)
+      addExactProduct(loadWide(a, index &+ 8), loadWide(b, index &+ 8), to: &high)
       index &+= 16
     }
     var sum = total(low, high)
@@ -180,7 +191,7 @@ public enum SIMDKernels {
     let into = UnsafeMutableRawPointer(target)
     var index = 0
     while index &+ 8 <= count {
-      let product = SIMD8<Float>(loadWide(source, index) * factor)
+      let product = SIMD8<Float>(narrowing: loadWide(source, index) * factor)
       into.storeBytes(of: product, toByteOffset: index &* 4, as: SIMD8<Float>.self)
       index &+= 8
     }

@@ -130,21 +130,20 @@ struct BlockedKernelTests {
     }
   }
 
-  @Test("a tile of products reads its eight rows", arguments: Array(0...40) + [64, 100])
-  func tiles(_ count: Int) throws {
+  @Test("wide products", arguments: shapes)
+  func wideProducts(rows: Int, columns: Int) throws {
+    let depth = 5
+    let left = try GuardedMemory(8 * rows * depth)
+    let panel = try GuardedMemory(4 * depth * columns)
+    let target = try GuardedMemory(8 * rows * columns)
     for kernels in KernelSet.available {
-      let memories = try (0..<8).map { _ in try GuardedMemory(4 * count + 1) }
-      let target = try GuardedMemory(64)
       for end in 0..<2 {
-        let rows = try memories.map { memory in
-          UnsafePointer(
-            try #require(memory.bothEnds([Float](repeating: 0.5, count: count))[end].baseAddress))
-        }
-        let results = target.bothEnds([Float](repeating: 0, count: 16))[end]
-        kernels.dotTile(
-          (rows[0], rows[1], rows[2], rows[3]), (rows[4], rows[5], rows[6], rows[7]), count,
-          try #require(results.baseAddress))
-        #expect(results.allSatisfy { $0 == Float(count) / 4 })
+        let a = try #require(left.bothEnds([Double](repeating: 0.5, count: rows * depth))[end].baseAddress)
+        let b = try #require(panel.bothEnds([Float](repeating: 2, count: depth * columns))[end].baseAddress)
+        let sums = target.bothEnds([Double](repeating: 1, count: rows * columns))[end]
+        kernels.addWideProducts(
+          a, depth, rows, b, columns, depth, try #require(sums.baseAddress), columns, columns)
+        #expect(sums.allSatisfy { $0 == 6 })
       }
     }
   }

@@ -154,25 +154,4 @@ import Testing
       #expect(ranges.count <= parts)
     }
   }
-
-  @Test("sixteen products of four rows with four", arguments: Array(0...40) + [63, 64, 65, 1000, 1024])
-  func tile(_ count: Int) {
-    let rows = Self.floats(8 * count + 1, seed: UInt64(count) + 2)
-    for kernels in KernelSet.available + [.reference] {
-      var tile = [Float](repeating: .nan, count: 16)
-      rows.withUnsafeBufferPointer { rows in
-        tile.withUnsafeMutableBufferPointer { tile in
-          guard let base = rows.baseAddress, let into = tile.baseAddress else { return }
-          kernels.dotTile(
-            (base, base + count, base + 2 * count, base + 3 * count),
-            (base + 4 * count, base + 5 * count, base + 6 * count, base + 7 * count), count, into)
-        }
-      }
-      for place in 0..<16 {
-        let exact = Self.product(rows, place / 4, rows, 4 + place % 4, count)
-        let limit = Double(count) * Double(KernelSet.tolerance(columns: count))
-        #expect(abs(Double(tile[place]) - exact) <= limit, "\(kernels.name) \(place)")
-      }
-    }
-  }
 }

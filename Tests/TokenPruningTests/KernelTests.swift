@@ -93,6 +93,21 @@ import Testing
           candidates.sorted { a, b in scores[a] != scores[b] ? scores[a] > scores[b] : a < b }.prefix(keep)))
   }
 
+  @Test(
+    "Indices are brought into ascending order whatever theirs is",
+    arguments: [0, 1, 2, 63, 64, 65, 130, 1000])
+  func ascending(_ bound: Int) {
+    var numbers = TestNumbers(UInt64(bound) + 5)
+    for share in 1...4 {
+      let indices = (0..<bound).filter { _ in numbers.below(share) == 0 }
+      #expect(Ranking.ascending(indices, below: bound) == indices)
+      #expect(Ranking.ascending(indices.reversed(), below: bound) == indices)
+      let scores = (0..<bound).map { _ in Double(numbers.below(1000)) }
+      let mixed = indices.sorted { scores[$0] < scores[$1] }
+      #expect(Ranking.ascending(mixed, below: bound) == indices)
+    }
+  }
+
   @Test("The seeded generator gives SplitMix64's published sequence")
   func generator() {
     var generator = SeededGenerator(seed: 1_234_567)

@@ -14,4 +14,25 @@ enum Ranking {
   static func highestAscending(_ count: Int, of scores: [Double], among candidates: [Int]) -> [Int] {
     RankedKeys.highestAscending(count, of: scores, among: candidates)
   }
+
+  /// Indices in ascending order.
+  ///
+  /// - Precondition: they are unique and lie in 0..<bound.
+  /// - Complexity: O(bound / 64 + n), a bit for each index; O(n) where they ascend already.
+  static func ascending(_ indices: [Int], below bound: Int) -> [Int] {
+    guard zip(indices, indices.dropFirst()).contains(where: { $0 > $1 }) else { return indices }
+    var words = [UInt64](repeating: 0, count: (bound + 63) / 64)
+    for index in indices { words[index >> 6] |= 1 << UInt64(index & 63) }
+    var sorted: [Int] = []
+    sorted.reserveCapacity(indices.count)
+    for (place, bits) in words.enumerated() {
+      var rest = bits
+      while rest != 0 {
+        sorted.append(place << 6 + rest.trailingZeroBitCount)
+        rest &= rest &- 1
+      }
+    }
+    precondition(sorted.count == indices.count, "indices are unique")
+    return sorted
+  }
 }

@@ -17,15 +17,15 @@ extension PruningInput {
 
   /// `key` [N, d] as it is, [heads, N, d] averaged over heads in binary64.
   private func keys() throws(PruningError) -> Matrix {
-    let heads = try headRows(named: "key", rows: tokenCount)
-    guard heads.count > 1, let width = heads.first?.columns else { return heads[0] }
-    var values: [Float] = []
-    values.reserveCapacity(tokenCount * width)
-    for index in 0..<(tokenCount * width) {
-      let sum = heads.reduce(0.0) { $0 + Double($1.values[index]) }
-      values.append(Float(sum / Double(heads.count)))
+    let tensor = try headTensor(named: "key", rows: tokenCount)
+    let width = tensor.shape[tensor.rank - 1]
+    guard tensor.rank == 3, tensor.shape[0] > 1 else {
+      return Matrix(rows: tokenCount, columns: width, values: tensor.floats())
     }
-    return Matrix(rows: tokenCount, columns: width, values: values)
+    let heads = tensor.shape[0]
+    var sums = [Double](repeating: 0, count: tokenCount * width)
+    tensor.addRows(first: 0, step: 1, count: heads, to: &sums)
+    return Matrix(rows: tokenCount, columns: width, values: sums.map { Float($0 / Double(heads)) })
   }
 
   /// A tensor [rows, d] or [heads, rows, d] as one matrix per head.
@@ -33,6 +33,17 @@ extension PruningInput {
   /// - Parameter rows: nil where any number will do.
   /// - Throws: when absent, of another shape, without elements, or not finite.
   func headRows(named name: String, rows: Int?) throws(PruningError) -> [Matrix] {
+    let tensor = try headTensor(named: name, rows: rows)
+    let rows = tensor.shape[tensor.rank - 2]
+    let width = tensor.shape[tensor.rank - 1]
+    // Heads of no rows take no bytes, so there may be any number of them.
+    guard rows > 0 else { return [Matrix(rows: 0, columns: width, values: [])] }
+    let heads = tensor.rank == 3 ? (0..<tensor.shape[0]).map { tensor[$0] } : [tensor]
+    return heads.map { Matrix(rows: rows, columns: width, values: $0.floats()) }
+  }
+
+  /// The tensor behind, checked.
+  private func headTensor(named name: String, rows: Int?) throws(PruningError) -> Tensor {
     let tensor = try tensor(name)
     let count = rows.map(String.init) ?? "M"
     guard (2...3).contains(tensor.rank), rows == nil || tensor.shape[tensor.rank - 2] == rows,
@@ -44,11 +55,6 @@ extension PruningInput {
           + "\(tensor.shape)")
     }
     try requireFinite(tensor, named: name)
-    let rows = tensor.shape[tensor.rank - 2]
-    let width = tensor.shape[tensor.rank - 1]
-    // Heads of no rows take no bytes, so there may be any number of them.
-    guard rows > 0 else { return [Matrix(rows: 0, columns: width, values: [])] }
-    let heads = tensor.rank == 3 ? (0..<tensor.shape[0]).map { tensor[$0] } : [tensor]
-    return heads.map { Matrix(rows: rows, columns: width, values: $0.floats()) }
+    return tensor
   }
 }

@@ -62,6 +62,39 @@ enum WideRows {
     return sum
   }
 
+  /// The sum of a row, in eight sums added up in a fixed order.
+  static func sum(_ row: UnsafePointer<Double>, _ count: Int) -> Double {
+    var sums = SIMD8<Double>.zero
+    var index = 0
+    while index &+ 8 <= count {
+      sums += UnsafeRawPointer(row + index).loadUnaligned(as: SIMD8<Double>.self)
+      index &+= 8
+    }
+    var sum = sums.sum()
+    while index < count {
+      sum += row[index]
+      index &+= 1
+    }
+    return sum
+  }
+
+  /// The sum of squared differences from `mean`, likewise.
+  static func squares(_ row: UnsafePointer<Double>, _ count: Int, around mean: Double) -> Double {
+    var sums = SIMD8<Double>.zero
+    var index = 0
+    while index &+ 8 <= count {
+      let differences = UnsafeRawPointer(row + index).loadUnaligned(as: SIMD8<Double>.self) - mean
+      sums += differences * differences
+      index &+= 8
+    }
+    var sum = sums.sum()
+    while index < count {
+      sum += (row[index] - mean) * (row[index] - mean)
+      index &+= 1
+    }
+    return sum
+  }
+
   /// sum[i] += factor * row[i].
   @inline(__always)
   static func add(

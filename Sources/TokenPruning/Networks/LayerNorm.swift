@@ -32,14 +32,15 @@ struct LayerNorm: Sendable, Equatable {
   /// One row, in place.
   func normalize(_ row: UnsafeMutablePointer<Double>) {
     let count = Double(width)
-    var sum = 0.0
-    for index in 0..<width { sum += row[index] }
-    let mean = sum / count
-    var squares = 0.0
-    for index in 0..<width { squares += (row[index] - mean) * (row[index] - mean) }
+    let mean = WideRows.sum(row, width) / count
+    let squares = WideRows.squares(row, width, around: mean)
     let deviation = (squares / count + Self.epsilon).squareRoot()
-    for index in 0..<width {
-      row[index] = (row[index] - mean) / deviation * Double(gain[index]) + Double(bias[index])
+    gain.withUnsafeBufferPointer { gain in
+      bias.withUnsafeBufferPointer { bias in
+        for index in 0..<width {
+          row[index] = (row[index] - mean) / deviation * Double(gain[index]) + Double(bias[index])
+        }
+      }
     }
   }
 

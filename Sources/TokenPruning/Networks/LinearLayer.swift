@@ -1,18 +1,35 @@
 import Kernels
 
 /// y = W x + b, W [outputs, inputs] and b [outputs].
+///
+/// The weights are held in panels of ``panelWidth`` outputs, what is missing of the last zero: the weight of output o
+/// and input i lies in panel o / panelWidth at i * panelWidth + o % panelWidth.
 struct LinearLayer: Sendable, Equatable {
-  let weight: Matrix
+  private let panels: [Float]
   let bias: [Float]
+  let inputs: Int
+  let outputs: Int
 
-  var inputs: Int { weight.columns }
-  var outputs: Int { weight.rows }
+  private static let panelWidth = 16
 
   /// - Precondition: `bias` has one element per row of `weight`.
   init(weight: Matrix, bias: [Float]) {
     precondition(bias.count == weight.rows)
-    self.weight = weight
     self.bias = bias
+    inputs = weight.columns
+    outputs = weight.rows
+    let width = Self.panelWidth
+    var panels = [Float](repeating: 0, count: (weight.rows + width - 1) / width * width * weight.columns)
+    for output in 0..<weight.rows {
+      let start = output / width * width * weight.columns + output % width
+      for (input, value) in weight.row(output).enumerated() { panels[start + input * width] = value }
+    }
+    self.panels = panels
+  }
+
+  func weight(output: Int, input: Int) -> Float {
+    let width = Self.panelWidth
+    return panels[output / width * width * inputs + input * width + output % width]
   }
 
   /// The layer on every row of `input`, [rows, outputs].
@@ -37,22 +54,24 @@ struct LinearLayer: Sendable, Equatable {
   }
 
   /// How many rows share one pass over the weights.
-  static let groupSize = 4
+  static let groupSize = 16
 
   /// The layer on 1...``groupSize`` rows that lie behind each other.
   ///
-  /// A row's result is the same in whatever group it comes: the places of a group that is not full repeat its last
-  /// row.
+  /// Every output is its bias plus its products in the order of inputs, so a row's result is the same in whatever
+  /// group it comes.
   func apply(to input: UnsafePointer<Double>, rows: Int, into output: UnsafeMutablePointer<Double>) {
     precondition((1...Self.groupSize).contains(rows))
-    weight.values.withUnsafeBufferPointer { weights in
-      guard let base = weights.baseAddress else { return }
-      let dots = KernelSet.active.widenedDotFour
-      func row(_ index: Int) -> UnsafePointer<Double> { input + min(index, rows - 1) * inputs }
-      let sources = (row(0), row(1), row(2), row(3))
-      for index in 0..<outputs {
-        let sums = dots(base + index * inputs, sources.0, sources.1, sources.2, sources.3, inputs)
-        for row in 0..<rows { output[row * outputs + index] = sums[row] + Double(bias[index]) }
+    for row in 0..<rows {
+      for index in 0..<outputs { output[row * outputs + index] = Double(bias[index]) }
+    }
+    panels.withUnsafeBufferPointer { panels in
+      guard let base = panels.baseAddress else { return }
+      let width = Self.panelWidth
+      for first in stride(from: 0, to: outputs, by: width) {
+        KernelSet.active.addWideProducts(
+          input, inputs, rows, base + first * inputs, width, inputs, output + first, outputs,
+          min(width, outputs - first))
       }
     }
   }

@@ -68,9 +68,12 @@ struct ResamplerModel: Sendable, Equatable {
     let first = Matrix(rows: count, columns: width, values: Array(learned.values.prefix(count * width)))
     let queries = try attention.queries(Activations(first), &steps)
 
+    let part = Self.gathered(tokens, of: features)
     var context = Activations(zeros: count, width)
     var residual = Activations(zeros: count, imageWidth)
     var weights = [Double](repeating: 0, count: tokens.count)
+    var group: [Double] = []
+    group.reserveCapacity(LinearLayer.groupSize * tokens.count)
     var largest = [Double](repeating: -1, count: tokens.count)
     var strongest = [Int](repeating: 0, count: tokens.count)
     for row in 0..<count {
@@ -80,24 +83,46 @@ struct ResamplerModel: Sendable, Equatable {
         largest[index] = weights[index]
         strongest[index] = row
       }
-      Self.addMean(of: features, tokens, weights, to: &residual, row: row)
+      group.append(contentsOf: weights)
+      guard row + 1 == count || group.count == LinearLayer.groupSize * tokens.count else { continue }
+      Self.addMeans(of: part, by: group, to: &residual, endingWith: row)
+      group.removeAll(keepingCapacity: true)
     }
     var rows = try attention.output(context, &steps)
     rows += residual
     return Rows(features: rows, strongest: strongest)
   }
 
-  private static func addMean(
-    of features: Matrix, _ tokens: [Int], _ weights: [Double], to sums: inout Activations, row: Int
+  /// The rows of a part, [tokens.count, D].
+  private static func gathered(_ tokens: [Int], of features: Matrix) -> Matrix {
+    guard !tokens.elementsEqual(0..<features.rows) else { return features }
+    var values: [Float] = []
+    values.reserveCapacity(tokens.count * features.columns)
+    for token in tokens { values.append(contentsOf: features.row(token)) }
+    return Matrix(rows: tokens.count, columns: features.columns, values: values)
+  }
+
+  /// How many tokens' features are added at a time: so many streams of memory, and so many pages.
+  private static let tokenBlock = 64
+
+  /// Adds the features, weighted by each row of `weights` [rows, tokens], to the rows of `sums` up to `last`.
+  ///
+  /// - Complexity: O(rows x tokens x D); features are read once for all rows.
+  private static func addMeans(
+    of features: Matrix, by weights: [Double], to sums: inout Activations, endingWith last: Int
   ) {
+    let rows = weights.count / features.rows
     let width = features.columns
     sums.values.withUnsafeMutableBufferPointer { target in
-      features.values.withUnsafeBufferPointer { source in
-        guard let base = target.baseAddress, let from = source.baseAddress else { return }
-        let into = base + row * width
-        for (index, token) in tokens.enumerated() {
-          let weight = weights[index]
-          for column in 0..<width { into[column] += weight * Double(from[token * width + column]) }
+      weights.withUnsafeBufferPointer { left in
+        features.values.withUnsafeBufferPointer { source in
+          guard let base = target.baseAddress, let left = left.baseAddress, let from = source.baseAddress
+          else { return }
+          for token in stride(from: 0, to: features.rows, by: tokenBlock) {
+            KernelSet.active.addWideProducts(
+              left + token, features.rows, rows, from + token * width, width,
+              min(tokenBlock, features.rows - token), base + (last + 1 - rows) * width, width, width)
+          }
         }
       }
     }

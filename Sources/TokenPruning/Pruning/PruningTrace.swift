@@ -85,7 +85,9 @@ struct PruningTrace {
     let (before, choice) = (survivors, selection)
     explanation?.record(kept, of: before, step, choice)
     let previous = held
-    held = (kept.joined() + groups.keptSeparators).sorted()
+    held =
+      kept.count == 1 && groups.keptSeparators.isEmpty
+      ? kept[0] : (kept.joined() + groups.keptSeparators).sorted()
     survivors = kept
     if let stage = step.stage {
       stages.append(

@@ -67,10 +67,11 @@ struct RegionSelection {
     lazy var outside = survivors.filter { !isInside[$0] }
     switch policy {
     case .none, .bias:
-      return try scorer.select(SelectionTask(count: count, candidates: survivors), from: input).sorted()
+      let task = SelectionTask(count: count, candidates: survivors)
+      return Ranking.ascending(try scorer.select(task, from: input), below: input.tokenCount)
     case .only:
       let task = SelectionTask(count: min(count, inside.count), candidates: inside)
-      return try scorer.select(task, from: input).sorted()
+      return Ranking.ascending(try scorer.select(task, from: input), below: input.tokenCount)
     case .first:
       return try keep(min(count, inside.count), inside, of: count, outside, scorer, input)
     case .share(let share):

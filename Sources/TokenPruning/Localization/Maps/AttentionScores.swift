@@ -43,14 +43,9 @@ enum AttentionScores {
       throw LocalizationTensors.wrongShape(
         name, expected: "[N], [heads, N] or [heads, queries, N] with N = \(count)", tensor.shape)
     }
-    let rows = Double(tensor.elementCount / count)
+    let rows = tensor.elementCount / count
     var sums = [Double](repeating: 0, count: count)
-    var token = 0
-    LocalizationTensors.forEach(of: tensor) { value in
-      sums[token] += value / rows
-      token += 1
-      if token == count { token = 0 }
-    }
-    return sums
+    tensor.addRows(first: 0, step: 1, count: rows, to: &sums)
+    return sums.map { $0 / Double(rows) }
   }
 }

@@ -18,16 +18,4 @@ enum LocalizationTensors {
   static func wrongShape(_ name: String, expected: String, _ shape: Shape) -> PruningError {
     PruningError(at: name, "must have shape \(expected), not \(shape)")
   }
-
-  /// Calls `body` with every element as a Double, in row-major order; floats of at most 32 bits are never copied
-  /// as Doubles.
-  static func forEach(of tensor: Tensor, _ body: (Double) -> Void) {
-    if tensor.elementType.byteWidth <= 4, tensor.elementType.isFloatingPoint {
-      tensor.withFloats { floats in
-        for index in floats.indices { body(Double(floats[index])) }
-      }
-    } else {
-      for value in tensor.doubles() { body(value) }
-    }
-  }
 }

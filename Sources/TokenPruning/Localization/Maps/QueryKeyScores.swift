@@ -1,3 +1,4 @@
+import Kernels
 import Tensors
 
 /// Token scores from the query and the keys of one attention layer.
@@ -29,16 +30,14 @@ enum QueryKeyScores {
         at: "query", "has \(heads) heads, which is not a multiple of the \(keyHeads) heads of key")
     }
     let queries = query.doubles()
-    let keys = key.doubles()
+    let products = KeyProducts(key, width: width)
     let group = heads / keyHeads
     let scale = 1 / Double(width).squareRoot()
     var scores = [Double](repeating: 0, count: count)
     for head in 0..<heads {
       let row = queries[(head * width)..<((head + 1) * width)]
       let base = (head / group) * count
-      let logits = (0..<count).map { token in
-        RowArithmetic.dot(row, keys[((base + token) * width)..<((base + token + 1) * width)]) * scale
-      }
+      let logits = products.rows(base..<(base + count), times: row).map { $0 * scale }
       guard logits.allSatisfy(\.isFinite) else {
         throw PruningError(at: "query", "the product with key overflows in head \(head)")
       }
@@ -47,5 +46,32 @@ enum QueryKeyScores {
       }
     }
     return scores
+  }
+}
+
+/// The rows of the keys, to be multiplied by queries: as binary32 where that holds them exactly.
+private struct KeyProducts {
+  private let width: Int
+  private let floats: [Float]
+  private let doubles: [Double]
+
+  init(_ key: Tensor, width: Int) {
+    self.width = width
+    let isNarrow = key.elementType.byteWidth <= 4 && key.elementType.isFloatingPoint
+    floats = isNarrow ? key.floats() : []
+    doubles = isNarrow ? [] : key.doubles()
+  }
+
+  /// The inner products, in binary64.
+  func rows(_ range: Range<Int>, times query: ArraySlice<Double>) -> [Double] {
+    guard doubles.isEmpty else {
+      return range.map { RowArithmetic.dot(query, doubles[($0 * width)..<(($0 + 1) * width)]) }
+    }
+    return floats.withUnsafeBufferPointer { rows in
+      query.withUnsafeBufferPointer { query in
+        guard let base = rows.baseAddress, let query = query.baseAddress else { return [] }
+        return range.map { KernelSet.active.widenedDot(base + $0 * width, query, width) }
+      }
+    }
   }
 }

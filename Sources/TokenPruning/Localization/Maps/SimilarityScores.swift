@@ -1,3 +1,4 @@
+import Kernels
 import Tensors
 
 /// Token scores from the cosine of patch features and text features.
@@ -31,13 +32,31 @@ enum SimilarityScores {
     }
     let direction = meanOfUnitRows(text.doubles(), width: width)
     let factor = sign == .positive ? 1.0 : -1.0
-    let values = image.doubles()
-    let cosines = (0..<count).map { token in
-      let row = values[(token * width)..<((token + 1) * width)]
-      return factor * RowArithmetic.dot(unit(row), direction[...])
-    }
+    let cosines = cosines(of: image, width, with: direction).map { factor * $0 }
     guard let temperature else { return cosines }
     return RowArithmetic.softmax(cosines.map { $0 / temperature })
+  }
+
+  /// The cosine of each row with a direction.
+  private static func cosines(of image: Tensor, _ width: Int, with direction: [Double]) -> [Double] {
+    guard image.elementType.byteWidth <= 4, image.elementType.isFloatingPoint else {
+      let values = image.doubles()
+      return (0..<(values.count / width)).map { token in
+        RowArithmetic.dot(unit(values[(token * width)..<((token + 1) * width)]), direction[...])
+      }
+    }
+    // No square of a binary32 number overflows binary64 or vanishes in it.
+    let (floats, squares) = image.measuredFloats(columns: width)
+    return floats.withUnsafeBufferPointer { rows in
+      direction.withUnsafeBufferPointer { direction in
+        guard let base = rows.baseAddress, let direction = direction.baseAddress else { return [] }
+        return squares.indices.map { token in
+          guard squares[token] > 0 else { return 0 }
+          let product = KernelSet.active.widenedDot(base + token * width, direction, width)
+          return product / squares[token].squareRoot()
+        }
+      }
+    }
   }
 
   private static func meanOfUnitRows(_ values: [Double], width: Int) -> [Double] {
