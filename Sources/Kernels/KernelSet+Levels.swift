@@ -54,9 +54,10 @@ extension KernelSet {
     widenedDot: KernelsBaseline.SIMDKernels.widenedDot,
     widenedDotFour: KernelsBaseline.SIMDKernels.widenedDotFour,
     scale: KernelsBaseline.SIMDKernels.scale,
-    tiles: PreciseTileKernels(
-      tile: KernelsBaseline.PreciseTiles.tile, column: KernelsBaseline.PreciseTiles.column,
-      factorProducts: KernelsBaseline.PreciseTiles.factorProducts),
+    tiles: TileKernelSet(
+      tile: KernelsBaseline.TileKernels.tile, preciseTile: KernelsBaseline.TileKernels.preciseTile,
+      preciseColumn: KernelsBaseline.TileKernels.preciseColumn,
+      factorProducts: KernelsBaseline.TileKernels.factorProducts),
     widenFloat16: KernelsBaseline.FloatFormatKernels.widenFloat16,
     widenBFloat16: KernelsBaseline.FloatFormatKernels.widenBFloat16,
     float32: FormatKernels(
@@ -84,9 +85,10 @@ extension KernelSet {
       widenedDot: KernelsV3.SIMDKernels.widenedDot,
       widenedDotFour: KernelsV3.SIMDKernels.widenedDotFour,
       scale: KernelsV3.SIMDKernels.scale,
-      tiles: PreciseTileKernels(
-        tile: KernelsV3.PreciseTiles.tile, column: KernelsV3.PreciseTiles.column,
-        factorProducts: KernelsV3.PreciseTiles.factorProducts),
+      tiles: TileKernelSet(
+        tile: KernelsV3.TileKernels.tile, preciseTile: KernelsV3.TileKernels.preciseTile,
+        preciseColumn: KernelsV3.TileKernels.preciseColumn,
+        factorProducts: KernelsV3.TileKernels.factorProducts),
       widenFloat16: KernelsV3.FloatFormatKernels.widenFloat16,
       widenBFloat16: KernelsV3.FloatFormatKernels.widenBFloat16,
       float32: FormatKernels(
@@ -113,9 +115,10 @@ extension KernelSet {
       widenedDot: KernelsV4.SIMDKernels.widenedDot,
       widenedDotFour: KernelsV4.SIMDKernels.widenedDotFour,
       scale: KernelsV4.SIMDKernels.scale,
-      tiles: PreciseTileKernels(
-        tile: KernelsV4.PreciseTiles.tile, column: KernelsV4.PreciseTiles.column,
-        factorProducts: KernelsV4.PreciseTiles.factorProducts),
+      tiles: TileKernelSet(
+        tile: KernelsV4.TileKernels.tile, preciseTile: KernelsV4.TileKernels.preciseTile,
+        preciseColumn: KernelsV4.TileKernels.preciseColumn,
+        factorProducts: KernelsV4.TileKernels.factorProducts),
       widenFloat16: KernelsV4.FloatFormatKernels.widenFloat16,
       widenBFloat16: KernelsV4.FloatFormatKernels.widenBFloat16,
       float32: FormatKernels(

@@ -24,9 +24,8 @@ public struct KernelSet: Sendable {
   /// target[i] = Float(Double(source[i]) * factor).
   public let scale:
     @Sendable (_ source: Row, _ factor: Double, _ target: UnsafeMutablePointer<Float>, _ count: Int) -> Void
-
-  /// Four rows with four others at a time, in binary64.
-  public let tiles: PreciseTileKernels
+  /// Four rows with four others at a time.
+  public let tiles: TileKernelSet
 
   /// Widens binary16 (bfloat16) patterns to binary32 and returns how many it did: all but fewer than sixteen.
   public let widenFloat16,

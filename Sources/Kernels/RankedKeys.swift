@@ -16,6 +16,8 @@ public struct RankedKeys {
   private let spare: Items
   private let counts: UnsafeMutablePointer<Int32>
   private let count: Int
+  /// Of all keys.
+  private let least, greatest: UInt64
 
   /// So many keys are sorted by insertion.
   private static let fewKeys = 16
@@ -52,32 +54,41 @@ public struct RankedKeys {
     return withUnsafeTemporaryAllocation(of: Item.self, capacity: 2 * count + 1) { room in
       withUnsafeTemporaryAllocation(of: Int32.self, capacity: 1 << partBits.upperBound) { counts in
         guard let items = room.baseAddress, let counts = counts.baseAddress else { return [] }
-        let keys = RankedKeys(items: items, spare: items + count, counts: counts, count: count)
-        if !keys.fill(from: scores, candidates) {
+        let (isAscending, least, greatest) = fill(items, from: scores, candidates)
+        if !isAscending {
           var all = UnsafeMutableBufferPointer(start: items, count: count)
           all.sort { $0.index < $1.index }
         }
+        let keys = RankedKeys(
+          items: items, spare: items + count, counts: counts, count: count, least: least, greatest: greatest)
         return body(keys)
       }
     }
   }
 
-  /// - Returns: whether the candidates ascend.
-  private func fill(from scores: [Double], _ candidates: [Int]) -> Bool {
+  /// - Returns: whether the candidates ascend, and the range of the keys.
+  private static func fill(
+    _ items: Items, from scores: [Double], _ candidates: [Int]
+  ) -> (isAscending: Bool, least: UInt64, greatest: UInt64) {
     var isAscending = true
     var previous = -1
+    var least = UInt64.max
+    var greatest = UInt64.min
     scores.withUnsafeBufferPointer { scores in
       candidates.withUnsafeBufferPointer { candidates in
         for place in 0..<candidates.count {
           let index = candidates[place]
           precondition(index >= 0 && index < scores.count)
-          isAscending = isAscending && index > previous
+          if index <= previous { isAscending = false }
           previous = index
-          (items + place).initialize(to: Item(key: Self.key(of: scores[index]), index: index))
+          let key = key(of: scores[index])
+          least = min(least, key)
+          greatest = max(greatest, key)
+          (items + place).initialize(to: Item(key: key, index: index))
         }
       }
     }
-    return isAscending
+    return (isAscending, least, greatest)
   }
 
   /// Ascends where scores descend; equal for the two zeros.
@@ -113,11 +124,13 @@ public struct RankedKeys {
   ///
   /// - Returns: nil when all keys are equal.
   private func parts(_ items: Items, _ size: Int) -> Parts? {
-    var least = UInt64.max
-    var greatest = UInt64.min
-    for place in 0..<size {
-      least = min(least, items[place].key)
-      greatest = max(greatest, items[place].key)
+    var (least, greatest) = (self.least, self.greatest)
+    if size < count {
+      (least, greatest) = (.max, .min)
+      for place in 0..<size {
+        least = min(least, items[place].key)
+        greatest = max(greatest, items[place].key)
+      }
     }
     guard least < greatest else { return nil }
     let sizeBits = Int.bitWidth - size.leadingZeroBitCount
@@ -133,7 +146,7 @@ public struct RankedKeys {
 
   /// Brings the first `wanted` of some items in order to their front; what lies behind them is undefined afterwards.
   private func sort(_ start: Int, _ size: Int, _ wanted: Int) {
-    guard size > Self.fewKeys else { return insertionSort(start, size) }
+    guard size > Self.fewKeys else { return Self.insertionSort(items + start, size) }
     guard let parts = parts(items + start, size) else { return }
     // Counts become places, as far as wanted items go.
     var covered = 0
@@ -170,8 +183,7 @@ public struct RankedKeys {
     }
   }
 
-  private func insertionSort(_ start: Int, _ size: Int) {
-    let items = items + start
+  private static func insertionSort(_ items: Items, _ size: Int) {
     var sorted = 1
     while sorted < size {
       let item = items[sorted]
@@ -233,7 +245,7 @@ public struct RankedKeys {
       (group, size) = (spare, found)
     }
     if group != spare { spare.update(from: group, count: size) }
-    RankedKeys(items: spare, spare: spare, counts: counts, count: size).insertionSort(0, size)
+    Self.insertionSort(spare, size)
     let key = spare[wanted - 1].key
     var below = 0
     while spare[below].key < key { below += 1 }

@@ -27,7 +27,7 @@ public enum BlockedProducts {
   /// Products added up in one chain; longer sums are sums of such, which bounds the rounding.
   static let run = 256
   /// Columns of a panel that are used again and again while they lie in the second-level cache.
-  private static let block = 2048
+  private static let block = 512
 
   // MARK: Packing
 

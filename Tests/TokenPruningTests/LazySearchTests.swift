@@ -113,7 +113,7 @@ import Testing
           features.row(best).withUnsafeBufferPointer { b in
             guard let a = a.baseAddress, let b = b.baseAddress else { return }
             var sums = [0.0, 0, 0, 0]
-            space.kernels.tiles.column(a, a, a, a, b, features.columns, &sums)
+            space.kernels.tiles.preciseColumn(a, a, a, a, b, features.columns, &sums)
             product = sums[0]
           }
         }
@@ -140,8 +140,8 @@ import Testing
         func row(_ index: Int) -> UnsafePointer<Float> { base + index * rows.columns }
         sums.withUnsafeMutableBufferPointer { sums in
           guard let into = sums.baseAddress else { return }
-          kernels.tiles.tile(row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7), count, into)
-          kernels.tiles.column(row(0), row(1), row(2), row(3), row(6), count, into + 16)
+          kernels.tiles.preciseTile(row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7), count, into)
+          kernels.tiles.preciseColumn(row(0), row(1), row(2), row(3), row(6), count, into + 16)
         }
       }
       return sums

@@ -47,7 +47,7 @@ extension CosineSpace {
     features.values.withUnsafeBufferPointer { buffer in
       withUnsafeTemporaryAllocation(of: Double.self, capacity: 4) { sums in
         guard let base = buffer.baseAddress, let into = sums.baseAddress else { return .zero }
-        kernels.tiles.column(
+        kernels.tiles.preciseColumn(
           base + rows[0] * columns, base + rows[1] * columns, base + rows[2] * columns,
           base + rows[3] * columns, other, columns, into)
         return quotients(into, rows, norm)
@@ -85,7 +85,7 @@ extension CosineSpace {
     _ base: UnsafePointer<Float>, _ rows: SIMD4<Int>, _ others: SIMD4<Int>,
     _ into: UnsafeMutablePointer<Double>
   ) {
-    kernels.tiles.tile(
+    kernels.tiles.preciseTile(
       base + rows[0] * columns, base + rows[1] * columns, base + rows[2] * columns, base + rows[3] * columns,
       base + others[0] * columns, base + others[1] * columns, base + others[2] * columns,
       base + others[3] * columns, columns, into)

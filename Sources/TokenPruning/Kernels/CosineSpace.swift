@@ -72,15 +72,10 @@ struct CosineSpace: Sendable {
         guard let into = sums.baseAddress else {
           return SimilarityTile(columns: (.zero, .zero, .zero, .zero))
         }
-        kernels.dotTile(
-          (
-            base + others[0] * columns, base + others[1] * columns, base + others[2] * columns,
-            base + others[3] * columns
-          ),
-          (
-            base + rows[0] * columns, base + rows[1] * columns, base + rows[2] * columns,
-            base + rows[3] * columns
-          ), columns, into)
+        kernels.tiles.tile(
+          base + rows[0] * columns, base + rows[1] * columns, base + rows[2] * columns,
+          base + rows[3] * columns, base + others[0] * columns, base + others[1] * columns,
+          base + others[2] * columns, base + others[3] * columns, columns, into)
         let own = factorsOf(rows)
         func column(_ index: Int) -> SIMD4<Float> {
           UnsafeRawPointer(into + 4 * index).loadUnaligned(as: SIMD4<Float>.self) * own

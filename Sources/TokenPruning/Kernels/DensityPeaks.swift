@@ -99,7 +99,7 @@ struct DensityPeaks {
       rows.values.withUnsafeBufferPointer { values in
         guard let base = values.baseAddress, let into = sums.baseAddress else { return }
         let (a, b) = (four &* rows.columns, others &* rows.columns)
-        KernelSet.active.tiles.tile(
+        KernelSet.active.tiles.preciseTile(
           base + a[0], base + a[1], base + a[2], base + a[3], base + b[0], base + b[1], base + b[2],
           base + b[3], rows.columns, into)
       }

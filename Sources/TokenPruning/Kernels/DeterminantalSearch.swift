@@ -194,12 +194,12 @@ struct DeterminantalSearch {
       func selection(_ index: Int) -> UnsafePointer<Float> { base + selected[first + index] * columns }
       if count <= 2 {
         for index in 0..<count {
-          kernels.tiles.column(
+          kernels.tiles.preciseColumn(
             base + a[0], base + a[1], base + a[2], base + a[3], selection(index), columns,
             products + 4 * index)
         }
       } else {
-        kernels.tiles.tile(
+        kernels.tiles.preciseTile(
           base + a[0], base + a[1], base + a[2], base + a[3], selection(0), selection(1), selection(2),
           selection(count - 1), columns, products)
       }

@@ -84,7 +84,7 @@ extension TextRaters {
             a + min(tokens.lowerBound + index, tokens.upperBound - 1) * columns
           }
           for row in 0..<text.rows {
-            KernelSet.active.tiles.column(
+            KernelSet.active.tiles.preciseColumn(
               token(0), token(1), token(2), token(3), b + row * columns, columns, into + 4 * row)
           }
         }
