@@ -32,7 +32,8 @@ import Testing
     let merged = try method.merge(33, of: alone)
     for threads in [2, 3, 8] {
       let input = PruningInput(
-        tokenCount: 150, tensors: alone.tensors, layout: alone.layout, sharing: sharing(threads))
+        tokenCount: 150, tensors: alone.tensors, layout: alone.layout, seed: alone.seed,
+        sharing: sharing(threads))
       #expect(try method.select(SelectionTask(count: 33, candidates: Array(0..<150)), from: input) == kept)
       #expect(try method.merge(33, of: input) == merged)
     }
