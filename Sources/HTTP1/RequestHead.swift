@@ -1,24 +1,57 @@
 /// The request line and header fields of one request.
-public struct RequestHead: Sendable, Equatable {
-  public let method: String
+///
+/// A reference to what never changes: copies cost a retain, however long the head is.
+public struct RequestHead: Sendable {
+  private final class Content: Sendable {
+    let method: String
+    let target: String
+    let path: String
+    let query: String?
+    let version: HTTPVersion
+    let fields: HeaderFields
+
+    init(
+      method: String, target: String, path: String, query: String?, version: HTTPVersion,
+      fields: HeaderFields
+    ) {
+      self.method = method
+      self.target = target
+      self.path = path
+      self.query = query
+      self.version = version
+      self.fields = fields
+    }
+  }
+
+  private let content: Content
+
+  /// What ``Responder/resolve(_:framing:)`` made of this head; it comes back with all that concerns the request.
+  public var resolution: (any AnyObject & Sendable)?
+
+  public var method: String { content.method }
   /// As received: origin-form, absolute-form, authority-form or `*`.
-  public let target: String
+  public var target: String { content.target }
   /// The target's path, percent-encoding untouched; `*` for `OPTIONS *`.
-  public let path: String
+  public var path: String { content.path }
   /// Behind the first `?`, without it; nil when there is none.
-  public let query: String?
-  public let version: HTTPVersion
-  public let fields: HeaderFields
+  public var query: String? { content.query }
+  public var version: HTTPVersion { content.version }
+  public var fields: HeaderFields { content.fields }
 
   public init(
     method: String, target: String, path: String, query: String?, version: HTTPVersion, fields: HeaderFields
   ) {
-    self.method = method
-    self.target = target
-    self.path = path
-    self.query = query
-    self.version = version
-    self.fields = fields
+    content = Content(
+      method: method, target: target, path: path, query: query, version: version, fields: fields)
+  }
+}
+
+extension RequestHead: Equatable {
+  /// Equal when the messages say the same, whatever was made of them.
+  public static func == (a: RequestHead, b: RequestHead) -> Bool {
+    a.content === b.content
+      || a.method == b.method && a.target == b.target && a.path == b.path && a.query == b.query
+        && a.version == b.version && a.fields == b.fields
   }
 }
 

@@ -32,6 +32,9 @@ public struct RequestParser: Sendable {
     precondition(limits.headBytes < Int32.max, "a head limit of 2 GiB or more is no limit")
   }
 
+  /// Whether the next byte is the first of a message.
+  public var isBetweenMessages: Bool { stage == .messageStart && position == 0 }
+
   /// Reads on from where the last call stopped.
   ///
   /// - Parameter bytes: all bytes received of this message, from its first; one empty line before the request line

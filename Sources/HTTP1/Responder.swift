@@ -2,6 +2,12 @@
 ///
 /// The transport calls these from many threads at once.
 public protocol Responder: Sendable {
+  /// What a head asks for, as far as its bytes alone decide that: a function of both arguments and of nothing else.
+  ///
+  /// The transport keeps it as ``RequestHead/resolution`` and asks once for heads that come again. Everything below
+  /// must work without it, too.
+  func resolve(_ head: RequestHead, framing: BodyFraming) -> (any AnyObject & Sendable)?
+
   /// Decides on the head alone, before any body byte is read: route, method, media type, size.
   ///
   /// A rejection costs no body, and `100 Continue` is sent only after an acceptance (RFC 9110 section 10.1.1).
@@ -10,6 +16,12 @@ public protocol Responder: Sendable {
   /// Whether a request admitted as ``Acceptance/Execution/inline`` is as cheap as its head promised, now that its
   /// body is there; if not, it is computed by the pool.
   func mayRespondInline(to request: Request) -> Bool
+
+  /// Answers a small request that takes microseconds, on the event loop, ahead of any queue.
+  ///
+  /// - Parameter response: empty; its buffers may have room from earlier answers.
+  /// - Returns: false, with `response` untouched, to have ``respond(to:)`` called as admitted.
+  func respondAtOnce(to request: Request, into response: inout Response) -> Bool
 
   /// Answers one request. Never fails: whatever goes wrong becomes a response.
   func respond(to request: Request) -> Response
@@ -22,6 +34,10 @@ public protocol Responder: Sendable {
 }
 
 extension Responder {
+  public func resolve(_ head: RequestHead, framing: BodyFraming) -> (any AnyObject & Sendable)? { nil }
+
+  public func respondAtOnce(to request: Request, into response: inout Response) -> Bool { false }
+
   public func mayRespondInline(to request: Request) -> Bool { true }
 }
 
@@ -63,7 +79,7 @@ public struct Request: Sendable {
   public let head: RequestHead
   public var body: [UInt8]
   /// From the first byte of the head to the last byte of the body.
-  public let receiveDuration: Duration
+  public let receiveNanoseconds: Int64
   /// Whether the client went away: long work asks this between steps, and stops.
   public var isAbandoned: @Sendable () -> Bool = { false }
   /// Calls a function once with each of 0..<count, on idle threads too where there are any, and returns when all is
@@ -72,10 +88,10 @@ public struct Request: Sendable {
     for index in 0..<$0 { $1(index) }
   }
 
-  public init(head: RequestHead, body: [UInt8], receiveDuration: Duration = .zero) {
+  public init(head: RequestHead, body: [UInt8], receiveNanoseconds: Int64 = 0) {
     self.head = head
     self.body = body
-    self.receiveDuration = receiveDuration
+    self.receiveNanoseconds = receiveNanoseconds
   }
 
   /// Hands the body over: afterwards the receiver is its only owner, which is what lets a buffer be reused.
@@ -90,6 +106,8 @@ public struct Response: Sendable {
   public var status: Int
   /// `Content-Length`, `Connection` and `Date` are the transport's business and never stand here.
   public var fields: [Field]
+  /// More field lines as they go out, each `Name: value` with its CRLF; who writes them answers for their form.
+  public var fieldLines: [UInt8] = []
   public var body: [UInt8]
   /// Close after this response even if the client would keep the connection.
   public var closesConnection: Bool
@@ -115,6 +133,18 @@ public struct Response: Sendable {
     self.body = body
     self.closesConnection = closesConnection
     self.annotations = annotations
+  }
+}
+
+extension Response {
+  /// Forgets the answer and keeps what memory it took, for the next one.
+  public mutating func clear() {
+    status = 200
+    fields.removeAll(keepingCapacity: true)
+    fieldLines.removeAll(keepingCapacity: true)
+    body.removeAll(keepingCapacity: true)
+    closesConnection = false
+    annotations = []
   }
 }
 
@@ -155,9 +185,9 @@ public struct Exchange: Sendable {
   public let annotations: [Response.Field]
   public let bodyBytesReceived: Int
   public let bytesSent: Int
-  public let receive: Duration
-  public let respond: Duration
-  public let write: Duration
+  public let receiveNanoseconds: Int64
+  public let respondNanoseconds: Int64
+  public let writeNanoseconds: Int64
   public let remoteAddress: String
   public let connection: UInt64
   /// The client was gone before the last byte was handed over.
@@ -165,17 +195,17 @@ public struct Exchange: Sendable {
 
   public init(
     head: RequestHead?, status: Int, annotations: [Response.Field], bodyBytesReceived: Int, bytesSent: Int,
-    receive: Duration, respond: Duration, write: Duration, remoteAddress: String, connection: UInt64,
-    isBroken: Bool
+    receiveNanoseconds: Int64, respondNanoseconds: Int64, writeNanoseconds: Int64, remoteAddress: String,
+    connection: UInt64, isBroken: Bool
   ) {
     self.head = head
     self.status = status
     self.annotations = annotations
     self.bodyBytesReceived = bodyBytesReceived
     self.bytesSent = bytesSent
-    self.receive = receive
-    self.respond = respond
-    self.write = write
+    self.receiveNanoseconds = receiveNanoseconds
+    self.respondNanoseconds = respondNanoseconds
+    self.writeNanoseconds = writeNanoseconds
     self.remoteAddress = remoteAddress
     self.connection = connection
     self.isBroken = isBroken

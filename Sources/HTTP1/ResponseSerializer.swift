@@ -22,7 +22,12 @@ public enum ResponseSerializer {
     output.append(contentsOf: StatusPhrase.of(response.status).utf8)
     appendLineEnd(to: &output)
     for field in response.fields { append(field, to: &output) }
-    if let date { append(Response.Field("Date", date), to: &output) }
+    output.append(contentsOf: response.fieldLines)
+    if let date {
+      output.append(contentsOf: "Date: ".utf8)
+      output.append(contentsOf: date.utf8)
+      appendLineEnd(to: &output)
+    }
     if response.status >= 200, response.status != 204, response.status != 304 {
       output.append(contentsOf: "Content-Length: ".utf8)
       append(response.body.count, to: &output)

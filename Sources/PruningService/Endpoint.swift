@@ -26,5 +26,7 @@ struct Endpoint: Sendable {
     let pathVariable: String?
     let timing: ServerTiming
     let metrics: Metrics
+    /// Where to leave what answers to this head have in common.
+    let memory: AnswerMemory?
   }
 }

@@ -3,13 +3,28 @@ import Synchronization
 
 /// What ties an answer to its request across systems: `X-Request-Id` and W3C Trace Context.
 struct RequestIdentity: Sendable {
+  /// What the client said, as far as it is accepted.
+  struct Given: Sendable {
+    let requestID: String?
+    /// Echoed only when well-formed (https://www.w3.org/TR/trace-context/ section 3.2).
+    let traceparent: String?
+
+    init(_ head: RequestHead?) {
+      requestID = RequestIdentity.only("x-request-id", of: head).flatMap(RequestIdentity.acceptable)
+      traceparent = RequestIdentity.only("traceparent", of: head).flatMap {
+        RequestIdentity.isTraceparent($0) ? $0 : nil
+      }
+    }
+
+    var isEmpty: Bool { requestID == nil && traceparent == nil }
+  }
+
   let requestID: String
-  /// Echoed only when well-formed (https://www.w3.org/TR/trace-context/ section 3.2).
   let traceparent: String?
 
-  init(_ head: RequestHead?) {
-    requestID = Self.only("x-request-id", of: head).flatMap(Self.acceptable) ?? Self.fresh()
-    traceparent = Self.only("traceparent", of: head).flatMap { Self.isTraceparent($0) ? $0 : nil }
+  init(_ given: Given) {
+    requestID = given.requestID ?? Self.fresh()
+    traceparent = given.traceparent
   }
 
   /// The field's value, nil when it came twice: nobody could tell which one was meant.
@@ -32,15 +47,25 @@ struct RequestIdentity: Sendable {
 
   /// Unique, not secret: a random number of this process and a count, without a system call per request.
   private static func fresh() -> String {
-    processID + hexadecimal(counter.add(1, ordering: .relaxed).newValue)
+    var text: [UInt8] = []
+    appendFresh(to: &text)
+    return String(decoding: text, as: UTF8.self)
   }
 
-  private static let processID = hexadecimal(UInt64.random(in: 0...UInt64.max))
+  /// Writes such an id, 32 hexadecimal digits.
+  static func appendFresh(to output: inout [UInt8]) {
+    appendHexadecimal(processID, to: &output)
+    appendHexadecimal(counter.add(1, ordering: .relaxed).newValue, to: &output)
+  }
+
+  private static let processID = UInt64.random(in: 0...UInt64.max)
   private static let counter = Atomic<UInt64>(0)
 
-  private static func hexadecimal(_ number: UInt64) -> String {
-    let text = String(number, radix: 16)
-    return String(repeating: "0", count: 16 - text.utf8.count) + text
+  private static func appendHexadecimal(_ number: UInt64, to output: inout [UInt8]) {
+    for shift in stride(from: 60, through: 0, by: -4) {
+      let digit = UInt8(truncatingIfNeeded: number >> UInt64(shift)) & 15
+      output.append(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") - 10 + digit)
+    }
   }
 
   private static func isTraceparent(_ text: String) -> Bool {

@@ -12,6 +12,8 @@ struct Router: Sendable {
   private let exact: [String: [Endpoint]]
   /// By everything before the variable segment, which is always the last: `/methods/`.
   private let byPrefix: [String: [Endpoint]]
+  /// Every route once, in the order given.
+  let routes: [String]
 
   /// - Precondition: no method and route occurs twice.
   init(_ endpoints: [Endpoint]) {
@@ -27,6 +29,7 @@ struct Router: Sendable {
     for same in Array(exact.values) + Array(byPrefix.values) {
       precondition(Set(same.map(\.method)).count == same.count, "\(same[0].route) is routed twice")
     }
+    routes = endpoints.reduce(into: []) { if !$0.contains($1.route) { $0.append($1.route) } }
     self.exact = exact
     self.byPrefix = byPrefix
   }
@@ -63,11 +66,20 @@ struct Router: Sendable {
       fields: [Response.Field("Allow", allowed)])
   }
 
-  /// The route a path belongs to, whatever the method: the only thing of a path that may become a metric label.
-  func route(of head: RequestHead) -> String? { candidates(for: head.path).endpoints.first?.route }
+  /// A route that a path belongs to, whatever the method.
+  struct Place: Sendable {
+    let route: String
+    /// In ``Router/routes``.
+    let index: Int
+    let kind: Endpoint.Kind
+  }
 
-  /// What the endpoints of a path are for, whatever the method; nil where there are none.
-  func kind(of head: RequestHead) -> Endpoint.Kind? { candidates(for: head.path).endpoints.first?.kind }
+  func place(of head: RequestHead) -> Place? {
+    guard let endpoint = candidates(for: head.path).endpoints.first,
+      let index = routes.firstIndex(of: endpoint.route)
+    else { return nil }
+    return Place(route: endpoint.route, index: index, kind: endpoint.kind)
+  }
 
   /// The endpoint that would answer, or nil.
   func endpoint(of head: RequestHead) -> Endpoint? {

@@ -33,6 +33,7 @@ public struct Service: Responder {
     self.metrics = metrics
     self.accessLog = accessLog
     router = Router(Endpoints.all(lifecycle: lifecycle, metrics: metrics, models: configuration.models))
+    metrics.count(routes: router.routes)
   }
 
   /// Method and path of every endpoint, for the contract test.
@@ -44,54 +45,76 @@ public struct Service: Responder {
 
   // MARK: Responder
 
+  public func resolve(_ head: RequestHead, framing: BodyFraming) -> (any AnyObject & Sendable)? {
+    // What is told to browsers, and whether an answer is compressed, depends on more than its form.
+    ResolvedHead(
+      head, framing: framing, router: router, maximumBodyBytes: configuration.maximumBodyBytes,
+      mayRemember: configuration.crossOrigin == nil && !configuration.compressesResponses)
+  }
+
+  /// What the transport kept, or else found now.
+  private func resolved(_ head: RequestHead, framing: BodyFraming = .none) -> ResolvedHead {
+    if let resolved = head.resolution as? ResolvedHead { return resolved }
+    return ResolvedHead(
+      head, framing: framing, router: router, maximumBodyBytes: configuration.maximumBodyBytes,
+      mayRemember: false)
+  }
+
   public func admit(_ head: RequestHead, framing: BodyFraming) -> Admission {
+    let resolved = self.resolved(head, framing: framing)
     do throws(Problem) {
       // Before everything else: a stranger learns neither what exists nor what it takes.
-      if let keys = configuration.apiKeys, !isOpen(head) { try keys.check(head) }
-      let match = try router.match(head)
-      guard case .endpoint(let endpoint, _) = match, endpoint.kind == .operation else {
-        let isProbe = if case .endpoint(let endpoint, _) = match { endpoint.kind == .probe } else { false }
-        // A body has no meaning here, but a small one does no harm.
-        return .accept(
-          Acceptance(
-            maximumBodyBytes: Self.ignoredBodyBytes, execution: .inline, isExemptFromLimits: isProbe))
-      }
-      let coding = try BodyFormat.checkHead(head, framing: framing)
-      if case .length(let length) = framing, length > configuration.maximumBodyBytes {
-        throw Problem(.bodyTooLarge, Problem.bodyLimit(configuration.maximumBodyBytes))
-      }
-      return .accept(
-        Acceptance(
-          maximumBodyBytes: configuration.maximumBodyBytes,
-          // What a few coded bytes become is not known yet.
-          execution: coding == nil && OperationCost.isTiny(head, framing) ? .inline : .pooled,
-          contentCoding: coding))
+      if let keys = configuration.apiKeys, !isOpen(head, resolved) { try keys.check(head) }
+      return .accept(try resolved.admission.get())
     } catch {
-      return .reject(stamped(error, RequestIdentity(head), head))
+      return .reject(stamped(error, RequestIdentity(resolved.identity), head))
     }
   }
 
   /// Probes and metrics are asked by machines of the operator that hold no key, and browsers send none with the
   /// question whether they may.
-  private func isOpen(_ head: RequestHead) -> Bool {
-    router.kind(of: head) == .probe || configuration.crossOrigin?.isPreflight(head) == true
+  private func isOpen(_ head: RequestHead, _ resolved: ResolvedHead) -> Bool {
+    resolved.place?.kind == .probe || configuration.crossOrigin?.isPreflight(head) == true
   }
-
-  private static let ignoredBodyBytes = 4 << 10
 
   public func mayRespondInline(to request: Request) -> Bool { OperationCost.isCheap(request.body) }
 
+  public func respondAtOnce(to request: Request, into response: inout Response) -> Bool {
+    guard let memory = (request.head.resolution as? ResolvedHead)?.memory else { return false }
+    let start = ContinuousClock.now
+    guard let answer = memory.answer(request.body, into: &response) else { return false }
+    metrics.recordTokens(received: answer.received, kept: answer.kept)
+    response.fieldLines.append(
+      contentsOf: "Content-Type: application/json\r\nServer-Timing: receive;dur=".utf8)
+    Decimal.appendMilliseconds(request.receiveNanoseconds, to: &response.fieldLines)
+    response.fieldLines.append(contentsOf: ", compute;dur=".utf8)
+    Decimal.appendMilliseconds((ContinuousClock.now - start).wholeNanoseconds, to: &response.fieldLines)
+    response.fieldLines.append(contentsOf: "\r\nX-Request-Id: ".utf8)
+    let idStart = response.fieldLines.count
+    RequestIdentity.appendFresh(to: &response.fieldLines)
+    if accessLog != nil {
+      let id = String(decoding: response.fieldLines[idStart...], as: UTF8.self)
+      response.annotations = [Response.Field("id", id)] + answer.annotations
+      annotate(&response, request.head)
+    }
+    response.fieldLines.append(contentsOf: "\r\n".utf8)
+    return true
+  }
+
   public func respond(to request: Request) -> Response {
-    let identity = RequestIdentity(request.head)
+    let resolved = self.resolved(request.head)
+    let identity = RequestIdentity(resolved.identity)
     let timing = ServerTiming()
-    timing.record("receive", request.receiveDuration)
+    timing.record("receive", .nanoseconds(request.receiveNanoseconds))
     var response: Response
     var allowedMethods: String?
     do throws(Problem) {
-      switch try router.match(request.head) {
+      switch try resolved.match.get() {
       case .endpoint(let endpoint, let variable):
         response = try endpoint.handle(
-          Endpoint.Context(request: request, pathVariable: variable, timing: timing, metrics: metrics))
+          Endpoint.Context(
+            request: request, pathVariable: variable, timing: timing, metrics: metrics,
+            memory: resolved.memory))
       case .options(let allowed):
         response = Response(status: 204, fields: [Response.Field("Allow", allowed)])
         if configuration.crossOrigin?.isPreflight(request.head) == true { allowedMethods = allowed }
@@ -112,14 +135,16 @@ public struct Service: Responder {
 
   public func refuse(_ refusal: Refusal, head: RequestHead?) -> Response {
     metrics.record(refusal)
-    return stamped(Problem(refusal), RequestIdentity(head), head)
+    return stamped(Problem(refusal), RequestIdentity(RequestIdentity.Given(head)), head)
   }
 
   public func finished(_ exchange: Exchange) {
-    let route = exchange.head.flatMap { router.route(of: $0) }
-    metrics.record(exchange, route: route)
-    let isProbe = exchange.head.flatMap { router.endpoint(of: $0) }?.kind == .probe
-    if let accessLog, !isProbe { accessLog.record(exchange, route: route) }
+    let resolved = exchange.head.map { self.resolved($0) }
+    metrics.record(
+      exchange, routeIndex: resolved?.place?.index, methodIndex: resolved?.methodIndex ?? Metrics.noMethod)
+    if let accessLog, resolved?.isProbe != true {
+      accessLog.record(exchange, route: resolved?.place?.route)
+    }
   }
 
   private func stamped(_ problem: Problem, _ identity: RequestIdentity, _ head: RequestHead?) -> Response {
@@ -135,8 +160,12 @@ public struct Service: Responder {
   ) {
     configuration.crossOrigin?.stamp(&response, for: head, allowedMethods: allowedMethods)
     identity.stamp(&response)
-    // The key's name, for the access log; the key itself stays in the head.
-    if let head, let name = configuration.apiKeys?.name(of: head) {
+    if let head { annotate(&response, head) }
+  }
+
+  /// The key's name, for the access log; the key itself stays in the head.
+  private func annotate(_ response: inout Response, _ head: RequestHead) {
+    if let name = configuration.apiKeys?.name(of: head) {
       response.annotations.append(Response.Field("key", name))
     }
   }

@@ -85,12 +85,17 @@ struct BodyReceiver {
   /// Reads until the body is whole or there is nothing to read; a plain body straight into its final place.
   ///
   /// The first call decodes the prefix before it reads.
-  mutating func receive(from stream: any ByteStream) throws(Refusal) -> Progress {
-    try coded == nil ? receivePlain(from: stream) : receiveCoded(from: stream)
+  /// - Parameter spin: nanoseconds for which an empty socket is asked again, see ``Pause``.
+  mutating func receive(from stream: any ByteStream, spin: Int64 = 0) throws(Refusal) -> Progress {
+    try coded == nil ? receivePlain(from: stream, spin: spin) : receiveCoded(from: stream)
   }
 
-  private mutating func receivePlain(from stream: any ByteStream) throws(Refusal) -> Progress {
+  private mutating func receivePlain(
+    from stream: any ByteStream, spin: Int64
+  ) throws(Refusal) -> Progress {
     var turn = Self.bytesPerTurn
+    // The head came a moment ago; its client is likely still writing.
+    var pause = Pause(follows: receivedCount == 0 ? Self.quickRead : 0)
     while true {
       if let lengthLeft {
         if lengthLeft == 0 { return .complete }
@@ -104,11 +109,33 @@ struct BodyReceiver {
       case .bytes(let count):
         turn -= count
         receivedCount += count
+        pause = Pause(follows: count)
         if let left = lengthLeft { lengthLeft = left - count }
-      case .wouldBlock: return .wouldBlock
+      case .wouldBlock: guard pause.isWorthWaiting(spin) else { return .wouldBlock }
       case .end: return .ended
       case .failed, .notTLS: return .failed
       }
+    }
+  }
+
+  /// A read that brought less says that the peer is slow; asking again at once would burn a processor for nothing.
+  private static let quickRead = 4 << 10
+
+  /// The time since the socket was first found empty.
+  ///
+  /// Sleeping and being woken costs tens of microseconds, about what a fast peer takes for the next piece. So a short
+  /// while is spent on asking again: bounded, and only behind a read that brought much.
+  private struct Pause {
+    private let isAfterQuickRead: Bool
+    private var end: Int64 = 0
+
+    init(follows count: Int) { isAfterQuickRead = count >= BodyReceiver.quickRead }
+
+    mutating func isWorthWaiting(_ spin: Int64) -> Bool {
+      guard spin > 0, isAfterQuickRead else { return false }
+      let now = Clock.now
+      if end == 0 { end = now &+ spin }
+      return now < end
     }
   }
 

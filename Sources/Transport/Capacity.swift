@@ -5,6 +5,7 @@ public final class Capacity: Sendable {
   private let connections = Atomic(0)
   private let inFlight = Atomic(0)
   private let bodyBytes = Atomic(0)
+  private let bodiesArriving = Atomic(0)
   private let accepted = Atomic(0)
   private let acceptPauses = Atomic(0)
 
@@ -31,6 +32,12 @@ public final class Capacity: Sendable {
   var isQueueFull: Bool { inFlightCount >= maximumInFlight }
 
   func hasRoom(forBodyBytes count: Int) -> Bool { inFlightBodyBytes <= maximumBodyBytes - count }
+
+  /// Requests that want a processor now: those whose body arrives in pieces, and those computed or queued.
+  var busyCount: Int { bodiesArriving.load(ordering: .relaxed) + inFlightCount }
+
+  func bodyBegan() { bodiesArriving.add(1, ordering: .relaxed) }
+  func bodyEnded() { bodiesArriving.subtract(1, ordering: .relaxed) }
 
   func connectionOpened() {
     connections.add(1, ordering: .sequentiallyConsistent)

@@ -13,21 +13,37 @@ extension Connection {
       guard stream.write(line[...], []) == .bytes(line.count) else { return abort() }
     }
     guard let acceptance = exchange.acceptance else { preconditionFailure("a body needs an admitted head") }
+    if takeSmallBody(acceptance) { return bodyCompleted() }
     let prefixCount = BodyReceiver.prefixCount(exchange.framing, available: input.count - inputStart)
     let capacity = BodyReceiver.capacity(for: exchange.framing, acceptance, available: prefixCount)
     body = BodyReceiver(
       exchange.framing, acceptance, into: loop.pool.take(capacity: capacity),
       prefix: input[inputStart..<(inputStart + prefixCount)], limits: loop.configuration.headLimits,
       makeWindow: loop.takeHeadBuffer)
+    loop.capacity.bodyBegan()
     inputStart += prefixCount
     giveBackHeadBuffer()
     receiveBody()
   }
 
+  /// Takes a small plain body that came whole with its head, in a buffer of the loop's: nothing is left to receive.
+  private func takeSmallBody(_ acceptance: Acceptance) -> Bool {
+    guard case .length(let length) = exchange.framing, acceptance.contentCoding == nil,
+      length <= min(EventLoop.headReadSize, input.count - inputStart),
+      acceptance.isExemptFromLimits || loop.capacity.takeBodyBytes(length)
+    else { return false }
+    exchange.reservation.bytes = acceptance.isExemptFromLimits ? 0 : length
+    exchange.body = loop.takeHeadBuffer()
+    exchange.body.append(contentsOf: input[inputStart..<(inputStart + length)])
+    inputStart += length
+    giveBackHeadBuffer()
+    return true
+  }
+
   func receiveBody() {
     do {
       while true {
-        guard let progress = try body?.receive(from: stream) else { return }
+        guard let progress = try body?.receive(from: stream, spin: loop.receiveSpin) else { return }
         deadline =
           exchange.start &+ loop.bodyTimeout &+ loop.earnedTime(bytes: body?.receivedCount ?? 0)
         guard holdReceivedBytes() else { return refuse(.noMemoryBudget) }
@@ -46,7 +62,7 @@ extension Connection {
   }
 
   private func bodyCompleted() {
-    exchange.body = body?.takeBytes() ?? []
+    if body != nil { exchange.body = body?.takeBytes() ?? [] }
     exchange.bodyByteCount = exchange.body.count
     if let leftover = body?.leftover, !leftover.isEmpty {
       input = loop.takeHeadBuffer()
@@ -58,6 +74,8 @@ extension Connection {
   }
 
   func dropBody() {
+    guard body != nil else { return }
+    loop.capacity.bodyEnded()
     if let window = body?.takeWindow() { loop.giveHeadBuffer(window) }
     if let unfinished = body?.takeBytes() { loop.pool.give(unfinished) }
     body = nil
@@ -90,7 +108,10 @@ extension Connection {
     let now = loop.freshNow()
     exchange.receiveNanoseconds = now &- exchange.start
     var request = Request(
-      head: head, body: exchange.takeBody(), receiveDuration: .nanoseconds(exchange.receiveNanoseconds))
+      head: head, body: exchange.takeBody(), receiveNanoseconds: exchange.receiveNanoseconds)
+    if request.body.count <= EventLoop.headReadSize, respondAtOnce(to: request) {
+      return loop.giveBodyBuffer(request.takeBody())
+    }
     var execution = acceptance.execution
     if execution == .inline, !acceptance.isExemptFromLimits, !loop.responder.mayRespondInline(to: request) {
       // Only its head looked cheap.
@@ -109,17 +130,30 @@ extension Connection {
       deadline = .max
       // What the request holds goes with it: the connection may be gone when it comes back.
       let job = ComputePool.Job(
-        consume request, connection: id, mailbox: loop.mailbox, reservation: exchange.reservation)
+        consume request, connection: token, mailbox: loop.mailbox, reservation: exchange.reservation)
       exchange.job = job
       loop.compute.submit(job)
       exchange.reservation = Reservation()
     case .inline:
       let response = loop.responder.respond(to: request)
       exchange.respondNanoseconds = loop.freshNow() &- now
-      loop.pool.give(request.takeBody())
+      loop.giveBodyBuffer(request.takeBody())
       loop.capacity.release(&exchange.reservation)
       start(response)
     }
+  }
+
+  /// Has the responder answer a small request before anything is queued, in buffers that the last answer left.
+  private func respondAtOnce(to request: Request) -> Bool {
+    var response = loop.takeSpareResponse()
+    let isAnswered = loop.responder.respondAtOnce(to: request, into: &response)
+    if isAnswered {
+      exchange.respondNanoseconds = loop.freshNow() &- exchange.start &- exchange.receiveNanoseconds
+      loop.capacity.release(&exchange.reservation)
+      start(response)
+    }
+    loop.giveSpareResponse(consume response)
+    return isAnswered
   }
 
   func refuse(_ refusal: Refusal) {
@@ -131,11 +165,12 @@ extension Connection {
     let keepAlive = state.responseStarted(closes: response.closesConnection)
     exchange.status = response.status
     exchange.annotations = response.annotations
-    exchange.writeStart = loop.freshNow()
+    // An answer that was just computed has this turn's time already.
+    exchange.writeStart = loop.now
     var head = loop.takeHeadBuffer()
     ResponseSerializer.appendHead(
       response, keepAlive: keepAlive, version: exchange.head?.version ?? .http11, date: loop.date, to: &head)
-    output.begin(head: head, body: exchange.head?.method == "HEAD" ? [] : response.body)
+    output.begin(head: consume head, body: exchange.head?.method == "HEAD" ? [] : response.body)
     writeResponse()
   }
 

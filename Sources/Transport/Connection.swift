@@ -6,6 +6,8 @@ import HTTP1
 /// `ConnectionState`; this class carries it out.
 final class Connection {
   let id: UInt64
+  /// Under which the loop finds it.
+  let token: UInt64
   let stream: any ByteStream
   let remote: String
   /// Accepted from the reserve beyond the connection cap: only probes are answered.
@@ -14,7 +16,7 @@ final class Connection {
 
   var state = ConnectionState()
   private var parser: RequestParser
-  private var interest: Readiness.Interest = .read
+  private var interest: Interest = .read
   /// Monotonic nanoseconds after which the current phase has taken too long.
   var deadline: Int64
   private var lastActivity: Int64
@@ -31,8 +33,11 @@ final class Connection {
   var body: BodyReceiver?
   var output = ResponseWriter()
 
-  init(id: UInt64, stream: any ByteStream, remote: String, isOverCapacity: Bool, loop: EventLoop) {
+  init(
+    id: UInt64, token: UInt64, stream: any ByteStream, remote: String, isOverCapacity: Bool, loop: EventLoop
+  ) {
     self.id = id
+    self.token = token
     self.stream = stream
     self.remote = remote
     self.isOverCapacity = isOverCapacity
@@ -47,7 +52,7 @@ final class Connection {
 
   // MARK: What the loop reports
 
-  func ready(_ event: Readiness.Event) {
+  func ready(_ event: ReadinessEvent) {
     if event.isBroken, state.phase == .responding || state.phase == .writing {
       return abort()
     }
@@ -175,8 +180,10 @@ final class Connection {
   func giveBackHeadBuffer() {
     guard inputStart == input.count, input.capacity > 0 else { return }
     inputStart = 0
-    loop.giveHeadBuffer(input)
-    input = []
+    // Taken out first: a buffer with two owners would be copied instead of reused.
+    var buffer: [UInt8] = []
+    swap(&buffer, &input)
+    loop.giveHeadBuffer(consume buffer)
   }
 
   /// Answers every whole request in `input`; iterative, so that a thousand pipelined requests need no stack.
@@ -191,40 +198,46 @@ final class Connection {
         deadline = exchange.start &+ loop.headTimeout
       }
       do {
-        switch try parser.parse(input, from: inputStart) {
-        case .needsMoreBytes: return
-        case .head(let head, let byteCount):
-          inputStart += byteCount
-          try received(head)
-        }
+        guard let known = try nextHead() else { return }
+        inputStart += known.byteCount
+        received(known)
       } catch {
         refuse(.framing(error))
       }
     }
   }
 
-  private func received(_ head: RequestHead) throws(FramingError) {
+  /// The next head in `input`, or nil when more bytes are needed.
+  private func nextHead() throws(FramingError) -> KnownHead? {
+    if parser.isBetweenMessages, let known = loop.recentHeads.match(input, from: inputStart) { return known }
+    guard case .head(let head, let byteCount) = try parser.parse(input, from: inputStart) else { return nil }
+    // Framing may still be refused, and the refusal is about this request.
     exchange.head = head
-    let framing = try BodyFraming(of: head)
-    let expectation = try head.expectation()
-    let hasBody = framing != .none
-    switch loop.responder.admit(head, framing: framing) {
+    let known = try KnownHead(
+      head, bytes: input[inputStart..<(inputStart + byteCount)], resolve: loop.responder.resolve)
+    loop.recentHeads.remember(known)
+    return known
+  }
+
+  private func received(_ known: KnownHead) {
+    let head = known.head
+    exchange.head = head
+    exchange.framing = known.framing
+    switch loop.responder.admit(head, framing: known.framing) {
     case .reject(let response):
-      state.headRejected(wantsKeepAlive: head.wantsKeepAlive, hasBody: hasBody)
+      state.headRejected(wantsKeepAlive: known.wantsKeepAlive, hasBody: known.hasBody)
       start(response)
     case .accept(let acceptance):
       exchange.acceptance = acceptance
-      exchange.framing = framing
-      if let refusal = lackOfCapacity(for: acceptance, framing) {
-        state.headRejected(wantsKeepAlive: head.wantsKeepAlive, hasBody: hasBody)
+      if let refusal = lackOfCapacity(for: acceptance, known.framing) {
+        state.headRejected(wantsKeepAlive: known.wantsKeepAlive, hasBody: known.hasBody)
         start(loop.responder.refuse(refusal, head: head))
         return
       }
       perform(
         state.headAccepted(
-          wantsKeepAlive: head.wantsKeepAlive, hasBody: hasBody,
-          expectsContinue: expectation == .continueResponse,
-          bodyBytesAreBuffered: inputStart < input.count))
+          wantsKeepAlive: known.wantsKeepAlive, hasBody: known.hasBody,
+          expectsContinue: known.expectsContinue, bodyBytesAreBuffered: inputStart < input.count))
     }
   }
 
@@ -258,7 +271,7 @@ final class Connection {
 
   // MARK: Bookkeeping
 
-  func arm(_ wanted: Readiness.Interest) {
+  func arm(_ wanted: Interest) {
     guard wanted != interest else { return }
     interest = wanted
     loop.setInterest(wanted, of: self)
@@ -272,15 +285,15 @@ final class Connection {
     dropBody()
     loop.capacity.release(&exchange.reservation)
     if !output.isEmpty || (isBroken && exchange.head != nil) {
-      let now = loop.freshNow()
+      let now = exchange.writeStart == 0 ? 0 : loop.freshNow()
       loop.responder.finished(
         Exchange(
           head: exchange.head, status: isBroken && exchange.status == 0 ? 499 : exchange.status,
           annotations: exchange.annotations,
           bodyBytesReceived: exchange.bodyByteCount, bytesSent: output.sentCount,
-          receive: .nanoseconds(exchange.receiveNanoseconds),
-          respond: .nanoseconds(exchange.respondNanoseconds),
-          write: .nanoseconds(exchange.writeStart == 0 ? 0 : now &- exchange.writeStart),
+          receiveNanoseconds: exchange.receiveNanoseconds,
+          respondNanoseconds: exchange.respondNanoseconds,
+          writeNanoseconds: exchange.writeStart == 0 ? 0 : now &- exchange.writeStart,
           remoteAddress: remote,
           connection: id, isBroken: isBroken))
     }

@@ -29,19 +29,24 @@ final class EventLoop {
   let headTimeout: Int64
   let bodyTimeout: Int64
   let idleTimeout: Int64
+  private let receiveSpinLimit: Int64
 
   private(set) var now = Clock.now
   private(set) var isDraining = false
   private(set) var date = HTTPDate.format(Clock.wallSeconds)
 
-  private var readiness: Readiness
+  private let readiness: any Readiness
   private var acceptor: Acceptor?
-  private var connections: [UInt64: Connection] = [:]
+  private var connections = ConnectionTable()
+  /// Heads that came lately, on any connection of this loop.
+  var recentHeads = RecentHeads()
   /// Connections whose stream holds bytes that no event will announce.
   private var resuming: [UInt64] = []
   private var nextID: UInt64
   private let idStep: UInt64
   private var headBuffers: [[UInt8]] = []
+  /// An answer that is out, for the memory of the next one.
+  private var spareResponse = Response(status: 200)
   private let ciphertextBuffers = CiphertextBuffers()
   private var isStopping = false
   private var isStopped = false
@@ -69,11 +74,12 @@ final class EventLoop {
     headTimeout = configuration.headTimeout.nanoseconds
     bodyTimeout = configuration.bodyTimeout.nanoseconds
     idleTimeout = configuration.idleTimeout.nanoseconds
+    receiveSpinLimit = configuration.receiveSpin.nanoseconds
     // Deadlines are looked at often enough to be at most a tenth late.
     sweepInterval = min(max(min(headTimeout, bodyTimeout, idleTimeout) / 10, 10_000_000), 1_000_000_000)
     nextID = UInt64(index)
     idStep = UInt64(shared.mailboxes.count)
-    readiness = try Readiness()
+    readiness = try configuration.readiness.make()
     try readiness.add(mailbox.descriptor, token: Self.mailboxToken, .read)
     self.acceptor = acceptor
     try registerListeners()
@@ -82,7 +88,7 @@ final class EventLoop {
   // MARK: Running
 
   func run() {
-    var events: [Readiness.Event] = []
+    var events: [ReadinessEvent] = []
     var messages: [Mailbox.Message] = []
     while !isStopped {
       events.removeAll(keepingCapacity: true)
@@ -101,8 +107,9 @@ final class EventLoop {
       resumeConnections()
       if now >= nextSweep { sweep() }
     }
+    unregisterListeners()
     acceptor = nil
-    for connection in connections.values { connection.abort() }
+    for connection in connections.all { connection.abort() }
   }
 
   /// The time now, for measuring a step within one turn of the loop.
@@ -116,14 +123,22 @@ final class EventLoop {
     Int64(bytes) &* 1_000_000_000 / Int64(max(configuration.minimumBytesPerSecond, 1))
   }
 
+  /// How long, in nanoseconds, a receiver may go on asking a socket that is empty for the moment.
+  ///
+  /// Not at all when others want the processor: with more requests under way than processors there is always
+  /// something better to do.
+  var receiveSpin: Int64 {
+    receiveSpinLimit > 0 && capacity.busyCount <= configuration.processorCount ? receiveSpinLimit : 0
+  }
+
   /// Has `connection` read in the next turn, whether or not an event comes for it.
-  func resumeLater(_ connection: Connection) { resuming.append(connection.id) }
+  func resumeLater(_ connection: Connection) { resuming.append(connection.token) }
 
   private func resumeConnections() {
     guard !resuming.isEmpty else { return }
     var turn: [UInt64] = []
     swap(&turn, &resuming)
-    for id in turn { connections[id]?.resume() }
+    for token in turn { connections[token]?.resume() }
   }
 
   private var waitMilliseconds: Int32 {
@@ -137,12 +152,12 @@ final class EventLoop {
     switch message {
     case .adopt(let descriptor, let remote, let isTLS, let isOverCapacity):
       adopt(FileDescriptor(owning: descriptor), remote, isTLS: isTLS, isOverCapacity: isOverCapacity)
-    case .computed(let id, let response, var reservation, let nanoseconds):
+    case .computed(let token, let response, var reservation, let nanoseconds):
       capacity.release(&reservation)
-      connections[id]?.computed(response, nanoseconds: nanoseconds)
+      connections[token]?.computed(response, nanoseconds: nanoseconds)
     case .drain:
       isDraining = true
-      for connection in connections.values { connection.drain() }
+      for connection in connections.all { connection.drain() }
     case .stopListening:
       isDraining = true
       isStopping = true
@@ -160,7 +175,7 @@ final class EventLoop {
       nextDate = now &+ 1_000_000_000
       date = HTTPDate.format(Clock.wallSeconds)
     }
-    for connection in connections.values {
+    for connection in connections.all {
       if isStopping { connection.closeIfIdle(for: Self.drainGrace) }
       if now > connection.deadline { connection.deadlinePassed() }
     }
@@ -198,30 +213,32 @@ final class EventLoop {
       shared.connectionEnded()
       return
     }
+    let token = connections.reserve()
     let connection = Connection(
-      id: id, stream: stream, remote: remote, isOverCapacity: isOverCapacity, loop: self)
+      id: id, token: token, stream: stream, remote: remote, isOverCapacity: isOverCapacity, loop: self)
     do {
-      try readiness.add(stream.descriptor, token: id, .read)
-      connections[id] = connection
+      try readiness.add(stream.descriptor, token: token, .read)
+      connections.insert(connection, at: token)
     } catch {
+      connections.remove(token)
       // The kernel has no room for another watch: the descriptor closes with the stream.
       capacity.connectionClosed()
       shared.connectionEnded()
     }
   }
 
-  func setInterest(_ interest: Readiness.Interest, of connection: Connection) {
+  func setInterest(_ interest: Interest, of connection: Connection) {
     do {
-      try readiness.modify(connection.stream.descriptor, token: connection.id, interest)
+      try readiness.modify(connection.stream.descriptor, token: connection.token, interest)
     } catch {
       connection.abort()
     }
   }
 
   func closed(_ connection: Connection) {
-    guard connections.removeValue(forKey: connection.id) != nil else { return }
+    guard connections.remove(connection.token) else { return }
     // The descriptor outlives this call if the caller is on the connection's stack: stop watching it now.
-    readiness.remove(connection.stream.descriptor)
+    readiness.remove(connection.stream.descriptor, token: connection.token)
     capacity.connectionClosed()
     if acceptor != nil {
       resumeAccepting()
@@ -279,7 +296,9 @@ final class EventLoop {
   }
 
   private func unregisterListeners() {
-    for listener in acceptor?.listeners ?? [] { readiness.remove(listener.descriptor) }
+    for (offset, listener) in (acceptor?.listeners ?? []).enumerated() {
+      readiness.remove(listener.descriptor, token: Self.firstListenerToken + UInt64(offset))
+    }
   }
 
   private func resumeAccepting() {
@@ -317,6 +336,28 @@ final class EventLoop {
     var buffer: [UInt8] = []
     buffer.reserveCapacity(Self.headReadSize)
     return buffer
+  }
+
+  /// Takes a request's body back, wherever its buffer came from.
+  func giveBodyBuffer(_ buffer: consuming [UInt8]) {
+    if buffer.capacity <= 2 * Self.headReadSize {
+      giveHeadBuffer(consume buffer)
+    } else {
+      pool.give(consume buffer)
+    }
+  }
+
+  /// An empty response whose buffers have grown to what answers usually need.
+  func takeSpareResponse() -> Response {
+    var taken = Response(status: 200)
+    swap(&taken, &spareResponse)
+    return taken
+  }
+
+  func giveSpareResponse(_ response: consuming Response) {
+    guard response.body.capacity <= 2 * Self.headReadSize else { return }
+    response.clear()
+    spareResponse = response
   }
 
   func giveHeadBuffer(_ buffer: consuming [UInt8]) {

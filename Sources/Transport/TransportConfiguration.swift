@@ -10,6 +10,14 @@ public struct TransportConfiguration: Sendable {
 
   /// Event loops, one thread each.
   public var eventLoops = 2
+  /// How loops learn which sockets are ready.
+  public var readiness = ReadinessKind.standard
+  /// How long a loop goes on asking for the rest of a body that comes quickly before it waits for it; zero never does.
+  ///
+  /// Only while no more requests are being received than the machine has processors, see ``Capacity``.
+  public var receiveSpin: Duration = .zero
+  /// Processors of this machine.
+  public var processorCount = 1
   /// Threads that compute responses.
   public var computeThreads = 2
 

@@ -35,19 +35,21 @@ def socket_path():
         yield pathlib.Path(folder) / "crop.sock"
 
 
-@pytest.fixture(params=["tcp", "unix"])
+@pytest.fixture(params=["tcp", "unix", "dispatch"])
 def transport(request, socket_path):
-    """Flags that make a server listen on each kind of socket in turn."""
+    """Flags that make a server listen on each kind of socket in turn, and learn by each way what is ready."""
     return listening(request.param, socket_path)
 
 
-@pytest.fixture(params=["tcp", "unix", "tls"])
+@pytest.fixture(params=["tcp", "unix", "tls", "dispatch"])
 def every_transport(request, socket_path, certificate):
     """The same, and encrypted."""
     return listening(request.param, socket_path) + (certificate.flags if request.param == "tls" else ())
 
 
 def listening(kind, socket_path):
+    if kind == "dispatch":
+        return ("--http-port", "0", "--readiness", "dispatch")
     return ("--listen", f"unix:{socket_path}") if kind == "unix" else ("--http-port", "0")
 
 

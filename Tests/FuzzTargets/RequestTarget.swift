@@ -13,7 +13,7 @@ extension FuzzTarget {
       Exchange(
         head: head, status: response.status, annotations: response.annotations,
         bodyBytesReceived: bytes.count,
-        bytesSent: response.body.count, receive: .zero, respond: .zero, write: .zero,
+        bytesSent: response.body.count, receiveNanoseconds: 0, respondNanoseconds: 0, writeNanoseconds: 0,
         remoteAddress: "192.0.2.1",
         connection: 1, isBroken: false))
     if Cuts.fingerprint(bytes) & 7 == 1 { try checkLock(bytes, head) }

@@ -163,8 +163,9 @@ struct APIKeyTests {
       service.service.finished(
         Exchange(
           head: try TestService.head("GET /methods", fields), status: reply.status,
-          annotations: reply.annotations, bodyBytesReceived: 0, bytesSent: reply.body.count, receive: .zero,
-          respond: .zero, write: .zero, remoteAddress: "127.0.0.1", connection: 1, isBroken: false))
+          annotations: reply.annotations, bodyBytesReceived: 0, bytesSent: reply.body.count,
+          receiveNanoseconds: 0, respondNanoseconds: 0, writeNanoseconds: 0, remoteAddress: "127.0.0.1",
+          connection: 1, isBroken: false))
       seen += "\(reply.fields)\(reply.annotations)\(reply.text)"
     }
     seen += service.log.all.joined() + service.service.metrics.exposition()

@@ -10,7 +10,8 @@ import Testing
   ) -> Exchange {
     Exchange(
       head: head, status: status, annotations: annotations, bodyBytesReceived: 10, bytesSent: 20,
-      receive: .microseconds(1500), respond: .microseconds(70), write: .zero, remoteAddress: "127.0.0.1:5",
+      receiveNanoseconds: 1_500_000, respondNanoseconds: 70_000, writeNanoseconds: 0,
+      remoteAddress: "127.0.0.1:5",
       connection: 3, isBroken: isBroken)
   }
 

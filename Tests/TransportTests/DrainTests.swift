@@ -3,7 +3,7 @@ import Testing
 
 @testable import Transport
 
-@Suite struct DrainTests {
+@Suite(.overEveryReadiness) struct DrainTests {
   @Test("finishes what is in flight, announces the end, then closes")
   func finishesInFlight() async throws {
     let server = try TestServer()

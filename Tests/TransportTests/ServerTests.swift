@@ -5,7 +5,7 @@ import Testing
 @testable import Transport
 
 /// Over real sockets; every test has its own server on a port of the system's choice.
-@Suite struct ServerTests {
+@Suite(.overEveryReadiness) struct ServerTests {
   @Test(
     "answers one request after another on one connection", arguments: [Acceptance.Execution.inline, .pooled])
   func keepAlive(execution: Acceptance.Execution) async throws {

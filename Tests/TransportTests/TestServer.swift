@@ -1,10 +1,14 @@
 import Glibc
 import HTTP1
 import Locking
+import Testing
 import Transport
 
 /// A running server on a free port whose responder says what it got.
 final class TestServer: Sendable {
+  /// What servers made in a test use, see ``OverEveryReadiness``.
+  @TaskLocal static var readiness = ReadinessKind.standard
+
   let server: Server
   let responder: EchoResponder
 
@@ -15,6 +19,7 @@ final class TestServer: Sendable {
   {
     var configuration = TransportConfiguration()
     configuration.listeners = [.tcp("127.0.0.1", 0)]
+    configuration.readiness = Self.readiness
     change(&configuration)
     responder = EchoResponder(execution: execution)
     server = try Server(configuration, capacity: Capacity(configuration), responder: responder)
@@ -80,4 +85,21 @@ final class EchoResponder: Responder {
   }
 
   func finished(_ exchange: Exchange) { exchanges.withLock { $0.append(exchange) } }
+}
+
+/// Runs every test once for each way to learn which sockets are ready.
+struct OverEveryReadiness: SuiteTrait, TestTrait, TestScoping {
+  var isRecursive: Bool { true }
+
+  func provideScope(
+    for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
+  ) async throws {
+    for kind in ReadinessKind.allCases {
+      try await TestServer.$readiness.withValue(kind) { try await function() }
+    }
+  }
+}
+
+extension Trait where Self == OverEveryReadiness {
+  static var overEveryReadiness: Self { Self() }
 }

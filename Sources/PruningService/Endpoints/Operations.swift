@@ -24,9 +24,13 @@ extension Endpoints {
           to: context.request.head, requestFormat: format, answer)
         return try (format.mediaTypes[0], answer.encoded(as: format))
       }
+      let annotations = [Response.Field("format", format.name)] + answer.annotations
+      if encoded.0 == JSONTensorFormat.mediaTypes[0] {
+        context.memory?.learn(from: document, in: context.request.body, answer, encoded.1, annotations)
+      }
       return Response(
         status: 200, fields: [Response.Field("Content-Type", encoded.0)], body: encoded.1,
-        annotations: [Response.Field("format", format.name)] + answer.annotations)
+        annotations: annotations)
     }
   }
 

@@ -11,14 +11,15 @@ public struct AccessLog: Sendable {
   }
 
   private let format: Format
-  private let timestamp: @Sendable () -> String
-  private let write: @Sendable ([UInt8]) -> Void
+  private let timestamp: @Sendable (inout [UInt8]) -> Void
+  private let write: @Sendable ((inout [UInt8]) -> Void) -> Void
 
   /// - Parameters:
-  ///   - timestamp: the time now, as it should stand in the line.
-  ///   - write: takes whole lines, each with its line feed; called from every event loop.
+  ///   - timestamp: appends the time now, as it should stand in the line.
+  ///   - write: hands out the end of the log, for a whole line with its line feed; called from every event loop.
   public init(
-    format: Format, timestamp: @escaping @Sendable () -> String, write: @escaping @Sendable ([UInt8]) -> Void
+    format: Format, timestamp: @escaping @Sendable (inout [UInt8]) -> Void,
+    write: @escaping @Sendable ((inout [UInt8]) -> Void) -> Void
   ) {
     self.format = format
     self.timestamp = timestamp
@@ -26,35 +27,79 @@ public struct AccessLog: Sendable {
   }
 
   func record(_ exchange: Exchange, route: String?) {
-    var members: JSONObject = [
-      "time": .string(timestamp()), "level": "info", "message": "request",
-    ]
-    for annotation in exchange.annotations { members[annotation.name] = .string(annotation.value) }
-    members["method"] = .string(
-      exchange.head.map { FieldValue.sanitized($0.method, maximumBytes: 16) } ?? "-")
-    members["route"] = .string(route ?? "-")
-    members["status"] = .integer(exchange.status)
-    members["bytes_in"] = .integer(exchange.bodyBytesReceived)
-    members["bytes_out"] = .integer(exchange.bytesSent)
-    for (name, duration) in [
-      ("receive_ms", exchange.receive), ("respond_ms", exchange.respond), ("write_ms", exchange.write),
-    ] {
-      members[name] = .number(Double(ServerTiming.milliseconds(duration)) ?? 0)
+    write { line in
+      switch format {
+      case .text:
+        timestamp(&line)
+        line.append(contentsOf: " info request".utf8)
+      case .json:
+        line.append(contentsOf: "{\"time\":\"".utf8)
+        timestamp(&line)
+        line.append(contentsOf: "\",\"level\":\"info\",\"message\":\"request\"".utf8)
+      }
+      append(exchange, route, to: &line)
+      line.append(contentsOf: (format == .json ? "}\n" : "\n").utf8)
     }
-    members["remote"] = .string(exchange.remoteAddress)
-    members["connection"] = .integer(Int(truncatingIfNeeded: exchange.connection))
-    if exchange.isBroken { members["broken"] = true }
-    write(format == .json ? JSONValue.object(members).serialized() + [0x0a] : Self.text(members))
   }
 
-  private static func text(_ members: JSONObject) -> [UInt8] {
-    var line = members["time"]?.stringValue ?? ""
-    line += " info request"
-    for member in members.members.dropFirst(3) {
-      let value = member.value.stringValue ?? "\(member.value)"
-      line += " \(member.name)=" + (isBare(value) ? value : "\(JSONValue.string(value))")
+  private func append(_ exchange: Exchange, _ route: String?, to line: inout [UInt8]) {
+    for annotation in exchange.annotations { append(annotation.name, annotation.value, to: &line) }
+    append("method", exchange.head.map { Self.shown($0.method) } ?? "-", to: &line)
+    append("route", route ?? "-", to: &line)
+    append("status", exchange.status, to: &line)
+    append("bytes_in", exchange.bodyBytesReceived, to: &line)
+    append("bytes_out", exchange.bytesSent, to: &line)
+    append("receive_ms", milliseconds: exchange.receiveNanoseconds, to: &line)
+    append("respond_ms", milliseconds: exchange.respondNanoseconds, to: &line)
+    append("write_ms", milliseconds: exchange.writeNanoseconds, to: &line)
+    append("remote", exchange.remoteAddress, to: &line)
+    append("connection", Int(truncatingIfNeeded: exchange.connection), to: &line)
+    if exchange.isBroken {
+      appendName("broken", to: &line)
+      line.append(contentsOf: "true".utf8)
     }
-    return Array((line + "\n").utf8)
+  }
+
+  private static func shown(_ method: String) -> String {
+    method == "POST" || method == "GET" ? method : FieldValue.sanitized(method, maximumBytes: 16)
+  }
+
+  // MARK: Members
+
+  private func appendName(_ name: String, to line: inout [UInt8]) {
+    switch format {
+    case .text:
+      line.append(UInt8(ascii: " "))
+      line.append(contentsOf: name.utf8)
+      line.append(UInt8(ascii: "="))
+    case .json:
+      line.append(contentsOf: ",\"".utf8)
+      line.append(contentsOf: name.utf8)
+      line.append(contentsOf: "\":".utf8)
+    }
+  }
+
+  private func append(_ name: String, _ value: Int, to line: inout [UInt8]) {
+    appendName(name, to: &line)
+    Decimal.append(value, to: &line)
+  }
+
+  private func append(_ name: String, milliseconds nanoseconds: Int64, to line: inout [UInt8]) {
+    appendName(name, to: &line)
+    Decimal.appendMilliseconds(nanoseconds, to: &line)
+    // As JSON writes the number: 0.07 and 1.0.
+    while line.last == UInt8(ascii: "0"), line[line.count - 2] != UInt8(ascii: ".") { line.removeLast() }
+  }
+
+  private func append(_ name: String, _ value: String, to line: inout [UInt8]) {
+    appendName(name, to: &line)
+    if Self.isBare(value) {
+      if format == .json { line.append(UInt8(ascii: "\"")) }
+      line.append(contentsOf: value.utf8)
+      if format == .json { line.append(UInt8(ascii: "\"")) }
+    } else {
+      line.append(contentsOf: JSONValue.string(value).serialized())
+    }
   }
 
   /// Whether a value is one word to every reader of logfmt: visible ASCII without `=`, quotes and backslashes.

@@ -23,16 +23,13 @@ public final class Metrics: Sendable {
     }
   }
 
-  private struct RequestKey: Hashable {
-    let route: String
-    let method: String
-    let code: Int
-  }
-
   private struct State {
-    var requests: [RequestKey: Int] = [:]
+    /// Labels of the first axis of `requests`, and of `durations`; the last one stands for no route.
+    var routes = ["none"]
+    /// [method, status] of each route, empty before its first request.
+    var requests: [[Int]] = [[]]
+    var durations = [Histogram()]
     var refusals = [Int](repeating: 0, count: RefusalReason.allCases.count)
-    var durations: [String: Histogram] = [:]
     var bodyBytesReceived = 0
     var bytesSent = 0
     var brokenResponses = 0
@@ -41,26 +38,49 @@ public final class Metrics: Sendable {
     var gauges: [Gauge] = []
   }
 
+  /// Methods are tokens of the client's choice: only known ones become labels.
+  private static let methods = [
+    "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "other", "none",
+  ]
+  private static let statuses = 100...599
+
   private let state = Locked(State())
 
   public init() {}
 
   public func add(_ gauge: Gauge) { state.withLock { $0.gauges.append(gauge) } }
 
-  /// - Parameter route: the matched route, or nil for a path that has none.
-  func record(_ exchange: Exchange, route: String?) {
-    let key = RequestKey(
-      route: route ?? "none", method: exchange.head.map { Self.label($0.method) } ?? "none",
-      code: exchange.status)
-    let seconds = Self.seconds(exchange.receive + exchange.respond + exchange.write)
+  /// Makes room for the counts of every route, before the first request.
+  func count(routes: [String]) {
     state.withLock { state in
-      state.requests[key, default: 0] += 1
-      state.durations[key.route, default: Histogram()].observe(seconds)
+      state.routes = routes + ["none"]
+      state.requests = [[Int]](repeating: [], count: state.routes.count)
+      state.durations = [Histogram](repeating: Histogram(), count: state.routes.count)
+    }
+  }
+
+  /// - Parameter routeIndex: the matched route's, in those that are counted; nil for a path that has none.
+  func record(_ exchange: Exchange, routeIndex: Int?, methodIndex method: Int) {
+    let status = min(max(exchange.status, Self.statuses.lowerBound), Self.statuses.upperBound)
+    let nanoseconds =
+      exchange.receiveNanoseconds + exchange.respondNanoseconds + exchange.writeNanoseconds
+    state.withLock { state in
+      let route = routeIndex ?? state.routes.count - 1
+      if state.requests[route].isEmpty {
+        state.requests[route] = [Int](repeating: 0, count: Self.methods.count * Self.statuses.count)
+      }
+      state.requests[route][method * Self.statuses.count + status - Self.statuses.lowerBound] += 1
+      state.durations[route].observe(Double(nanoseconds) * 1e-9)
       state.bodyBytesReceived += exchange.bodyBytesReceived
       state.bytesSent += exchange.bytesSent
       if exchange.isBroken { state.brokenResponses += 1 }
     }
   }
+
+  static func index(ofMethod method: String) -> Int { methods.firstIndex(of: method) ?? noMethod - 1 }
+
+  /// The label of bytes that never became a request.
+  static let noMethod = methods.count - 1
 
   func record(_ refusal: Refusal) {
     state.withLock { $0.refusals[RefusalReason(refusal).rawValue] += 1 }
@@ -79,13 +99,20 @@ public final class Metrics: Sendable {
     var text = Exposition()
     text.family(
       "crop_http_requests_total", .counter, "Responses by matched route, request method and status code.")
-    for (key, count) in state.requests.sorted(by: {
-      ($0.key.route, $0.key.method, $0.key.code) < ($1.key.route, $1.key.method, $1.key.code)
-    }) {
-      text.sample(
-        "crop_http_requests_total",
-        [("route", key.route), ("method", key.method), ("code", String(key.code))],
-        Double(count))
+    let routes = state.routes.indices.sorted { state.routes[$0] < state.routes[$1] }
+    let methods = Self.methods.indices.sorted { Self.methods[$0] < Self.methods[$1] }
+    for route in routes where !state.requests[route].isEmpty {
+      for method in methods {
+        for (place, status) in Self.statuses.enumerated() {
+          let count = state.requests[route][method * Self.statuses.count + place]
+          guard count > 0 else { continue }
+          text.sample(
+            "crop_http_requests_total",
+            [
+              ("route", state.routes[route]), ("method", Self.methods[method]), ("code", String(status)),
+            ], Double(count))
+        }
+      }
     }
     text.family(
       "crop_http_refusals_total", .counter,
@@ -97,8 +124,9 @@ public final class Metrics: Sendable {
     text.family(
       "crop_http_request_duration_seconds", .histogram,
       "From the first byte of the head to the last byte of the answer, without time spent in the queue.")
-    for (route, histogram) in state.durations.sorted(by: { $0.key < $1.key }) {
-      text.histogram("crop_http_request_duration_seconds", [("route", route)], histogram)
+    for route in routes where !state.durations[route].isEmpty {
+      text.histogram(
+        "crop_http_request_duration_seconds", [("route", state.routes[route])], state.durations[route])
     }
     text.single(
       "crop_http_request_body_bytes_total", .counter, "Bytes of request bodies received.",
@@ -116,16 +144,6 @@ public final class Metrics: Sendable {
     text.family("crop_build_info", .gauge, "Always 1; the labels tell what is running.")
     text.sample("crop_build_info", [("version", Version.current)], 1)
     return text.text
-  }
-
-  /// Methods are tokens of the client's choice: only known ones become labels.
-  private static func label(_ method: String) -> String {
-    ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"].contains(method) ? method : "other"
-  }
-
-  static func seconds(_ duration: Duration) -> Double {
-    let (seconds, attoseconds) = duration.components
-    return Double(seconds) + Double(attoseconds) * 1e-18
   }
 }
 
@@ -168,6 +186,8 @@ struct Histogram: Sendable {
   ]
   private(set) var counts = [Int](repeating: 0, count: bounds.count + 1)
   private(set) var sum = 0.0
+
+  var isEmpty: Bool { counts.allSatisfy { $0 == 0 } }
 
   mutating func observe(_ value: Double) {
     counts[Self.bounds.firstIndex { value <= $0 } ?? Self.bounds.count] += 1

@@ -15,6 +15,14 @@ enum Ranking {
     RankedKeys.highestAscending(count, of: scores, among: candidates)
   }
 
+  /// 0..<bound as an array, without the steps that the standard library takes through a range.
+  static func indices(below bound: Int) -> [Int] {
+    [Int](unsafeUninitializedCapacity: bound) { target, count in
+      for index in 0..<bound { target.initializeElement(at: index, to: index) }
+      count = bound
+    }
+  }
+
   /// Indices in ascending order.
   ///
   /// - Precondition: they are unique and lie in 0..<bound.

@@ -48,7 +48,7 @@ struct BudgetGroups {
         at: "/budget_scope", "'tile' gives each view its own budget, and no layout tells the views")
     }
     guard let layout, let owners, scope != .request, scope == .tile || layout.imageCount > 1 else {
-      let all = Array(0..<tokenCount)
+      let all = Ranking.indices(below: tokenCount)
       groups = [separators.isEmpty ? all : all.filter { isCandidate[$0] }]
       places = [(0, nil)]
       return

@@ -24,7 +24,8 @@ struct PruningTrace {
     selection = RegionSelection(
       method: method, policy: policy, region: region, tokenCount: input.tokenCount)
     survivors = groups.groups
-    held = Array(0..<input.tokenCount)
+    let isWhole = groups.groups.count == 1 && groups.groups[0].count == input.tokenCount
+    held = isWhole ? groups.groups[0] : Array(0..<input.tokenCount)
     if request.explain {
       explanation = PruneExplanation(
         tokenCount: input.tokenCount, groups: groups,

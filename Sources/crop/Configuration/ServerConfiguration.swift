@@ -1,3 +1,5 @@
+import Transport
+
 /// Everything that can be set about the server, typed and in range; a fresh value holds the defaults.
 ///
 /// ``Setting/all`` names each member for flags, environment and files, and says what it may be.
@@ -38,6 +40,9 @@ struct ServerConfiguration: Sendable, Equatable {
   var eventLoops = 0
   /// 0 means one per core.
   var computeThreads = 0
+  /// Microseconds.
+  var receiveSpin = 50
+  var readiness = ReadinessKind.standard
   var cpuLevel = CPULevel.auto
   /// Nil: no learned models.
   var models: String?

@@ -22,6 +22,8 @@ struct ServerFlags: ParsableArguments {
   @Option(\.shutdownTimeout) var shutdownTimeout: String?
   @Option(\.eventLoops) var eventLoops: String?
   @Option(\.computeThreads) var computeThreads: String?
+  @Option(\.receiveSpin) var receiveSpin: String?
+  @Option(\.readiness) var readiness: String?
   @Option(\.cpuLevel) var cpuLevel: String?
   @Option(\.models) var models: String?
   @Option(\.apiKeyFile) var apiKeyFile: String?
@@ -41,7 +43,8 @@ struct ServerFlags: ParsableArguments {
       (\.maxInFlightBytes, maxInFlightBytes), (\.headerTimeout, headerTimeout),
       (\.bodyTimeout, bodyTimeout), (\.idleTimeout, idleTimeout), (\.drainDelay, drainDelay),
       (\.shutdownTimeout, shutdownTimeout), (\.eventLoops, eventLoops),
-      (\.computeThreads, computeThreads), (\.cpuLevel, cpuLevel), (\.apiKeyFile, apiKeyFile),
+      (\.computeThreads, computeThreads),
+      (\.receiveSpin, receiveSpin), (\.readiness, readiness), (\.cpuLevel, cpuLevel), (\.apiKeyFile, apiKeyFile),
       (\.models, models), (\.corsAllowedOrigins, corsAllowedOrigins),
       (\.responseCompression, responseCompression),
       (\.logFormat, logFormat), (\.logLevel, logLevel),

@@ -86,6 +86,14 @@ extension Setting {
       "compute-threads", \.computeThreads, .integer(0...1024),
       "Threads that compute answers; 0 means one per core."),
     Setting(
+      "receive-spin", \.receiveSpin, .integer(0...1000),
+      "Microseconds to go on asking for the rest of a body that comes quickly before waiting for it; 0 never does."
+    ),
+    Setting(
+      "readiness", \.readiness, .choice(),
+      "How ready sockets are found: epoll, or dispatch (libdispatch), which is slower and runs on any system."
+    ),
+    Setting(
       "cpu-level", \.cpuLevel, .choice(),
       "Instructions to compute with: the best that the processor has (auto), baseline, v3 (AVX2) or v4 (AVX-512) "
         + "of x86-64, neon of arm64."),

@@ -34,12 +34,17 @@ final class LogSink: Sendable {
   ///   - line: whole, with its line feed.
   ///   - isUrgent: written at once instead of together with the lines of the next moment.
   func write(_ line: [UInt8], isUrgent: Bool = false) {
+    write(isUrgent: isUrgent) { $0.append(contentsOf: line) }
+  }
+
+  /// - Parameter append: writes a whole line behind those that wait already; quick, since others wait for it.
+  func write(isUrgent: Bool = false, _ append: (inout [UInt8]) -> Void) {
     let schedules = state.withLock { state in
-      guard state.pending.count + line.count <= Self.maximumPendingBytes else {
+      guard state.pending.count <= Self.maximumPendingBytes else {
         state.droppedLines += 1
         return false
       }
-      state.pending.append(contentsOf: line)
+      append(&state.pending)
       defer { state.isFlushScheduled = true }
       return !state.isFlushScheduled
     }

@@ -170,6 +170,9 @@ extension ServerConfiguration {
     transport.reusesPort = reusePort
     transport.eventLoops = eventLoopCount(cores: cores)
     transport.computeThreads = computeThreadCount(cores: cores)
+    transport.receiveSpin = .microseconds(receiveSpin)
+    transport.readiness = readiness
+    transport.processorCount = cores
     transport.maximumConnections = maxConnections
     transport.maximumInFlight = maxInFlight
     transport.maximumInFlightBytes = maxInFlightBytes
@@ -197,7 +200,7 @@ extension ServerConfiguration {
   fileprivate func accessLog(to sink: LogSink) -> AccessLog? {
     guard accessLog, [.trace, .debug, .info].contains(logLevel) else { return nil }
     return AccessLog(
-      format: logFormat == .json ? .json : .text, timestamp: { Timestamp.now() }, write: { sink.write($0) })
+      format: logFormat == .json ? .json : .text, timestamp: Timestamp.append, write: { sink.write($0) })
   }
 }
 

@@ -22,7 +22,12 @@ struct TestService: Sendable {
     service = Service(
       configuration, lifecycle: lifecycle, metrics: Metrics(),
       accessLog: AccessLog(
-        format: logFormat, timestamp: { "2025-01-02T03:04:05.678Z" }, write: { log.add($0) }))
+        format: logFormat, timestamp: { $0.append(contentsOf: "2025-01-02T03:04:05.678Z".utf8) },
+        write: { append in
+          var line: [UInt8] = []
+          append(&line)
+          log.add(line)
+        }))
     lifecycle.enter(.ready)
   }
 

@@ -1,0 +1,54 @@
+import HTTP1
+
+/// What a head asks of the service, found once: where it leads, how its body comes, who it says it is.
+///
+/// Everything here follows from the head and from settings that never change. Keys, readiness and load do not stand
+/// here, because a head that comes again is not resolved again.
+final class ResolvedHead: Sendable {
+  let match: Result<Router.Match, Problem>
+  /// By path alone: the one thing of a request that becomes a label or stands in the log.
+  let place: Router.Place?
+  /// Of the method's label.
+  let methodIndex: Int
+  /// Answered by a probe: not logged.
+  let isProbe: Bool
+  let identity: RequestIdentity.Given
+  let admission: Result<Acceptance, Problem>
+  /// What earlier answers to this head have in common; nil where answers have to be made each in full.
+  let memory: AnswerMemory?
+
+  init(_ head: RequestHead, framing: BodyFraming, router: Router, maximumBodyBytes: Int, mayRemember: Bool) {
+    let match = Result { () throws(Problem) in try router.match(head) }
+    self.match = match
+    place = router.place(of: head)
+    methodIndex = Metrics.index(ofMethod: head.method)
+    isProbe = router.endpoint(of: head)?.kind == .probe
+    identity = RequestIdentity.Given(head)
+    admission = Result { () throws(Problem) in
+      try Self.acceptance(of: try match.get(), head, framing, maximumBodyBytes)
+    }
+    memory = mayRemember && identity.isEmpty ? AnswerMemory(head, try? match.get()) : nil
+  }
+
+  private static let ignoredBodyBytes = 4 << 10
+
+  private static func acceptance(
+    of match: Router.Match, _ head: RequestHead, _ framing: BodyFraming, _ maximumBodyBytes: Int
+  ) throws(Problem) -> Acceptance {
+    guard case .endpoint(let endpoint, _) = match, endpoint.kind == .operation else {
+      let isProbe = if case .endpoint(let endpoint, _) = match { endpoint.kind == .probe } else { false }
+      // A body has no meaning here, but a small one does no harm.
+      return Acceptance(
+        maximumBodyBytes: ignoredBodyBytes, execution: .inline, isExemptFromLimits: isProbe)
+    }
+    let coding = try BodyFormat.checkHead(head, framing: framing)
+    if case .length(let length) = framing, length > maximumBodyBytes {
+      throw Problem(.bodyTooLarge, Problem.bodyLimit(maximumBodyBytes))
+    }
+    return Acceptance(
+      maximumBodyBytes: maximumBodyBytes,
+      // What a few coded bytes become is not known yet.
+      execution: coding == nil && OperationCost.isTiny(head, framing) ? .inline : .pooled,
+      contentCoding: coding)
+  }
+}
