@@ -12,7 +12,8 @@ final class Connection {
   let remote: String
   /// Accepted from the reserve beyond the connection cap: only probes are answered.
   private let isOverCapacity: Bool
-  unowned let loop: EventLoop
+  /// Let go of with the connection, which the loop's table holds only while it is open.
+  let loop: EventLoop
 
   var state = ConnectionState()
   private var parser: RequestParser

@@ -2,6 +2,7 @@ import ContentCodings
 import Kernels
 import PruningService
 import TLS
+import Transport
 
 /// What `crop --version --verbose` prints: the program, and what it found on this machine.
 enum VersionReport {
@@ -10,7 +11,7 @@ enum VersionReport {
     crop \(Version.current)
     swift: \(swift)
     cpu level: \(KernelSet.active.name) (available: \(CPULevel.available))
-    readiness: \(readiness)
+    readiness: \(ReadinessKind.standard.rawValue)
     openssl: \(TLSLibrary.version)
     zlib: \(Inflater.libraryVersion)
 
@@ -27,14 +28,6 @@ enum VersionReport {
       "6.3"
     #else
       "6.2"
-    #endif
-  }
-
-  private static var readiness: String {
-    #if os(Linux)
-      "epoll"
-    #else
-      "dispatch"
     #endif
   }
 

@@ -5,6 +5,35 @@ enum Decimal {
     append(number.magnitude, digits: 1, to: &output)
   }
 
+  /// Numbers that are not negative, with commas between, written back to front in one piece of memory.
+  static func append(_ numbers: UnsafeBufferPointer<Int32>, to output: inout [UInt8]) {
+    let longest = 11 * numbers.count
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: min(longest, maximumPiece)) { piece in
+      var start = 0
+      while start < numbers.count {
+        let end = min(start + piece.count / 11, numbers.count)
+        var position = piece.count
+        for index in stride(from: end - 1, through: start, by: -1) {
+          var rest = UInt32(numbers[index])
+          if index < numbers.count - 1 {
+            position -= 1
+            piece[position] = UInt8(ascii: ",")
+          }
+          repeat {
+            position -= 1
+            piece[position] = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest % 10)
+            rest /= 10
+          } while rest > 0
+        }
+        output.append(contentsOf: UnsafeBufferPointer(rebasing: piece[position...]))
+        start = end
+      }
+    }
+  }
+
+  /// What a temporary allocation takes from the stack.
+  private static let maximumPiece = 1000
+
   /// At least so many `digits`, zeros in front.
   static func append(_ number: UInt, digits: Int, to output: inout [UInt8]) {
     var divisor: UInt = 1

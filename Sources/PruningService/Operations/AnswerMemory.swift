@@ -134,10 +134,7 @@ final class AnswerMemory: Sendable {
   ) -> Bool {
     row.withHighest(kept, &scratch) { indices in
       body.append(contentsOf: before)
-      for index in indices {
-        if index != indices.first { body.append(UInt8(ascii: ",")) }
-        Decimal.append(Int(index), to: &body)
-      }
+      Decimal.append(indices, to: &body)
       body.append(contentsOf: after)
     }
   }
