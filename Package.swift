@@ -49,7 +49,8 @@ let package = Package(
     // Pure: no Foundation, no Dispatch, no Glibc, no clock, no environment.
     .target(name: "JSON", swiftSettings: settings),
     .target(name: "Tensors", dependencies: ["Kernels"], swiftSettings: settings),
-    .target(name: "TokenPruning", dependencies: ["JSON", "Kernels", "Tensors"], swiftSettings: settings),
+    .target(
+      name: "TokenPruning", dependencies: ["JSON", "Kernels", "Locking", "Tensors"], swiftSettings: settings),
     .target(name: "TensorFormats", dependencies: ["JSON", "Tensors"], swiftSettings: settings),
     .target(name: "HTTP1", swiftSettings: settings),
 

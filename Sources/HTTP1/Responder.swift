@@ -82,6 +82,11 @@ public struct Request: Sendable {
   public let receiveNanoseconds: Int64
   /// Whether the client went away: long work asks this between steps, and stops.
   public var isAbandoned: @Sendable () -> Bool = { false }
+  /// Calls a function once with each of 0..<count, on idle threads too where there are any, and returns when all is
+  /// done.
+  public var share: @Sendable (_ count: Int, _ part: @escaping @Sendable (Int) -> Void) -> Void = {
+    for index in 0..<$0 { $1(index) }
+  }
 
   public init(head: RequestHead, body: [UInt8], receiveNanoseconds: Int64 = 0) {
     self.head = head

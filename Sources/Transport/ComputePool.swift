@@ -5,7 +5,9 @@ import Synchronization
 
 /// A fixed number of threads that compute responses, and the queue in front of them.
 ///
-/// The queue is bounded by ``Capacity``: a job holds an in-flight permit.
+/// The queue is bounded by ``Capacity``: a job holds an in-flight permit. A thread that computes may offer parts of
+/// its work to those that have nothing to do (``share(_:_:)``); they turn to the next request as soon as there is
+/// one, between two parts.
 final class ComputePool: Sendable {
   /// One request on its way to a thread.
   ///
@@ -41,6 +43,7 @@ final class ComputePool: Sendable {
   private struct State {
     var jobs: [Job] = []
     var first = 0
+    var offers: [SharedWork] = []
     var isStopped = false
   }
 
@@ -49,6 +52,8 @@ final class ComputePool: Sendable {
   private let responder: any Responder
   private let buffers: BufferPool
   private let threads: Int
+  /// Threads that wait for something to do.
+  private let idle = Atomic(0)
 
   init(threads: Int, responder: any Responder, buffers: BufferPool) {
     self.responder = responder
@@ -79,10 +84,50 @@ final class ComputePool: Sendable {
 
   private func work() {
     while true {
+      idle.add(1, ordering: .relaxed)
       available.wait()
-      guard let job = nextJob() else { return }
-      run(job)
+      idle.subtract(1, ordering: .relaxed)
+      // Whoever is woken for work that others have finished meanwhile finds nothing, and waits again.
+      while true {
+        if let job = nextJob() {
+          run(job)
+        } else if let offer = nextOffer() {
+          help(offer)
+        } else {
+          break
+        }
+      }
+      if state.withLock({ $0.isStopped }) { return }
     }
+  }
+
+  // MARK: Sharing
+
+  /// Calls `part` once with each of 0..<count, on this thread and on idle ones, and returns when all are done.
+  ///
+  /// Nobody is waited for but those who have begun a part, so this is never slower than doing all by oneself, but
+  /// for one part and waking the others.
+  func share(_ count: Int, _ part: @escaping @Sendable (Int) -> Void) {
+    let helpers = min(idle.load(ordering: .relaxed), count - 1)
+    guard helpers > 0 else {
+      for index in 0..<count { part(index) }
+      return
+    }
+    let work = SharedWork(count, part)
+    state.withLock { $0.offers.append(work) }
+    for _ in 0..<helpers { available.signal() }
+    work.finish()
+    state.withLock { state in state.offers.removeAll { $0 === work } }
+  }
+
+  private func nextOffer() -> SharedWork? {
+    state.withLock { state in
+      state.isStopped ? nil : state.offers.first(where: \.hasUnclaimedParts)
+    }
+  }
+
+  private func help(_ work: SharedWork) {
+    while queuedCount == 0, work.doOne() {}
   }
 
   private func nextJob() -> Job? {
@@ -102,6 +147,7 @@ final class ComputePool: Sendable {
   private func run(_ job: Job) {
     guard var request = job.takeRequest() else { return }
     request.isAbandoned = { job.isAbandoned }
+    request.share = { [self] count, part in share(count, part) }
     let start = Clock.now
     let response = responder.respond(to: request)
     let duration = Clock.now - start

@@ -2,6 +2,7 @@ import HTTP1
 import JSON
 import TensorFormats
 import Tensors
+import TokenPruning
 
 extension Endpoints {
   /// `POST /localize`, `/compress` or `/prune`: decode, compute, encode.
@@ -13,8 +14,9 @@ extension Endpoints {
       }
       let models = models.current
       let isAbandoned = context.request.isAbandoned
+      let sharing = WorkSharing(context.request.share)
       let answer = try context.timing.measure("compute") { () throws(Problem) in
-        try operation.run(document, models: models, isAbandoned: isAbandoned)
+        try operation.run(document, models: models, isAbandoned: isAbandoned, sharing: sharing)
       }
       context.metrics.recordTokens(received: answer.tokenCount, kept: answer.keptCount)
       let encoded = try context.timing.measure("encode") { () throws(Problem) in

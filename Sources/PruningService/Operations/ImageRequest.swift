@@ -13,7 +13,7 @@ struct ImageRequest {
   ///   answers of a layout's size.
   init(
     tensors: [String: Tensor], parameters: JSONObject, batchCount: Int?, models: ModelSet,
-    stepLimit: StepLimit
+    stepLimit: StepLimit, sharing: WorkSharing
   ) throws(PruningError) {
     let counted = try Self.tokenCount(of: tensors, stages: PruneOperation.stageTensorNames(parameters))
     let layout: TokenLayout? =
@@ -31,7 +31,7 @@ struct ImageRequest {
     self.parameters = parameters
     input = PruningInput(
       tokenCount: tokenCount, tensors: tensors, layout: layout, seed: try Self.seed(parameters),
-      models: models, stepLimit: stepLimit)
+      models: models, stepLimit: stepLimit, sharing: sharing)
   }
 
   /// N as the tensors tell it; they must agree.

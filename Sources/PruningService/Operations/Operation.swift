@@ -39,11 +39,13 @@ public enum Operation: String, CaseIterable, Sendable {
 
   /// Answers one request. A pure function: the same document and models give the same answer, always.
   ///
-  /// - Parameter isAbandoned: asked between images and between steps of long searches; once true, the work is
-  ///   given up, since nobody waits for the answer.
+  /// - Parameters:
+  ///   - isAbandoned: asked between images and between steps of long searches; once true, the work is given up,
+  ///     since nobody waits for the answer.
+  ///   - sharing: who else may compute images of a large batch, or parts of one image.
   public func run(
     _ document: TensorDocument, models: ModelSet = ModelSet(),
-    isAbandoned: @escaping @Sendable () -> Bool = { false }
+    isAbandoned: @escaping @Sendable () -> Bool = { false }, sharing: WorkSharing = .none
   ) throws(Problem) -> Answer {
     try OperationParameters.refuseUnknown(document, for: self)
     let given = document.parameters.withoutNulls
@@ -51,28 +53,25 @@ public enum Operation: String, CaseIterable, Sendable {
     var samples: [Answer.Sample] = []
     var shared = JSONObject()
     do throws(PruningError) {
-      let batchCount = batch.isBatched ? batch.samples.count : nil
-      let parameters = try ImageParameters(given, batchCount: batchCount)
+      let parameters = try ImageParameters(given, batchCount: batch.isBatched ? batch.samples.count : nil)
       let stepLimit = StepLimit(
         PruningInput.standardStepLimit / max(batch.samples.count, 1), isAbandoned: isAbandoned)
-      var together: [ImageRequest] = []
-      let isTogether = self == .prune && batch.isBatched && given["budget_scope"] == "request"
-      for (index, tensors) in batch.samples.enumerated() {
-        try stepLimit.checkAbandonment()
-        do throws(PruningError) {
-          let image = try ImageRequest(
-            tensors: tensors, parameters: parameters[index], batchCount: batchCount, models: models,
-            stepLimit: stepLimit)
-          if isTogether { together.append(image) } else { samples.append(try run(image, shared: &shared)) }
-        } catch {
-          throw batch.isBatched ? parameters.error(error, inImage: index) : error
-        }
-      }
-      if isTogether {
+      let work = BatchWork(
+        operation: self, batch: batch, parameters: parameters, models: models, stepLimit: stepLimit,
+        sharing: sharing)
+      if self == .prune && batch.isBatched && given["budget_scope"] == "request" {
+        var together: [ImageRequest] = []
+        for index in batch.samples.indices { together.append(try work.request(index).get()) }
         do throws(SharedPruningError) {
           samples = try PruneOperation.runTogether(together, shared: &shared)
         } catch {
           throw error.image.map { parameters.error(error.error, inImage: $0) } ?? error.error
+        }
+      } else {
+        for outcome in work.outcomes() {
+          let (sample, members) = try outcome.get()
+          samples.append(sample)
+          for member in members.members { shared[member.name] = member.value }
         }
       }
     } catch {
@@ -82,12 +81,78 @@ public enum Operation: String, CaseIterable, Sendable {
     return Answer(samples: samples, isBatched: batch.isBatched, shared: shared)
   }
 
-  private func run(_ image: ImageRequest, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
+  fileprivate func run(_ image: ImageRequest, shared: inout JSONObject) throws(PruningError) -> Answer.Sample
+  {
     switch self {
     case .localize: try LocalizeOperation.run(image)
     case .compress: try CompressOperation.run(image, shared: &shared)
     case .prune: try PruneOperation.run(image, shared: &shared)
     }
+  }
+}
+
+/// The images of one request, each of which is computed by itself.
+private struct BatchWork: Sendable {
+  let operation: Operation
+  let batch: Batch
+  let parameters: ImageParameters
+  let models: ModelSet
+  let stepLimit: StepLimit
+  let sharing: WorkSharing
+
+  /// An image's answer, and what it says of all.
+  typealias Outcome = Result<(Answer.Sample, JSONObject), PruningError>
+
+  /// Batches of fewer numbers take less time than waking another thread is worth.
+  private static let leastShared = 1 << 18
+
+  /// One per image, up to the first that failed. Which that is does not depend on who computes which.
+  func outcomes() -> [Outcome] {
+    let numbers = batch.samples.reduce(0) { $0 + $1.values.reduce(0) { $0 + $1.elementCount } }
+    if batch.samples.count > 1, numbers >= Self.leastShared {
+      return sharing.map(batch.samples.count) { outcome($0) }
+    }
+    var outcomes: [Outcome] = []
+    for index in batch.samples.indices {
+      outcomes.append(outcome(index))
+      if case .failure = outcomes[index] { break }
+    }
+    return outcomes
+  }
+
+  private func outcome(_ index: Int) -> Outcome {
+    switch request(index) {
+    case .failure(let error): return .failure(error)
+    case .success(let image):
+      var shared = JSONObject()
+      do throws(PruningError) {
+        return .success((try operation.run(image, shared: &shared), shared))
+      } catch {
+        return .failure(located(error, index))
+      }
+    }
+  }
+
+  /// The image's tensors and parameters, checked.
+  func request(_ index: Int) -> Result<ImageRequest, PruningError> {
+    do throws(PruningError) {
+      try stepLimit.checkAbandonment()
+    } catch {
+      return .failure(error)
+    }
+    do throws(PruningError) {
+      return .success(
+        try ImageRequest(
+          tensors: batch.samples[index], parameters: parameters[index],
+          batchCount: batch.isBatched ? batch.samples.count : nil, models: models, stepLimit: stepLimit,
+          sharing: sharing))
+    } catch {
+      return .failure(located(error, index))
+    }
+  }
+
+  private func located(_ error: PruningError, _ index: Int) -> PruningError {
+    batch.isBatched ? parameters.error(error, inImage: index) : error
   }
 }
 

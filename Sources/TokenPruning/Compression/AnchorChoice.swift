@@ -43,13 +43,9 @@ struct AnchorChoice {
     // Not lazy: half of all pairs are compared, and every row is ranked.
     var steps = StepCounter(limit: stepLimit)
     try steps.spend(part.count * part.count * (20 + StepCounter.exactComparison(columns: space.columns) / 2))
-    var distances = [[Double]](repeating: Array(repeating: 0, count: part.count), count: part.count)
-    for row in part.indices {
-      for other in 0..<row {
-        let distance = max(0, 1 - space.exactSimilarity(part[row], part[other]))
-        distances[row][other] = distance
-        distances[other][row] = distance
-      }
+    let similarities = space.exactSimilarities(of: part, to: part)
+    let distances = part.indices.map { row in
+      part.indices.map { row == $0 ? 0 : max(0, 1 - similarities[row * part.count + $0]) }
     }
     let density = distances.map { row in
       let nearest = Ranking.highest(count, of: row.map(-), among: Array(part.indices))

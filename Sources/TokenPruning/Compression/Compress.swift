@@ -30,6 +30,7 @@ public func compress(
       try AnchorChoice(strategy: request.anchors, scores: scores, stepLimit: input.stepLimit)
         .anchors(count, of: part, in: space))
   }
+  // Before it starts: whoever asks for too much learns it at once.
   var steps = StepCounter(limit: input.stepLimit)
   for (part, count) in zip(parts, counts) {
     let (pairs, overflow) = part.count.multipliedReportingOverflow(by: count)
@@ -37,7 +38,8 @@ public func compress(
       by: StepCounter.comparison(columns: space.columns))
     try steps.spend(overflow || overflows ? .max : cost)
   }
-  let merge = TokenMerge(space: space, parts: parts, anchors: anchors)
+  let merge = try TokenMerge(
+    space: space, parts: parts, anchors: anchors, sharing: input.sharing, stepLimit: input.stepLimit)
   return CompressResult(
     tokenCount: input.tokenCount, features: merge.means(of: features), keptIndices: merge.anchors,
     assignments: merge.assignments, sizes: merge.sizes,

@@ -54,7 +54,12 @@ extension Matrix {
     var sums = [Double](repeating: 0, count: columns)
     for index in indices {
       let factor = weight(index)
-      for (column, value) in row(index).enumerated() { sums[column] += factor * Double(value) }
+      sums.withUnsafeMutableBufferPointer { sums in
+        values.withUnsafeBufferPointer { values in
+          let start = index * columns
+          for column in 0..<columns { sums[column] += factor * Double(values[start + column]) }
+        }
+      }
     }
     return sums
   }
@@ -64,13 +69,23 @@ extension Matrix {
   /// Adds binary64 numbers to a row, rounding each sum once.
   mutating func add(_ terms: [Double], to row: Int) {
     precondition(terms.count == columns)
-    for column in 0..<columns {
-      values[row * columns + column] = Float(Double(values[row * columns + column]) + terms[column])
+    let start = row * columns
+    let columns = columns
+    values.withUnsafeMutableBufferPointer { values in
+      terms.withUnsafeBufferPointer { terms in
+        for column in 0..<columns {
+          values[start + column] = Float(Double(values[start + column]) + terms[column])
+        }
+      }
     }
   }
 
   func appending(_ row: [Double]) -> Matrix {
     precondition(row.count == columns)
-    return Matrix(rows: rows + 1, columns: columns, values: values + row.map { Float($0) })
+    var longer: [Float] = []
+    longer.reserveCapacity(values.count + columns)
+    longer.append(contentsOf: values)
+    for value in row { longer.append(Float(value)) }
+    return Matrix(rows: rows + 1, columns: columns, values: longer)
   }
 }

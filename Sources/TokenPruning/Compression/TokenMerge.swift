@@ -9,19 +9,24 @@ struct TokenMerge {
 
   /// - Precondition: the parts cover every row of `space` once; `anchors[p]` lies in `parts[p]` and is not
   ///   empty unless the part is.
+  /// - Throws: when it is more work than the limit allows.
   /// - Complexity: O(N K D).
-  init(space: CosineSpace, parts: [[Int]], anchors anchorsOfParts: [[Int]]) {
+  init(
+    space: CosineSpace, parts: [[Int]], anchors anchorsOfParts: [[Int]], sharing: WorkSharing = .none,
+    stepLimit: StepLimit = .unlimited
+  ) throws(PruningError) {
     let anchors = anchorsOfParts.flatMap { $0 }.sorted()
     var rowOfAnchor = [Int?](repeating: nil, count: space.rows)
     for (row, anchor) in anchors.enumerated() { rowOfAnchor[anchor] = row }
     var assignments = [Int](repeating: 0, count: space.rows)
+    var steps = StepCounter(limit: stepLimit)
     for (part, own) in zip(parts, anchorsOfParts) {
       let own = own.sorted()
-      for token in part {
-        let anchor = rowOfAnchor[token] == nil ? own[space.mostSimilar(to: token, among: own)] : token
-        guard let row = rowOfAnchor[anchor] else { preconditionFailure("an anchor without a row") }
-        assignments[token] = row
-      }
+      for anchor in own { assignments[anchor] = rowOfAnchor[anchor] ?? 0 }
+      let others = part.filter { rowOfAnchor[$0] == nil }
+      if others.isEmpty { continue }
+      let nearest = try space.mostSimilar(to: others, among: own, sharing: sharing, &steps)
+      for (token, position) in zip(others, nearest) { assignments[token] = assignments[own[position]] }
     }
     var sizes = [Int](repeating: 0, count: anchors.count)
     for row in assignments { sizes[row] += 1 }

@@ -6,12 +6,12 @@ import Kernels
 /// differ by more than ``slack`` are in that order, and closer ones are compared exactly. A choice made so is
 /// the binary64 one, whatever kernels computed it. The cosine with a zero row is 0.
 struct CosineSpace: Sendable {
-  private let features: Matrix
+  let features: Matrix
   /// What fast products are formed of, and the factor of each row that makes its length 1.
-  private let fast: Matrix
-  private let factors: [Float]
-  private let norms: [Double]
-  private let kernels: KernelSet
+  let fast: Matrix
+  let factors: [Float]
+  let norms: [Double]
+  let kernels: KernelSet
   let slack: Float
 
   /// Rows of such lengths are multiplied as they are: no product of theirs overflows, and what vanishes is
@@ -44,13 +44,9 @@ struct CosineSpace: Sendable {
 
   func isZero(_ row: Int) -> Bool { norms[row] == 0 }
 
+  /// The exact similarity of two rows, the same whichever comes first.
   func exactSimilarity(_ a: Int, _ b: Int) -> Double {
-    guard norms[a] > 0, norms[b] > 0 else { return 0 }
-    return features.values.withUnsafeBufferPointer { buffer in
-      guard let base = buffer.baseAddress else { return 0 }
-      let columns = features.columns
-      return kernels.preciseDot(base + a * columns, base + b * columns, columns) / (norms[a] * norms[b])
-    }
+    exactSimilarities(of: SIMD4(repeating: a), to: b)[0]
   }
 
   /// The fast similarities of one row to four.
@@ -99,9 +95,11 @@ struct CosineSpace: Sendable {
   /// Only those whose fast similarity comes near can be the largest, so only they are compared exactly.
   /// - Parameters:
   ///   - others: the row itself is passed over.
+  ///   - slack: twice the error bound of `fastest`, or that of this space where it is larger.
   ///   - enough: as soon as one is that large, the search ends with it.
   func largestExactSimilarity(
-    of row: Int, to others: ArraySlice<Int>, fastest: Float, enough: Double = .infinity
+    of row: Int, to others: ArraySlice<Int>, fastest: Float, within slack: Float,
+    enough: Double = .infinity
   ) -> Double {
     var largest = -Double.infinity
     var position = others.startIndex
@@ -119,47 +117,6 @@ struct CosineSpace: Sendable {
       position += 4
     }
     return largest
-  }
-
-  /// The position in `others` of the row most similar to `row`; the first of equals.
-  ///
-  /// - Precondition: `others` is not empty.
-  /// - Complexity: O(others x columns).
-  func mostSimilar(to row: Int, among others: [Int]) -> Int {
-    precondition(!others.isEmpty)
-    var best = -Float.infinity
-    var contenders: [(position: Int, similarity: Float)] = []
-    forEachSimilarity(of: row, to: others[...]) { position, similarity in
-      if similarity >= best - slack { contenders.append((position, similarity)) }
-      best = max(best, similarity)
-    }
-    contenders.removeAll { $0.similarity < best - slack }
-    guard contenders.count > 1 else { return contenders[0].position }
-    var choice = contenders[0].position
-    var largest = -Double.infinity
-    for contender in contenders {
-      let similarity = exactSimilarity(row, others[contender.position])
-      if similarity > largest {
-        largest = similarity
-        choice = contender.position
-      }
-    }
-    return choice
-  }
-
-  private func forEachSimilarity(
-    of row: Int, to others: ArraySlice<Int>, _ body: (_ position: Int, _ similarity: Float) -> Void
-  ) {
-    var position = others.startIndex
-    while position < others.endIndex {
-      let last = others.endIndex - 1
-      let four = SIMD4(
-        others[position], others[min(position + 1, last)], others[min(position + 2, last)],
-        others[min(position + 3, last)])
-      let similarities = similarities(of: row, to: four)
-      for lane in 0..<min(4, others.endIndex - position) { body(position + lane, similarities[lane]) }
-      position += 4
-    }
   }
 }
 

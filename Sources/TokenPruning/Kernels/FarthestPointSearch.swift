@@ -16,7 +16,8 @@ import Kernels
 ///   and far less where neighbouring tokens resemble each other. Memory is O(N), or N^2 numbers with the matrix.
 struct FarthestPointSearch {
   private let space: CosineSpace
-  private var slack: Float { space.slack }
+  private let sharing: WorkSharing
+  private var slack: Float { matrix?.slack ?? space.slack }
 
   private(set) var selected: [Int] = []
   private let blocks: RowBlocks
@@ -34,12 +35,18 @@ struct FarthestPointSearch {
   private var leftovers: [Int]
   private var steps: StepCounter
   private var matrix: SimilarityMatrix?
+  /// The places of the selections that `nearest` does not know of yet; for the matrix alone.
+  private var unread: [Int] = []
 
   /// - Parameters:
   ///   - given: rows selected already; zero rows among them repel nothing.
   ///   - candidates: rows to choose from, ascending, none of them in `given`.
-  init(_ space: CosineSpace, among candidates: [Int], given: [Int] = [], stepLimit: StepLimit = .unlimited) {
+  init(
+    _ space: CosineSpace, among candidates: [Int], given: [Int] = [], stepLimit: StepLimit = .unlimited,
+    sharing: WorkSharing = .none
+  ) {
     self.space = space
+    self.sharing = sharing
     steps = StepCounter(limit: stepLimit)
     leftovers = candidates.filter { space.isZero($0) }
     selected = given.filter { !space.isZero($0) }
@@ -66,6 +73,7 @@ struct FarthestPointSearch {
       if let place = try selected.isEmpty ? mostIsolated() : farthest() {
         nearest[place / 4][place % 4] = .infinity
         selected.append(blocks.row(at: place))
+        if matrix != nil { unread.append(place) }
         chosen.append(blocks.row(at: place))
       } else {
         let missing = count - chosen.count
@@ -79,7 +87,7 @@ struct FarthestPointSearch {
 
   private mutating func mostIsolated() throws(PruningError) -> Int? {
     guard blocks.rowCount > 1 else { return blocks.rowCount == 1 ? 0 : nil }
-    var search = IsolationSearch(space, blocks)
+    var search = IsolationSearch(space, blocks, sharing: sharing)
     let place = try search.run(&steps)
     matrix = search.matrix
     return place
@@ -135,7 +143,6 @@ struct FarthestPointSearch {
     )
     let rows = blocks[block]
     let others = takeNearest(of: block, to: rows[0])
-    pending[block].removeFirst(count)
     var largest = nearest[block]
     if count <= 2 {
       for index in 0..<count {
@@ -151,35 +158,36 @@ struct FarthestPointSearch {
     nearest[block] = largest
   }
 
+  /// Of how many pending selections the nearest are looked for.
+  private static let window = 24
+
   /// Takes up to four pending selections, the nearest in the sequence; the last of fewer is repeated.
   private mutating func takeNearest(of block: Int, to row: Int) -> SIMD4<Int> {
-    let selected = selected
-    return pending[block].withUnsafeMutableBufferPointer { waiting in
-      // The nearest go to the front, one after the other.
-      for front in 0..<min(4, waiting.count - 1) {
-        var best = front
-        var distance = abs(selected[Int(waiting[front])] - row)
-        for index in (front + 1)..<waiting.count {
-          let other = abs(selected[Int(waiting[index])] - row)
-          if other < distance {
-            best = index
-            distance = other
-          }
+    var taken = SIMD4(repeating: 0)
+    var count = 0
+    while count < 4, let last = pending[block].indices.last {
+      var best = last
+      var distance = Int.max
+      for index in max(0, last - Self.window + 1 + count)...last {
+        let other = abs(selected[Int(pending[block][index])] - row)
+        if other < distance {
+          best = index
+          distance = other
         }
-        waiting.swapAt(front, best)
       }
-      let last = min(4, waiting.count) - 1
-      return SIMD4(
-        selected[Int(waiting[0])], selected[Int(waiting[min(1, last)])], selected[Int(waiting[min(2, last)])],
-        selected[Int(waiting[last])])
+      for lane in count..<4 { taken[lane] = selected[Int(pending[block][best])] }
+      pending[block].swapAt(best, last)
+      pending[block].removeLast()
+      count += 1
     }
+    return taken
   }
 
   private mutating func eagerContenders() throws(PruningError) -> [Int]? {
     guard let matrix else { return nil }
-    try steps.spend((selected.count - matrix.read) * blocks.rowCount + blocks.rowCount)
-    for row in selected[matrix.read...] { matrix.merge(row, into: &nearest) }
-    self.matrix?.read = selected.count
+    try steps.spend((unread.count + 1) * blocks.rowCount)
+    for place in unread { matrix.merge(place, into: &nearest) }
+    unread = []
     let lowest = nearest.reduce(Float.infinity) { min($0, $1.min()) }
     guard lowest < .infinity else { return nil }
     var places: [Int] = []
@@ -201,7 +209,7 @@ struct FarthestPointSearch {
     let unseen = selected[exactSeen[place]...]
     try steps.spend(unseen.count * StepCounter.exactComparison(columns: space.columns))
     let largest = space.largestExactSimilarity(
-      of: blocks.row(at: place), to: unseen, fastest: nearest[place / 4][place % 4])
+      of: blocks.row(at: place), to: unseen, fastest: nearest[place / 4][place % 4], within: slack)
     exactNearest[place] = max(exactNearest[place], largest)
     exactSeen[place] = selected.count
   }

@@ -7,11 +7,12 @@ import Kernels
 /// the most similar, and what the comparison says of the other block is kept too. As soon as the first in the queue
 /// has met all others, it is the answer, up to the error bound of binary32; where that leaves several, binary64
 /// decides.
-/// - Complexity: O(N^2 D) at worst. When a quarter of all pairs are compared and there is no answer yet, the
+/// - Complexity: O(N^2 D) at worst. When about a tenth of all pairs are compared and there is no answer yet, the
 ///   similarities of all pairs are computed in one go, if N is not too large for that.
 struct IsolationSearch {
   private let space: CosineSpace
   private let blocks: RowBlocks
+  private let sharing: WorkSharing
   private var nearest: [SIMD4<Float>]
   /// How far each block is in the order 0, +1, -1, +2, -2, ... of the blocks around it.
   private var turns: [Int]
@@ -19,9 +20,10 @@ struct IsolationSearch {
   private(set) var matrix: SimilarityMatrix?
 
   /// - Precondition: at least two rows.
-  init(_ space: CosineSpace, _ blocks: RowBlocks) {
+  init(_ space: CosineSpace, _ blocks: RowBlocks, sharing: WorkSharing) {
     self.space = space
     self.blocks = blocks
+    self.sharing = sharing
     nearest = Array(repeating: SIMD4(repeating: -.infinity), count: blocks.count)
     for place in blocks.rowCount..<(4 * blocks.count) { nearest[place / 4][place % 4] = .infinity }
     turns = Array(repeating: 0, count: blocks.count)
@@ -43,7 +45,7 @@ struct IsolationSearch {
   private mutating func scan(_ steps: inout StepCounter) throws(PruningError) -> Float {
     var heap = BoundHeap((0..<blocks.count).map { BoundHeap.Entry(bound: .infinity, index: $0) })
     var limit = Float.infinity
-    var tilesLeft = blocks.count * blocks.count / 8
+    var tilesLeft = blocks.count * blocks.count / 24 + 4 * blocks.count
     let canCompareAll = blocks.rowCount <= SimilarityMatrix.maximumCount
     while let top = heap.first, top.bound >= -Double(limit) {
       let block = top.index
@@ -65,10 +67,10 @@ struct IsolationSearch {
   }
 
   private mutating func compareAll(_ steps: inout StepCounter) throws(PruningError) -> Float {
-    let all = try SimilarityMatrix(space, blocks, &steps)
+    let all = try SimilarityMatrix(space, blocks.rows, sharing: sharing, &steps)
     nearest = all.nearestOthers()
     matrix = all
-    return nearest.reduce(Float.infinity) { min($0, $1.min()) } + space.slack
+    return nearest.reduce(Float.infinity) { min($0, $1.min()) } + all.slack
   }
 
   /// The next block outwards that this one has not met, or nil.
@@ -119,98 +121,21 @@ struct IsolationSearch {
   private func mostIsolatedExactly(
     _ contenders: [Int], _ steps: inout StepCounter
   ) throws(PruningError) -> Int {
-    let rows = (0..<blocks.rowCount).map { blocks.row(at: $0) }
+    let rows = blocks.rows
+    let slack = matrix?.slack ?? space.slack
     var choice = contenders[0]
     var best = Double.infinity
     for place in contenders {
       try steps.spend(rows.count * StepCounter.comparison(columns: space.columns))
       // Contenders ascend, so an equal one loses to the earlier.
       let largest = space.largestExactSimilarity(
-        of: blocks.row(at: place), to: rows[...], fastest: nearest[place / 4][place % 4], enough: best)
+        of: blocks.row(at: place), to: rows[...], fastest: nearest[place / 4][place % 4], within: slack,
+        enough: best)
       if largest < best {
         best = largest
         choice = place
       }
     }
     return choice
-  }
-}
-
-/// The fast similarities of all pairs of rows [N, N], by place.
-struct SimilarityMatrix {
-  /// The matrix takes 64 MiB at this size.
-  static let maximumCount = 4096
-
-  /// How many selections its reader has taken from it.
-  var read = 0
-  private let blocks: RowBlocks
-  private let stride: Int
-  private let places: [Int: Int]
-  private var values: [Float]
-
-  /// - Complexity: O(N^2 D / 2).
-  init(_ space: CosineSpace, _ blocks: RowBlocks, _ steps: inout StepCounter) throws(PruningError) {
-    self.blocks = blocks
-    stride = 4 * blocks.count
-    places = Dictionary(uniqueKeysWithValues: (0..<blocks.rowCount).map { (blocks.row(at: $0), $0) })
-    values = [Float](repeating: 0, count: stride * stride)
-    // Panels of others that stay in the second-level cache while all rows pass them.
-    let panel = max(1, (256 << 10) / (16 * max(space.columns, 1)))
-    for start in Swift.stride(from: 0, to: blocks.count, by: panel) {
-      for a in 0..<min(start + panel, blocks.count) {
-        let others = max(start, a)..<min(start + panel, blocks.count)
-        try steps.spend(16 * others.count * StepCounter.comparison(columns: space.columns))
-        for b in others { put(space.similarities(of: blocks[a], to: blocks[b]).columns, a, b) }
-      }
-    }
-    for place in 0..<stride { values[place * stride + place] = -.infinity }
-    // Padding repeats a row, which must not meet itself.
-    for place in blocks.rowCount..<stride {
-      for other in 0..<stride {
-        values[place * stride + other] = -.infinity
-        values[other * stride + place] = -.infinity
-      }
-    }
-  }
-
-  private mutating func put(
-    _ tile: (SIMD4<Float>, SIMD4<Float>, SIMD4<Float>, SIMD4<Float>), _ a: Int, _ b: Int
-  ) {
-    values.withUnsafeMutableBytes { bytes in
-      func row(_ place: Int, _ block: Int, _ lanes: SIMD4<Float>) {
-        bytes.storeBytes(of: lanes, toByteOffset: 4 * (place * stride + 4 * block), as: SIMD4<Float>.self)
-      }
-      row(4 * b, a, tile.0)
-      row(4 * b + 1, a, tile.1)
-      row(4 * b + 2, a, tile.2)
-      row(4 * b + 3, a, tile.3)
-      for lane in 0..<4 {
-        row(4 * a + lane, b, SIMD4(tile.0[lane], tile.1[lane], tile.2[lane], tile.3[lane]))
-      }
-    }
-  }
-
-  /// The largest similarity of each row to another; infinite for padding.
-  func nearestOthers() -> [SIMD4<Float>] {
-    var nearest = [SIMD4<Float>](repeating: SIMD4(repeating: -.infinity), count: blocks.count)
-    for place in 0..<blocks.rowCount { merge(place: place, into: &nearest) }
-    for place in blocks.rowCount..<stride { nearest[place / 4][place % 4] = .infinity }
-    return nearest
-  }
-
-  /// Raises every row's largest similarity by that to `row`.
-  func merge(_ row: Int, into nearest: inout [SIMD4<Float>]) {
-    guard let place = places[row] else { preconditionFailure("a selection that was no candidate") }
-    merge(place: place, into: &nearest)
-  }
-
-  private func merge(place: Int, into nearest: inout [SIMD4<Float>]) {
-    values.withUnsafeBytes { bytes in
-      for block in nearest.indices {
-        let four = bytes.loadUnaligned(
-          fromByteOffset: 4 * (place * stride + 4 * block), as: SIMD4<Float>.self)
-        nearest[block].raise(to: four)
-      }
-    }
   }
 }

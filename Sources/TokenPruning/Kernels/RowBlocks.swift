@@ -3,19 +3,21 @@
 /// Every block is full: the last one repeats its last row, and whoever reads values of the padding has marked it.
 struct RowBlocks: Sendable {
   let count: Int
-  private let rows: [Int]
-  /// How many rows there are without padding.
-  let rowCount: Int
+  private let padded: [Int]
+  /// The rows without padding.
+  let rows: [Int]
 
   init(_ rows: [Int]) {
-    rowCount = rows.count
+    self.rows = rows
     count = (rows.count + 3) / 4
-    self.rows = rows + Array(repeating: rows.last ?? 0, count: 4 * count - rows.count)
+    padded = rows + Array(repeating: rows.last ?? 0, count: 4 * count - rows.count)
   }
+
+  var rowCount: Int { rows.count }
 
   /// The four rows of a block.
   subscript(block: Int) -> SIMD4<Int> {
-    SIMD4(rows[4 * block], rows[4 * block + 1], rows[4 * block + 2], rows[4 * block + 3])
+    SIMD4(padded[4 * block], padded[4 * block + 1], padded[4 * block + 2], padded[4 * block + 3])
   }
 
   /// The row in a place, places counted through all blocks.

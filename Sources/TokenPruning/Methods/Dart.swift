@@ -65,26 +65,26 @@ struct Dart: PruningMethod {
     let turns = turns(image, text.pivots, tokenCount: input.tokenCount)
     guard wanted > 0 else { return kept }
 
-    // One matrix, the text below the image, so that one space compares all.
-    let space = CosineSpace(
-      Matrix(
-        rows: features.rows + text.rows.rows, columns: features.columns,
-        values: features.values + text.rows.values))
+    let space = CosineSpace(features)
+    let textNorms = text.rows.norms()
     var steps = StepCounter(limit: input.stepLimit)
     for (turn, pivot) in turns.enumerated() {
       let quota = wanted / turns.count + (turn < wanted % turns.count ? 1 : 0)
       if quota == 0 { break }
       try steps.spend(comparingWith: pool.count, of: space, exactly: true)
-      let distances = pool.map { -space.exactSimilarity($0, pivot) }
+      let isText = pivot >= features.rows
+      let similarities = space.exactSimilarities(
+        of: pool, to: isText ? text.rows.row(pivot - features.rows) : features.row(pivot),
+        norm: isText ? textNorms[pivot - features.rows] : space.norms[pivot], sharing: input.sharing)
       let chosen = Set(
-        Ranking.highest(quota, of: distances, among: Array(pool.indices)).map { pool[$0] })
+        Ranking.highest(quota, of: similarities.map(-), among: Array(pool.indices)).map { pool[$0] })
       kept += pool.filter(chosen.contains)
       pool.removeAll(where: chosen.contains)
     }
     return kept
   }
 
-  /// Rows of the space in the order of their turns: image tokens as they are, text row j as N + j.
+  /// Rows in the order of their turns: image tokens as they are, text row j as N + j.
   private func turns(_ image: [Int], _ text: [Int], tokenCount: Int) -> [Int] {
     let rows = image + text.map { tokenCount + $0 }
     guard isFaithful else { return rows }
@@ -112,9 +112,7 @@ struct Dart: PruningMethod {
     of input: PruningInput, _ name: String, rows: Int, or features: Matrix
   ) throws(PruningError) -> [Double] {
     let heads = input.tensors[name] == nil ? [features] : try input.headRows(named: name, rows: rows)
-    return (0..<rows).map { row in
-      heads.reduce(0.0) { sum, head in head.row(row).reduce(sum) { $0 + Double($1.magnitude) } }
-    }
+    return (0..<rows).map { row in heads.reduce(0.0) { $0 + $1.absoluteSum(ofRow: row) } }
   }
 }
 

@@ -47,7 +47,8 @@ struct DivPrune: PruningMethod {
       return Array(task.candidates.prefix(task.count))
     }
     var search = FarthestPointSearch(
-      CosineSpace(features), among: task.candidates, given: task.given, stepLimit: input.stepLimit)
+      CosineSpace(features), among: task.candidates, given: task.given, stepLimit: input.stepLimit,
+      sharing: input.sharing)
     return try search.next(task.count)
   }
 

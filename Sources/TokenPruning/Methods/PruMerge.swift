@@ -81,8 +81,27 @@ enum AdaptiveCount {
 }
 
 /// PruMerge's way to add what is pruned to what is kept.
-struct NeighbourMerge {
+struct NeighbourMerge: Sendable {
   let neighbours: Int
+
+  private static let anchorsPerPart = 8
+  /// The limit and the client's patience are asked after so many.
+  private static let partsPerTurn = 16
+
+  /// What each anchor of a range takes up from its nearest neighbours.
+  private func additions(
+    _ range: Range<Int>, among others: [Int], in space: CosineSpace, _ features: Matrix, _ weights: [Double]
+  ) -> [[Double]] {
+    let similarities = space.exactSimilarities(of: Array(others[range]), to: others)
+    return range.map { row in
+      let start = (row - range.lowerBound) * others.count
+      let candidates = others.indices.filter { $0 != row }
+      let nearest = Ranking.highest(
+        min(neighbours, candidates.count), of: Array(similarities[start..<(start + others.count)]),
+        among: candidates)
+      return features.weightedSum(nearest.map { others[$0] }) { weights[$0] }
+    }
+  }
 
   /// The anchors' rows in the given order, and one more for the pruned tokens, if there are any.
   ///
@@ -94,19 +113,24 @@ struct NeighbourMerge {
   ) throws(PruningError) -> MergedTokens {
     let weights = try input.attentionScores()
     let features = try input.features()
-    let space = CosineSpace(try input.keysOrFeatures())
+    let space = CosineSpace(try input.keys(or: features))
     var steps = StepCounter(limit: input.stepLimit)
 
     var rows = features.gathered(kept)
     let others = kept + pruned
-    for (row, anchor) in kept.enumerated() {
-      try steps.spend(comparingWith: others.count, of: space, exactly: true)
+    for first in stride(from: 0, to: kept.count, by: Self.anchorsPerPart * Self.partsPerTurn) {
+      let end = min(first + Self.anchorsPerPart * Self.partsPerTurn, kept.count)
+      try steps.spend(comparingWith: (end - first) * others.count, of: space, exactly: true)
       // Ranking them, and adding the nearest up.
-      try steps.spend(others.count * 30 + min(neighbours, others.count) * (20 + features.columns))
-      let candidates = others.indices.filter { $0 != row }
-      let similarities = others.map { space.exactSimilarity(anchor, $0) }
-      let nearest = Ranking.highest(min(neighbours, candidates.count), of: similarities, among: candidates)
-      rows.add(features.weightedSum(nearest.map { others[$0] }) { weights[$0] }, to: row)
+      try steps.spend(
+        (end - first) * (others.count * 30 + min(neighbours, others.count) * (20 + features.columns)))
+      let parts = stride(from: first, to: end, by: Self.anchorsPerPart).map {
+        $0..<min($0 + Self.anchorsPerPart, end)
+      }
+      let sums = input.sharing.map(parts.count) { part in
+        additions(parts[part], among: others, in: space, features, weights)
+      }
+      for (row, addition) in zip(first..<end, sums.joined()) { rows.add(addition, to: row) }
     }
     var assignments = MergedTokens.ownRows(kept, tokenCount: input.tokenCount)
     var sizes = [Int](repeating: 1, count: kept.count)

@@ -75,7 +75,8 @@ struct SparseVLM: ScoringMethod, TextRatingMethod {
     let share = (Double(pruned.count) * recycledRatio).rounded(.down)
     let recycled = Ranking.highest(min(Int(share) + 1, pruned.count), of: scores, among: pruned)
     let clusters = try DensityPeaks(
-      features.gathered(recycled), count: recycled.count / 10 + 1, stepLimit: input.stepLimit)
+      features.gathered(recycled), count: recycled.count / 10 + 1, stepLimit: input.stepLimit,
+      sharing: input.sharing)
 
     var rows = features.gathered(kept)
     for cluster in 0..<clusters.centres.count {

@@ -56,19 +56,41 @@ enum TextRaters {
     var steps = StepCounter(limit: stepLimit)
     var shares = [Double](repeating: 0, count: text.rows)
     let columns = visual.columns
-    for token in 0..<visual.rows {
-      try steps.spend(text.rows * (30 + StepCounter.exactComparison(columns: columns)))
-      let logits = visual.values.withUnsafeBufferPointer { left in
+    for first in stride(from: 0, to: visual.rows, by: 4) {
+      let tokens = first..<min(first + 4, visual.rows)
+      try steps.spend(tokens.count * text.rows * (30 + StepCounter.exactComparison(columns: columns)))
+      let products = products(of: visual, tokens, with: text)
+      for token in tokens.indices {
+        let logits = (0..<text.rows).map { products[4 * $0 + token - first] }
+        for (row, share) in RowArithmetic.softmax(logits).enumerated() { shares[row] += share }
+      }
+    }
+    return shares.map { $0 / Double(max(visual.rows, 1)) }
+  }
+}
+
+extension TextRaters {
+  /// The inner products of up to four rows with all of `text`, [text rows, 4].
+  private static func products(of visual: Matrix, _ tokens: Range<Int>, with text: Matrix) -> [Double] {
+    let columns = visual.columns
+    var products = [Double](repeating: 0, count: 4 * text.rows)
+    products.withUnsafeMutableBufferPointer { target in
+      visual.values.withUnsafeBufferPointer { left in
         text.values.withUnsafeBufferPointer { right in
-          (0..<text.rows).map { row in
-            guard let a = left.baseAddress, let b = right.baseAddress else { return 0.0 }
-            return KernelSet.active.preciseDot(a + token * columns, b + row * columns, columns)
+          guard let into = target.baseAddress, let a = left.baseAddress, let b = right.baseAddress else {
+            return
+          }
+          func token(_ index: Int) -> UnsafePointer<Float> {
+            a + min(tokens.lowerBound + index, tokens.upperBound - 1) * columns
+          }
+          for row in 0..<text.rows {
+            KernelSet.active.tiles.preciseColumn(
+              token(0), token(1), token(2), token(3), b + row * columns, columns, into + 4 * row)
           }
         }
       }
-      for (row, share) in RowArithmetic.softmax(logits).enumerated() { shares[row] += share }
     }
-    return shares.map { $0 / Double(max(visual.rows, 1)) }
+    return products
   }
 }
 

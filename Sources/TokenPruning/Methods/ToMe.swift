@@ -49,46 +49,59 @@ struct ToMe: PruningMethod {
   func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {
     let merged = try run(SelectionTask(count: count, candidates: Array(0..<input.tokenCount)), input)
     var assignments = [Int?](repeating: nil, count: input.tokenCount)
-    var values: [Float] = []
     for (row, cluster) in merged.enumerated() {
       for token in cluster.members { assignments[token] = row }
-      values += cluster.feature.map { Float($0) }
     }
-    let columns = try input.features().columns
     return MergedTokens(
-      features: Matrix(rows: merged.count, columns: columns, values: values), kept: merged.map(\.anchor),
+      features: Self.means(of: merged, try input.features()), kept: merged.map(\.anchor),
       assignments: assignments, sizes: merged.map(\.size))
   }
 
   private struct Cluster {
     let anchor: Int
     var members: [Int]
-    var feature: [Double]
+    /// The mean of what was merged; nil for a token as it came.
+    var mean: [Double]?
     var size: Int
 
-    mutating func absorb(_ others: [Cluster]) {
-      var sums = feature.map { $0 * Double(size) }
+    mutating func absorb(_ others: [Cluster], _ features: Matrix) {
+      var sums = [Double](repeating: 0, count: features.columns)
+      add(to: &sums, features)
       for other in others {
-        for column in sums.indices { sums[column] += other.feature[column] * Double(other.size) }
+        other.add(to: &sums, features)
         members += other.members
         size += other.size
       }
-      feature = sums.map { $0 / Double(size) }
+      let divisor = Double(size)
+      for column in sums.indices { sums[column] /= divisor }
+      mean = sums
+    }
+
+    private func add(to sums: inout [Double], _ features: Matrix) {
+      let weight = Double(size)
+      sums.withUnsafeMutableBufferPointer { sums in
+        if let mean {
+          for column in sums.indices { sums[column] += mean[column] * weight }
+        } else {
+          features.values.withUnsafeBufferPointer { values in
+            let start = anchor * features.columns
+            for column in sums.indices { sums[column] += Double(values[start + column]) * weight }
+          }
+        }
+      }
     }
   }
 
   private func run(_ task: SelectionTask, _ input: PruningInput) throws(PruningError) -> [Cluster] {
     let features = try input.features()
-    let keys = try input.keysOrFeatures()
     let sizes = try Self.sizes(of: input)
     // Whoever wants nothing, or everything, merges nothing: no row is left for the others to go into.
-    var clusters = task.candidates.map {
-      Cluster(anchor: $0, members: [$0], feature: features.row($0).map { Double($0) }, size: sizes[$0])
-    }
+    var clusters = task.candidates.map { Cluster(anchor: $0, members: [$0], mean: nil, size: sizes[$0]) }
     guard task.count > 0 else { return [] }
     var counter = StepCounter(limit: input.stepLimit)
     let reduction = clusters.count - task.count
-    var metric = keys.gathered(task.candidates)
+    let keys = try input.keys(or: features)
+    var space = CosineSpace(task.candidates.count == keys.rows ? keys : keys.gathered(task.candidates))
     var step = 0
     while clusters.count > task.count {
       let share = reduction / steps + (step < reduction % steps ? 1 : 0)
@@ -99,34 +112,49 @@ struct ToMe: PruningMethod {
       step += 1
       let removed = min(wanted, possible)
       if removed == 0 { continue }
-      clusters = try merged(clusters, removed, by: metric, isProtected, &counter)
-      metric = Matrix(
-        rows: clusters.count, columns: features.columns,
-        values: clusters.flatMap { $0.feature.map { Float($0) } })
+      clusters = try merged(clusters, removed, in: space, isProtected, features, input, &counter)
+      if clusters.count > task.count { space = CosineSpace(Self.means(of: clusters, features)) }
     }
     // [CLS] and one token left, and one row wanted: the token is dropped.
     return Array(clusters.prefix(task.count))
   }
 
+  /// The features of each cluster, rounded to binary32.
+  private static func means(of clusters: [Cluster], _ features: Matrix) -> Matrix {
+    var values: [Float] = []
+    values.reserveCapacity(clusters.count * features.columns)
+    for cluster in clusters {
+      if let mean = cluster.mean {
+        for value in mean { values.append(Float(value)) }
+      } else {
+        values.append(contentsOf: features.row(cluster.anchor))
+      }
+    }
+    return Matrix(rows: clusters.count, columns: features.columns, values: values)
+  }
+
   private func merged(
-    _ clusters: [Cluster], _ removed: Int, by metric: Matrix, _ isProtected: Bool,
-    _ counter: inout StepCounter
+    _ clusters: [Cluster], _ removed: Int, in space: CosineSpace, _ isProtected: Bool, _ features: Matrix,
+    _ input: PruningInput, _ counter: inout StepCounter
   ) throws(PruningError) -> [Cluster] {
-    let space = CosineSpace(metric)
     let even = Array(stride(from: 0, to: clusters.count, by: 2))
     let odd = Array(stride(from: 1, to: clusters.count, by: 2))
-    var partner = [Int](repeating: 0, count: even.count)
+    let first = isProtected ? 1 : 0
+    let partner =
+      Array(repeating: 0, count: first)
+      + (try space.mostSimilar(
+        to: Array(even.dropFirst(first)), among: odd, sharing: input.sharing, &counter))
     var similarity = [Double](repeating: -.infinity, count: even.count)
-    for place in even.indices where !(isProtected && place == 0) {
-      try counter.spend(comparingWith: odd.count, of: space)
-      partner[place] = space.mostSimilar(to: even[place], among: odd)
+    for place in first..<even.count {
       similarity[place] = space.exactSimilarity(even[place], odd[partner[place]])
     }
     let order = Ranking.highest(even.count, of: similarity, among: Array(even.indices))
     var targets = odd.map { clusters[$0] }
     var absorbed = [[Cluster]](repeating: [], count: odd.count)
     for place in order.prefix(removed) { absorbed[partner[place]].append(clusters[even[place]]) }
-    for (target, others) in absorbed.enumerated() where !others.isEmpty { targets[target].absorb(others) }
+    for (target, others) in absorbed.enumerated() where !others.isEmpty {
+      targets[target].absorb(others, features)
+    }
     let rest = order.dropFirst(removed)
     return (isProtected ? rest.sorted() : Array(rest)).map { clusters[even[$0]] } + targets
   }

@@ -7,7 +7,7 @@ import JSON
 /// eight at a time: each token at an even place is compared with all at odd places, and those with the largest
 /// best cosine go. The next L is the remaining even ones, most duplicated first, then the odd ones. The order
 /// decides the next split, so all of it is in binary64.
-/// - Complexity: O(N^2 D + N (N - K) N / 32); 8 N^2 bytes of memory.
+/// - Complexity: see ``DuplicateThinning``.
 ///
 /// Source: Zhang et al., "Beyond Text-Visual Attention: Exploiting Visual Cues for Effective Token Pruning in
 /// VLMs", ICCV 2025, arXiv 2412.01818.
@@ -34,8 +34,7 @@ struct VisPruner: PruningMethod {
     ], properties: [.scaleInvariant, .orderEquivariant])
 
   static let removedPerRound = 8
-  /// The similarities of all pairs take 128 MiB at this size.
-  static let maximumResidue = 4096
+  static let maximumResidue = SimilarityMatrix.maximumCount
 
   private let importantRatio: Double
   private let isFaithful: Bool
@@ -61,42 +60,14 @@ struct VisPruner: PruningMethod {
           + "raises an error for an odd number; change the budget or important_ratio, or leave `faithful` out"
       )
     }
-    return try important + thinned(residue, to: wanted, in: CosineSpace(features), input.stepLimit)
-  }
-
-  private func thinned(
-    _ residue: [Int], to wanted: Int, in space: CosineSpace, _ stepLimit: StepLimit
-  ) throws(PruningError) -> [Int] {
-    let count = residue.count
-    guard count <= Self.maximumResidue else {
+    guard residue.count <= Self.maximumResidue else {
       throw PruningError(
         at: "image_features",
         "vispruner compares all tokens it does not keep by attention, and takes at most \(Self.maximumResidue)"
-          + " such; there are \(count): raise important_ratio, or prune tile by tile")
+          + " such; there are \(residue.count): raise important_ratio, or prune tile by tile")
     }
-    var steps = StepCounter(limit: stepLimit)
-    var similarities = [Double](repeating: 0, count: count * count)
-    for row in 0..<count {
-      try steps.spend(comparingWith: row, of: space, exactly: true)
-      for other in 0..<row {
-        let similarity = space.exactSimilarity(residue[row], residue[other])
-        similarities[row * count + other] = similarity
-        similarities[other * count + row] = similarity
-      }
-    }
-    // Positions in `residue`.
-    var list = Array(0..<count)
-    while list.count > wanted {
-      let even = stride(from: 0, to: list.count, by: 2).map { list[$0] }
-      let odd = stride(from: 1, to: list.count, by: 2).map { list[$0] }
-      try steps.spend(even.count * odd.count + StepCounter.heapTurn * even.count)
-      let duplication = even.map { row in
-        odd.reduce(-Double.infinity) { max($0, similarities[row * count + $1]) }
-      }
-      let order = Ranking.highest(even.count, of: duplication, among: Array(even.indices))
-      let removed = min(Self.removedPerRound, list.count - wanted, even.count)
-      list = order.dropFirst(removed).map { even[$0] } + odd
-    }
-    return list.map { residue[$0] }
+    var thinning = try DuplicateThinning(
+      residue, in: CosineSpace(features), stepLimit: input.stepLimit, sharing: input.sharing)
+    return try important + thinning.thinned(to: wanted, removedPerRound: Self.removedPerRound)
   }
 }

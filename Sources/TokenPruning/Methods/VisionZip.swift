@@ -48,16 +48,17 @@ struct VisionZip: PruningMethod {
     let all = Array(0..<input.tokenCount)
     let parts = try choose(SelectionTask(count: count, candidates: all), from: input)
     let features = try input.features()
-    let space = CosineSpace(try input.keysOrFeatures())
+    let space = CosineSpace(try input.keys(or: features))
     var steps = StepCounter(limit: input.stepLimit)
 
     let kept = parts.dominant.sorted() + parts.contextual
     var assignments = MergedTokens.ownRows(kept, tokenCount: input.tokenCount)
     var members = [[Int]](repeating: [], count: parts.contextual.count)
     if !parts.contextual.isEmpty {
-      for token in all where assignments[token] == nil {
-        try steps.spend(comparingWith: parts.contextual.count, of: space)
-        let target = space.mostSimilar(to: token, among: parts.contextual)
+      let others = all.filter { assignments[$0] == nil }
+      let targets = try space.mostSimilar(
+        to: others, among: parts.contextual, sharing: input.sharing, &steps)
+      for (token, target) in zip(others, targets) {
         members[target].append(token)
         assignments[token] = parts.dominant.count + target
       }

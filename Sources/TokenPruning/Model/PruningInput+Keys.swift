@@ -10,6 +10,11 @@ extension PruningInput {
     tensors["key"] == nil ? try features() : try keys()
   }
 
+  /// The same where the features are at hand.
+  func keys(or features: Matrix) throws(PruningError) -> Matrix {
+    tensors["key"] == nil ? features : try keys()
+  }
+
   /// `key` [N, d] as it is, [heads, N, d] averaged over heads in binary64.
   private func keys() throws(PruningError) -> Matrix {
     let tensor = try headTensor(named: "key", rows: tokenCount)

@@ -15,13 +15,16 @@ public struct PruningInput: Sendable {
   public let models: ModelSet
   /// How much work a search among these tokens may be, see ``StepCounter``.
   public let stepLimit: StepLimit
+  /// Who else may do parts of the work.
+  public let sharing: WorkSharing
 
   /// Four to ten seconds of one processor; 2,880 tokens of 4,096 numbers take one or two at worst.
   public static let standardStepLimit = 10_000_000_000
 
   public init(
     tokenCount: Int, tensors: [String: Tensor], layout: TokenLayout?, seed: UInt64 = 0,
-    models: ModelSet = ModelSet(), stepLimit: StepLimit = StepLimit(standardStepLimit)
+    models: ModelSet = ModelSet(), stepLimit: StepLimit = StepLimit(standardStepLimit),
+    sharing: WorkSharing = .none
   ) {
     self.tokenCount = tokenCount
     self.layout = layout
@@ -29,5 +32,6 @@ public struct PruningInput: Sendable {
     self.seed = seed
     self.models = models
     self.stepLimit = stepLimit
+    self.sharing = sharing
   }
 }

@@ -5,14 +5,14 @@ extension PruningInput {
   func dividingSteps(among count: Int) -> PruningInput {
     PruningInput(
       tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed,
-      stepLimit: stepLimit.divided(by: count))
+      stepLimit: stepLimit.divided(by: count), sharing: sharing)
   }
 
   /// The same for one of `count` budgets: its part of the work, and random choices of its own.
   func part(_ index: Int, of count: Int) -> PruningInput {
     PruningInput(
       tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed &+ UInt64(index),
-      stepLimit: stepLimit.divided(by: count))
+      stepLimit: stepLimit.divided(by: count), sharing: sharing)
   }
 
   /// The most numbers a stage's attention may have over all tokens: 256 MiB of them.
@@ -45,7 +45,8 @@ extension PruningInput {
     tensors["attention"] =
       columns == tokenCount ? tensor : try spread(tensor, over: survivors, stage.attention)
     return PruningInput(
-      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed, stepLimit: stepLimit)
+      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed, stepLimit: stepLimit,
+      sharing: sharing)
   }
 
   private func spread(_ tensor: Tensor, over survivors: [Int], _ name: String) throws(PruningError) -> Tensor

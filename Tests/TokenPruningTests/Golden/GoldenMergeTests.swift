@@ -11,7 +11,7 @@ import Testing
     let features = try input.features()
     let anchors = try #require(golden.expectedIndices("kept_indices"))
     let parts = try parts(of: golden)
-    let merge = TokenMerge(
+    let merge = try TokenMerge(
       space: CosineSpace(features), parts: parts,
       anchors: parts.map { part in anchors.filter(part.contains) })
 

@@ -1,0 +1,103 @@
+import Kernels
+
+// Similarities in binary64. Every one has the same bits, whichever of these functions computes it.
+
+extension CosineSpace {
+  /// The exact similarities of four rows to another.
+  func exactSimilarities(of rows: SIMD4<Int>, to other: Int) -> SIMD4<Double> {
+    features.values.withUnsafeBufferPointer { buffer in
+      guard let base = buffer.baseAddress else { return .zero }
+      return exactSimilarities(of: rows, to: base + other * columns, norm: norms[other])
+    }
+  }
+
+  /// The exact similarities of many rows to one that need not be of this space.
+  ///
+  /// - Precondition: `other` has as many columns.
+  /// - Complexity: O(rows x columns).
+  func exactSimilarities(
+    of rows: [Int], to other: ArraySlice<Float>, norm: Double, sharing: WorkSharing
+  ) -> [Double] {
+    let perPart = 256
+    let parts = sharing.map((rows.count + perPart - 1) / perPart) { part in
+      let end = min((part + 1) * perPart, rows.count)
+      return exactSimilarities(of: Array(rows[(part * perPart)..<end]), to: other, norm: norm)
+    }
+    return Array(parts.joined())
+  }
+
+  /// The same on one thread.
+  func exactSimilarities(of rows: [Int], to other: ArraySlice<Float>, norm: Double) -> [Double] {
+    precondition(other.count == columns)
+    return other.withUnsafeBufferPointer { buffer in
+      guard let pointer = buffer.baseAddress else { return rows.map { _ in 0 } }
+      var similarities = [Double](repeating: 0, count: rows.count)
+      let blocks = RowBlocks(rows)
+      for block in 0..<blocks.count {
+        let four = exactSimilarities(of: blocks[block], to: pointer, norm: norm)
+        for lane in blocks.lanes(of: block) { similarities[4 * block + lane] = four[lane] }
+      }
+      return similarities
+    }
+  }
+
+  private func exactSimilarities(
+    of rows: SIMD4<Int>, to other: UnsafePointer<Float>, norm: Double
+  ) -> SIMD4<Double> {
+    features.values.withUnsafeBufferPointer { buffer in
+      withUnsafeTemporaryAllocation(of: Double.self, capacity: 4) { sums in
+        guard let base = buffer.baseAddress, let into = sums.baseAddress else { return .zero }
+        kernels.tiles.preciseColumn(
+          base + rows[0] * columns, base + rows[1] * columns, base + rows[2] * columns,
+          base + rows[3] * columns, other, columns, into)
+        return quotients(into, rows, norm)
+      }
+    }
+  }
+
+  /// The exact similarities of each of `rows` to each of `others` [rows, others].
+  ///
+  /// - Complexity: O(rows x others x columns).
+  func exactSimilarities(of rows: [Int], to others: [Int]) -> [Double] {
+    let left = RowBlocks(rows)
+    let right = RowBlocks(others)
+    var similarities = [Double](repeating: 0, count: rows.count * others.count)
+    features.values.withUnsafeBufferPointer { buffer in
+      withUnsafeTemporaryAllocation(of: Double.self, capacity: 16) { sums in
+        guard let base = buffer.baseAddress, let into = sums.baseAddress else { return }
+        for a in 0..<left.count {
+          for b in 0..<right.count {
+            exactTile(base, left[a], right[b], into)
+            for column in right.lanes(of: b) {
+              let four = quotients(into + 4 * column, left[a], norms[right[b][column]])
+              for lane in left.lanes(of: a) {
+                similarities[(4 * a + lane) * others.count + 4 * b + column] = four[lane]
+              }
+            }
+          }
+        }
+      }
+    }
+    return similarities
+  }
+
+  private func exactTile(
+    _ base: UnsafePointer<Float>, _ rows: SIMD4<Int>, _ others: SIMD4<Int>,
+    _ into: UnsafeMutablePointer<Double>
+  ) {
+    kernels.tiles.preciseTile(
+      base + rows[0] * columns, base + rows[1] * columns, base + rows[2] * columns, base + rows[3] * columns,
+      base + others[0] * columns, base + others[1] * columns, base + others[2] * columns,
+      base + others[3] * columns, columns, into)
+  }
+
+  private func quotients(
+    _ products: UnsafeMutablePointer<Double>, _ rows: SIMD4<Int>, _ norm: Double
+  ) -> SIMD4<Double> {
+    var four = SIMD4<Double>.zero
+    for lane in 0..<4 where norms[rows[lane]] > 0 && norm > 0 {
+      four[lane] = products[lane] / (norms[rows[lane]] * norm)
+    }
+    return four
+  }
+}

@@ -1,0 +1,155 @@
+import Kernels
+import Tensors
+import Testing
+
+@testable import TokenPruning
+
+/// The searches by pairs against eager ones in obvious binary64 loops, over shapes, ties and copies.
+@Suite struct LazySearchTests {
+  /// Rows that are smooth over the sequence, random, of few values (ties), copies of few rows, or of low rank.
+  enum Kind: Int, CaseIterable { case smooth, random, fewValues, copies, lowRank }
+
+  private static func matrix(_ kind: Kind, _ seed: Int) -> Matrix {
+    var numbers = TestNumbers(UInt64(seed * 31 + kind.rawValue))
+    let rows = 2 + numbers.below(70)
+    let columns = 1 + numbers.below(40)
+    let basis = (0..<5).map { _ in numbers.floats(columns) }
+    var values: [Float] = []
+    for row in 0..<rows {
+      switch kind {
+      case .smooth:
+        let place = Float(row) * 4 / Float(rows)
+        let (low, share) = (Int(place), place - Float(Int(place)))
+        let noise = numbers.floats(columns)
+        for column in 0..<columns {
+          let blend = basis[low][column] * (1 - share) + basis[min(low + 1, 4)][column] * share
+          values.append(blend + 0.05 * noise[column])
+        }
+      case .random: values += numbers.floats(columns)
+      case .fewValues: values += (0..<columns).map { _ in Float(numbers.below(2)) }
+      case .copies: values += basis[numbers.below(5)].map { $0 * Float(1 << numbers.below(3)) }
+      case .lowRank:
+        values += basis[0].indices.map { basis[0][$0] * Float(row) + basis[1][$0] * Float(row % 3) }
+      }
+    }
+    // A zero row now and then.
+    if numbers.below(2) == 0 {
+      let row = numbers.below(rows)
+      for column in 0..<columns { values[row * columns + column] = 0 }
+    }
+    return Matrix(rows: rows, columns: columns, values: values)
+  }
+
+  @Test(
+    "Farthest-point search chooses as the eager one does, at every level", arguments: Kind.allCases, 0..<8)
+  func farthestPoint(_ kind: Kind, _ seed: Int) throws {
+    let features = Self.matrix(kind, seed)
+    let count = max(1, features.rows * 2 / 3)
+    // Norms of the same bits as at every level: rows on one line differ by rounding alone.
+    let exact = CosineSpace(features, kernels: .portable)
+    var left = Array(0..<features.rows)
+    var expected: [Int] = []
+    while expected.count < count {
+      let isZero = left.filter { !exact.isZero($0) }.isEmpty
+      let others = expected.isEmpty ? nil : expected.filter { !exact.isZero($0) }
+      func nearest(_ row: Int) -> Double {
+        let compared = others ?? (0..<features.rows).filter { $0 != row && !exact.isZero($0) }
+        return compared.map { exact.exactSimilarity(row, $0) }.max() ?? -.infinity
+      }
+      let candidates = isZero ? left : left.filter { !exact.isZero($0) }
+      let best = isZero ? candidates[0] : try #require(candidates.min { nearest($0) < nearest($1) })
+      expected.append(best)
+      left.removeAll { $0 == best }
+    }
+    for kernels in KernelSet.available {
+      var search = FarthestPointSearch(
+        CosineSpace(features, kernels: kernels), among: Array(0..<features.rows))
+      #expect(try search.next(count) == expected, "\(kernels.name)")
+    }
+  }
+
+  @Test(
+    "Determinantal search chooses as the eager algorithm does, at every level", arguments: Kind.allCases,
+    0..<8)
+  func determinantal(_ kind: Kind, _ seed: Int) throws {
+    let features = Self.matrix(kind, seed)
+    let count = max(1, features.rows * 2 / 3)
+    var numbers = TestNumbers(UInt64(seed) + 999)
+    let quality = (0..<features.rows).map { _ in
+      kind == .fewValues ? Double(1 + numbers.below(2)) : Double(abs(numbers.next())) + 0.05
+    }
+    let expected = eager(features, quality, count)
+    for kernels in KernelSet.available {
+      var search = try DeterminantalSearch(
+        features, quality: quality, among: Array(0..<features.rows), capacity: count, kernels: kernels)
+      #expect(try search.next(count) == expected, "\(kernels.name)")
+    }
+  }
+
+  /// Algorithm 1 of arXiv 1709.05135: every row brought up to date after every choice.
+  private func eager(_ features: Matrix, _ quality: [Double], _ count: Int) -> [Int] {
+    let space = CosineSpace(features, kernels: .reference)
+    let norms = features.norms(.portable)
+    let scales = norms.indices.map { norms[$0] > 0 ? quality[$0] / norms[$0] : 0 }
+    var left = norms.indices.map { norms[$0] > 0 ? quality[$0] * quality[$0] : 0 }
+    var factor = [[Double]](repeating: [], count: features.rows)
+    var isOpen = [Bool](repeating: true, count: features.rows)
+    var chosen: [Int] = []
+    var exhausted: [Int] = []
+    while chosen.count < count {
+      let open = isOpen.indices.filter { isOpen[$0] }
+      guard let best = open.max(by: { left[$0] != left[$1] ? left[$0] < left[$1] : $0 > $1 }) else { break }
+      isOpen[best] = false
+      let share = DeterminantalSearch.exhaustedShare * quality[best] * quality[best]
+      if left[best] <= share || left[best] <= 0 {
+        exhausted.append(best)
+        continue
+      }
+      let pivot = 1 / left[best].squareRoot()
+      let row = factor[best]
+      chosen.append(best)
+      for other in 0..<features.rows {
+        var product = 0.0
+        features.row(other).withUnsafeBufferPointer { a in
+          features.row(best).withUnsafeBufferPointer { b in
+            guard let a = a.baseAddress, let b = b.baseAddress else { return }
+            var sums = [0.0, 0, 0, 0]
+            space.kernels.tiles.preciseColumn(a, a, a, a, b, features.columns, &sums)
+            product = sums[0]
+          }
+        }
+        let explained = zip(factor[other], row).reduce(0.0) { $0 + $1.0 * $1.1 }
+        let entry = (product * scales[other] * scales[best] - explained) * pivot
+        factor[other].append(entry)
+        left[other] -= entry * entry
+      }
+    }
+    let rest = exhausted.sorted { quality[$0] != quality[$1] ? quality[$0] > quality[$1] : $0 < $1 }
+    return chosen + rest.prefix(count - chosen.count)
+  }
+
+  @Test(
+    "Tiles have the bits of the reference at every level, whatever the tail",
+    arguments: Array(0...19) + [64, 257])
+  func tiles(_ count: Int) {
+    var numbers = TestNumbers(UInt64(count))
+    let rows = Matrix(rows: 8, columns: max(count, 1), values: numbers.floats(8 * max(count, 1)))
+    func products(_ kernels: KernelSet) -> [Double] {
+      var sums = [Double](repeating: 0, count: 20)
+      rows.values.withUnsafeBufferPointer { buffer in
+        guard let base = buffer.baseAddress else { return }
+        func row(_ index: Int) -> UnsafePointer<Float> { base + index * rows.columns }
+        sums.withUnsafeMutableBufferPointer { sums in
+          guard let into = sums.baseAddress else { return }
+          kernels.tiles.preciseTile(
+            row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7), count, into)
+          kernels.tiles.preciseColumn(row(0), row(1), row(2), row(3), row(6), count, into + 16)
+        }
+      }
+      return sums
+    }
+    let expected = products(.reference)
+    #expect(Array(expected[16...]) == Array(expected[8..<12]))
+    for kernels in KernelSet.available { #expect(products(kernels) == expected, "\(kernels.name)") }
+  }
+}
