@@ -61,7 +61,7 @@ def parse():
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between")
-    parser.add_argument("--servers", help="only these servers, with commas between")
+    parser.add_argument("--servers", help="only these servers, with semicolons between")
     parser.add_argument("--torch", action="store_true", help="torch as well, installed when it is missing (several GB)")
     options = parser.parse_args()
     options.rounds = options.rounds or (2 if options.quick else 5)
@@ -123,7 +123,7 @@ def measure_everything(run, options, folder, stack):
     with part("servers", options) as wanted:
         if wanted:
             run.calibration = transport.calibrate(generator, run.cases, folder, options.rounds, options.seconds)
-            wanted_servers = options.servers.split(",") if options.servers else None
+            wanted_servers = options.servers.split(";") if options.servers else None
             fleet = transport.Fleet(options.crop, folder, stack, say, wanted_servers)
             run.absent.update(fleet.absent)
             transport.measure(fleet, run.cases, generator, options.rounds, folder, say, run.transport)
