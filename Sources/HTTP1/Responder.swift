@@ -13,8 +13,8 @@ public protocol Responder: Sendable {
   /// A rejection costs no body, and `100 Continue` is sent only after an acceptance (RFC 9110 section 10.1.1).
   func admit(_ head: RequestHead, framing: BodyFraming) -> Admission
 
-  /// Whether a request admitted as ``Acceptance/Execution/inline`` is as cheap as its head promised, now that its
-  /// body is there; if not, it is computed by the pool.
+  /// Whether a request admitted as ``Acceptance/Execution/inline`` or ``Acceptance/Execution/inlineWhenIdle`` is as
+  /// cheap as its head promised, now that its body is there; if not, it is computed by the pool.
   func mayRespondInline(to request: Request) -> Bool
 
   /// Answers a small request that takes microseconds, on the event loop, ahead of any queue.
@@ -51,6 +51,8 @@ public struct Acceptance: Sendable {
   public enum Execution: Sendable {
     /// Microseconds of work: done on the event loop, saving two thread hops.
     case inline
+    /// Some hundred microseconds: done on the event loop while no other request is under way, which would have to wait.
+    case inlineWhenIdle
     /// Anything longer: queued for the bounded compute pool.
     case pooled
   }

@@ -4,32 +4,39 @@ import TokenPruning
 
 /// Which requests are computed on the event loop itself.
 ///
-/// A thread hop and back costs more than top-k over a few hundred scores. The head must allow it: a small body,
-/// and a query string that names a method whose cost is linear and nothing that adds to the cost. (Parameters
-/// given twice are refused, so the body cannot change the method afterwards.) And then the body must allow it.
+/// A thread hop and back costs more than top-k over a few hundred scores, and as much as the head mean of a megabyte
+/// where nobody else waits. The head must allow it: a small body, and a query string that names a method whose cost is
+/// linear and nothing that adds to the cost. (Parameters given twice are refused, so the body cannot change the method
+/// afterwards.) And then the body must allow it.
 enum OperationCost {
   static let tinyBodyBytes = 8 << 10
+  private static let briefBodyBytes = 2 << 20
 
-  static func isTiny(_ head: RequestHead, _ framing: BodyFraming) -> Bool {
-    guard case .length(let length) = framing, length <= tinyBodyBytes, head.path == "/prune",
+  static func execution(of head: RequestHead, _ framing: BodyFraming) -> Acceptance.Execution {
+    guard case .length(let length) = framing, length <= briefBodyBytes, head.path == "/prune",
       let query = head.query, let items = try? QueryItem.decode(query),
       items.allSatisfy({ harmlessNames.contains($0.name) })
-    else { return false }
+    else { return .pooled }
     let methods = items.filter { $0.name == "method" }
-    return methods.count == 1 && linearMethods.contains(methods[0].value)
+    guard methods.count == 1, linearMethods.contains(methods[0].value) else { return .pooled }
+    return length <= tinyBodyBytes ? .inline : .inlineWhenIdle
   }
 
-  /// Whether a tiny body costs little, too: an npy body holds one tensor and no parameters, so none that make few
-  /// bytes mean much work, such as a layout of a million tokens; and few rows, as each may be an image of its own.
+  /// Whether the body costs little, too: an npy body holds one tensor and no parameters, so none that make few
+  /// bytes mean much work, such as a layout of a million tokens. A tiny one has few rows, as each may be an image of its
+  /// own; a larger one is one matrix.
   static func isCheap(_ body: [UInt8]) -> Bool {
     guard NPYFormat.matches(body.prefix(16)), let extents = NPYFormat.dimensions(of: body[...]) else {
       return false
     }
-    return extents.dropLast().allSatisfy { $0 <= largestInlineExtent }
+    if body.count <= tinyBodyBytes { return extents.dropLast().allSatisfy { $0 <= largestInlineExtent } }
+    return extents.count <= 2 && extents.allSatisfy { $0 <= largestBriefExtent }
   }
 
   /// Of heads or images: 64 heads are the most of any model served today.
   private static let largestInlineExtent = 64
+  /// Of tokens, their rows of scores, or their features.
+  private static let largestBriefExtent = 4096
 
   private static let harmlessNames: Set = [
     "method", "keep_tokens", "keep_ratio", "prune_ratio", "seed", "tensor", "tensor_dtype",

@@ -48,7 +48,7 @@ final class ResolvedHead: Sendable {
     return Acceptance(
       maximumBodyBytes: maximumBodyBytes,
       // What a few coded bytes become is not known yet.
-      execution: coding == nil && OperationCost.isTiny(head, framing) ? .inline : .pooled,
+      execution: coding == nil ? OperationCost.execution(of: head, framing) : .pooled,
       contentCoding: coding)
   }
 }

@@ -112,12 +112,9 @@ extension Connection {
     if request.body.count <= EventLoop.headReadSize, respondAtOnce(to: request) {
       return loop.giveBodyBuffer(request.takeBody())
     }
-    var execution = acceptance.execution
-    if execution == .inline, !acceptance.isExemptFromLimits, !loop.responder.mayRespondInline(to: request) {
-      // Only its head looked cheap.
-      execution = .pooled
-    }
-    if execution == .pooled, !acceptance.isExemptFromLimits {
+    let isInline =
+      acceptance.isExemptFromLimits ? acceptance.execution == .inline : mayCompute(request, acceptance)
+    if !isInline, !acceptance.isExemptFromLimits {
       guard loop.capacity.takeInFlight() else {
         loop.pool.give(request.takeBody())
         loop.capacity.release(&exchange.reservation)
@@ -125,8 +122,13 @@ extension Connection {
       }
       exchange.reservation.hasPermit = true
     }
-    switch execution {
-    case .pooled:
+    if isInline {
+      let response = loop.responder.respond(to: request)
+      exchange.respondNanoseconds = loop.freshNow() &- now
+      loop.giveBodyBuffer(request.takeBody())
+      loop.capacity.release(&exchange.reservation)
+      start(response)
+    } else {
       deadline = .max
       // What the request holds goes with it: the connection may be gone when it comes back.
       let job = ComputePool.Job(
@@ -134,13 +136,19 @@ extension Connection {
       exchange.job = job
       loop.compute.submit(job)
       exchange.reservation = Reservation()
-    case .inline:
-      let response = loop.responder.respond(to: request)
-      exchange.respondNanoseconds = loop.freshNow() &- now
-      loop.giveBodyBuffer(request.takeBody())
-      loop.capacity.release(&exchange.reservation)
-      start(response)
     }
+  }
+
+  /// Whether the loop itself may compute this, rather than the pool.
+  private func mayCompute(_ request: Request, _ acceptance: Acceptance) -> Bool {
+    switch acceptance.execution {
+    case .inline: break
+    // Nobody's body is arriving, and nobody is computed for.
+    case .inlineWhenIdle: guard loop.capacity.busyCount == 0 else { return false }
+    case .pooled: return false
+    }
+    // Or else only its head looked cheap.
+    return loop.responder.mayRespondInline(to: request)
   }
 
   /// Has the responder answer a small request before anything is queued, in buffers that the last answer left.

@@ -64,6 +64,8 @@ final class Connection {
   /// The stream holds bytes that no readiness event will announce.
   func resume() {
     isResuming = false
+    // An event may have come first and brought all there was.
+    guard state.phase != .responding, state.phase != .writing else { return }
     receive()
   }
 
@@ -258,7 +260,7 @@ final class Connection {
     }
     guard !acceptance.isExemptFromLimits else { return nil }
     guard !isOverCapacity else { return .tooManyConnections }
-    if acceptance.execution == .pooled, loop.capacity.isQueueFull { return .queueFull }
+    if acceptance.execution != .inline, loop.capacity.isQueueFull { return .queueFull }
     return loop.capacity.hasRoom(forBodyBytes: bodyBytes) ? nil : .noMemoryBudget
   }
 

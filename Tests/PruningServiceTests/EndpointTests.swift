@@ -41,8 +41,9 @@ import TokenPruning
     #expect(try !isExempt("GET /methods", .none) && !isExempt("POST /prune", .length(10)))
   }
 
-  @Test("A small prune by a linear method runs inline, everything else in the pool")
+  @Test("A prune by a linear method runs inline when it is small, and up to a size while nothing else does")
   func execution() throws {
+    let service = TestService(maximumBodyBytes: 4 << 20)
     func execution(_ line: String, _ framing: BodyFraming) throws -> Acceptance.Execution? {
       guard case .accept(let acceptance) = service.service.admit(try TestService.head(line), framing: framing)
       else { return nil }
@@ -50,7 +51,8 @@ import TokenPruning
     }
     #expect(try execution("POST /prune?method=topk", .length(100)) == .inline)
     #expect(try execution("POST /prune?method=divprune", .length(100)) == .pooled)
-    #expect(try execution("POST /prune?method=topk", .length(100_000)) == .pooled)
+    #expect(try execution("POST /prune?method=topk", .length(100_000)) == .inlineWhenIdle)
+    #expect(try execution("POST /prune?method=topk", .length(3 << 20)) == .pooled)
     #expect(try execution("POST /prune?method=topk", .chunked) == .pooled)
     #expect(try execution("POST /prune?method=topk&method=topk", .length(100)) == .pooled)
     #expect(try execution("POST /prune", .length(100)) == .pooled)

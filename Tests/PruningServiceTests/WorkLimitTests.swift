@@ -28,6 +28,9 @@ import TokenPruning
       (try Body([("attention", try Tensor.float32([1, 2], shape: Shape([2])))]).npy(), true),
       (try Body([("attention", try Tensor.float32([1, 2], shape: Shape([2, 1])))]).npy(), true),
       (try Body([("attention", try .random([65, 2], seed: 1))]).npy(), false),
+      (try Body([("attention", try .random([65, 64], seed: 1))]).npy(), true),
+      (try Body([("attention", try .random([2, 65, 64], seed: 1))]).npy(), false),
+      (try Body([("attention", try .random([1, 4097], seed: 1))]).npy(), false),
       (Array("{\"layout\":{}}".utf8), false), (Array("{\"attention\":[1,2]}".utf8), false), ([], false),
     ] {
       #expect(service.service.mayRespondInline(to: Request(head: head, body: body)) == isCheap)

@@ -334,6 +334,24 @@ import Testing
     await server.stop()
   }
 
+  @Test("computes a longer request itself only while no other is under way")
+  func inlineWhenIdle() async throws {
+    let server = try TestServer({ $0.maximumInFlight = 1 }, execution: .inlineWhenIdle)
+    let busy = try server.connect()
+    // Needs a permit, as it is not cheap; then the only one is taken.
+    try await busy.send("GET /gate HTTP/1.1\r\nHost: a\r\n\r\n")
+    await server.responder.arrivals.opened()
+    let other = try server.connect()
+    try await other.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
+    #expect(try await other.reply().status == 429)
+    server.responder.gate.open()
+    #expect(try await busy.reply().text == "through")
+    try await other.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
+    #expect(try await other.reply().status == 200)
+    #expect(server.server.capacity.inFlightCount == 0)
+    await server.stop()
+  }
+
   private static func ask(_ probe: RawClient) async throws {
     try await probe.send("GET /no HTTP/1.1\r\nHost: a\r\n\r\n")
     #expect(try await probe.reply().status == 404)
