@@ -9,7 +9,7 @@ ANY = frozenset({
     "crop", "C echo", "nginx", "hyper", "Hummingbird 2", "FlyingFox", "FastAPI, 1 worker", "FastAPI, 2 workers", "granian"})
 TOP_K = ANY - {"C echo", "nginx"}
 PYTHON = frozenset({"crop", "FastAPI, 1 worker", "FastAPI, 2 workers", "granian"})
-CONSTANT = frozenset({"crop", "C echo", "C echo, waiting", "nginx"})
+CONSTANT = frozenset({"crop", "C echo", "C echo, waiting", "C echo, 10 us", "nginx"})
 
 
 @dataclasses.dataclass(frozen=True)

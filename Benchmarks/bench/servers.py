@@ -165,6 +165,16 @@ def waiting_echo(crop, folder, *flags):
     return Server("C echo, waiting", [builds.echo_server(), "--threads", os.cpu_count() or 1, *flags])
 
 
+def computing_echo(crop, folder):
+    """An echo that takes ten microseconds to answer: less than any parser, method and JSON writer together.
+
+    With one connection that alone costs it more than a third: its client falls asleep, and waking it takes longer.
+    """
+    command = [
+        builds.echo_server(), "--threads", os.cpu_count() or 1, "--spin-us", receive_spin(crop), "--delay-us", "10"]
+    return Server("C echo, 10 us", command)
+
+
 def nginx(crop, folder):
     program, module = builds.nginx()
     own = folder / "nginx"
@@ -216,6 +226,7 @@ def hyper(crop, folder):
 
 
 STARTERS = {
-    "crop": ours, "C echo": echo, "C echo, waiting": waiting_echo, "nginx": nginx, "Hummingbird 2": hummingbird, "FlyingFox": flyingfox,
+    "crop": ours, "C echo": echo, "C echo, waiting": waiting_echo, "C echo, 10 us": computing_echo, "nginx": nginx,
+    "Hummingbird 2": hummingbird, "FlyingFox": flyingfox,
     "FastAPI, 1 worker": fastapi(1), "FastAPI, 2 workers": fastapi(2), "granian": granian, "hyper": hyper,
 }

@@ -125,6 +125,7 @@ def targets(results, in_process):
         echoes = [name for name in ("C echo", "C echo, waiting") if series.has(name)] or ["C echo"]
         best = max(echoes, key=lambda name: series.median(name, "req_per_s")) if series.has(echoes[0]) else "C echo"
         ratio("1", f"1.2 MB, {connections} conn.: {best}", ">= 0.90", 0.90, "constant", connections, best)
+    ratio("1", "1.2 MB, 1 conn.: C echo that takes 10 us to answer", ">= 0.90", 0.90, "constant", 1, "C echo, 10 us")
     ratio("1", "1.2 MB, 1 conn.: nginx reading the body", ">= 1.4", 1.4, "constant", 1, "nginx")
     ratio("1", "1.2 MB, 16 conn.: nginx reading the body", ">= 0.95", 0.95, "constant", 16, "nginx")
     ratio("2", "1.2 MB top-k, 16 conn.: Hummingbird 2", ">= 2.5", 2.5, "topk", 16, "Hummingbird 2")
