@@ -69,8 +69,8 @@ def parse():
     options.only = options.only.split(",")
     if unknown := set(options.only) - set(PARTS):
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    words = [f"make bench-peers{' ARGS=--quick' if options.quick else ''}"]
-    options.command = " ".join(words)
+    given = [word for word in sys.argv[1:] if word not in ("--crop", str(options.crop))]
+    options.command = "make bench-peers" + (f" ARGS='{' '.join(given)}'" if given else "")
     return options
 
 
