@@ -31,7 +31,7 @@ public enum TileKernels {
     #endif
   }
 
-  /// The same, every product and sum in binary64; the bits are those of ``preciseColumn`` at every level.
+  /// The same, every product and sum in binary64; the bits are those of `preciseColumn` at every level.
   ///
   /// A product of two binary32 numbers is exact in binary64, so fusing it with its sum changes nothing.
   @Sendable

@@ -86,7 +86,7 @@ struct BodyReceiver {
   /// Reads until the body is whole or there is nothing to read; a plain body straight into its final place.
   ///
   /// The first call decodes the prefix before it reads.
-  /// - Parameter spin: nanoseconds for which an empty socket is asked again, see ``Pause``.
+  /// - Parameter spin: nanoseconds for which an empty socket is asked again, see `Pause`.
   mutating func receive(from stream: any ByteStream, spin: Int64 = 0) throws(Refusal) -> Progress {
     try coded == nil ? receivePlain(from: stream, spin: spin) : receiveCoded(from: stream)
   }

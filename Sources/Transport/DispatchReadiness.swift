@@ -15,7 +15,7 @@ import Locking
 /// otherwise fire again and again until the loop has read) and wakes the loop. The next wait resumes the sources of
 /// what was told. Four things need care:
 ///
-/// * A source must be cancelled, and its cancel handler have run, before its descriptor is closed: ``remove`` waits.
+/// * A source must be cancelled, and its cancel handler have run, before its descriptor is closed: `remove` waits.
 /// * A suspended source must be resumed before it can end.
 /// * On Linux libdispatch lets go of a descriptor that hung up and never tells of it again, whatever is resumed: from
 ///   then on the descriptor counts as ready.

@@ -10,7 +10,7 @@ import TokenPruning
 /// What top-k over one row of scores answers beside its indices follows from the head and from the bytes before the
 /// scores. So once an answer was made in full, the next to the same head and the same bytes is made of its text
 /// and of new indices: no parameters to read, no JSON to build. An answer is only learned from when this way gives it
-/// byte for byte, and when nothing in it may depend on a score (``fixedMembers``); all other requests go the long way.
+/// byte for byte, and when nothing in it may depend on a score (`fixedMembers`); all other requests go the long way.
 final class AnswerMemory: Sendable {
   fileprivate struct Form {
     /// Of the body, everything before the scores.

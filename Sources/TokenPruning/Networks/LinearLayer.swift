@@ -2,7 +2,7 @@ import Kernels
 
 /// y = W x + b, W [outputs, inputs] and b [outputs].
 ///
-/// The weights are held in panels of ``panelWidth`` outputs, what is missing of the last zero: the weight of output o
+/// The weights are held in panels of `panelWidth` outputs, what is missing of the last zero: the weight of output o
 /// and input i lies in panel o / panelWidth at i * panelWidth + o % panelWidth.
 struct LinearLayer: Sendable, Equatable {
   private let panels: [Float]
