@@ -2,6 +2,9 @@ import KernelsBaseline
 
 /// Inner loops over rows of one format of floats as tensors hold them, at any alignment.
 public struct FormatKernels: Sendable {
+  /// Widens `count` elements to binary32.
+  public let widen:
+    @Sendable (_ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int) -> Void
   /// Widens `count` elements and returns the sum of their squares, the bits of `preciseDot` of the result with
   /// itself: finite exactly when every element is.
   public let measure:
@@ -16,6 +19,9 @@ public struct FormatKernels: Sendable {
   /// The obvious loops.
   static func reference<Format: FloatFormat>(_: Format.Type) -> FormatKernels {
     FormatKernels(
+      widen: { source, target, count in
+        for index in 0..<count { target[index] = Format.one(source + index * Format.byteWidth) }
+      },
       measure: { source, target, count in
         for index in 0..<count { target[index] = Format.one(source + index * Format.byteWidth) }
         return ReferenceKernels.dot(target, target, count)

@@ -52,21 +52,28 @@ extension KernelSet {
     dotFour: KernelsBaseline.SIMDKernels.dotFour,
     preciseDot: KernelsBaseline.SIMDKernels.preciseDot,
     widenedDot: KernelsBaseline.SIMDKernels.widenedDot,
+    measuredDot: KernelsBaseline.SIMDKernels.measuredDot,
     widenedDotFour: KernelsBaseline.SIMDKernels.widenedDotFour,
     scale: KernelsBaseline.SIMDKernels.scale,
     tiles: TileKernelSet(
       tile: KernelsBaseline.TileKernels.tile, preciseTile: KernelsBaseline.TileKernels.preciseTile,
-      preciseColumn: KernelsBaseline.TileKernels.preciseColumn,
-      factorProducts: KernelsBaseline.TileKernels.factorProducts),
+      preciseColumn: KernelsBaseline.TileKernels.preciseColumn),
+    factors: FactorKernelSet(
+      panelProducts: KernelsBaseline.FactorKernels.panelProducts,
+      panelPairs: KernelsBaseline.FactorKernels.panelPairs,
+      advance: KernelsBaseline.FactorKernels.advance),
     widenFloat16: KernelsBaseline.FloatFormatKernels.widenFloat16,
     widenBFloat16: KernelsBaseline.FloatFormatKernels.widenBFloat16,
     float32: FormatKernels(
+      widen: KernelsBaseline.FloatFormatKernels.widenRowFloat32,
       measure: KernelsBaseline.FloatFormatKernels.measureFloat32,
       accumulate: KernelsBaseline.FloatFormatKernels.accumulateFloat32),
     float16: FormatKernels(
+      widen: KernelsBaseline.FloatFormatKernels.widenRowFloat16,
       measure: KernelsBaseline.FloatFormatKernels.measureFloat16,
       accumulate: KernelsBaseline.FloatFormatKernels.accumulateFloat16),
     bfloat16: FormatKernels(
+      widen: KernelsBaseline.FloatFormatKernels.widenRowBFloat16,
       measure: KernelsBaseline.FloatFormatKernels.measureBFloat16,
       accumulate: KernelsBaseline.FloatFormatKernels.accumulateBFloat16),
     panelWidth: KernelsBaseline.BlockedProducts.panelWidth,
@@ -83,21 +90,28 @@ extension KernelSet {
       dotFour: KernelsV3.SIMDKernels.dotFour,
       preciseDot: KernelsV3.SIMDKernels.preciseDot,
       widenedDot: KernelsV3.SIMDKernels.widenedDot,
+      measuredDot: KernelsV3.SIMDKernels.measuredDot,
       widenedDotFour: KernelsV3.SIMDKernels.widenedDotFour,
       scale: KernelsV3.SIMDKernels.scale,
       tiles: TileKernelSet(
         tile: KernelsV3.TileKernels.tile, preciseTile: KernelsV3.TileKernels.preciseTile,
-        preciseColumn: KernelsV3.TileKernels.preciseColumn,
-        factorProducts: KernelsV3.TileKernels.factorProducts),
+        preciseColumn: KernelsV3.TileKernels.preciseColumn),
+      factors: FactorKernelSet(
+        panelProducts: KernelsV3.FactorKernels.panelProducts,
+        panelPairs: KernelsV3.FactorKernels.panelPairs,
+        advance: KernelsV3.FactorKernels.advance),
       widenFloat16: KernelsV3.FloatFormatKernels.widenFloat16,
       widenBFloat16: KernelsV3.FloatFormatKernels.widenBFloat16,
       float32: FormatKernels(
+        widen: KernelsV3.FloatFormatKernels.widenRowFloat32,
         measure: KernelsV3.FloatFormatKernels.measureFloat32,
         accumulate: KernelsV3.FloatFormatKernels.accumulateFloat32),
       float16: FormatKernels(
+        widen: KernelsV3.FloatFormatKernels.widenRowFloat16,
         measure: KernelsV3.FloatFormatKernels.measureFloat16,
         accumulate: KernelsV3.FloatFormatKernels.accumulateFloat16),
       bfloat16: FormatKernels(
+        widen: KernelsV3.FloatFormatKernels.widenRowBFloat16,
         measure: KernelsV3.FloatFormatKernels.measureBFloat16,
         accumulate: KernelsV3.FloatFormatKernels.accumulateBFloat16),
       panelWidth: KernelsV3.BlockedProducts.panelWidth,
@@ -113,21 +127,28 @@ extension KernelSet {
       dotFour: KernelsV4.SIMDKernels.dotFour,
       preciseDot: KernelsV4.SIMDKernels.preciseDot,
       widenedDot: KernelsV4.SIMDKernels.widenedDot,
+      measuredDot: KernelsV4.SIMDKernels.measuredDot,
       widenedDotFour: KernelsV4.SIMDKernels.widenedDotFour,
       scale: KernelsV4.SIMDKernels.scale,
       tiles: TileKernelSet(
         tile: KernelsV4.TileKernels.tile, preciseTile: KernelsV4.TileKernels.preciseTile,
-        preciseColumn: KernelsV4.TileKernels.preciseColumn,
-        factorProducts: KernelsV4.TileKernels.factorProducts),
+        preciseColumn: KernelsV4.TileKernels.preciseColumn),
+      factors: FactorKernelSet(
+        panelProducts: KernelsV4.FactorKernels.panelProducts,
+        panelPairs: KernelsV4.FactorKernels.panelPairs,
+        advance: KernelsV4.FactorKernels.advance),
       widenFloat16: KernelsV4.FloatFormatKernels.widenFloat16,
       widenBFloat16: KernelsV4.FloatFormatKernels.widenBFloat16,
       float32: FormatKernels(
+        widen: KernelsV4.FloatFormatKernels.widenRowFloat32,
         measure: KernelsV4.FloatFormatKernels.measureFloat32,
         accumulate: KernelsV4.FloatFormatKernels.accumulateFloat32),
       float16: FormatKernels(
+        widen: KernelsV4.FloatFormatKernels.widenRowFloat16,
         measure: KernelsV4.FloatFormatKernels.measureFloat16,
         accumulate: KernelsV4.FloatFormatKernels.accumulateFloat16),
       bfloat16: FormatKernels(
+        widen: KernelsV4.FloatFormatKernels.widenRowBFloat16,
         measure: KernelsV4.FloatFormatKernels.measureBFloat16,
         accumulate: KernelsV4.FloatFormatKernels.accumulateBFloat16),
       panelWidth: KernelsV4.BlockedProducts.panelWidth,

@@ -15,6 +15,8 @@ public struct KernelSet: Sendable {
   public let preciseDot: @Sendable (_ a: Row, _ b: Row, _ count: Int) -> Double
   /// `preciseDot` against a row that was widened before.
   public let widenedDot: @Sendable (_ a: Row, _ b: UnsafePointer<Double>, _ count: Int) -> Double
+  /// `preciseDot` of a row with itself, and `widenedDot` of it with another, in one pass.
+  public let measuredDot: @Sendable (_ a: Row, _ b: UnsafePointer<Double>, _ count: Int) -> SIMD2<Double>
   /// One row against four that were widened before.
   public let widenedDotFour:
     @Sendable (
@@ -26,6 +28,8 @@ public struct KernelSet: Sendable {
     @Sendable (_ source: Row, _ factor: Double, _ target: UnsafeMutablePointer<Float>, _ count: Int) -> Void
   /// Four rows with four others at a time.
   public let tiles: TileKernelSet
+  /// One row with eight others at a time, and rows of a Cholesky factor.
+  public let factors: FactorKernelSet
 
   /// Widens binary16 (bfloat16) patterns to binary32 and returns how many it did: all but fewer than sixteen.
   public let widenFloat16,

@@ -16,6 +16,9 @@ extension KernelSet {
       for index in 0..<count { sum += Double(a[index]) * b[index] }
       return sum
     },
+    measuredDot: { a, b, count in
+      (0..<count).reduce(SIMD2<Double>.zero) { $0 + SIMD2(Double(a[$1]), b[$1]) * Double(a[$1]) }
+    },
     widenedDotFour: { a, b0, b1, b2, b3, count in
       var sums = SIMD4<Double>.zero
       for index in 0..<count {
@@ -27,6 +30,7 @@ extension KernelSet {
       for index in 0..<count { target[index] = Float(Double(source[index]) * factor) }
     },
     tiles: .reference,
+    factors: .reference,
     widenFloat16: { _, _, _ in 0 },
     widenBFloat16: { _, _, _ in 0 },
     float32: .reference(Binary32.self),

@@ -1,7 +1,6 @@
 /// The inner loops that take four rows and four others at a time.
 public struct TileKernelSet: Sendable {
   public typealias Row = UnsafePointer<Float>
-  public typealias WideRow = UnsafePointer<Double>
 
   /// sums[4 j + i] = the inner product of a_i and b_j, in binary32 and within ``KernelSet/tolerance(columns:)``.
   public let tile:
@@ -19,12 +18,6 @@ public struct TileKernelSet: Sendable {
   public let preciseColumn:
     @Sendable (
       _ a0: Row, _ a1: Row, _ a2: Row, _ a3: Row, _ b: Row, _ count: Int, _ sums: UnsafeMutablePointer<Double>
-    ) -> Void
-  /// sums[4 j + i] = the sum over k < count, in that order, of factor[4 k + i] x s_j[k], in binary64.
-  public let factorProducts:
-    @Sendable (
-      _ factor: WideRow, _ s0: WideRow, _ s1: WideRow, _ s2: WideRow, _ s3: WideRow, _ count: Int,
-      _ sums: UnsafeMutablePointer<Double>
     ) -> Void
 }
 
@@ -45,17 +38,10 @@ extension TileKernelSet {
     },
     preciseColumn: { a0, a1, a2, a3, b, count, sums in
       for (i, a) in [a0, a1, a2, a3].enumerated() { sums[i] = inTurns(a, b, count) }
-    },
-    factorProducts: { factor, s0, s1, s2, s3, count, sums in
-      for (j, s) in [s0, s1, s2, s3].enumerated() {
-        for i in 0..<4 {
-          sums[4 * j + i] = (0..<count).reduce(0.0) { $0 + factor[4 * $1 + i] * s[$1] }
-        }
-      }
     })
 
   /// Eight running sums that take elements in turn, added half onto half; then what is left.
-  private static func inTurns(_ a: Row, _ b: Row, _ count: Int) -> Double {
+  static func inTurns(_ a: Row, _ b: Row, _ count: Int) -> Double {
     var sums = [Double](repeating: 0, count: 8)
     let whole = count / 8 * 8
     for index in 0..<whole { sums[index % 8] += Double(a[index]) * Double(b[index]) }

@@ -31,12 +31,18 @@ enum FormatLoops<Format: FloatFormat> {
   static func measure(_ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int)
     -> Double
   {
+    widenAll(source, target, count)
+    return SIMDKernels.preciseDot(target, target, count)
+  }
+
+  /// Widens `count` elements.
+  @inline(__always)
+  static func widenAll(_ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int) {
     var index = widen(source, target, count)
     while index < count {
       target[index] = Format.one(source + index &* Format.byteWidth)
       index &+= 1
     }
-    return SIMDKernels.preciseDot(target, target, count)
   }
 
   /// - Returns: how many elements it wrote; the rest, fewer than sixteen, is the caller's.
@@ -102,14 +108,29 @@ enum FormatLoops<Format: FloatFormat> {
 /// ``FormatLoops`` of each format, for the table.
 public enum FloatFormatKernels {
   @Sendable @inline(never)
+  public static func widenRowFloat32(
+    _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int
+  ) { FormatLoops<Binary32>.widenAll(source, target, count) }
+
+  @Sendable @inline(never)
   public static func measureFloat32(
     _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int
   ) -> Double { FormatLoops<Binary32>.measure(source, target, count) }
 
   @Sendable @inline(never)
+  public static func widenRowFloat16(
+    _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int
+  ) { FormatLoops<Binary16>.widenAll(source, target, count) }
+
+  @Sendable @inline(never)
   public static func measureFloat16(
     _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int
   ) -> Double { FormatLoops<Binary16>.measure(source, target, count) }
+
+  @Sendable @inline(never)
+  public static func widenRowBFloat16(
+    _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int
+  ) { FormatLoops<Brain16>.widenAll(source, target, count) }
 
   @Sendable @inline(never)
   public static func measureBFloat16(

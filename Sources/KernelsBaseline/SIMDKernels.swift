@@ -140,6 +140,29 @@ public enum SIMDKernels {
     return sum
   }
 
+  /// `preciseDot` of a row with itself and `widenedDot` of it with another, to the bit: one waits for the other's sums.
+  @Sendable
+  public static func measuredDot(_ a: Row, _ b: UnsafePointer<Double>, _ count: Int) -> SIMD2<Double> {
+    var squares = (SIMD8<Double>.zero, SIMD8<Double>.zero)
+    var products = squares
+    var index = 0
+    while index &+ 16 <= count {
+      let x = loadWide(a, index)
+      let y = loadWide(a, index &+ 8)
+      addExactProduct(x, x, to: &squares.0)
+      addExactProduct(y, y, to: &squares.1)
+      products.0 += x * loadWide(b, index)
+      products.1 += y * loadWide(b, index &+ 8)
+      index &+= 16
+    }
+    var sums = SIMD2(total(squares.0, squares.1), total(products.0, products.1))
+    while index < count {
+      sums += SIMD2(Double(a[index]), b[index]) * Double(a[index])
+      index &+= 1
+    }
+    return sums
+  }
+
   @Sendable
   public static func widenedDot(_ a: Row, _ b: UnsafePointer<Double>, _ count: Int) -> Double {
     var low = SIMD8<Double>.zero

@@ -85,36 +85,6 @@ public enum TileKernels {
     #endif
   }
 
-  /// sums[4 j + i] = the sum over k < count of factor[4 k + i] x s_j[k], in binary64 and in the order of k.
-  ///
-  /// Products and sums stay apart: these products are not exact, and the bits are the same at every level.
-  @Sendable
-  public static func factorProducts(
-    _ factor: UnsafePointer<Double>, _ s0: UnsafePointer<Double>, _ s1: UnsafePointer<Double>,
-    _ s2: UnsafePointer<Double>, _ s3: UnsafePointer<Double>, _ count: Int,
-    _ sums: UnsafeMutablePointer<Double>
-  ) {
-    let base = UnsafeRawPointer(factor)
-    var p0 = SIMD4<Double>.zero
-    var p1 = SIMD4<Double>.zero
-    var p2 = SIMD4<Double>.zero
-    var p3 = SIMD4<Double>.zero
-    var index = 0
-    while index < count {
-      let four = base.loadUnaligned(fromByteOffset: index &* 32, as: SIMD4<Double>.self)
-      p0 += four * s0[index]
-      p1 += four * s1[index]
-      p2 += four * s2[index]
-      p3 += four * s3[index]
-      index &+= 1
-    }
-    let into = UnsafeMutableRawPointer(sums)
-    into.storeBytes(of: p0, as: SIMD4<Double>.self)
-    into.storeBytes(of: p1, toByteOffset: 32, as: SIMD4<Double>.self)
-    into.storeBytes(of: p2, toByteOffset: 64, as: SIMD4<Double>.self)
-    into.storeBytes(of: p3, toByteOffset: 96, as: SIMD4<Double>.self)
-  }
-
   // MARK: Pieces
 
   @inline(__always)

@@ -1,4 +1,4 @@
-import Kernels
+public import Kernels
 
 extension Tensor {
   /// All elements, row-major, as binary32, and of each row of `columns` elements the sum of squares in binary64.
@@ -62,7 +62,7 @@ extension Tensor {
   }
 
   /// The loops over this tensor's bytes; nil where the elements are converted one by one.
-  private var format: FormatKernels? {
+  public var format: FormatKernels? {
     #if _endian(little)
       switch elementType {
       case .float32: KernelSet.active.float32

@@ -9,7 +9,7 @@ import Testing
   /// Rows that are smooth over the sequence, random, of few values (ties), copies of few rows, or of low rank.
   enum Kind: Int, CaseIterable { case smooth, random, fewValues, copies, lowRank }
 
-  private static func matrix(_ kind: Kind, _ seed: Int) -> Matrix {
+  static func matrix(_ kind: Kind, _ seed: Int) -> Matrix {
     var numbers = TestNumbers(UInt64(seed * 31 + kind.rawValue))
     let rows = 2 + numbers.below(70)
     let columns = 1 + numbers.below(40)
@@ -66,66 +66,6 @@ import Testing
         CosineSpace(features, kernels: kernels), among: Array(0..<features.rows))
       #expect(try search.next(count) == expected, "\(kernels.name)")
     }
-  }
-
-  @Test(
-    "Determinantal search chooses as the eager algorithm does, at every level", arguments: Kind.allCases,
-    0..<8)
-  func determinantal(_ kind: Kind, _ seed: Int) throws {
-    let features = Self.matrix(kind, seed)
-    let count = max(1, features.rows * 2 / 3)
-    var numbers = TestNumbers(UInt64(seed) + 999)
-    let quality = (0..<features.rows).map { _ in
-      kind == .fewValues ? Double(1 + numbers.below(2)) : Double(abs(numbers.next())) + 0.05
-    }
-    let expected = eager(features, quality, count)
-    for kernels in KernelSet.available {
-      var search = try DeterminantalSearch(
-        features, quality: quality, among: Array(0..<features.rows), capacity: count, kernels: kernels)
-      #expect(try search.next(count) == expected, "\(kernels.name)")
-    }
-  }
-
-  /// Algorithm 1 of arXiv 1709.05135: every row brought up to date after every choice.
-  private func eager(_ features: Matrix, _ quality: [Double], _ count: Int) -> [Int] {
-    let space = CosineSpace(features, kernels: .reference)
-    let norms = features.norms(.portable)
-    let scales = norms.indices.map { norms[$0] > 0 ? quality[$0] / norms[$0] : 0 }
-    var left = norms.indices.map { norms[$0] > 0 ? quality[$0] * quality[$0] : 0 }
-    var factor = [[Double]](repeating: [], count: features.rows)
-    var isOpen = [Bool](repeating: true, count: features.rows)
-    var chosen: [Int] = []
-    var exhausted: [Int] = []
-    while chosen.count < count {
-      let open = isOpen.indices.filter { isOpen[$0] }
-      guard let best = open.max(by: { left[$0] != left[$1] ? left[$0] < left[$1] : $0 > $1 }) else { break }
-      isOpen[best] = false
-      let share = DeterminantalSearch.exhaustedShare * quality[best] * quality[best]
-      if left[best] <= share || left[best] <= 0 {
-        exhausted.append(best)
-        continue
-      }
-      let pivot = 1 / left[best].squareRoot()
-      let row = factor[best]
-      chosen.append(best)
-      for other in 0..<features.rows {
-        var product = 0.0
-        features.row(other).withUnsafeBufferPointer { a in
-          features.row(best).withUnsafeBufferPointer { b in
-            guard let a = a.baseAddress, let b = b.baseAddress else { return }
-            var sums = [0.0, 0, 0, 0]
-            space.kernels.tiles.preciseColumn(a, a, a, a, b, features.columns, &sums)
-            product = sums[0]
-          }
-        }
-        let explained = zip(factor[other], row).reduce(0.0) { $0 + $1.0 * $1.1 }
-        let entry = (product * scales[other] * scales[best] - explained) * pivot
-        factor[other].append(entry)
-        left[other] -= entry * entry
-      }
-    }
-    let rest = exhausted.sorted { quality[$0] != quality[$1] ? quality[$0] > quality[$1] : $0 < $1 }
-    return chosen + rest.prefix(count - chosen.count)
   }
 
   @Test(

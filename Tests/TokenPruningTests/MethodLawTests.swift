@@ -213,9 +213,8 @@ import Testing
   func conditionalOptions() throws {
     let input = try makeInput(36)
     let task = SelectionTask(count: 1, candidates: Array(0..<36))
-    let features = try input.features()
     for (sign, expected) in [("negative", Relevance.Sign.negative), ("positive", .positive)] {
-      let scores = try Relevance.cosines(of: input, features, sign: expected)
+      let scores = try Relevance.cosines(of: input, sign: expected)
       for weight: JSONValue in [nil, 0.5] {
         let method = try Self.registry.make(
           "cdpruner", ["relevance_sign": .string(sign), "relevance_weight": weight])

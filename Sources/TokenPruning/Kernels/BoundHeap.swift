@@ -22,6 +22,9 @@ struct BoundHeap {
 
   var first: Entry? { entries.first }
 
+  /// The entry in a place of the heap: 1 and 2 are below the first, the next four below those, and so on.
+  func entry(at place: Int) -> Entry? { place < entries.count ? entries[place] : nil }
+
   /// - Complexity: O(log n).
   mutating func popFirst() -> Entry? {
     guard let top = entries.first, let last = entries.popLast() else { return nil }
@@ -33,9 +36,12 @@ struct BoundHeap {
   }
 
   /// Gives the first entry a lower bound.
-  mutating func lowerFirst(to bound: Double) {
-    entries[0].bound = bound
-    siftDown(0)
+  mutating func lowerFirst(to bound: Double) { lower(at: 0, to: bound) }
+
+  /// Gives the entry in a place of the heap a lower bound.
+  mutating func lower(at place: Int, to bound: Double) {
+    entries[place].bound = bound
+    siftDown(place)
   }
 
   mutating func insert(_ entry: Entry) {

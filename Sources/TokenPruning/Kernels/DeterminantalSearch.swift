@@ -4,88 +4,98 @@ import Kernels
 /// S holds the cosines between rows and q >= 0 is each row's quality.
 ///
 /// The fast greedy algorithm of Chen, Zhang and Zhou (NeurIPS 2018, arXiv 1709.05135, algorithm 1), all in
-/// binary64, evaluated lazily by pairs: marginal gains only shrink, so a stale gain is an upper bound. Candidates lie
-/// in blocks of four; the block with the largest bound is brought forward by up to four selections in one tile of
-/// inner products, and goes back into the queue, until the first in the queue is up to date. No number depends on
-/// when or in which tile it is computed, so the result is that of the eager algorithm, step by step and bit by bit.
-/// - Complexity: at most O(T N (D + T)) for T selections, with T (T + 4 B) numbers of memory, B <= N / 4 the blocks
-///   that were ever looked at.
+/// binary64, evaluated lazily by pairs: marginal gains only shrink, so a stale gain is an upper bound. The candidate
+/// with the largest bound is compared with a selection beside it (``NearSelections``), or brought forward by up to
+/// eight selections, and goes back into the queue, until the first in the queue is up to date. No number depends on
+/// when it is computed, so the result is that of the eager algorithm, step by step and bit by bit.
+/// - Complexity: at most O(T N (D + T)) for T selections, and about O(T^2 (D + T)) where bounds rule out most. Memory is
+///   T (T + D) numbers, and T for each candidate that was ever brought forward.
 struct DeterminantalSearch {
   /// The rank counts as exhausted for a row whose residual fell to this share of its diagonal: what is left
   /// there is rounding, and a square root or quotient of it would be noise or NaN.
   static let exhaustedShare = 1e-10
 
-  private let features: Matrix
-  private let quality: [Double]
-  private let kernels: KernelSet
-  private let capacity: Int
+  /// How many entries behind the first of the queue may go forward with it: the three levels below.
+  private static let lookahead = 14
 
-  /// Candidates, then in blocks of their own the given rows.
-  private let candidates: RowBlocks
-  private let given: RowBlocks
-  private var heap: BoundHeap
+  /// How far a row has come, by place.
+  private struct State {
+    /// What is left of the diagonal after `seen` selections.
+    var residual: Double
+    var seen = 0
+    /// Its row of the factor, once it was brought forward.
+    var row: UnsafeMutablePointer<Double>?
+  }
+
+  private let features: FeatureRows
+  private let quality: [Double]
   /// Quality over norm by row: the factor that makes an inner product an entry of the kernel; 0 for zero rows.
   private let scales: [Double]
-  /// What is left of the diagonal after `seen` selections, by block; minus infinity for padding and for what is
-  /// chosen or exhausted.
-  private var residual: [SIMD4<Double>]
-  private var seen: [Int]
-  /// Rows of the incomplete Cholesky factor, by block: four numbers for each selection seen.
-  private var factors: [[Double]]
+  /// Rows by place: the candidates, then what is given.
+  private let rows: [Int]
+  private let candidateCount: Int
 
+  private var states: [State]
+  private var heap: BoundHeap
+  private var near: NearSelections
   private var selected: [Int] = []
-  /// Per selection: 1 / sqrt(gain when selected), and its row of the factor [T, capacity].
-  private var inversePivots: [Double] = []
-  private var selectedFactors: [Double]
+  private let factor: SelectedFactor
   private var exhausted: [Int] = []
+  private let cosineError: Double
   private var steps: StepCounter
 
   /// - Parameters:
   ///   - capacity: the most selections there will be, `given` included.
   ///   - given: rows selected already; what they explain no longer counts as gain.
   init(
-    _ features: Matrix, quality: [Double], among candidates: [Int], given: [Int] = [], capacity: Int,
-    norms: [Double]? = nil, stepLimit: StepLimit = .unlimited, kernels: KernelSet = .active
+    _ features: FeatureRows, quality: [Double], among candidates: [Int], given: [Int] = [], capacity: Int,
+    stepLimit: StepLimit = .unlimited, kernels: KernelSet = .active
   ) throws(PruningError) {
     self.features = features
     self.quality = quality
-    self.kernels = kernels
-    self.capacity = capacity
     steps = StepCounter(limit: stepLimit)
-    let norms = norms ?? features.norms(kernels)
+    cosineError = Double(KernelSet.tolerance(columns: features.columns))
+    let norms = features.norms
     // A zero row is similar to nothing, itself included: it has no gain and waits with the exhausted rows.
     scales = norms.indices.map { norms[$0] > 0 ? quality[$0] / norms[$0] : 0 }
-    self.candidates = RowBlocks(candidates)
-    self.given = RowBlocks(given)
-    let count = self.candidates.count + self.given.count
-    residual = []
-    residual.reserveCapacity(count)
-    for blocks in [self.candidates, self.given] {
-      for block in 0..<blocks.count {
-        var four = SIMD4(repeating: -Double.infinity)
-        for lane in blocks.lanes(of: block) {
-          let row = blocks[block][lane]
-          four[lane] = norms[row] > 0 ? quality[row] * quality[row] : 0
-        }
-        residual.append(four)
-      }
+    rows = candidates + given
+    candidateCount = candidates.count
+    let states = rows.map { State(residual: norms[$0] > 0 ? quality[$0] * quality[$0] : 0) }
+    self.states = states
+    heap = BoundHeap(candidates.indices.map { BoundHeap.Entry(bound: states[$0].residual, index: $0) })
+    near = NearSelections(
+      places: candidates.count, rows: features.count, columns: features.columns, capacity: capacity)
+    factor = SelectedFactor(columns: features.columns, capacity: capacity, kernels: kernels.factors)
+    selected.reserveCapacity(capacity)
+    if !given.isEmpty {
+      try withReader { search, reader throws(PruningError) in try search.selectGiven(reader) }
     }
-    seen = Array(repeating: 0, count: count)
-    factors = Array(repeating: [], count: count)
-    selectedFactors = Array(repeating: 0, count: capacity * capacity)
-    let bounds = residual
-    heap = BoundHeap(
-      (0..<self.candidates.count).map { BoundHeap.Entry(bound: bounds[$0].max(), index: $0) })
-    try selectGiven()
   }
 
-  private mutating func selectGiven() throws(PruningError) {
-    for place in 0..<given.rowCount {
-      let block = candidates.count + place / 4
-      while seen[block] < selected.count { try refresh(block, given[place / 4]) }
-      if !isExhausted(residual[block][place % 4], given.row(at: place)) {
-        select(given.row(at: place), lane: place % 4, of: block)
-      }
+  /// The same of a matrix.
+  init(
+    _ features: Matrix, quality: [Double], among candidates: [Int], given: [Int] = [], capacity: Int,
+    stepLimit: StepLimit = .unlimited, kernels: KernelSet = .active
+  ) throws(PruningError) {
+    try self.init(
+      FeatureRows(features, kernels: kernels), quality: quality, among: candidates,
+      given: given,
+      capacity: capacity, stepLimit: stepLimit, kernels: kernels)
+  }
+
+  private mutating func withReader<Value>(
+    _ body: (inout DeterminantalSearch, FeatureRows.Reader) throws(PruningError) -> Value
+  ) throws(PruningError) -> Value {
+    let features = features
+    return try features.withReader { reader in
+      Result { () throws(PruningError) in try body(&self, reader) }
+    }.get()
+  }
+
+  private mutating func selectGiven(_ reader: FeatureRows.Reader) throws(PruningError) {
+    for place in candidateCount..<rows.count {
+      while states[place].seen < selected.count { try advance(place, reader) }
+      if !isExhausted(states[place].residual, rows[place]) { select(place, reader) }
     }
   }
 
@@ -94,9 +104,12 @@ struct DeterminantalSearch {
   /// - Precondition: that many candidates are left.
   /// - Throws: when the choice is more work than the limit allows.
   mutating func next(_ count: Int) throws(PruningError) -> [Int] {
-    var chosen: [Int] = []
-    chosen.reserveCapacity(count)
-    while chosen.count < count, let row = try selectBest() { chosen.append(row) }
+    let chosen = try withReader { search, reader throws(PruningError) in
+      var chosen: [Int] = []
+      chosen.reserveCapacity(count)
+      while chosen.count < count, let row = try search.selectBest(reader) { chosen.append(row) }
+      return chosen
+    }
     let missing = count - chosen.count
     guard missing > 0 else { return chosen }
     let rest = Ranking.highest(missing, of: quality, among: exhausted.sorted())
@@ -105,30 +118,23 @@ struct DeterminantalSearch {
     return chosen + rest
   }
 
-  private mutating func selectBest() throws(PruningError) -> Int? {
-    while let top = heap.first, top.bound > -.infinity {
-      let block = top.index
-      let bound = residual[block].max()
-      if bound < top.bound {
-        heap.lowerFirst(to: bound)
-        continue
-      }
-      if seen[block] < selected.count {
-        try refresh(block, candidates[block])
-        heap.lowerFirst(to: residual[block].max())
-        continue
-      }
-      // The lower of equal lanes, as the heap gives the lower of equal blocks.
-      guard let lane = (0..<4).first(where: { residual[block][$0] == bound }) else { return nil }
-      let row = candidates[block][lane]
-      if isExhausted(bound, row) {
+  private mutating func selectBest(_ reader: FeatureRows.Reader) throws(PruningError) -> Int? {
+    while let top = heap.first {
+      let place = top.index
+      let row = rows[place]
+      // Residuals only shrink, so a bound says that as well as they do.
+      if isExhausted(top.bound, row) {
         exhausted.append(row)
+        _ = heap.popFirst()
+      } else if states[place].seen == selected.count {
+        select(place, reader)
+        _ = heap.popFirst()
+        return row
+      } else if let bound = try nearBound(of: place, reader) {
+        heap.lowerFirst(to: min(bound, top.bound))
       } else {
-        select(row, lane: lane, of: block)
+        try advanceFirst(top, reader)
       }
-      residual[block][lane] = -.infinity
-      if isExhausted(bound, row) { continue }
-      return row
     }
     return nil
   }
@@ -138,90 +144,101 @@ struct DeterminantalSearch {
   }
 
   /// Conditions on a row, which is up to date and has a positive residual.
-  private mutating func select(_ row: Int, lane: Int, of block: Int) {
-    let start = selected.count * capacity
-    for step in 0..<selected.count { selectedFactors[start + step] = factors[block][4 * step + lane] }
+  private mutating func select(_ place: Int, _ reader: FeatureRows.Reader) {
+    let row = rows[place]
+    factor.append(
+      reader.row(row), factorRow(of: place), scale: scales[row], residual: states[place].residual)
+    near.append(row: row)
     selected.append(row)
-    inversePivots.append(1 / residual[block][lane].squareRoot())
   }
 
-  /// Brings a block forward by up to four of the selections it has not seen.
-  private mutating func refresh(_ block: Int, _ rows: SIMD4<Int>) throws(PruningError) {
-    let first = seen[block]
-    let count = min(4, selected.count - first)
-    let perEntry = StepCounter.exactComparison(columns: features.columns) + first / 4
-    try steps.spend(StepCounter.heapTurn + 4 * count * perEntry)
-    let own = SIMD4(scales[rows[0]], scales[rows[1]], scales[rows[2]], scales[rows[3]])
-    var left = residual[block]
-    withUnsafeTemporaryAllocation(of: Double.self, capacity: 32) { scratch in
-      guard let products = scratch.baseAddress else { return }
-      let explained = products + 16
-      multiply(rows, first, count, into: products)
-      multiplyFactors(block, first, count, into: explained)
-      for index in 0..<count {
-        let step = first + index
-        var sum = Self.four(explained, index)
-        for earlier in first..<step {
-          sum +=
-            Self.four(factors[block], earlier) * selectedFactors[step * capacity + earlier]
-        }
-        let kernel = Self.four(products, index) * own * scales[selected[step]]
-        let entry = (kernel - sum) * inversePivots[step]
-        for lane in 0..<4 { factors[block].append(entry[lane]) }
-        left -= entry * entry
-      }
+  /// A bound by one more selection beside the candidate; nil where there is none.
+  private mutating func nearBound(of place: Int, _ reader: FeatureRows.Reader) throws(PruningError) -> Double?
+  {
+    let row = rows[place]
+    guard let selection = near.next(for: place, at: row), selection >= states[place].seen else { return nil }
+    let (members, count) = near.members(of: place)
+    var comparisons = StepCounter.comparison(columns: features.columns)
+    for index in 0..<count where !near.knows(Int(members[index]), selection) {
+      let other = Int(members[index])
+      near.learn(reader.preciseCosine(selected[other], selected[selection]), of: other, selection)
+      comparisons += StepCounter.exactComparison(columns: features.columns)
     }
-    residual[block] = left
-    seen[block] = first + count
+    try steps.spend(StepCounter.heapTurn + comparisons)
+    let share = near.shareLeft(
+      of: place, with: selection, cosine: reader.cosine(row, selected[selection]), error: cosineError)
+    return share * quality[row] * quality[row]
   }
 
-  private static func four(_ values: UnsafeMutablePointer<Double>, _ index: Int) -> SIMD4<Double> {
-    UnsafeRawPointer(values + 4 * index).loadUnaligned(as: SIMD4<Double>.self)
-  }
-
-  private static func four(_ values: [Double], _ index: Int) -> SIMD4<Double> {
-    SIMD4(values[4 * index], values[4 * index + 1], values[4 * index + 2], values[4 * index + 3])
-  }
-
-  /// products[4 j + i] = the inner product of row i with selection first + j.
-  private func multiply(
-    _ rows: SIMD4<Int>, _ first: Int, _ count: Int, into products: UnsafeMutablePointer<Double>
-  ) {
-    features.values.withUnsafeBufferPointer { buffer in
-      guard let base = buffer.baseAddress else { return }
-      let columns = features.columns
-      let a = rows &* columns
-      func selection(_ index: Int) -> UnsafePointer<Float> { base + selected[first + index] * columns }
-      if count <= 2 {
-        for index in 0..<count {
-          kernels.tiles.preciseColumn(
-            base + a[0], base + a[1], base + a[2], base + a[3], selection(index), columns,
-            products + 4 * index)
-        }
-      } else {
-        kernels.tiles.preciseTile(
-          base + a[0], base + a[1], base + a[2], base + a[3], selection(0), selection(1), selection(2),
-          selection(count - 1), columns, products)
-      }
+  /// Brings the first in the queue forward, and with it another that has come to the same block: a panel is read
+  /// once for both, and whoever is near the head will be asked soon.
+  private mutating func advanceFirst(
+    _ top: BoundHeap.Entry, _ reader: FeatureRows.Reader
+  ) throws(PruningError) {
+    guard let (position, other) = try companion(of: top.index, reader) else {
+      try advance(top.index, reader)
+      return heap.lowerFirst(to: bound(of: top))
     }
+    try spendOnBlock(of: top.index, rows: 2)
+    var (a, b) = (traveller(top.index, reader, .first), traveller(other.index, reader, .second))
+    factor.advance(&a, &b)
+    arrive(a, at: top.index)
+    arrive(b, at: other.index)
+    heap.lower(at: position, to: bound(of: other))
+    heap.lowerFirst(to: bound(of: top))
   }
 
-  /// explained[4 j + i] = what the first `first` selections explain of the kernel's entry for row i and
-  /// selection first + j.
-  private func multiplyFactors(
-    _ block: Int, _ first: Int, _ count: Int, into explained: UnsafeMutablePointer<Double>
-  ) {
-    factors[block].withUnsafeBufferPointer { own in
-      selectedFactors.withUnsafeBufferPointer { theirs in
-        guard let own = own.baseAddress, let theirs = theirs.baseAddress else {
-          for index in 0..<16 { explained[index] = 0 }
-          return
-        }
-        func factor(_ index: Int) -> UnsafePointer<Double> {
-          theirs + (first + min(index, count - 1)) * capacity
-        }
-        kernels.tiles.factorProducts(own, factor(0), factor(1), factor(2), factor(3), first, explained)
-      }
+  /// One near the head of the queue that is to go through the same block as the first, and its position.
+  private mutating func companion(
+    of place: Int, _ reader: FeatureRows.Reader
+  ) throws(PruningError) -> (position: Int, entry: BoundHeap.Entry)? {
+    let block = states[place].seen / SelectedFactor.blockSize
+    for position in 1...Self.lookahead {
+      guard let entry = heap.entry(at: position) else { return nil }
+      let seen = states[entry.index].seen
+      guard seen < selected.count, seen / SelectedFactor.blockSize == block else { continue }
+      guard let bound = try nearBound(of: entry.index, reader) else { return (position, entry) }
+      heap.lower(at: position, to: min(bound, entry.bound))
     }
+    return nil
+  }
+
+  /// The bound of an entry that was brought forward: the gain itself where it is up to date.
+  private func bound(of entry: BoundHeap.Entry) -> Double {
+    let residual = states[entry.index].residual
+    return states[entry.index].seen == selected.count ? residual : min(residual, entry.bound)
+  }
+
+  /// Brings a row forward through what it has not seen of a block of selections.
+  private mutating func advance(_ place: Int, _ reader: FeatureRows.Reader) throws(PruningError) {
+    try spendOnBlock(of: place, rows: 1)
+    var row = traveller(place, reader, .first)
+    factor.advance(&row)
+    arrive(row, at: place)
+  }
+
+  private mutating func spendOnBlock(of place: Int, rows: Int) throws(PruningError) {
+    let perEntry = StepCounter.exactComparison(columns: features.columns) + states[place].seen / 4
+    try steps.spend(rows * (StepCounter.heapTurn + SelectedFactor.blockSize * perEntry))
+  }
+
+  private mutating func traveller(
+    _ place: Int, _ reader: FeatureRows.Reader, _ room: FeatureRows.Reader.Place
+  ) -> SelectedFactor.Traveller {
+    SelectedFactor.Traveller(
+      features: reader.row(rows[place], in: room), scale: scales[rows[place]], row: factorRow(of: place),
+      seen: states[place].seen, residual: states[place].residual)
+  }
+
+  private mutating func arrive(_ traveller: SelectedFactor.Traveller, at place: Int) {
+    states[place].seen = traveller.seen
+    states[place].residual = traveller.residual
+  }
+
+  private mutating func factorRow(of place: Int) -> UnsafeMutablePointer<Double> {
+    if let row = states[place].row { return row }
+    let row = factor.makeRow()
+    states[place].row = row
+    return row
   }
 }

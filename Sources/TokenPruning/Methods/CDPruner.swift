@@ -54,20 +54,19 @@ struct CDPruner: PruningMethod {
   }
 
   func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
-    let features = try input.features()
-    let quality = try quality(of: input, features)
+    let (quality, features) = try qualityAndFeatures(of: input)
     if task.count == 0 || task.count == task.candidates.count {
       return Array(task.candidates.prefix(task.count))
     }
     let capacity = task.count + task.given.count
-    let (numbers, overflow) = features.rows.multipliedReportingOverflow(by: capacity)
+    let (numbers, overflow) = features.count.multipliedReportingOverflow(by: capacity)
     guard !overflow, numbers <= Self.maximumFactorCount else {
       throw PruningError(
         at: "image_features",
         "cdpruner needs one number per token and kept token, and takes at most \(Self.maximumFactorCount); "
-          + "\(features.rows) x \(capacity) are more: keep fewer tokens, or use divprune")
+          + "\(features.count) x \(capacity) are more: keep fewer tokens, or use divprune")
     }
-    if isOpenVINO { return try selectAsOpenVINO(task, features, quality, stepLimit: input.stepLimit) }
+    if isOpenVINO { return try selectAsOpenVINO(task, input, quality) }
     var search = try DeterminantalSearch(
       features, quality: quality, among: task.candidates, given: task.given, capacity: capacity,
       stepLimit: input.stepLimit)
@@ -78,7 +77,7 @@ struct CDPruner: PruningMethod {
   static let maximumKernelSize = 4096
 
   private func selectAsOpenVINO(
-    _ task: SelectionTask, _ features: Matrix, _ quality: [Double], stepLimit: StepLimit
+    _ task: SelectionTask, _ input: PruningInput, _ quality: [Double]
   ) throws(PruningError) -> [Int] {
     let rows = task.candidates
     guard rows.count <= Self.maximumKernelSize else {
@@ -87,8 +86,8 @@ struct CDPruner: PruningMethod {
         "OpenVINO's arithmetic compares all tokens, and takes at most \(Self.maximumKernelSize); there are "
           + "\(rows.count)")
     }
-    let space = CosineSpace(features)
-    var steps = StepCounter(limit: stepLimit)
+    let space = CosineSpace(try input.features())
+    var steps = StepCounter(limit: input.stepLimit)
     try steps.spend(task.count * (task.count / 2 + 1) * rows.count)
     var kernel = [Float](repeating: 0, count: rows.count * rows.count)
     for (i, a) in rows.enumerated() {
@@ -102,10 +101,13 @@ struct CDPruner: PruningMethod {
     return FloatDeterminantalSearch.select(task.count, of: kernel, size: rows.count).map { rows[$0] }
   }
 
-  private func quality(of input: PruningInput, _ features: Matrix) throws(PruningError) -> [Double] {
-    let relevance = Relevance.scaled(try Relevance.cosines(of: input, features, sign: sign))
-    guard let weight else { return relevance }
+  private func qualityAndFeatures(
+    of input: PruningInput
+  ) throws(PruningError) -> (quality: [Double], features: FeatureRows) {
+    let (cosines, features) = try Relevance.cosinesAndFeatures(of: input, sign: sign)
+    let relevance = Relevance.scaled(cosines)
+    guard let weight else { return (relevance, features) }
     let alpha = weight / (2 * (1 - weight))
-    return relevance.map { exponential(alpha * $0) }
+    return (relevance.map { exponential(alpha * $0) }, features)
   }
 }

@@ -75,6 +75,6 @@ struct CosineRelevance: ScoringMethod {
   init(_ parameters: Parameters) { sign = .positive }
 
   func scores(of input: PruningInput) throws(PruningError) -> [Double] {
-    try Relevance.cosines(of: input, input.features(), sign: sign)
+    try Relevance.cosines(of: input, sign: sign)
   }
 }

@@ -1,4 +1,4 @@
-import Kernels
+import Tensors
 
 /// How relevant each token is to the text: the mean cosine with the text rows.
 enum Relevance {
@@ -12,35 +12,59 @@ enum Relevance {
   /// A zero row, of image or text, has cosine 0 with everything.
   /// - Throws: when the widths of the two sides differ.
   /// - Complexity: O(N M D).
-  static func cosines(
-    of input: PruningInput, _ features: Matrix, sign: Sign
-  ) throws(PruningError) -> [Double] {
+  static func cosines(of input: PruningInput, sign: Sign) throws(PruningError) -> [Double] {
+    try cosinesAndFeatures(of: input, sign: sign).cosines
+  }
+
+  /// The same, and the rows of `image_features`, which are read once for both.
+  static func cosinesAndFeatures(
+    of input: PruningInput, sign: Sign
+  ) throws(PruningError) -> (cosines: [Double], features: FeatureRows) {
     let hasOwn = input.tensors[embeddingsName] != nil
-    let image = hasOwn ? try input.features(named: embeddingsName) : features
+    let features = hasOwn ? try input.featureRows().rows : nil
+    let name = hasOwn ? embeddingsName : "image_features"
+    let width = try input.featureTensor(named: name).shape[1]
     let text = try input.textFeatures()
-    guard text.columns == image.columns else {
+    guard text.columns == width else {
       throw PruningError(
         at: "text_features",
-        "has \(text.columns) columns, but \(hasOwn ? embeddingsName : "image_features") has \(image.columns); "
+        "has \(text.columns) columns, but \(name) has \(width); "
           + "the cosine needs equal widths (\(embeddingsName) [N, E] may carry the tokens in the text's space)"
       )
     }
-    // The mean of cosines is the product with the mean of the normalised text rows.
-    var mean = [Double](repeating: 0, count: text.columns)
-    let textNorms = text.norms()
-    for row in 0..<text.rows where textNorms[row] > 0 {
-      for (column, value) in text.row(row).enumerated() { mean[column] += Double(value) / textNorms[row] }
-    }
+    let (compared, products) = try input.featureRows(named: name, comparedWith: meanDirection(of: text))
     let factor = (sign == .negative ? -1 : 1) / Double(text.rows)
-    let norms = image.norms()
-    return image.values.withUnsafeBufferPointer { rows in
-      mean.withUnsafeBufferPointer { mean in
-        (0..<image.rows).map { row in
-          guard norms[row] > 0, let a = rows.baseAddress, let b = mean.baseAddress else { return 0 }
-          return KernelSet.active.widenedDot(a + row * image.columns, b, image.columns) * factor / norms[row]
+    let norms = compared.norms
+    let cosines = norms.indices.map { norms[$0] > 0 ? products[$0] * factor / norms[$0] : 0 }
+    return (cosines, features ?? compared)
+  }
+
+  /// The sum of the rows, each divided by its norm: the mean of cosines is the product with the mean of these.
+  private static func meanDirection(of text: Matrix) -> [Double] {
+    var mean = [Double](repeating: 0, count: text.columns)
+    let norms = text.norms()
+    mean.withUnsafeMutableBytes { mean in
+      text.values.withUnsafeBytes { values in
+        for row in 0..<text.rows where norms[row] > 0 {
+          let start = 4 * row * text.columns
+          var column = 0
+          while column + 8 <= text.columns {
+            let eight = values.loadUnaligned(fromByteOffset: start + 4 * column, as: SIMD8<Float>.self)
+            let sum = mean.loadUnaligned(fromByteOffset: 8 * column, as: SIMD8<Double>.self)
+            mean.storeBytes(
+              of: sum + SIMD8<Double>(eight) / norms[row], toByteOffset: 8 * column, as: SIMD8<Double>.self)
+            column += 8
+          }
+          while column < text.columns {
+            let value = values.loadUnaligned(fromByteOffset: start + 4 * column, as: Float.self)
+            let sum = mean.loadUnaligned(fromByteOffset: 8 * column, as: Double.self)
+            mean.storeBytes(of: sum + Double(value) / norms[row], toByteOffset: 8 * column, as: Double.self)
+            column += 1
+          }
         }
       }
     }
+    return mean
   }
 
   /// (q - min + 1e-6) / (max - min), as CDPruner scales; all 1 where all are equal.

@@ -7,12 +7,28 @@ extension PruningInput {
   ///
   /// - Throws: when absent, not [N, D] with N = ``tokenCount`` and D >= 1, or not finite.
   func features(named name: String = "image_features") throws(PruningError) -> Matrix {
+    let tensor = try featureTensor(named: name)
+    return try matrix(tensor, named: name, columns: tensor.shape[1])
+  }
+
+  /// The same rows where they lie, and the inner product of each with a direction where one is given.
+  func featureRows(
+    named name: String = "image_features", comparedWith direction: [Double]? = nil
+  ) throws(PruningError) -> (rows: FeatureRows, products: [Double]) {
+    let tensor = try featureTensor(named: name)
+    let (rows, products) = FeatureRows.reading(tensor, columns: tensor.shape[1], comparedWith: direction)
+    if !rows.norms.allSatisfy(\.isFinite) { try requireFinite(tensor, named: name) }
+    return (rows, products)
+  }
+
+  /// Features that have the shape they must have; their elements are not looked at.
+  func featureTensor(named name: String) throws(PruningError) -> Tensor {
     let tensor = try tensor(name)
     guard tensor.rank == 2, tensor.shape[0] == tokenCount, tensor.shape[1] >= 1 else {
       throw PruningError(
         at: name, "shape must be [\(tokenCount), D] with D of 1 or more, not \(tensor.shape)")
     }
-    return try matrix(tensor, named: name, columns: tensor.shape[1])
+    return tensor
   }
 
   /// The text side of a relevance: `text_features`, [D] read as one row, or [M, D].

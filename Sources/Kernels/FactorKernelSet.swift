@@ -1,0 +1,67 @@
+/// The inner loops of a Cholesky factor that grows row by row, see `DeterminantalSearch`.
+public struct FactorKernelSet: Sendable {
+  public typealias Row = UnsafePointer<Float>
+  public typealias WideRow = UnsafePointer<Double>
+
+  /// Rows of a panel, and selections of a block of the factor.
+  public static let panelRows = 8
+
+  /// sums[j] = the inner product of `x` and row j of a panel, in binary64, as ``TileKernelSet/preciseColumn`` forms
+  /// it.
+  ///
+  /// Columns 0 to 7 of each of the eight rows of a panel lie one after the other, then columns 8 to 15 of each, and
+  /// at the end what is left of each.
+  public let panelProducts:
+    @Sendable (_ x: Row, _ panel: Row, _ columns: Int, _ sums: UnsafeMutablePointer<Double>) -> Void
+  /// The same of two rows: those of `other` at sums[8].
+  public let panelPairs:
+    @Sendable (
+      _ x: Row, _ other: Row, _ panel: Row, _ columns: Int, _ sums: UnsafeMutablePointer<Double>
+    ) -> Void
+  /// Writes entries start + first ..< start + end of a row of the factor and returns what they leave of `residual`.
+  ///
+  /// Entry j is (kernel[j] - the sum over k < j, in that order, of factor[k] x block[8 k + j]) x inversePivots[j],
+  /// j counted from `start` in `kernel`, `inversePivots` and the rows of the block.
+  public let advance:
+    @Sendable (
+      _ factor: UnsafeMutablePointer<Double>, _ block: WideRow, _ start: Int, _ first: Int, _ end: Int,
+      _ kernel: WideRow, _ inversePivots: WideRow, _ residual: Double
+    ) -> Double
+
+  /// Where column `column` of a row of a panel lies.
+  public static func place(row: Int, column: Int, columns: Int) -> Int {
+    let whole = columns / 8 * 8
+    if column < whole { return column / 8 * 64 + row * 8 + column % 8 }
+    return 8 * whole + row * (columns - whole) + column - whole
+  }
+}
+
+extension FactorKernelSet {
+  /// The obvious loops; products add up in the order that all levels share.
+  static let reference = FactorKernelSet(
+    panelProducts: products,
+    panelPairs: { x, other, panel, columns, sums in
+      products(x, panel, columns, sums)
+      products(other, panel, columns, sums + panelRows)
+    },
+    advance: { factor, block, start, first, end, kernel, inversePivots, residual in
+      var left = residual
+      for lane in first..<max(first, end) {
+        let explained = (0..<(start + lane)).reduce(0.0) { $0 + factor[$1] * block[8 * $1 + lane] }
+        factor[start + lane] = (kernel[lane] - explained) * inversePivots[lane]
+        left -= factor[start + lane] * factor[start + lane]
+      }
+      return left
+    })
+  @Sendable
+  private static func products(
+    _ x: Row, _ panel: Row, _ columns: Int, _ sums: UnsafeMutablePointer<Double>
+  ) {
+    for row in 0..<panelRows {
+      let other = (0..<columns).map { panel[place(row: row, column: $0, columns: columns)] }
+      other.withUnsafeBufferPointer { other in
+        sums[row] = other.baseAddress.map { TileKernelSet.inTurns(x, $0, columns) } ?? 0
+      }
+    }
+  }
+}
