@@ -74,7 +74,6 @@ import Testing
 
   /// Algorithm 1 of arXiv 1709.05135: every row brought up to date after every choice.
   private func eager(_ features: Matrix, _ quality: [Double], _ count: Int) -> [Int] {
-    let space = CosineSpace(features, kernels: .reference)
     let norms = features.norms(.portable)
     let scales = norms.indices.map { norms[$0] > 0 ? quality[$0] / norms[$0] : 0 }
     var left = norms.indices.map { norms[$0] > 0 ? quality[$0] * quality[$0] : 0 }
@@ -100,7 +99,7 @@ import Testing
           features.row(best).withUnsafeBufferPointer { b in
             guard let a = a.baseAddress, let b = b.baseAddress else { return }
             var sums = [0.0, 0, 0, 0]
-            space.kernels.tiles.preciseColumn(a, a, a, a, b, features.columns, &sums)
+            KernelSet.reference.tiles.preciseColumn(a, a, a, a, b, features.columns, &sums)
             product = sums[0]
           }
         }
@@ -125,7 +124,7 @@ import Testing
     let bytes = [UInt8](repeating: 0, count: offset) + encoded(values, type)
     let tensor = try Tensor(elementType: type, shape: Shape([rows, columns]), bytes: bytes[offset...])
     let direction = (0..<columns).map { Double($0) - 7 }
-    let (read, products) = FeatureRows.reading(tensor, columns: columns, comparedWith: direction)
+    let (read, products) = MeasuredRows.reading(tensor, columns: columns, comparedWith: direction)
     let matrix = Matrix(rows: rows, columns: columns, values: values)
     #expect(read.norms == matrix.norms())
     for row in 0..<rows {

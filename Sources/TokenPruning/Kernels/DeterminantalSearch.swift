@@ -27,7 +27,7 @@ struct DeterminantalSearch {
     var row: UnsafeMutablePointer<Double>?
   }
 
-  private let features: FeatureRows
+  private let features: MeasuredRows
   private let quality: [Double]
   /// Quality over norm by row: the factor that makes an inner product an entry of the kernel; 0 for zero rows.
   private let scales: [Double]
@@ -48,7 +48,7 @@ struct DeterminantalSearch {
   ///   - capacity: the most selections there will be, `given` included.
   ///   - given: rows selected already; what they explain no longer counts as gain.
   init(
-    _ features: FeatureRows, quality: [Double], among candidates: [Int], given: [Int] = [], capacity: Int,
+    _ features: MeasuredRows, quality: [Double], among candidates: [Int], given: [Int] = [], capacity: Int,
     stepLimit: StepLimit = .unlimited, kernels: KernelSet = .active
   ) throws(PruningError) {
     self.features = features
@@ -78,13 +78,13 @@ struct DeterminantalSearch {
     stepLimit: StepLimit = .unlimited, kernels: KernelSet = .active
   ) throws(PruningError) {
     try self.init(
-      FeatureRows(features, kernels: kernels), quality: quality, among: candidates,
+      MeasuredRows(features, kernels: kernels), quality: quality, among: candidates,
       given: given,
       capacity: capacity, stepLimit: stepLimit, kernels: kernels)
   }
 
   private mutating func withReader<Value>(
-    _ body: (inout DeterminantalSearch, FeatureRows.Reader) throws(PruningError) -> Value
+    _ body: (inout DeterminantalSearch, MeasuredRows.Reader) throws(PruningError) -> Value
   ) throws(PruningError) -> Value {
     let features = features
     return try features.withReader { reader in
@@ -92,7 +92,7 @@ struct DeterminantalSearch {
     }.get()
   }
 
-  private mutating func selectGiven(_ reader: FeatureRows.Reader) throws(PruningError) {
+  private mutating func selectGiven(_ reader: MeasuredRows.Reader) throws(PruningError) {
     for place in candidateCount..<rows.count {
       while states[place].seen < selected.count { try advance(place, reader) }
       if !isExhausted(states[place].residual, rows[place]) { select(place, reader) }
@@ -118,7 +118,7 @@ struct DeterminantalSearch {
     return chosen + rest
   }
 
-  private mutating func selectBest(_ reader: FeatureRows.Reader) throws(PruningError) -> Int? {
+  private mutating func selectBest(_ reader: MeasuredRows.Reader) throws(PruningError) -> Int? {
     while let top = heap.first {
       let place = top.index
       let row = rows[place]
@@ -144,7 +144,7 @@ struct DeterminantalSearch {
   }
 
   /// Conditions on a row, which is up to date and has a positive residual.
-  private mutating func select(_ place: Int, _ reader: FeatureRows.Reader) {
+  private mutating func select(_ place: Int, _ reader: MeasuredRows.Reader) {
     let row = rows[place]
     factor.append(
       reader.row(row), factorRow(of: place), scale: scales[row], residual: states[place].residual)
@@ -153,7 +153,7 @@ struct DeterminantalSearch {
   }
 
   /// A bound by one more selection beside the candidate; nil where there is none.
-  private mutating func nearBound(of place: Int, _ reader: FeatureRows.Reader) throws(PruningError) -> Double?
+  private mutating func nearBound(of place: Int, _ reader: MeasuredRows.Reader) throws(PruningError) -> Double?
   {
     let row = rows[place]
     guard let selection = near.next(for: place, at: row), selection >= states[place].seen else { return nil }
@@ -173,7 +173,7 @@ struct DeterminantalSearch {
   /// Brings the first in the queue forward, and with it another that has come to the same block: a panel is read
   /// once for both, and whoever is near the head will be asked soon.
   private mutating func advanceFirst(
-    _ top: BoundHeap.Entry, _ reader: FeatureRows.Reader
+    _ top: BoundHeap.Entry, _ reader: MeasuredRows.Reader
   ) throws(PruningError) {
     guard let (position, other) = try companion(of: top.index, reader) else {
       try advance(top.index, reader)
@@ -190,7 +190,7 @@ struct DeterminantalSearch {
 
   /// One near the head of the queue that is to go through the same block as the first, and its position.
   private mutating func companion(
-    of place: Int, _ reader: FeatureRows.Reader
+    of place: Int, _ reader: MeasuredRows.Reader
   ) throws(PruningError) -> (position: Int, entry: BoundHeap.Entry)? {
     let block = states[place].seen / SelectedFactor.blockSize
     for position in 1...Self.lookahead {
@@ -210,7 +210,7 @@ struct DeterminantalSearch {
   }
 
   /// Brings a row forward through what it has not seen of a block of selections.
-  private mutating func advance(_ place: Int, _ reader: FeatureRows.Reader) throws(PruningError) {
+  private mutating func advance(_ place: Int, _ reader: MeasuredRows.Reader) throws(PruningError) {
     try spendOnBlock(of: place, rows: 1)
     var row = traveller(place, reader, .first)
     factor.advance(&row)
@@ -223,7 +223,7 @@ struct DeterminantalSearch {
   }
 
   private mutating func traveller(
-    _ place: Int, _ reader: FeatureRows.Reader, _ room: FeatureRows.Reader.Place
+    _ place: Int, _ reader: MeasuredRows.Reader, _ room: MeasuredRows.Reader.Place
   ) -> SelectedFactor.Traveller {
     SelectedFactor.Traveller(
       features: reader.row(rows[place], in: room), scale: scales[rows[place]], row: factorRow(of: place),

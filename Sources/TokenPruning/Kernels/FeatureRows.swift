@@ -1,150 +1,117 @@
 import Kernels
 import Tensors
 
-/// Rows of features [count, columns] with their lengths, read where they lie and widened a row at a time.
+/// Rows of features [count, columns] where they lie: numbers of a ``Matrix``, or the bytes of a tensor.
 ///
-/// For searches that look at few rows: a copy of all in binary32 would be the dearest thing they do, because fresh
-/// memory costs more than reading it.
+/// Half-precision features stay as they came where the processor widens them on the way into a register. That saves
+/// writing and reading twice as many bytes, which is what comparing thousands of wide rows costs most.
 struct FeatureRows: Sendable {
+  private enum Storage: Sendable {
+    case floats([Float])
+    case bytes(ArraySlice<UInt8>)
+  }
+
   let count: Int
   let columns: Int
-  /// Euclidean lengths in binary64 [count].
-  let norms: [Double]
+  /// The inner loops over these rows.
+  let format: FormatKernels
+  /// From one row to the next, in bytes.
+  let stride: Int
+  private let storage: Storage
 
-  private enum Source: Sendable {
-    case matrix(Matrix)
-    case tensor(Tensor, FormatKernels)
+  init(_ matrix: Matrix, _ kernels: KernelSet) {
+    count = matrix.rows
+    columns = matrix.columns
+    format = kernels.float32
+    stride = 4 * columns
+    storage = .floats(matrix.values)
   }
 
-  private let source: Source
-  private let kernels: KernelSet
-
-  init(_ matrix: Matrix, kernels: KernelSet = .active) {
-    self.init(.matrix(matrix), columns: matrix.columns, norms: matrix.norms(kernels), kernels)
-  }
-
-  private init(_ source: Source, columns: Int, norms: [Double], _ kernels: KernelSet) {
-    self.source = source
-    self.columns = columns
-    self.norms = norms
-    self.kernels = kernels
-    count = norms.count
-  }
-
-  /// A tensor read as [rows, columns], and on the way the inner product of every row with `direction` in binary64.
+  /// The rows of a tensor without a copy; nil where its elements must be converted first.
   ///
-  /// Rows with an element that is not finite have a norm that is not.
-  /// - Precondition: columns >= 1, the tensor holds whole rows of so many, and so many numbers are in `direction`.
-  /// - Complexity: O(rows x columns): one pass over the bytes, or two where elements are converted one by one.
-  static func reading(
-    _ tensor: Tensor, columns: Int, comparedWith direction: [Double]?
-  ) -> (rows: FeatureRows, products: [Double]) {
-    let source: Source =
-      if let format = tensor.format {
-        .tensor(tensor, format)
-      } else {
-        .matrix(Matrix(tensor, columns: columns))
-      }
-    let kernels = KernelSet.active
-    let count = tensor.elementCount / columns
-    var norms = [Double](repeating: 0, count: count)
-    var products = [Double](repeating: 0, count: direction == nil ? 0 : count)
-    FeatureRows(source, columns: columns, norms: norms, kernels).withReader { reader in
-      for row in 0..<count {
-        let values = reader.row(row)
-        guard let direction else {
-          norms[row] = kernels.preciseDot(values, values, columns).squareRoot()
-          continue
-        }
-        direction.withUnsafeBufferPointer { direction in
-          guard let other = direction.baseAddress else { return }
-          let sums = kernels.measuredDot(values, other, columns)
-          norms[row] = sums[0].squareRoot()
-          products[row] = sums[1]
-        }
-      }
-    }
-    return (FeatureRows(source, columns: columns, norms: norms, kernels), products)
+  /// - Precondition: the tensor holds whole rows of so many columns.
+  init?(_ tensor: Tensor, columns: Int) {
+    guard let format = tensor.format, format.isDirect else { return nil }
+    count = tensor.elementCount / columns
+    self.columns = columns
+    self.format = format
+    stride = columns * tensor.elementType.byteWidth
+    storage = .bytes(tensor.bytes)
   }
 
-  /// Calls `body` with what reads rows as long as it runs.
-  func withReader<Result>(_ body: (Reader) -> Result) -> Result {
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: max(2 * columns, 1)) { room in
-      norms.withUnsafeBufferPointer { norms in
-        switch source {
-        case .matrix(let matrix):
-          return matrix.values.withUnsafeBytes {
-            body(Reader(self, $0, .float32, nil, room.baseAddress, norms.baseAddress))
-          }
-        case .tensor(let tensor, let format):
-          return tensor.bytes.withUnsafeBytes {
-            body(Reader(self, $0, tensor.elementType, format, room.baseAddress, norms.baseAddress))
-          }
+  /// The address of the first row, for as long as `body` runs; nil where there is none.
+  @inline(__always)
+  func withBase<Result>(_ body: (UnsafeRawPointer) -> Result) -> Result? {
+    switch storage {
+    case .floats(let floats): floats.withUnsafeBytes { $0.baseAddress.map(body) }
+    case .bytes(let bytes): bytes.withUnsafeBytes { $0.baseAddress.map(body) }
+    }
+  }
+
+  /// Four rows in binary32, for as long as `body` runs; those of a matrix where they lie.
+  func withFloats<Result>(
+    of rows: SIMD4<Int>,
+    _ body: (KernelSet.Row, KernelSet.Row, KernelSet.Row, KernelSet.Row) -> Result
+  ) -> Result? {
+    switch storage {
+    case .floats(let floats):
+      return floats.withUnsafeBufferPointer { buffer in
+        buffer.baseAddress.map { base in
+          body(
+            base + rows[0] * columns, base + rows[1] * columns, base + rows[2] * columns,
+            base + rows[3] * columns)
         }
+      }
+    case .bytes:
+      return withUnsafeTemporaryAllocation(of: Float.self, capacity: 4 * columns) { target in
+        guard let into = target.baseAddress else { return nil }
+        gather([rows[0], rows[1], rows[2], rows[3]], into)
+        return body(into, into + columns, into + 2 * columns, into + 3 * columns)
       }
     }
   }
 
-  /// What reads and compares rows while their bytes stay where they are.
-  struct Reader {
-    private typealias Dot<Number> =
-      @Sendable (_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ count: Int) -> Number
-
-    /// Rows of such lengths are compared in binary32: no product of theirs overflows, and what vanishes is far below
-    /// the tolerance.
-    private static let ordinaryNorms = 0x1p-30...0x1p30
-
-    private let base: UnsafeRawPointer?
-    private let rowBytes: Int
-    private let columns: Int
-    private let room: UnsafeMutablePointer<Float>?
-    private let norms: UnsafePointer<Double>?
-    private let dot: Dot<Float>
-    private let preciseDot: Dot<Double>
-    /// Widens a row; nil where rows are aligned and binary32, and are read where they lie.
-    private let widen:
-      (@Sendable (_ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int) -> Void)?
-
-    fileprivate init(
-      _ rows: FeatureRows, _ bytes: UnsafeRawBufferPointer, _ type: ElementType, _ format: FormatKernels?,
-      _ room: UnsafeMutablePointer<Float>?, _ norms: UnsafePointer<Double>?
-    ) {
-      base = bytes.baseAddress
-      columns = rows.columns
-      rowBytes = rows.columns * type.byteWidth
-      self.room = room
-      self.norms = norms
-      dot = rows.kernels.dot
-      preciseDot = rows.kernels.preciseDot
-      let isAligned = UInt(bitPattern: base).isMultiple(of: UInt(MemoryLayout<Float>.alignment))
-      widen = type == .float32 && isAligned ? nil : format?.widen
+  /// Some rows in binary32, one after the other, for as long as `body` runs; those of a matrix where they lie if they
+  /// lie so already.
+  ///
+  /// - Complexity: O(rows x columns) where they do not.
+  func withGathered(_ rows: ArraySlice<Int>, _ body: (KernelSet.Row) -> Void) {
+    guard let first = rows.first else { return }
+    if case .floats(let floats) = storage, rows.enumerated().allSatisfy({ $0.element == first + $0.offset }) {
+      return floats.withUnsafeBufferPointer { if let base = $0.baseAddress { body(base + first * columns) } }
     }
-
-    /// Where a row is widened to.
-    enum Place: Int { case first, second }
-
-    /// A row as binary32; valid until another is asked for in the same place.
-    func row(_ index: Int, in place: Place = .first) -> UnsafePointer<Float> {
-      guard let base, let room else { preconditionFailure("a row is asked for of those that are there") }
-      let bytes = base + index * rowBytes
-      guard let widen else { return bytes.assumingMemoryBound(to: Float.self) }
-      let into = room + place.rawValue * columns
-      widen(bytes, into, columns)
-      return UnsafePointer(into)
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: rows.count * columns) { room in
+      guard let into = room.baseAddress else { return }
+      gather(rows, into)
+      body(into)
     }
+  }
 
-    /// The cosine of two rows that are not zero, within ``KernelSet/tolerance(columns:)``.
-    func cosine(_ a: Int, _ b: Int) -> Double {
-      guard let norms, Self.ordinaryNorms.contains(norms[a]), Self.ordinaryNorms.contains(norms[b]) else {
-        return preciseCosine(a, b)
+  private func gather(_ rows: ArraySlice<Int>, _ target: UnsafeMutablePointer<Float>) {
+    withBase { base in
+      for (place, row) in rows.enumerated() {
+        _ = format.measure(base + row * stride, target + place * columns, columns)
       }
-      return Double(dot(row(a), row(b, in: .second), columns)) / (norms[a] * norms[b])
     }
+  }
 
-    /// The cosine of two rows that are not zero, in binary64.
-    func preciseCosine(_ a: Int, _ b: Int) -> Double {
-      guard let norms else { preconditionFailure("rows are compared of those that are there") }
-      return preciseDot(row(a), row(b, in: .second), columns) / (norms[a] * norms[b])
+  /// A row in binary32.
+  func row(_ index: Int) -> ArraySlice<Float> { matrix(of: [index]).row(0) }
+
+  /// Rows in binary32; all of them where none are named.
+  func matrix(of rows: [Int]? = nil) -> Matrix {
+    switch storage {
+    case .floats(let floats):
+      let all = Matrix(rows: count, columns: columns, values: floats)
+      return rows.map(all.gathered) ?? all
+    case .bytes:
+      let rows = rows ?? Array(0..<count)
+      let values = [Float](unsafeUninitializedCapacity: rows.count * columns) { target, written in
+        written = rows.count * columns
+        LargeMemory.prepare(target)
+        if let into = target.baseAddress { gather(rows[...], into) }
+      }
+      return Matrix(rows: rows.count, columns: columns, values: values)
     }
   }
 }

@@ -103,7 +103,7 @@ struct CDPruner: PruningMethod {
 
   private func qualityAndFeatures(
     of input: PruningInput
-  ) throws(PruningError) -> (quality: [Double], features: FeatureRows) {
+  ) throws(PruningError) -> (quality: [Double], features: MeasuredRows) {
     let (cosines, features) = try Relevance.cosinesAndFeatures(of: input, sign: sign)
     let relevance = Relevance.scaled(cosines)
     guard let weight else { return (relevance, features) }

@@ -19,9 +19,9 @@ enum Relevance {
   /// The same, and the rows of `image_features`, which are read once for both.
   static func cosinesAndFeatures(
     of input: PruningInput, sign: Sign
-  ) throws(PruningError) -> (cosines: [Double], features: FeatureRows) {
+  ) throws(PruningError) -> (cosines: [Double], features: MeasuredRows) {
     let hasOwn = input.tensors[embeddingsName] != nil
-    let features = hasOwn ? try input.featureRows().rows : nil
+    let features = hasOwn ? try input.measuredRows().rows : nil
     let name = hasOwn ? embeddingsName : "image_features"
     let width = try input.featureTensor(named: name).shape[1]
     let text = try input.textFeatures()
@@ -32,7 +32,7 @@ enum Relevance {
           + "the cosine needs equal widths (\(embeddingsName) [N, E] may carry the tokens in the text's space)"
       )
     }
-    let (compared, products) = try input.featureRows(named: name, comparedWith: meanDirection(of: text))
+    let (compared, products) = try input.measuredRows(named: name, comparedWith: meanDirection(of: text))
     let factor = (sign == .negative ? -1 : 1) / Double(text.rows)
     let norms = compared.norms
     let cosines = norms.indices.map { norms[$0] > 0 ? products[$0] * factor / norms[$0] : 0 }
