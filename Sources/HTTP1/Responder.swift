@@ -2,7 +2,8 @@
 ///
 /// The transport calls these from many threads at once.
 public protocol Responder: Sendable {
-  /// What a head asks for, as far as its bytes alone decide that: a function of both arguments and of nothing else.
+  /// What a head asks for, as far as its bytes alone decide that: a function of both arguments and of nothing else,
+  /// and not of ``KnownHead/varyingFields``.
   ///
   /// The transport keeps it as ``RequestHead/resolution`` and asks once for heads that come again. Everything below
   /// must work without it, too.
@@ -17,7 +18,7 @@ public protocol Responder: Sendable {
   /// cheap as its head promised, now that its body is there; if not, it is computed by the pool.
   func mayRespondInline(to request: Request) -> Bool
 
-  /// Answers a small request that takes microseconds, on the event loop, ahead of any queue.
+  /// Answers a request that takes microseconds, on the event loop, ahead of any queue.
   ///
   /// - Parameter response: empty; its buffers may have room from earlier answers.
   /// - Returns: false, with `response` untouched, to have ``respond(to:)`` called as admitted.

@@ -109,7 +109,7 @@ extension Connection {
     exchange.receiveNanoseconds = now &- exchange.start
     var request = Request(
       head: head, body: exchange.takeBody(), receiveNanoseconds: exchange.receiveNanoseconds)
-    if request.body.count <= EventLoop.headReadSize, respondAtOnce(to: request) {
+    if respondAtOnce(to: request) {
       return loop.giveBodyBuffer(request.takeBody())
     }
     let isInline =
@@ -151,7 +151,7 @@ extension Connection {
     return loop.responder.mayRespondInline(to: request)
   }
 
-  /// Has the responder answer a small request before anything is queued, in buffers that the last answer left.
+  /// Has the responder answer a request before anything is queued, in buffers that the last answer left.
   private func respondAtOnce(to request: Request) -> Bool {
     var response = loop.takeSpareResponse()
     let isAnswered = loop.responder.respondAtOnce(to: request, into: &response)
