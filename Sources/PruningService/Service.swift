@@ -79,10 +79,17 @@ public struct Service: Responder {
 
   public func mayRespondInline(to request: Request) -> Bool { OperationCost.isCheap(request.body) }
 
-  public func respondAtOnce(to request: Request, into response: inout Response) -> Bool {
+  public func reader(for head: RequestHead, length: Int) -> (any BodyReader)? {
+    (head.resolution as? ResolvedHead)?.memory?.reader(bodyByteCount: length)
+  }
+
+  public func respondAtOnce(
+    to request: Request, reader: (any BodyReader)?, into response: inout Response
+  ) -> Bool {
     guard let memory = (request.head.resolution as? ResolvedHead)?.memory else { return false }
     let start = ContinuousClock.now
-    guard let answer = memory.answer(request.body, into: &response) else { return false }
+    guard let answer = memory.answer(request.body, reader as? ScoreReader, into: &response)
+    else { return false }
     metrics.recordTokens(received: answer.received, kept: answer.kept)
     response.fieldLines.append(
       contentsOf: "Content-Type: application/json\r\nServer-Timing: receive;dur=".utf8)

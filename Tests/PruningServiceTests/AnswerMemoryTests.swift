@@ -167,6 +167,40 @@ import Testing
     }
   }
 
+  @Test(
+    "Rows added up while the body arrives give the same answer, however it is cut",
+    arguments: [1, 100, 1151, 4000, 100_000])
+  func whileArriving(step: Int) throws {
+    let bodies = try (0..<6).map { seed in
+      let scores = try scores(20 * 576, seed: UInt64(seed), .float16)
+      return try Format.npy.body(Tensor(elementType: .float16, shape: Shape([20, 576]), bytes: scores.bytes))
+    }
+    let head = try head("/prune?keep_tokens=64&method=topk", length: bodies[0].count)
+    #expect(client.service.reader(for: head, length: bodies[0].count) == nil)
+    for _ in 0..<2 { _ = longAnswer(head, bodies[0]) }
+    #expect(client.service.reader(for: head, length: bodies[0].count - 1) == nil)
+    var infinite = bodies[1]
+    infinite.replaceSubrange((infinite.count - 1154)..<(infinite.count - 1152), with: [0x00, 0x7c])
+    // Another header, that of 10 rows of 1152.
+    let other = try Format.npy.body(
+      Tensor(elementType: .float16, shape: Shape([10, 1152]), bytes: bodies[0][128...]))
+    for body in bodies + [infinite, other] {
+      let reader = try #require(client.service.reader(for: head, length: body.count))
+      var end = 0
+      // The last piece may never be shown.
+      for next in stride(from: step, to: body.count + (step == 100 ? 0 : step), by: step) {
+        end = min(next, body.count)
+        reader.read(Array(body[..<end]))
+      }
+      var response = Response(status: 200)
+      let request = Request(head: head, body: body)
+      let isAnswered = client.service.respondAtOnce(to: request, reader: reader, into: &response)
+      let long = longAnswer(head, body)
+      #expect(isAnswered == (body != infinite && body != other))
+      #expect(isAnswered ? response.body == long.body : (long.status == 422) == (body == infinite))
+    }
+  }
+
   @Test("Matrices that take long are left to the pool")
   func largeMatrices() throws {
     for shape in [[3, 5000], [5000, 3]] {

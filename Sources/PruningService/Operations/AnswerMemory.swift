@@ -74,7 +74,7 @@ final class AnswerMemory: Sendable {
   ///
   /// - Returns: its facts for the log and the counts of tokens, or nil when it has to be made in full.
   func answer(
-    _ body: [UInt8], into response: inout Response
+    _ body: [UInt8], _ reader: ScoreReader?, into response: inout Response
   ) -> (annotations: [Response.Field], received: Int, kept: Int)? {
     state.withLock { state in
       for form in state.forms {
@@ -86,10 +86,24 @@ final class AnswerMemory: Sendable {
         case .whole(let text): response.body.append(contentsOf: text)
         case .around(let scores, let before, let after):
           guard let row = scores.row(body[prefix.count...]),
-            Self.write(row, form.keptCount, before, after, &state.scratch, to: &response.body)
+            Self.write(
+              row, form.keptCount, before, after, reader?.takeSums(of: prefix, scores.elementType, row.count),
+              &state.scratch, to: &response.body)
           else { return nil }
         }
         return (form.annotations, form.tokenCount, form.keptCount)
+      }
+      return nil
+    }
+  }
+
+  /// Who adds up the rows of scores of a body of so many bytes while it arrives.
+  func reader(bodyByteCount: Int) -> ScoreReader? {
+    state.withLock { state in
+      for form in state.forms where form.bodyByteCount == bodyByteCount {
+        guard case .around(let scores, _, _) = form.text, scores.rows > 1 else { continue }
+        let rowBytes = (bodyByteCount - form.prefix.count) / scores.rows
+        return ScoreReader(form.prefix, scores.elementType, rowBytes / scores.elementType.byteWidth)
       }
       return nil
     }
@@ -148,7 +162,7 @@ final class AnswerMemory: Sendable {
     let (before, after) = (Array(encoded[..<list.upperBound]), Array(encoded[end...]))
     var again: [UInt8] = []
     var scratch = ScoreRow.Scratch()
-    guard write(row, answer.keptCount, before, after, &scratch, to: &again), again == encoded else {
+    guard write(row, answer.keptCount, before, after, nil, &scratch, to: &again), again == encoded else {
       return nil
     }
     return .around(scores, before: before, after: after)
@@ -171,10 +185,10 @@ final class AnswerMemory: Sendable {
   }
 
   private static func write(
-    _ row: ScoreRow, _ kept: Int, _ before: [UInt8], _ after: [UInt8], _ scratch: inout ScoreRow.Scratch,
-    to body: inout [UInt8]
+    _ row: ScoreRow, _ kept: Int, _ before: [UInt8], _ after: [UInt8], _ sums: consuming ScoreRow.ColumnSums?,
+    _ scratch: inout ScoreRow.Scratch, to body: inout [UInt8]
   ) -> Bool {
-    row.withHighest(kept, &scratch) { indices in
+    row.withHighest(kept, &scratch, sums: consume sums) { indices in
       body.append(contentsOf: before)
       Decimal.append(indices, to: &body)
       body.append(contentsOf: after)

@@ -39,6 +39,76 @@ public struct ScoreRow {
     fileprivate var indices: [Int32] = []
 
     public init() {}
+
+    fileprivate mutating func takeSums() -> [Double] {
+      var taken: [Double] = []
+      swap(&taken, &sums)
+      return taken
+    }
+  }
+
+  /// The sums of columns, in binary64 and row after row, of as many rows as there are yet.
+  public struct ColumnSums: Sendable {
+    private var sums: [Double]
+    private let type: ElementType
+    private let count: Int
+    /// So many rows are added up.
+    fileprivate private(set) var rows = 0
+
+    fileprivate init(_ row: ScoreRow, memory: consuming [Double]) {
+      sums = memory
+      type = row.type
+      count = row.count
+      if sums.count < count {
+        sums = [Double](repeating: 0, count: count)
+      } else {
+        sums.withUnsafeMutableBufferPointer { $0.update(repeating: 0) }
+      }
+    }
+
+    /// Of `count` columns, before the first row.
+    public init(count: Int, _ type: ElementType) {
+      sums = [Double](repeating: 0, count: count)
+      self.type = type
+      self.count = count
+    }
+
+    /// Adds the whole rows of `bytes` behind those that were added before.
+    ///
+    /// - Precondition: `bytes` are those of the last call, and more.
+    public mutating func add(_ bytes: ArraySlice<UInt8>) {
+      let rowBytes = count * type.byteWidth
+      let newRows = rowBytes == 0 ? 0 : bytes.count / rowBytes - rows
+      guard newRows > 0 else { return }
+      let format =
+        switch type {
+        case .float32: KernelSet.active.float32
+        case .float16: KernelSet.active.float16
+        default: KernelSet.active.bfloat16
+        }
+      let start = rows * rowBytes
+      sums.withUnsafeMutableBufferPointer { sums in
+        bytes.withUnsafeBytes { source in
+          guard let source = source.baseAddress, let sums = sums.baseAddress else { return }
+          format.accumulate(source + start, newRows, count, sums, count)
+        }
+      }
+      rows += newRows
+    }
+
+    /// Divides by the number of rows, and calls `body` with the means as bytes.
+    fileprivate mutating func means(_ body: (UnsafeRawBufferPointer) -> Bool) -> Bool {
+      sums.withUnsafeMutableBufferPointer { sums in
+        for index in 0..<count { sums[index] /= Double(rows) }
+        return body(UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: sums[..<count])))
+      }
+    }
+
+    fileprivate mutating func takeMemory() -> [Double] {
+      var taken: [Double] = []
+      swap(&taken, &sums)
+      return taken
+    }
   }
 
   /// Calls `body` with the indices of the `kept` highest scores, ascending; of equal scores the lower index stays.
@@ -47,8 +117,11 @@ public struct ScoreRow {
   /// - Returns: false, without a call, when a score is not finite.
   /// - Complexity: O(n + ``count`` log r), n being the number of elements, and r how many different scores the type can
   ///   express between the lowest and the highest.
+  ///
+  /// - Parameter sums: of rows that were added up before.
   public func withHighest(
-    _ kept: Int, _ scratch: inout Scratch, _ body: (UnsafeBufferPointer<Int32>) -> Void
+    _ kept: Int, _ scratch: inout Scratch, sums: consuming ColumnSums? = nil,
+    _ body: (UnsafeBufferPointer<Int32>) -> Void
   ) -> Bool {
     precondition(kept >= 0 && kept <= count)
     let kernels = KernelSet.active.selection
@@ -56,7 +129,7 @@ public struct ScoreRow {
     if scratch.indices.count < max(kept, 1) { scratch.indices = [Int32](repeating: 0, count: max(kept, 1)) }
     let isFinite =
       if rows > 1 {
-        chooseOfMeans(kept, &scratch, kernels.highest64)
+        chooseOfMeans(kept, consume sums, &scratch, kernels.highest64)
       } else {
         bytes.withUnsafeBytes { source in
           switch type {
@@ -79,26 +152,19 @@ public struct ScoreRow {
   /// Of columns, by sums in binary64: no sum of so few binary32 numbers overflows, so one is finite exactly when all
   /// that it is the sum of are.
   private func chooseOfMeans(
-    _ kept: Int, _ scratch: inout Scratch, _ choice: SelectionKernelSet.Choice<Int64>
+    _ kept: Int, _ given: consuming ColumnSums?, _ scratch: inout Scratch,
+    _ choice: SelectionKernelSet.Choice<Int64>
   ) -> Bool {
-    if scratch.sums.count < count { scratch.sums = [Double](repeating: 0, count: count) }
-    let format =
-      switch type {
-      case .float32: KernelSet.active.float32
-      case .float16: KernelSet.active.float16
-      default: KernelSet.active.bfloat16
-      }
-    scratch.sums.withUnsafeMutableBufferPointer { sums in
-      guard let sums = sums.baseAddress else { return }
-      sums.update(repeating: 0, count: count)
-      bytes.withUnsafeBytes { source in
-        if let source = source.baseAddress { format.accumulate(source, rows, count, sums, count) }
-      }
-      for index in 0..<count { sums[index] /= Double(rows) }
+    let isGiven = given != nil
+    var sums = (consume given) ?? ColumnSums(self, memory: scratch.takeSums())
+    sums.add(bytes)
+    precondition(sums.rows == rows, "sums are those of this tensor")
+    let isFinite = sums.means { means in
+      choose(
+        kept, means, 0x7ff0_0000_0000_0000, &scratch.wide, &scratch.flags, &scratch.indices, choice)
     }
-    return scratch.sums.withUnsafeBytes { sums in
-      choose(kept, sums, 0x7ff0_0000_0000_0000, &scratch.wide, &scratch.flags, &scratch.indices, choice)
-    }
+    if !isGiven { scratch.sums = sums.takeMemory() }
+    return isFinite
   }
 
   @inline(__always)

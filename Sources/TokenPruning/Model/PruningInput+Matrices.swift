@@ -56,7 +56,8 @@ extension PruningInput {
     guard count > 0 else { return [] }
     let rows = RowSelection(tensor.shape, queries)
     // So few binary32 numbers cannot overflow binary64: a sum is finite exactly when all that went into it are.
-    let sumsTell = rows.count * count == tensor.elementCount && tensor.elementType != .float64
+    let sumsTell =
+      rows.count > 1 && rows.count * count == tensor.elementCount && tensor.elementType != .float64
     if !sumsTell { try requireFinite(tensor, named: name) }
     var sums = [Double](repeating: 0, count: count)
     tensor.addRows(first: rows.first, step: rows.step, count: rows.count, to: &sums)
