@@ -23,6 +23,7 @@ extension Tensor {
       return (floats, squares)
     }
     let floats = [Float](unsafeUninitializedCapacity: elementCount) { target, count in
+      LargeMemory.prepare(target)
       bytes.withUnsafeBytes { source in
         guard let from = source.baseAddress, let into = target.baseAddress else { return }
         for row in 0..<rows {
