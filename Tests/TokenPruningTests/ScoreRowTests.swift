@@ -76,7 +76,9 @@ import Testing
     let exponent: UInt32 = type == .float32 ? 0x7f80_0000 : 0x7c00
     let sign: UInt32 = type == .float32 ? 0x8000_0000 : 0x8000
     var scratch = ScoreRow.Scratch()
-    let columns: [[UInt32]] = [[exponent, exponent | sign, 0], [0, 0, exponent | 1], [sign | exponent, 1, 1]]
+    let columns: [[UInt32]] = [
+      [exponent, exponent | sign, 0], [0, 0, exponent | 1], [sign | exponent, 1, 1],
+    ]
     for column in columns {
       let bits = column.flatMap { element -> [UInt32] in [0, element] }
       let row = try #require(ScoreRow(Self.bytes(bits, type)[...], type, rows: 3))
