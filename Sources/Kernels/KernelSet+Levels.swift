@@ -66,6 +66,10 @@ extension KernelSet {
       advance: KernelsBaseline.FactorKernels.advance),
     widenFloat16: KernelsBaseline.FloatFormatKernels.widenFloat16,
     widenBFloat16: KernelsBaseline.FloatFormatKernels.widenBFloat16,
+    selection: SelectionKernelSet(
+      highest16: KernelsBaseline.SelectionKernels.highest16,
+      highest32: KernelsBaseline.SelectionKernels.highest32,
+      highest64: KernelsBaseline.SelectionKernels.highest64),
     float32: FormatKernels(
       widen: KernelsBaseline.FloatFormatKernels.widenRowFloat32,
       measure: KernelsBaseline.FloatFormatKernels.measureFloat32, isDirect: true,
@@ -109,6 +113,9 @@ extension KernelSet {
         advance: KernelsV3.FactorKernels.advance),
       widenFloat16: KernelsV3.FloatFormatKernels.widenFloat16,
       widenBFloat16: KernelsV3.FloatFormatKernels.widenBFloat16,
+      selection: SelectionKernelSet(
+        highest16: KernelsV3.SelectionKernels.highest16, highest32: KernelsV3.SelectionKernels.highest32,
+        highest64: KernelsV3.SelectionKernels.highest64),
       float32: FormatKernels(
         widen: KernelsV3.FloatFormatKernels.widenRowFloat32,
         measure: KernelsV3.FloatFormatKernels.measureFloat32, isDirect: true,
@@ -148,6 +155,9 @@ extension KernelSet {
         advance: KernelsV4.FactorKernels.advance),
       widenFloat16: KernelsV4.FloatFormatKernels.widenFloat16,
       widenBFloat16: KernelsV4.FloatFormatKernels.widenBFloat16,
+      selection: SelectionKernelSet(
+        highest16: KernelsV4.SelectionKernels.highest16, highest32: KernelsV4.SelectionKernels.highest32,
+        highest64: KernelsV4.SelectionKernels.highest64),
       float32: FormatKernels(
         widen: KernelsV4.FloatFormatKernels.widenRowFloat32,
         measure: KernelsV4.FloatFormatKernels.measureFloat32, isDirect: true,
