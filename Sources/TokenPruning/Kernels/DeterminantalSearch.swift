@@ -153,8 +153,9 @@ struct DeterminantalSearch {
   }
 
   /// A bound by one more selection beside the candidate; nil where there is none.
-  private mutating func nearBound(of place: Int, _ reader: MeasuredRows.Reader) throws(PruningError) -> Double?
-  {
+  private mutating func nearBound(
+    of place: Int, _ reader: MeasuredRows.Reader
+  ) throws(PruningError) -> Double? {
     let row = rows[place]
     guard let selection = near.next(for: place, at: row), selection >= states[place].seen else { return nil }
     let (members, count) = near.members(of: place)
@@ -170,8 +171,8 @@ struct DeterminantalSearch {
     return share * quality[row] * quality[row]
   }
 
-  /// Brings the first in the queue forward, and with it another that has come to the same block: a panel is read
-  /// once for both, and whoever is near the head will be asked soon.
+  /// Brings the first in the queue forward, and with it another that has come to the same block: a panel is read once
+  /// for both, and whoever is near the head will be asked soon.
   private mutating func advanceFirst(
     _ top: BoundHeap.Entry, _ reader: MeasuredRows.Reader
   ) throws(PruningError) {

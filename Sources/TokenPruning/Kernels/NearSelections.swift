@@ -33,10 +33,11 @@ struct NearSelections {
   init(places: Int, rows: Int, columns: Int, capacity: Int) {
     records = Array(repeating: Record(), count: places)
     selections = Array(repeating: -1, count: rows)
-    // Computed rows of the factor reproduce inner products but for (columns + capacity) roundings, however ill
-    // conditioned the selections are (Higham, Accuracy and Stability of Numerical Algorithms, theorems 8.5 and
-    // 10.3). So do the few rows that a bound is made of, whose inverse is at most some 10^5 with `smallestShare`
-    // for each but the first.
+    // Rows of the computed factor reproduce the kernel's entries within n u q_i q_j, n a little more than columns +
+    // capacity and u = 2^-53, however ill conditioned the selections are (Higham, Accuracy and Stability of Numerical
+    // Algorithms, 2nd ed., sections 3.1, 8.1 and 10.1). So, as vectors, they explain of a candidate at least what a
+    // few of them do, and that is off by (2 |w|_1 + |w|_1^2) n u of the diagonal, w = G^-1 c: at most 10^5 n u with
+    // shares of `smallestShare` or more.
     slack = Double(columns + capacity + 64) * 0x1p-33
   }
 
