@@ -23,10 +23,10 @@ let settings: [SwiftSetting] = [
         .define("FUSED"), .define("WIDE"), .unsafeFlags(["-Xcc", "-march=x86-64-v4"]),
       ]),
   ]
-  let kernelLevels: [Target.Dependency] = ["CProcessor", "KernelsBaseline", "KernelsV3", "KernelsV4"]
+  let kernelLevels: [Target.Dependency] = ["CMemory", "CProcessor", "KernelsBaseline", "KernelsV3", "KernelsV4"]
 #else
   let levelTargets: [Target] = []
-  let kernelLevels: [Target.Dependency] = ["KernelsBaseline"]
+  let kernelLevels: [Target.Dependency] = ["CMemory", "KernelsBaseline"]
 #endif
 
 let package = Package(
@@ -57,6 +57,7 @@ let package = Package(
     // Inner loops: one source, compiled once per processor level, chosen at start.
     .target(name: "Kernels", dependencies: kernelLevels, swiftSettings: settings),
     .target(name: "KernelsBaseline", swiftSettings: settings),
+    .target(name: "CMemory"),
 
     // TLS as values: bytes in, bytes out.
     .systemLibrary(

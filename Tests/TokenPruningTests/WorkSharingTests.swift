@@ -22,20 +22,34 @@ import Testing
     #expect(WorkSharing.none.map(7) { $0 } == Array(0..<7))
   }
 
-  @Test(
-    "A method keeps and merges the same with any number of threads",
-    arguments: MethodRegistry.standard.descriptors.map(\.name))
+  private static let names = MethodRegistry.standard.descriptors.map(\.name)
+
+  @Test("A method keeps and merges the same with any number of threads", arguments: names)
   func sameAnswer(_ name: String) throws {
-    let alone = try makeInput(150, columns: 24)
+    try expectSame(name, try makeInput(150, columns: 24), 33, threads: [2, 3, 8])
+  }
+
+  @Test("The same where there are enough rows that work is divided", arguments: names)
+  func sameAnswerOfMany(_ name: String) throws {
+    try expectSame(name, try makeInput(700, columns: 12), 80, threads: [3])
+  }
+
+  @Test("The same with thousands of rows", arguments: names)
+  func sameAnswerOfThousands(_ name: String) throws {
+    try expectSame(name, try makeInput(3000, columns: 6), 40, threads: [2])
+  }
+
+  private func expectSame(_ name: String, _ alone: PruningInput, _ count: Int, threads: [Int]) throws {
     let method = try MethodRegistry.standard.make(name)
-    let kept = try method.select(SelectionTask(count: 33, candidates: Array(0..<150)), from: alone)
-    let merged = try method.merge(33, of: alone)
-    for threads in [2, 3, 8] {
+    let task = SelectionTask(count: count, candidates: Array(0..<alone.tokenCount))
+    let kept = try method.select(task, from: alone)
+    let merged = try method.merge(count, of: alone)
+    for threads in threads {
       let input = PruningInput(
-        tokenCount: 150, tensors: alone.tensors, layout: alone.layout, seed: alone.seed,
+        tokenCount: alone.tokenCount, tensors: alone.tensors, layout: alone.layout, seed: alone.seed,
         sharing: sharing(threads))
-      #expect(try method.select(SelectionTask(count: 33, candidates: Array(0..<150)), from: input) == kept)
-      #expect(try method.merge(33, of: input) == merged)
+      #expect(try method.select(task, from: input) == kept)
+      #expect(try method.merge(count, of: input) == merged)
     }
   }
 }

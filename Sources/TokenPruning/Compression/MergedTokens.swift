@@ -1,3 +1,5 @@
+import Kernels
+
 /// What a method makes of all tokens: a row for every kept one, and the rows it forms from the others.
 struct MergedTokens: Sendable, Equatable {
   /// [R, D]; the first `kept.count` rows are those of kept tokens.
@@ -43,25 +45,39 @@ struct MergedTokens: Sendable, Equatable {
 extension Matrix {
   /// The given rows, in that order.
   func gathered(_ indices: [Int]) -> Matrix {
-    var gathered: [Float] = []
-    gathered.reserveCapacity(indices.count * columns)
-    for index in indices { gathered.append(contentsOf: row(index)) }
+    let gathered = [Float](unsafeUninitializedCapacity: indices.count * columns) { target, count in
+      count = indices.count * columns
+      LargeMemory.prepare(target)
+      values.withUnsafeBufferPointer { values in
+        guard let from = values.baseAddress, let into = target.baseAddress else { return }
+        for (place, index) in indices.enumerated() {
+          precondition((0..<rows).contains(index), "the row is one of the matrix")
+          (into + place * columns).initialize(from: from + index * columns, count: columns)
+        }
+      }
+    }
     return Matrix(rows: indices.count, columns: columns, values: gathered)
   }
 
   /// The sum of the given rows times their weights [D], in binary64 and in that order.
   func weightedSum(_ indices: [Int], by weight: (Int) -> Double) -> [Double] {
     var sums = [Double](repeating: 0, count: columns)
-    for index in indices {
-      let factor = weight(index)
-      sums.withUnsafeMutableBufferPointer { sums in
-        values.withUnsafeBufferPointer { values in
-          let start = index * columns
-          for column in 0..<columns { sums[column] += factor * Double(values[start + column]) }
+    for index in indices { add(index, times: weight(index), to: &sums) }
+    return sums
+  }
+
+  /// Adds a row times a factor [D] to sums, in binary64: the product is rounded, then the sum.
+  func add(_ row: Int, times factor: Double, to sums: inout [Double]) {
+    precondition(sums.count == columns && (0..<rows).contains(row))
+    sums.withUnsafeMutableBufferPointer { sums in
+      values.withUnsafeBufferPointer { values in
+        withUnsafePointer(to: factor) { factor in
+          guard let from = values.baseAddress, let into = sums.baseAddress else { return }
+          KernelSet.active.addWideProducts(
+            factor, 1, 1, from + row * columns, columns, 1, into, columns, columns)
         }
       }
     }
-    return sums
   }
 }
 

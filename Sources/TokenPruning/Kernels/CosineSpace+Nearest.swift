@@ -1,9 +1,6 @@
 import Kernels
 
 extension CosineSpace {
-  /// How many blocks of rows meet a block of others while that lies in the first caches.
-  private static let groupBlocks = 4
-
   /// For each row the position in `others` of the one most similar to it; the first of equals.
   ///
   /// - Precondition: `others` is not empty.
@@ -13,10 +10,52 @@ extension CosineSpace {
     to rows: [Int], among others: [Int], sharing: WorkSharing, _ steps: inout StepCounter
   ) throws(PruningError) -> [Int] {
     precondition(!others.isEmpty)
+    // Packed once for all rows: as soon as a few use it, that pays.
+    if rows.count >= Self.rowsPerPart, others.count >= Self.fewestPacked {
+      return try mostSimilarByProducts(to: rows, among: others, sharing: sharing, &steps)
+    }
+    return try mostSimilarByTiles(to: rows, among: others, sharing: sharing, &steps)
+  }
+
+  private static let rowsPerPart = 64
+  private static let fewestPacked = 16
+
+  /// The same with one blocked product, the way of large sets.
+  func mostSimilarByProducts(
+    to rows: [Int], among others: [Int], sharing: WorkSharing, _ steps: inout StepCounter
+  ) throws(PruningError) -> [Int] {
+    let packed = PackedRows(self, others, sharing: sharing)
+    let parts = (rows.count + Self.rowsPerPart - 1) / Self.rowsPerPart
+    // In turns, so that the limit and the client's patience are asked now and then.
+    let perTurn = 8
+    var positions: [Int] = []
+    positions.reserveCapacity(rows.count)
+    for first in stride(from: 0, to: parts, by: perTurn) {
+      let turn = first * Self.rowsPerPart..<min((first + perTurn) * Self.rowsPerPart, rows.count)
+      try steps.spend(comparingWith: turn.count * others.count, of: self)
+      let found = sharing.map(min(perTurn, parts - first)) { part in
+        let start = turn.lowerBound + part * Self.rowsPerPart
+        var nearest: [Int] = []
+        packed.forEachSimilarities(of: rows[start..<min(start + Self.rowsPerPart, turn.upperBound)]) {
+          nearest.append(self.nearest(to: $0, others, UnsafeBufferPointer($1), within: packed.slack))
+        }
+        return nearest
+      }
+      for part in found { positions += part }
+    }
+    return positions
+  }
+
+  /// How many blocks of rows meet a block of others while that lies in the first caches.
+  private static let groupBlocks = 4
+
+  /// The same four by four, the way of small sets.
+  func mostSimilarByTiles(
+    to rows: [Int], among others: [Int], sharing: WorkSharing, _ steps: inout StepCounter
+  ) throws(PruningError) -> [Int] {
     let left = RowBlocks(rows)
     let right = RowBlocks(others)
     let groups = (left.count + Self.groupBlocks - 1) / Self.groupBlocks
-    // In turns of a few groups, so that the limit and the client's patience are asked now and then.
     let perTurn = 16
     var positions: [Int] = []
     positions.reserveCapacity(rows.count)
@@ -49,27 +88,42 @@ extension CosineSpace {
         }
       }
     }
-    var positions: [Int] = []
-    for a in group {
-      for lane in left.lanes(of: a) {
-        let start = (4 * (a - group.lowerBound) + lane) * stride
-        positions.append(
-          nearest(to: left[a][lane], right, similarities[start..<(start + right.rowCount)]))
+    return similarities.withUnsafeBufferPointer { similarities in
+      var positions: [Int] = []
+      for a in group {
+        for lane in left.lanes(of: a) {
+          let start = (4 * (a - group.lowerBound) + lane) * stride
+          positions.append(
+            nearest(
+              to: left[a][lane], right.rows,
+              UnsafeBufferPointer(rebasing: similarities[start..<(start + right.rowCount)]), within: slack))
+        }
       }
+      return positions
     }
-    return positions
   }
 
   /// The largest of the given fast similarities, where several are near by the exact ones.
-  private func nearest(to row: Int, _ others: RowBlocks, _ similarities: ArraySlice<Float>) -> Int {
-    let start = similarities.startIndex
-    var best = -Float.infinity
-    for index in similarities.indices { best = max(best, similarities[index]) }
-    let near = similarities.indices.filter { similarities[$0] >= best - slack }.map { $0 - start }
+  private func nearest(
+    to row: Int, _ others: [Int], _ similarities: UnsafeBufferPointer<Float>, within slack: Float
+  ) -> Int {
+    let limit = Self.largest(similarities) - slack
+    var near: [Int] = []
+    for place in similarities.indices where similarities[place] >= limit { near.append(place) }
     guard near.count > 1 else { return near[0] }
-    let exact = exactSimilarities(
-      of: near.map { others.row(at: $0) }, to: features.row(row), norm: norms[row])
+    let exact = exactSimilarities(of: near.map { others[$0] }, to: features.row(row), norm: norms[row])
     // The first of equals.
     return near[exact.indices.max { exact[$0] < exact[$1] } ?? 0]
+  }
+
+  private static func largest(_ values: UnsafeBufferPointer<Float>) -> Float {
+    var four = SIMD4<Float>(repeating: -.infinity)
+    let bytes = UnsafeRawBufferPointer(values)
+    for block in 0..<(values.count / 4) {
+      four.raise(to: bytes.loadUnaligned(fromByteOffset: 16 * block, as: SIMD4<Float>.self))
+    }
+    var largest = four.max()
+    for place in (values.count / 4 * 4)..<values.count { largest = max(largest, values[place]) }
+    return largest
   }
 }

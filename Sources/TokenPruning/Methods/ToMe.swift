@@ -1,4 +1,5 @@
 import JSON
+import Kernels
 import Tensors
 
 /// ToMe merges the most similar pairs of tokens, step by step (bipartite soft matching).
@@ -43,17 +44,19 @@ struct ToMe: PruningMethod {
   }
 
   func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
-    try run(task, input).map(\.anchor)
+    try run(task, input.features(), input).map(\.anchor)
   }
 
   func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {
-    let merged = try run(SelectionTask(count: count, candidates: Array(0..<input.tokenCount)), input)
+    let features = try input.features()
+    let merged = try run(
+      SelectionTask(count: count, candidates: Array(0..<input.tokenCount)), features, input)
     var assignments = [Int?](repeating: nil, count: input.tokenCount)
     for (row, cluster) in merged.enumerated() {
       for token in cluster.members { assignments[token] = row }
     }
     return MergedTokens(
-      features: Self.means(of: merged, try input.features()), kept: merged.map(\.anchor),
+      features: Self.means(of: merged, features), kept: merged.map(\.anchor),
       assignments: assignments, sizes: merged.map(\.size))
   }
 
@@ -73,27 +76,24 @@ struct ToMe: PruningMethod {
         size += other.size
       }
       let divisor = Double(size)
-      for column in sums.indices { sums[column] /= divisor }
+      sums.withUnsafeMutableBufferPointer { sums in for column in sums.indices { sums[column] /= divisor } }
       mean = sums
     }
 
     private func add(to sums: inout [Double], _ features: Matrix) {
+      guard let mean else { return features.add(anchor, times: Double(size), to: &sums) }
       let weight = Double(size)
       sums.withUnsafeMutableBufferPointer { sums in
-        if let mean {
+        mean.withUnsafeBufferPointer { mean in
           for column in sums.indices { sums[column] += mean[column] * weight }
-        } else {
-          features.values.withUnsafeBufferPointer { values in
-            let start = anchor * features.columns
-            for column in sums.indices { sums[column] += Double(values[start + column]) * weight }
-          }
         }
       }
     }
   }
 
-  private func run(_ task: SelectionTask, _ input: PruningInput) throws(PruningError) -> [Cluster] {
-    let features = try input.features()
+  private func run(
+    _ task: SelectionTask, _ features: Matrix, _ input: PruningInput
+  ) throws(PruningError) -> [Cluster] {
     let sizes = try Self.sizes(of: input)
     // Whoever wants nothing, or everything, merges nothing: no row is left for the others to go into.
     var clusters = task.candidates.map { Cluster(anchor: $0, members: [$0], mean: nil, size: sizes[$0]) }
@@ -121,16 +121,26 @@ struct ToMe: PruningMethod {
 
   /// The features of each cluster, rounded to binary32.
   private static func means(of clusters: [Cluster], _ features: Matrix) -> Matrix {
-    var values: [Float] = []
-    values.reserveCapacity(clusters.count * features.columns)
-    for cluster in clusters {
-      if let mean = cluster.mean {
-        for value in mean { values.append(Float(value)) }
-      } else {
-        values.append(contentsOf: features.row(cluster.anchor))
+    let columns = features.columns
+    let values = [Float](unsafeUninitializedCapacity: clusters.count * columns) { target, count in
+      count = clusters.count * columns
+      LargeMemory.prepare(target)
+      guard let base = target.baseAddress else { return }
+      for (row, cluster) in clusters.enumerated() {
+        let into = base + row * columns
+        if let mean = cluster.mean {
+          mean.withUnsafeBufferPointer { mean in
+            for column in 0..<columns { (into + column).initialize(to: Float(mean[column])) }
+          }
+        } else {
+          features.values.withUnsafeBufferPointer { values in
+            guard let from = values.baseAddress else { return }
+            into.initialize(from: from + cluster.anchor * columns, count: columns)
+          }
+        }
       }
     }
-    return Matrix(rows: clusters.count, columns: features.columns, values: values)
+    return Matrix(rows: clusters.count, columns: columns, values: values)
   }
 
   private func merged(
