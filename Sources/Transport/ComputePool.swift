@@ -59,13 +59,14 @@ final class ComputePool: Sendable {
   private let idle = Atomic(0)
 
   init(
-    _ role: ThreadRole, _ configuration: TransportConfiguration, responder: any Responder, buffers: BufferPool
+    threads: Int, responder: any Responder, buffers: BufferPool, role: ThreadRole = .compute,
+    priority: BulkPriority = .normal
   ) {
-    self.role = role
+    self.threads = threads
     self.responder = responder
     self.buffers = buffers
-    threads = configuration.computeThreads
-    priority = configuration.bulkPriority
+    self.role = role
+    self.priority = priority
   }
 
   /// Each worker is one long-lived item on its own serial queue: on a shared concurrent queue, workers that

@@ -143,8 +143,7 @@ extension Connection {
   private func mayCompute(_ request: Request, _ acceptance: Acceptance) -> Bool {
     switch acceptance.execution {
     case .inline: break
-    // Nobody's body is arriving, and nobody is computed for.
-    case .inlineWhenIdle: guard loop.capacity.busyCount == 0 else { return false }
+    case .inlineWhenIdle: guard loop.gainsNothingFromPool else { return false }
     case .pooled: return false
     }
     // Or else only its head looked cheap.

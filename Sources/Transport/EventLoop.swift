@@ -136,6 +136,18 @@ final class EventLoop {
     receiveSpinLimit > 0 && capacity.busyCount <= configuration.processorCount ? receiveSpinLimit : 0
   }
 
+  /// Whether a brief computation is best done here: handed over, it would wait to be fetched, and its bytes for another
+  /// core's cache.
+  ///
+  /// True while nobody's body is arriving and nobody is computed for; and again when more requests are under way than
+  /// there are processors, if each of these has a loop: then no processor is free that a hand-over could win.
+  var gainsNothingFromPool: Bool {
+    let busyCount = capacity.busyCount
+    return busyCount == 0
+      || (busyCount > configuration.processorCount
+        && configuration.eventLoops >= configuration.processorCount)
+  }
+
   /// Has `connection` read in the next turn, whether or not an event comes for it.
   func resumeLater(_ connection: Connection) { resuming.append(connection.token) }
 

@@ -147,8 +147,10 @@ final class ServerShared: Sendable {
     self.capacity = capacity
     self.onIdle = onIdle
     pool = BufferPool(maximumHeldBytes: configuration.pooledBytes)
-    compute = ComputePool(.compute, configuration, responder: responder, buffers: pool)
-    bulkCompute = ComputePool(.bulkCompute, configuration, responder: responder, buffers: pool)
+    compute = ComputePool(threads: configuration.computeThreads, responder: responder, buffers: pool)
+    bulkCompute = ComputePool(
+      threads: configuration.computeThreads, responder: responder, buffers: pool, role: .bulkCompute,
+      priority: configuration.bulkPriority)
     var mailboxes: [Mailbox] = []
     let loopCount = configuration.briefLoopCount + configuration.bulkLoopCount
     for _ in 0..<loopCount { mailboxes.append(try Mailbox()) }
