@@ -73,9 +73,9 @@ extension PruningInput {
     }
     guard count > 0 else { return [] }
     let rows = RowSelection(tensor.shape, queries)
-    // In binary64 no number of 32-bit floats adds up to infinity, and what is not finite stays so: where every element
-    // is added, the sums tell, and a pass over the tensor is spared.
-    let sumsTell = rows.count * count == tensor.elementCount && tensor.elementType.byteWidth <= 4
+    // So few binary32 numbers cannot overflow binary64: a sum is finite exactly when all that went into it are.
+    let sumsTell =
+      rows.count > 1 && rows.count * count == tensor.elementCount && tensor.elementType != .float64
     if !sumsTell { try requireFinite(tensor, named: name) }
     var sums = [Double](repeating: 0, count: count)
     tensor.addRows(first: rows.first, step: rows.step, count: rows.count, to: &sums)
