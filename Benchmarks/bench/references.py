@@ -68,6 +68,16 @@ def visionzip(arrays, count):
 NUMPY = {"divprune": divprune, "cdpruner": cdpruner, "tome": tome, "visionzip": visionzip}
 
 
+# What there is in torch as well.
+TORCH = ("divprune", "cdpruner", "tome", "visionzip")
+
+
+def torch_version():
+    import torch
+
+    return torch.__version__
+
+
 def torch_functions():
     """The same with torch on the CPU; raises ImportError where it is not installed."""
     import torch
