@@ -33,7 +33,9 @@ MARGIN, OTHER_COMPILER = 1.15, 1.5
 # An allocation more or less per ten requests is the system's business.
 SLACK = 2.0
 # Repetitions of the two runs: enough that the difference is some millions of instructions.
-REPEATS = {"json-matrix-64x1024": (1, 3), "topk-1024x576-f16": (1, 5), "divprune-576x1024": (1, 2), "cdpruner-576x1024": (1, 2)}
+REPEATS = {
+    "json-matrix-64x1024": (1, 3), "topk-1024x576-f16": (1, 5), "divprune-576x1024": (1, 2), "cdpruner-576x1024": (1, 2),
+    "tome-576x1024": (1, 2), "visionzip-576x1024": (1, 3)}
 USUAL_REPEATS = (20, 220)
 SPOILED_PATH, SPOILED_REQUEST = "http-head", "1.2 MB"
 UPDATE = "if that is meant, run tools/guards.py --update and say why in the commit"
@@ -96,13 +98,25 @@ def npy(array):
 
 
 def requests():
-    """-> {name: (body, how many to warm up with, how many to count)}"""
+    """-> {name: (the request's bytes, how many to warm up with, how many to count)}"""
     generator = np.random.default_rng(1)
     scores = generator.permutation(np.linspace(0.25, 1, 576)).astype(np.float16)
+    rows = generator.random((1024, 576)).astype(np.float16)
+    # Alike within patches of sixteen and noisy on top, as the features of an image are.
+    patches = np.repeat(generator.standard_normal((36, 1024)), 16, axis=0)
+    features = (patches + 0.5 * generator.standard_normal((576, 1024))).astype(np.float16)
+    text = json.dumps({"attention": scores.astype(float).tolist(), "keep_tokens": 64, "method": "topk"}).encode()
+    top_k = "/prune?keep_tokens=64&method=topk"
     return {
-        "1 KB": (npy(scores), 300, 1000),
-        "1.2 MB": (npy(generator.random((1024, 576)).astype(np.float16)), 20, 60),
+        "1 KB": (post(top_k, npy(scores)), 300, 1000),
+        "1.2 MB": (post(top_k, npy(rows)), 20, 60),
+        "JSON, 576 numbers": (post("/prune", text, "Content-Type: application/json\r\n"), 50, 200),
+        "DivPrune 576x1024": (post("/prune?keep_tokens=64&method=divprune", npy(features)), 20, 60),
     }
+
+
+def post(target, body, fields=""):
+    return f"POST {target} HTTP/1.1\r\nHost: a\r\n{fields}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 class Allocations:
@@ -125,9 +139,7 @@ class Allocations:
     def _read(self):
         return struct.unpack("<3Q", self.counts.read_bytes()[:24])
 
-    def _send(self, body, times):
-        head = f"POST /prune?keep_tokens=64&method=topk HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
-        request = head.encode() + body
+    def _send(self, request, times):
         for _ in range(times):
             self.connection.sendall(request)
             answer = b""
@@ -143,11 +155,11 @@ class Allocations:
             while missing > 0:
                 missing -= len(self.connection.recv(missing))
 
-    def count(self, body, warm_up, times, spoiled=False):
+    def count(self, request, warm_up, times, spoiled=False):
         """-> allocations and bytes asked for, per request; `spoiled` sends each twice."""
-        self._send(body, warm_up)
+        self._send(request, warm_up)
         before = self._read()
-        self._send(body, times * (2 if spoiled else 1))
+        self._send(request, times * (2 if spoiled else 1))
         after = self._read()
         return round((after[0] - before[0]) / times, 1), round((after[2] - before[2]) / times)
 
@@ -162,8 +174,8 @@ class Allocations:
 
 def count_requests(allocations):
     found = {}
-    for name, (body, warm_up, times) in requests().items():
-        count, size = allocations.count(body, warm_up, times)
+    for name, (request, warm_up, times) in requests().items():
+        count, size = allocations.count(request, warm_up, times)
         found[f"{name}: allocations"] = count
         found[f"{name}: bytes allocated"] = size
     return found

@@ -30,16 +30,21 @@ def commit():
         return subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True, check=False).stdout.strip()
 
     changed = [line for line in git("status", "--porcelain", "--untracked-files=no").splitlines()
-               if not line.endswith(("BENCHMARKS.md", ".svg", "peers.json"))]
+               if not line.endswith(("BENCHMARKS.md", ".svg", "peers.json", "micro.md"))]
     return (git("rev-parse", "--short=12", "HEAD") or "unknown") + (" with changes" if changed else "")
+
+
+def surroundings(load_before):
+    """Where and when."""
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": machine(), "commit": commit(), "load_average_before": load_before}
 
 
 def context(options, load_before):
     return {
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "machine": machine(), "commit": commit(), "command": options.command, "rounds": options.rounds,
-        "seconds": options.seconds, "quick": options.quick, "load_average_before": load_before,
-        "python": platform.python_version(), "numpy": np.__version__,
+        **surroundings(load_before), "command": options.command, "rounds": options.rounds, "seconds": options.seconds,
+        "quick": options.quick, "python": platform.python_version(), "numpy": np.__version__,
     }
 
 
