@@ -6,6 +6,9 @@ public struct FormatKernels: Sendable {
   /// itself: finite exactly when every element is.
   public let measure:
     @Sendable (_ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int) -> Double
+  /// Whether the processor widens this format as fast as it reads it, so that ``column`` and ``tile`` need no copy in
+  /// binary32.
+  public let isDirect: Bool
   /// sums[i] += Double(row 0 [i]), then that of row 1 and so on; rows lie `stride` elements apart.
   public let accumulate:
     @Sendable (
@@ -13,18 +16,47 @@ public struct FormatKernels: Sendable {
       _ count: Int
     ) -> Void
 
+  /// sums[j] = the inner product of a and b_j, in binary32 and within ``KernelSet/tolerance(columns:)``.
+  public let column:
+    @Sendable (
+      _ a: UnsafeRawPointer, _ b0: UnsafeRawPointer, _ b1: UnsafeRawPointer, _ b2: UnsafeRawPointer,
+      _ b3: UnsafeRawPointer, _ count: Int, _ sums: UnsafeMutablePointer<Float>
+    ) -> Void
+  /// sums[4 j + i] = the inner product of a_i and b_j, likewise.
+  public let tile:
+    @Sendable (
+      _ a0: UnsafeRawPointer, _ a1: UnsafeRawPointer, _ a2: UnsafeRawPointer, _ a3: UnsafeRawPointer,
+      _ b0: UnsafeRawPointer, _ b1: UnsafeRawPointer, _ b2: UnsafeRawPointer, _ b3: UnsafeRawPointer,
+      _ count: Int, _ sums: UnsafeMutablePointer<Float>
+    ) -> Void
+
   /// The obvious loops.
   static func reference<Format: FloatFormat>(_: Format.Type) -> FormatKernels {
-    FormatKernels(
+    @Sendable func product(_ a: UnsafeRawPointer, _ b: UnsafeRawPointer, _ count: Int) -> Float {
+      Float(
+        (0..<count).reduce(0.0) {
+          $0 + Double(Format.one(a + $1 * Format.byteWidth)) * Double(Format.one(b + $1 * Format.byteWidth))
+        })
+    }
+    return FormatKernels(
       measure: { source, target, count in
         for index in 0..<count { target[index] = Format.one(source + index * Format.byteWidth) }
         return ReferenceKernels.dot(target, target, count)
       },
+      isDirect: true,
       accumulate: { source, rows, stride, sums, count in
         for row in 0..<rows {
           for index in 0..<count {
             sums[index] += Double(Format.one(source + (row * stride + index) * Format.byteWidth))
           }
+        }
+      },
+      column: { a, b0, b1, b2, b3, count, sums in
+        for (j, b) in [b0, b1, b2, b3].enumerated() { sums[j] = product(a, b, count) }
+      },
+      tile: { a0, a1, a2, a3, b0, b1, b2, b3, count, sums in
+        for (j, b) in [b0, b1, b2, b3].enumerated() {
+          for (i, a) in [a0, a1, a2, a3].enumerated() { sums[4 * j + i] = product(a, b, count) }
         }
       })
   }
@@ -34,5 +66,16 @@ extension KernelSet {
   /// sums[i] += Double(row[i]).
   public func accumulate(_ row: Row, _ sums: UnsafeMutablePointer<Double>, _ count: Int) {
     float32.accumulate(row, 1, count, sums, count)
+  }
+
+  /// The inner products of one row with four others, in binary32.
+  public func column(_ a: Row, _ b0: Row, _ b1: Row, _ b2: Row, _ b3: Row, _ count: Int) -> SIMD4<Float> {
+    var sums = SIMD4<Float>.zero
+    withUnsafeMutableBytes(of: &sums) { bytes in
+      bytes.withMemoryRebound(to: Float.self) { sums in
+        if let into = sums.baseAddress { float32.column(a, b0, b1, b2, b3, count, into) }
+      }
+    }
+    return sums
   }
 }

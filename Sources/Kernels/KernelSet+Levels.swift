@@ -41,34 +41,42 @@ extension KernelSet {
 
   #if arch(arm64)
     private static let portableName = "neon"
+    private static let widensHalf = true
   #else
     private static let portableName = "baseline"
+    // Many instructions for what is one at the other levels.
+    private static let widensHalf = false
   #endif
 
   /// For any processor of the architecture: SSE2 on x86-64, NEON on arm64.
   public static let portable = KernelSet(
     name: portableName,
     dot: KernelsBaseline.SIMDKernels.dot,
-    dotFour: KernelsBaseline.SIMDKernels.dotFour,
     preciseDot: KernelsBaseline.SIMDKernels.preciseDot,
     widenedDot: KernelsBaseline.SIMDKernels.widenedDot,
     widenedDotFour: KernelsBaseline.SIMDKernels.widenedDotFour,
     scale: KernelsBaseline.SIMDKernels.scale,
     tiles: TileKernelSet(
-      tile: KernelsBaseline.TileKernels.tile, preciseTile: KernelsBaseline.TileKernels.preciseTile,
+      preciseTile: KernelsBaseline.TileKernels.preciseTile,
       preciseColumn: KernelsBaseline.TileKernels.preciseColumn,
       factorProducts: KernelsBaseline.TileKernels.factorProducts),
     widenFloat16: KernelsBaseline.FloatFormatKernels.widenFloat16,
     widenBFloat16: KernelsBaseline.FloatFormatKernels.widenBFloat16,
     float32: FormatKernels(
-      measure: KernelsBaseline.FloatFormatKernels.measureFloat32,
-      accumulate: KernelsBaseline.FloatFormatKernels.accumulateFloat32),
+      measure: KernelsBaseline.FloatFormatKernels.measureFloat32, isDirect: true,
+      accumulate: KernelsBaseline.FloatFormatKernels.accumulateFloat32,
+      column: KernelsBaseline.RowProductKernels.columnFloat32,
+      tile: KernelsBaseline.RowProductKernels.tileFloat32),
     float16: FormatKernels(
-      measure: KernelsBaseline.FloatFormatKernels.measureFloat16,
-      accumulate: KernelsBaseline.FloatFormatKernels.accumulateFloat16),
+      measure: KernelsBaseline.FloatFormatKernels.measureFloat16, isDirect: widensHalf,
+      accumulate: KernelsBaseline.FloatFormatKernels.accumulateFloat16,
+      column: KernelsBaseline.RowProductKernels.columnFloat16,
+      tile: KernelsBaseline.RowProductKernels.tileFloat16),
     bfloat16: FormatKernels(
-      measure: KernelsBaseline.FloatFormatKernels.measureBFloat16,
-      accumulate: KernelsBaseline.FloatFormatKernels.accumulateBFloat16),
+      measure: KernelsBaseline.FloatFormatKernels.measureBFloat16, isDirect: true,
+      accumulate: KernelsBaseline.FloatFormatKernels.accumulateBFloat16,
+      column: KernelsBaseline.RowProductKernels.columnBFloat16,
+      tile: KernelsBaseline.RowProductKernels.tileBFloat16),
     panelWidth: KernelsBaseline.BlockedProducts.panelWidth,
     pack: KernelsBaseline.BlockedProducts.pack,
     multiply: KernelsBaseline.BlockedProducts.multiply,
@@ -80,26 +88,28 @@ extension KernelSet {
     private static let v3 = KernelSet(
       name: "v3",
       dot: KernelsV3.SIMDKernels.dot,
-      dotFour: KernelsV3.SIMDKernels.dotFour,
       preciseDot: KernelsV3.SIMDKernels.preciseDot,
       widenedDot: KernelsV3.SIMDKernels.widenedDot,
       widenedDotFour: KernelsV3.SIMDKernels.widenedDotFour,
       scale: KernelsV3.SIMDKernels.scale,
       tiles: TileKernelSet(
-        tile: KernelsV3.TileKernels.tile, preciseTile: KernelsV3.TileKernels.preciseTile,
+        preciseTile: KernelsV3.TileKernels.preciseTile,
         preciseColumn: KernelsV3.TileKernels.preciseColumn,
         factorProducts: KernelsV3.TileKernels.factorProducts),
       widenFloat16: KernelsV3.FloatFormatKernels.widenFloat16,
       widenBFloat16: KernelsV3.FloatFormatKernels.widenBFloat16,
       float32: FormatKernels(
-        measure: KernelsV3.FloatFormatKernels.measureFloat32,
-        accumulate: KernelsV3.FloatFormatKernels.accumulateFloat32),
+        measure: KernelsV3.FloatFormatKernels.measureFloat32, isDirect: true,
+        accumulate: KernelsV3.FloatFormatKernels.accumulateFloat32,
+        column: KernelsV3.RowProductKernels.columnFloat32, tile: KernelsV3.RowProductKernels.tileFloat32),
       float16: FormatKernels(
-        measure: KernelsV3.FloatFormatKernels.measureFloat16,
-        accumulate: KernelsV3.FloatFormatKernels.accumulateFloat16),
+        measure: KernelsV3.FloatFormatKernels.measureFloat16, isDirect: true,
+        accumulate: KernelsV3.FloatFormatKernels.accumulateFloat16,
+        column: KernelsV3.RowProductKernels.columnFloat16, tile: KernelsV3.RowProductKernels.tileFloat16),
       bfloat16: FormatKernels(
-        measure: KernelsV3.FloatFormatKernels.measureBFloat16,
-        accumulate: KernelsV3.FloatFormatKernels.accumulateBFloat16),
+        measure: KernelsV3.FloatFormatKernels.measureBFloat16, isDirect: true,
+        accumulate: KernelsV3.FloatFormatKernels.accumulateBFloat16,
+        column: KernelsV3.RowProductKernels.columnBFloat16, tile: KernelsV3.RowProductKernels.tileBFloat16),
       panelWidth: KernelsV3.BlockedProducts.panelWidth,
       pack: KernelsV3.BlockedProducts.pack,
       multiply: KernelsV3.BlockedProducts.multiply,
@@ -110,26 +120,28 @@ extension KernelSet {
     private static let v4 = KernelSet(
       name: "v4",
       dot: KernelsV4.SIMDKernels.dot,
-      dotFour: KernelsV4.SIMDKernels.dotFour,
       preciseDot: KernelsV4.SIMDKernels.preciseDot,
       widenedDot: KernelsV4.SIMDKernels.widenedDot,
       widenedDotFour: KernelsV4.SIMDKernels.widenedDotFour,
       scale: KernelsV4.SIMDKernels.scale,
       tiles: TileKernelSet(
-        tile: KernelsV4.TileKernels.tile, preciseTile: KernelsV4.TileKernels.preciseTile,
+        preciseTile: KernelsV4.TileKernels.preciseTile,
         preciseColumn: KernelsV4.TileKernels.preciseColumn,
         factorProducts: KernelsV4.TileKernels.factorProducts),
       widenFloat16: KernelsV4.FloatFormatKernels.widenFloat16,
       widenBFloat16: KernelsV4.FloatFormatKernels.widenBFloat16,
       float32: FormatKernels(
-        measure: KernelsV4.FloatFormatKernels.measureFloat32,
-        accumulate: KernelsV4.FloatFormatKernels.accumulateFloat32),
+        measure: KernelsV4.FloatFormatKernels.measureFloat32, isDirect: true,
+        accumulate: KernelsV4.FloatFormatKernels.accumulateFloat32,
+        column: KernelsV4.RowProductKernels.columnFloat32, tile: KernelsV4.RowProductKernels.tileFloat32),
       float16: FormatKernels(
-        measure: KernelsV4.FloatFormatKernels.measureFloat16,
-        accumulate: KernelsV4.FloatFormatKernels.accumulateFloat16),
+        measure: KernelsV4.FloatFormatKernels.measureFloat16, isDirect: true,
+        accumulate: KernelsV4.FloatFormatKernels.accumulateFloat16,
+        column: KernelsV4.RowProductKernels.columnFloat16, tile: KernelsV4.RowProductKernels.tileFloat16),
       bfloat16: FormatKernels(
-        measure: KernelsV4.FloatFormatKernels.measureBFloat16,
-        accumulate: KernelsV4.FloatFormatKernels.accumulateBFloat16),
+        measure: KernelsV4.FloatFormatKernels.measureBFloat16, isDirect: true,
+        accumulate: KernelsV4.FloatFormatKernels.accumulateBFloat16,
+        column: KernelsV4.RowProductKernels.columnBFloat16, tile: KernelsV4.RowProductKernels.tileBFloat16),
       panelWidth: KernelsV4.BlockedProducts.panelWidth,
       pack: KernelsV4.BlockedProducts.pack,
       multiply: KernelsV4.BlockedProducts.multiply,

@@ -8,9 +8,6 @@ public struct KernelSet: Sendable {
   public let name: String
   /// The inner product of two rows of `count` elements, in binary32.
   public let dot: @Sendable (_ a: Row, _ b: Row, _ count: Int) -> Float
-  /// The inner products of one row with four others, in binary32.
-  public let dotFour:
-    @Sendable (_ a: Row, _ b0: Row, _ b1: Row, _ b2: Row, _ b3: Row, _ count: Int) -> SIMD4<Float>
   /// The inner product of two rows, every product and sum in binary64.
   public let preciseDot: @Sendable (_ a: Row, _ b: Row, _ count: Int) -> Double
   /// `preciseDot` against a row that was widened before.

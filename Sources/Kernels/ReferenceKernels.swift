@@ -5,11 +5,6 @@ extension KernelSet {
   public static let reference = KernelSet(
     name: "reference",
     dot: { a, b, count in Float(ReferenceKernels.dot(a, b, count)) },
-    dotFour: { a, b0, b1, b2, b3, count in
-      SIMD4(
-        Float(ReferenceKernels.dot(a, b0, count)), Float(ReferenceKernels.dot(a, b1, count)),
-        Float(ReferenceKernels.dot(a, b2, count)), Float(ReferenceKernels.dot(a, b3, count)))
-    },
     preciseDot: ReferenceKernels.dot,
     widenedDot: { a, b, count in
       var sum = 0.0

@@ -1,15 +1,9 @@
-/// The inner loops that take four rows and four others at a time.
+/// The inner loops in binary64 that take four rows and four others at a time.
 public struct TileKernelSet: Sendable {
   public typealias Row = UnsafePointer<Float>
   public typealias WideRow = UnsafePointer<Double>
 
-  /// sums[4 j + i] = the inner product of a_i and b_j, in binary32 and within ``KernelSet/tolerance(columns:)``.
-  public let tile:
-    @Sendable (
-      _ a0: Row, _ a1: Row, _ a2: Row, _ a3: Row, _ b0: Row, _ b1: Row, _ b2: Row, _ b3: Row, _ count: Int,
-      _ sums: UnsafeMutablePointer<Float>
-    ) -> Void
-  /// The same in binary64. Bits depend neither on the level nor on which rows share a tile.
+  /// sums[4 j + i] = the inner product of a_i and b_j, in binary64. Bits depend neither on the level nor on which rows share a tile.
   public let preciseTile:
     @Sendable (
       _ a0: Row, _ a1: Row, _ a2: Row, _ a3: Row, _ b0: Row, _ b1: Row, _ b2: Row, _ b3: Row, _ count: Int,
@@ -31,13 +25,6 @@ public struct TileKernelSet: Sendable {
 extension TileKernelSet {
   /// The obvious loops; `preciseTile` adds in the order that all levels share.
   static let reference = TileKernelSet(
-    tile: { a0, a1, a2, a3, b0, b1, b2, b3, count, sums in
-      for (j, b) in [b0, b1, b2, b3].enumerated() {
-        for (i, a) in [a0, a1, a2, a3].enumerated() {
-          sums[4 * j + i] = Float(ReferenceKernels.dot(a, b, count))
-        }
-      }
-    },
     preciseTile: { a0, a1, a2, a3, b0, b1, b2, b3, count, sums in
       for (j, b) in [b0, b1, b2, b3].enumerated() {
         for (i, a) in [a0, a1, a2, a3].enumerated() { sums[4 * j + i] = inTurns(a, b, count) }

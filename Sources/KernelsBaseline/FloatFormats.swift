@@ -1,9 +1,10 @@
-/// A format of floats as tensors hold them, read sixteen at a time.
+/// A format of floats as tensors hold them, read sixteen or eight at a time.
 ///
 /// Elements need not be aligned.
 public protocol FloatFormat: SendableMetatype {
   static var byteWidth: Int { get }
   static func sixteen(_ source: UnsafeRawPointer) -> SIMD16<Float>
+  static func eight(_ source: UnsafeRawPointer) -> SIMD8<Float>
   static func one(_ source: UnsafeRawPointer) -> Float
 }
 
@@ -13,6 +14,11 @@ public enum Binary32: FloatFormat {
   @inline(__always)
   public static func sixteen(_ source: UnsafeRawPointer) -> SIMD16<Float> {
     source.loadUnaligned(as: SIMD16<Float>.self)
+  }
+
+  @inline(__always)
+  public static func eight(_ source: UnsafeRawPointer) -> SIMD8<Float> {
+    source.loadUnaligned(as: SIMD8<Float>.self)
   }
 
   @inline(__always)

@@ -7,12 +7,16 @@ public enum Binary16: FloatFormat {
 
   @inline(__always)
   public static func sixteen(_ source: UnsafeRawPointer) -> SIMD16<Float> {
+    SIMD16(lowHalf: eight(source), highHalf: eight(source + 16))
+  }
+
+  @inline(__always)
+  public static func eight(_ source: UnsafeRawPointer) -> SIMD8<Float> {
     #if FUSED
-      return SIMD16(
-        lowHalf: SIMD8(widening: source.loadUnaligned(as: SIMD8<Float16>.self)),
-        highHalf: SIMD8(widening: source.loadUnaligned(fromByteOffset: 16, as: SIMD8<Float16>.self)))
+      return SIMD8(widening: source.loadUnaligned(as: SIMD8<Float16>.self))
     #else
-      return SIMD16(lowHalf: eight(source), highHalf: eight(source + 16))
+      let words = source.loadUnaligned(as: SIMD4<UInt32>.self)
+      return interleaved(widened(words & 0xffff), widened(words &>> 16))
     #endif
   }
 
@@ -29,12 +33,6 @@ public enum Binary16: FloatFormat {
   }
 
   #if !FUSED
-    @inline(__always)
-    private static func eight(_ source: UnsafeRawPointer) -> SIMD8<Float> {
-      let words = source.loadUnaligned(as: SIMD4<UInt32>.self)
-      return interleaved(widened(words & 0xffff), widened(words &>> 16))
-    }
-
     /// One pattern in the lower half of each word, as ``one(_:)``.
     @inline(__always)
     private static func widened(_ words: SIMD4<UInt32>) -> SIMD4<UInt32> {
@@ -54,11 +52,13 @@ public enum Brain16: FloatFormat {
 
   @inline(__always)
   public static func sixteen(_ source: UnsafeRawPointer) -> SIMD16<Float> {
-    let low = source.loadUnaligned(as: SIMD4<UInt32>.self)
-    let high = source.loadUnaligned(fromByteOffset: 16, as: SIMD4<UInt32>.self)
-    return SIMD16(
-      lowHalf: interleaved(low &<< 16, low & 0xffff_0000),
-      highHalf: interleaved(high &<< 16, high & 0xffff_0000))
+    SIMD16(lowHalf: eight(source), highHalf: eight(source + 16))
+  }
+
+  @inline(__always)
+  public static func eight(_ source: UnsafeRawPointer) -> SIMD8<Float> {
+    let words = source.loadUnaligned(as: SIMD4<UInt32>.self)
+    return interleaved(words &<< 16, words & 0xffff_0000)
   }
 
   @inline(__always)

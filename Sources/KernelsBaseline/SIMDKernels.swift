@@ -4,7 +4,7 @@
 /// in compiler flags and two conditions: FUSED where the processor multiplies and adds in one step, WIDE where its
 /// registers hold sixteen floats. Lanes are explicit, because the optimiser may not reorder a floating-point sum.
 ///
-/// `dot` and `dotFour` may therefore differ between levels in the last bits; nobody chooses by those (see
+/// `dot` may therefore differ between levels in the last bits; nobody chooses by it alone (see
 /// `FarthestPointSearch`). Everything in binary64 keeps inexact products and their sums apart and gives the same bits
 /// at every level, so answers do not depend on the machine. (On the baseline `addProduct` would call into libm, lane
 /// by lane.)
@@ -95,31 +95,6 @@ public enum SIMDKernels {
       index &+= 1
     }
     return sum
-  }
-
-  @Sendable
-  public static func dotFour(_ a: Row, _ b0: Row, _ b1: Row, _ b2: Row, _ b3: Row, _ count: Int) -> SIMD4<
-    Float
-  > {
-    var s0 = Lanes.zero
-    var s1 = Lanes.zero
-    var s2 = Lanes.zero
-    var s3 = Lanes.zero
-    var index = 0
-    while index &+ width <= count {
-      let x = load(a, index)
-      addProduct(x, load(b0, index), to: &s0)
-      addProduct(x, load(b1, index), to: &s1)
-      addProduct(x, load(b2, index), to: &s2)
-      addProduct(x, load(b3, index), to: &s3)
-      index &+= width
-    }
-    var sums = SIMD4(total(s0), total(s1), total(s2), total(s3))
-    while index < count {
-      sums += SIMD4(b0[index], b1[index], b2[index], b3[index]) * a[index]
-      index &+= 1
-    }
-    return sums
   }
 
   @Sendable

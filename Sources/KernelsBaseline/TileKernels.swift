@@ -1,37 +1,13 @@
-/// Inner products of four rows with four others at a time, compiled once per processor level as `SIMDKernels` is.
+/// Inner products of four rows with four others at a time in binary64, compiled once per processor level as `SIMDKernels` is.
 ///
 /// A row loaded once serves four products, so that a tile is bound by arithmetic where single products are bound
 /// by loads. Each level cuts the tile into as many strips as its registers hold sums for.
 public enum TileKernels {
   public typealias Row = UnsafePointer<Float>
-  #if WIDE
-    private typealias Lanes = SIMD16<Float>
-  #else
-    private typealias Lanes = SIMD8<Float>
-  #endif
   private typealias WideLanes = SIMD8<Double>
-  private static let width = Lanes.scalarCount
 
-  /// sums[4 j + i] = the inner product of a_i and b_j, in binary32.
-  @Sendable
-  public static func tile(
-    _ a0: Row, _ a1: Row, _ a2: Row, _ a3: Row, _ b0: Row, _ b1: Row, _ b2: Row, _ b3: Row, _ count: Int,
-    _ sums: UnsafeMutablePointer<Float>
-  ) {
-    #if WIDE
-      square(a0, a1, a2, a3, b0, b1, b2, b3, count, sums)
-    #elseif FUSED
-      strip(a0, a1, a2, a3, b0, b1, count, sums)
-      strip(a0, a1, a2, a3, b2, b3, count, sums + 8)
-    #else
-      quarter(a0, a1, b0, b1, count, sums)
-      quarter(a2, a3, b0, b1, count, sums + 2)
-      quarter(a0, a1, b2, b3, count, sums + 8)
-      quarter(a2, a3, b2, b3, count, sums + 10)
-    #endif
-  }
-
-  /// The same, every product and sum in binary64; the bits are those of `preciseColumn` at every level.
+  /// sums[4 j + i] = the inner product of a_i and b_j, every product and sum in binary64; the bits are those of
+  /// `preciseColumn` at every level.
   ///
   /// A product of two binary32 numbers is exact in binary64, so fusing it with its sum changes nothing.
   @Sendable
@@ -118,43 +94,11 @@ public enum TileKernels {
   // MARK: Pieces
 
   @inline(__always)
-  private static func load(_ row: Row, _ index: Int) -> Lanes {
-    UnsafeRawPointer(row + index).loadUnaligned(as: Lanes.self)
-  }
-
-  @inline(__always)
   private static func wide(_ row: Row, _ index: Int) -> WideLanes {
     WideLanes(widening: UnsafeRawPointer(row + index).loadUnaligned(as: SIMD8<Float>.self))
   }
 
-  @inline(__always)
-  private static func addProduct(_ a: Lanes, _ b: Lanes, to sum: inout Lanes) {
-    #if FUSED
-      sum.addProduct(a, b)
-    #else
-      sum += a * b
-    #endif
-  }
-
   /// Halves onto halves, then what is left of the rows.
-  @inline(__always)
-  private static func total(_ lanes: Lanes, _ a: Row, _ b: Row, _ start: Int, _ count: Int) -> Float {
-    #if WIDE
-      let eight = lanes.lowHalf + lanes.highHalf
-    #else
-      let eight = lanes
-    #endif
-    let four = eight.lowHalf + eight.highHalf
-    let two = four.lowHalf + four.highHalf
-    var sum = two[0] + two[1]
-    var index = start
-    while index < count {
-      sum += a[index] * b[index]
-      index &+= 1
-    }
-    return sum
-  }
-
   @inline(__always)
   private static func total(_ lanes: WideLanes, _ a: Row, _ b: Row, _ start: Int, _ count: Int) -> Double {
     let four = lanes.lowHalf + lanes.highHalf
@@ -169,30 +113,6 @@ public enum TileKernels {
   }
 
   #if WIDE
-    @inline(__always)
-    private static func square(
-      _ a0: Row, _ a1: Row, _ a2: Row, _ a3: Row, _ b0: Row, _ b1: Row, _ b2: Row, _ b3: Row, _ count: Int,
-      _ sums: UnsafeMutablePointer<Float>
-    ) {
-      var s = (Lanes.zero, Lanes.zero, Lanes.zero, Lanes.zero)
-      var t = s
-      var u = s
-      var v = s
-      var index = 0
-      while index &+ width <= count {
-        let x = (load(a0, index), load(a1, index), load(a2, index), load(a3, index))
-        add(x, load(b0, index), to: &s)
-        add(x, load(b1, index), to: &t)
-        add(x, load(b2, index), to: &u)
-        add(x, load(b3, index), to: &v)
-        index &+= width
-      }
-      store(s, a0, a1, a2, a3, b0, index, count, sums)
-      store(t, a0, a1, a2, a3, b1, index, count, sums + 4)
-      store(u, a0, a1, a2, a3, b2, index, count, sums + 8)
-      store(v, a0, a1, a2, a3, b3, index, count, sums + 12)
-    }
-
     @inline(__always)
     private static func preciseSquare(
       _ a0: Row, _ a1: Row, _ a2: Row, _ a3: Row, _ b0: Row, _ b1: Row, _ b2: Row, _ b3: Row, _ count: Int,
@@ -240,24 +160,6 @@ public enum TileKernels {
     }
   #elseif FUSED
     @inline(__always)
-    private static func strip(
-      _ a0: Row, _ a1: Row, _ a2: Row, _ a3: Row, _ b0: Row, _ b1: Row, _ count: Int,
-      _ sums: UnsafeMutablePointer<Float>
-    ) {
-      var s = (Lanes.zero, Lanes.zero, Lanes.zero, Lanes.zero)
-      var t = s
-      var index = 0
-      while index &+ width <= count {
-        let x = (load(a0, index), load(a1, index), load(a2, index), load(a3, index))
-        add(x, load(b0, index), to: &s)
-        add(x, load(b1, index), to: &t)
-        index &+= width
-      }
-      store(s, a0, a1, a2, a3, b0, index, count, sums)
-      store(t, a0, a1, a2, a3, b1, index, count, sums + 4)
-    }
-
-    @inline(__always)
     private static func preciseQuarter(
       _ a0: Row, _ a1: Row, _ b0: Row, _ b1: Row, _ count: Int, _ sums: UnsafeMutablePointer<Double>
     ) {
@@ -280,28 +182,6 @@ public enum TileKernels {
     }
   #else
     @inline(__always)
-    private static func quarter(
-      _ a0: Row, _ a1: Row, _ b0: Row, _ b1: Row, _ count: Int, _ sums: UnsafeMutablePointer<Float>
-    ) {
-      var s = (Lanes.zero, Lanes.zero)
-      var t = s
-      var index = 0
-      while index &+ width <= count {
-        let x = (load(a0, index), load(a1, index))
-        let y = (load(b0, index), load(b1, index))
-        addProduct(x.0, y.0, to: &s.0)
-        addProduct(x.1, y.0, to: &s.1)
-        addProduct(x.0, y.1, to: &t.0)
-        addProduct(x.1, y.1, to: &t.1)
-        index &+= width
-      }
-      sums[0] = total(s.0, a0, b0, index, count)
-      sums[1] = total(s.1, a1, b0, index, count)
-      sums[4] = total(t.0, a0, b1, index, count)
-      sums[5] = total(t.1, a1, b1, index, count)
-    }
-
-    @inline(__always)
     private static func preciseDot(_ a: Row, _ b: Row, _ count: Int) -> Double {
       var sum = WideLanes.zero
       var index = 0
@@ -310,29 +190,6 @@ public enum TileKernels {
         index &+= 8
       }
       return total(sum, a, b, index, count)
-    }
-  #endif
-
-  #if FUSED
-    @inline(__always)
-    private static func add(
-      _ x: (Lanes, Lanes, Lanes, Lanes), _ y: Lanes, to sums: inout (Lanes, Lanes, Lanes, Lanes)
-    ) {
-      addProduct(x.0, y, to: &sums.0)
-      addProduct(x.1, y, to: &sums.1)
-      addProduct(x.2, y, to: &sums.2)
-      addProduct(x.3, y, to: &sums.3)
-    }
-
-    @inline(__always)
-    private static func store(
-      _ lanes: (Lanes, Lanes, Lanes, Lanes), _ a0: Row, _ a1: Row, _ a2: Row, _ a3: Row, _ b: Row,
-      _ start: Int, _ count: Int, _ sums: UnsafeMutablePointer<Float>
-    ) {
-      sums[0] = total(lanes.0, a0, b, start, count)
-      sums[1] = total(lanes.1, a1, b, start, count)
-      sums[2] = total(lanes.2, a2, b, start, count)
-      sums[3] = total(lanes.3, a3, b, start, count)
     }
   #endif
 }

@@ -1,4 +1,4 @@
-import Kernels
+public import Kernels
 
 extension Tensor {
   /// All elements, row-major, as binary32, and of each row of `columns` elements the sum of squares in binary64.
@@ -62,8 +62,24 @@ extension Tensor {
     }
   }
 
+  /// Of each row of `columns` elements the sum of squares in binary64: finite exactly when the row is.
+  ///
+  /// - Precondition: columns >= 1, and the elements are whole rows of so many.
+  /// - Complexity: O(n).
+  public func squares(columns: Int) -> [Double] {
+    precondition(columns >= 1 && elementCount.isMultiple(of: columns))
+    guard let format else { return measuredFloats(columns: columns).squares }
+    let stride = columns * elementType.byteWidth
+    return bytes.withUnsafeBytes { source in
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: columns) { row in
+        guard let from = source.baseAddress, let widened = row.baseAddress else { return [] }
+        return (0..<(elementCount / columns)).map { format.measure(from + $0 * stride, widened, columns) }
+      }
+    }
+  }
+
   /// The loops over this tensor's bytes; nil where the elements are converted one by one.
-  private var format: FormatKernels? {
+  public var format: FormatKernels? {
     #if _endian(little)
       switch elementType {
       case .float32: KernelSet.active.float32

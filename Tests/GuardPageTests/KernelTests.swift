@@ -26,7 +26,7 @@ struct KernelTests {
       let tolerance = Double(count + 1) * 0x1p-22
       #expect(abs(Double(kernels.dot(a, b, count)) - exact) <= tolerance)
       #expect(kernels.preciseDot(a, b, count) == exact)
-      let four = kernels.dotFour(a, b, places[2], places[3], places[4], count)
+      let four = kernels.column(a, b, places[2], places[3], places[4], count)
       for index in 0..<4 {
         #expect(abs(Double(four[index]) - ReferenceKernels.dot(a, places[index + 1], count)) <= tolerance)
       }
@@ -89,6 +89,12 @@ struct KernelTests {
         let square = format.measure(row, try #require(floats.baseAddress), count)
         #expect(floats.allSatisfy { $0 == value })
         #expect(abs(square - Double(count) * Double(value) * Double(value)) <= 1e-12 * square)
+        let products = UnsafeMutablePointer<Float>.allocate(capacity: 16)
+        defer { products.deallocate() }
+        format.column(row, row, row, row, row, count, products)
+        #expect((0..<4).allSatisfy { abs(Double(products[$0]) - square) <= 1e-5 * square })
+        format.tile(row, row, row, row, row, row, row, row, count, products)
+        #expect((0..<16).allSatisfy { abs(Double(products[$0]) - square) <= 1e-5 * square })
         let sums = target.bothEnds([Double](repeating: 0, count: count))[end]
         format.accumulate(source, rows, count, try #require(sums.baseAddress), count)
         #expect(sums.allSatisfy { $0 == Double(rows) * Double(value) })

@@ -50,6 +50,60 @@ import Testing
     }
   }
 
+  @Test(
+    "products of rows lie within the tolerance at every level and alignment",
+    arguments: Array(0...70) + [1024])
+  func products(_ count: Int) {
+    for (kind, width) in [4, 2, 2].enumerated() {
+      // Small numbers of few digits, so that the tolerance of rows of length 1 bounds the error.
+      let floats = (0..<8 * count).map { (index: Int) -> Float in
+        let digit = (index * 37 + index / 7) % 31 - 15
+        return Float(digit) / 16
+      }
+      let patterns = floats.flatMap { number -> [UInt8] in
+        let bits = number.bitPattern
+        switch kind {
+        case 0: return (0..<4).map { UInt8(truncatingIfNeeded: bits >> (8 * $0)) }
+        case 1: return (0..<2).map { UInt8(truncatingIfNeeded: Self.half(number) >> (8 * $0)) }
+        default: return (0..<2).map { UInt8(truncatingIfNeeded: bits >> (16 + 8 * $0)) }
+        }
+      }
+      let bound = Float(count + 1) * KernelSet.tolerance(columns: count)
+      for shift in [0, 1] {
+        let bytes = [UInt8](repeating: 0, count: shift) + patterns
+        func products(_ kernels: KernelSet) -> [Float] {
+          let format = Self.formats(kernels)[kind].format
+          var sums = [Float](repeating: .nan, count: 20)
+          bytes.withUnsafeBytes { source in
+            sums.withUnsafeMutableBufferPointer { sums in
+              guard let base = source.baseAddress, let into = sums.baseAddress else { return }
+              func row(_ index: Int) -> UnsafeRawPointer { base + shift + index * count * width }
+              format.column(row(0), row(4), row(5), row(6), row(7), count, into)
+              format.tile(
+                row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7), count, into + 4)
+            }
+          }
+          return sums
+        }
+        guard count > 0 || shift > 0 else { continue }
+        let expected = products(.reference)
+        for kernels in KernelSet.available {
+          let found = products(kernels)
+          #expect(
+            zip(found, expected).allSatisfy { abs($0 - $1) <= bound }, "\(kernels.name) \(kind) \(shift)")
+        }
+      }
+    }
+  }
+
+  /// The binary16 pattern of a number that is a small multiple of 1/16.
+  private static func half(_ number: Float) -> UInt16 {
+    guard number != 0 else { return 0 }
+    let exponent = UInt16(truncatingIfNeeded: Int(number.exponent) + 15)
+    let fraction = UInt16(truncatingIfNeeded: number.significandBitPattern >> 13)
+    return (number < 0 ? 0x8000 : 0) | exponent << 10 | fraction
+  }
+
   @Test("one element that is not finite makes the square so", arguments: [0, 5, 15, 16, 31, 36])
   func notFinite(_ place: Int) {
     for bits: UInt16 in [0x7c00, 0xfc00, 0x7e01] {

@@ -48,7 +48,7 @@ import Testing
                   let d = d.baseAddress,
                   let e = e.baseAddress
                 else { return [] }
-                let four = kernels.dotFour(a, b, c, d, e, count)
+                let four = kernels.column(a, b, c, d, e, count)
                 var scaled = [Float](repeating: 0, count: count)
                 var sums = [Double](repeating: 0.1, count: count)
                 scaled.withUnsafeMutableBufferPointer {

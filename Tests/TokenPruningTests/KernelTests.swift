@@ -23,7 +23,7 @@ import Testing
               guard let a = a.baseAddress, let b0 = b0.baseAddress, let b1 = b1.baseAddress,
                 let b2 = b2.baseAddress, let b3 = b3.baseAddress
               else { return }
-              let four = fast.dotFour(a, b0, b1, b2, b3, count)
+              let four = fast.column(a, b0, b1, b2, b3, count)
               for (lane, b) in [b0, b1, b2, b3].enumerated() {
                 let exact = ReferenceKernels.dot(a, b, count)
                 #expect(abs(Double(fast.dot(a, b, count)) - exact) <= bound)

@@ -68,6 +68,93 @@ import Testing
     }
   }
 
+  /// Rows of half precision, in patches that resemble each other or without any structure.
+  private static func halves(_ rows: Int, _ columns: Int, structure: Float, _ seed: UInt64) -> [Float16] {
+    var numbers = TestNumbers(seed)
+    let centres = (0..<(rows / 9 + 1)).map { _ in numbers.floats(columns) }
+    return (0..<rows).flatMap { row in
+      let noise = numbers.floats(columns)
+      return (0..<columns).map { Float16(structure * centres[row / 9][$0] + noise[$0]) }
+    }
+  }
+
+  private static func eagerFarthest(_ space: CosineSpace, _ count: Int) -> [Int] {
+    let all = Array(0..<space.rows)
+    let similarities = space.exactSimilarities(of: all, to: all)
+    func largest(_ row: Int, _ others: [Int]) -> Double {
+      others.reduce(-.infinity) { $1 == row ? $0 : max($0, similarities[row * space.rows + $1]) }
+    }
+    var nearest = all.map { largest($0, all) }
+    var chosen: [Int] = []
+    while chosen.count < count {
+      let left = all.filter { !chosen.contains($0) }
+      let best = left.min { nearest[$0] < nearest[$1] } ?? 0
+      if chosen.isEmpty { nearest = all.map { _ in -.infinity } }
+      chosen.append(best)
+      for row in all { nearest[row] = max(nearest[row], similarities[row * space.rows + best]) }
+    }
+    return chosen
+  }
+
+  @Test(
+    "Farthest-point search of half-precision rows where they lie chooses as the eager one does",
+    arguments: [(40, 7), (177, 33), (260, 20), (300, 16)], [Float(0), 0.5, 3])
+  func farthestPointOfHalves(_ shape: (rows: Int, columns: Int), _ structure: Float) throws {
+    let values = Self.halves(shape.rows, shape.columns, structure: structure, UInt64(shape.rows))
+    let bytes = values.flatMap { [UInt8(truncatingIfNeeded: $0.bitPattern), UInt8($0.bitPattern >> 8)] }
+    // One byte further, so that no element is aligned.
+    let tensor = try Tensor(
+      elementType: .float16, shape: Shape([shape.rows, shape.columns]), bytes: ([0] + bytes)[1...])
+    let matrix = Matrix(rows: shape.rows, columns: shape.columns, values: values.map(Float.init))
+    let count = shape.rows / 2
+    let expected = Self.eagerFarthest(CosineSpace(matrix, kernels: .portable), count)
+    for kernels in KernelSet.available {
+      var search = FarthestPointSearch(
+        CosineSpace(matrix, kernels: kernels), among: Array(0..<shape.rows))
+      #expect(try search.next(count) == expected, "\(kernels.name)")
+    }
+    let norms = tensor.squares(columns: shape.columns).map { $0.squareRoot() }
+    #expect(norms == matrix.norms(.portable))
+    if let rows = FeatureRows(tensor, columns: shape.columns) {
+      var search = FarthestPointSearch(CosineSpace(rows, norms: norms), among: Array(0..<shape.rows))
+      #expect(try search.next(count) == expected)
+      #expect(rows.matrix() == matrix)
+      #expect(rows.row(shape.rows - 1) == matrix.row(shape.rows - 1)[...])
+    } else {
+      #expect(KernelSet.active.float16.isDirect == false)
+    }
+  }
+
+  @Test("A bound table finds the lowest, whatever was raised", arguments: [1, 15, 16, 17, 300, 700])
+  func boundTable(_ count: Int) {
+    var numbers = TestNumbers(UInt64(count))
+    let table = BoundTable(count: count)
+    var plain = [Float](repeating: -.infinity, count: count)
+    for turn in 0..<(4 * count + 20) {
+      let value = Float(numbers.below(20))
+      if turn % 3 == 0 {
+        let first = numbers.below(count) / 4 * 4
+        let four = SIMD4(value, value + 1, value - 1, value)
+        table.raise(fourFrom: first, to: four)
+        for lane in 0..<4 where first + lane < count {
+          plain[first + lane] = max(plain[first + lane], four[lane])
+        }
+      } else {
+        let place = table.lowestPlace() ?? 0
+        if turn % 7 == 0 { table.close(place) } else { table.raise(place, to: value) }
+        plain[place] = max(plain[place], turn % 7 == 0 ? .infinity : value)
+      }
+      let lowest = plain.min() ?? .infinity
+      #expect(table.lowestPlace().map { table[$0] } == (lowest < .infinity ? lowest : nil))
+      #expect(table.places(upTo: value) == plain.indices.filter { plain[$0] <= value })
+      guard let place = table.lowestPlace() else { break }
+      let (mates, present) = table.mates(of: place, in: table.lowSegments(), but: 1)
+      let segments = (0..<present).map { mates[$0] / BoundTable.segment }
+      #expect(mates[0] == place && Set(segments).count == present && !segments.dropFirst().contains(1))
+      #expect((0..<present).allSatisfy { plain[mates[$0]] < .infinity })
+    }
+  }
+
   @Test(
     "Determinantal search chooses as the eager algorithm does, at every level", arguments: Kind.allCases,
     0..<8)

@@ -5,10 +5,10 @@ import Kernels
 extension CosineSpace {
   /// The exact similarities of four rows to another.
   func exactSimilarities(of rows: SIMD4<Int>, to other: Int) -> SIMD4<Double> {
-    features.values.withUnsafeBufferPointer { buffer in
-      guard let base = buffer.baseAddress else { return .zero }
-      return exactSimilarities(of: rows, to: base + other * columns, norm: norms[other])
+    let four = features.withFloats(of: SIMD4(repeating: other)) { pointer, _, _, _ in
+      exactSimilarities(of: rows, to: pointer, norm: norms[other])
     }
+    return four ?? .zero
   }
 
   /// The exact similarities of many rows to one that need not be of this space.
@@ -44,15 +44,14 @@ extension CosineSpace {
   private func exactSimilarities(
     of rows: SIMD4<Int>, to other: UnsafePointer<Float>, norm: Double
   ) -> SIMD4<Double> {
-    features.values.withUnsafeBufferPointer { buffer in
+    let four = features.withFloats(of: rows) { a0, a1, a2, a3 in
       withUnsafeTemporaryAllocation(of: Double.self, capacity: 4) { sums in
-        guard let base = buffer.baseAddress, let into = sums.baseAddress else { return .zero }
-        kernels.tiles.preciseColumn(
-          base + rows[0] * columns, base + rows[1] * columns, base + rows[2] * columns,
-          base + rows[3] * columns, other, columns, into)
+        guard let into = sums.baseAddress else { return SIMD4<Double>.zero }
+        kernels.tiles.preciseColumn(a0, a1, a2, a3, other, columns, into)
         return quotients(into, rows, norm)
       }
     }
+    return four ?? .zero
   }
 
   /// The exact similarities of each of `rows` to each of `others` [rows, others].
@@ -62,17 +61,15 @@ extension CosineSpace {
     let left = RowBlocks(rows)
     let right = RowBlocks(others)
     var similarities = [Double](repeating: 0, count: rows.count * others.count)
-    features.values.withUnsafeBufferPointer { buffer in
-      withUnsafeTemporaryAllocation(of: Double.self, capacity: 16) { sums in
-        guard let base = buffer.baseAddress, let into = sums.baseAddress else { return }
-        for a in 0..<left.count {
-          for b in 0..<right.count {
-            exactTile(base, left[a], right[b], into)
-            for column in right.lanes(of: b) {
-              let four = quotients(into + 4 * column, left[a], norms[right[b][column]])
-              for lane in left.lanes(of: a) {
-                similarities[(4 * a + lane) * others.count + 4 * b + column] = four[lane]
-              }
+    withUnsafeTemporaryAllocation(of: Double.self, capacity: 16) { sums in
+      guard let into = sums.baseAddress else { return }
+      for a in 0..<left.count {
+        for b in 0..<right.count {
+          exactTile(left[a], right[b], into)
+          for column in right.lanes(of: b) {
+            let four = quotients(into + 4 * column, left[a], norms[right[b][column]])
+            for lane in left.lanes(of: a) {
+              similarities[(4 * a + lane) * others.count + 4 * b + column] = four[lane]
             }
           }
         }
@@ -82,13 +79,13 @@ extension CosineSpace {
   }
 
   private func exactTile(
-    _ base: UnsafePointer<Float>, _ rows: SIMD4<Int>, _ others: SIMD4<Int>,
-    _ into: UnsafeMutablePointer<Double>
+    _ rows: SIMD4<Int>, _ others: SIMD4<Int>, _ into: UnsafeMutablePointer<Double>
   ) {
-    kernels.tiles.preciseTile(
-      base + rows[0] * columns, base + rows[1] * columns, base + rows[2] * columns, base + rows[3] * columns,
-      base + others[0] * columns, base + others[1] * columns, base + others[2] * columns,
-      base + others[3] * columns, columns, into)
+    features.withFloats(of: rows) { a0, a1, a2, a3 in
+      features.withFloats(of: others) { b0, b1, b2, b3 in
+        kernels.tiles.preciseTile(a0, a1, a2, a3, b0, b1, b2, b3, columns, into)
+      }
+    }
   }
 
   private func quotients(

@@ -6,9 +6,9 @@ import Kernels
 /// differ by more than ``slack`` are in that order, and closer ones are compared exactly. A choice made so is
 /// the binary64 one, whatever kernels computed it. The cosine with a zero row is 0.
 struct CosineSpace: Sendable {
-  let features: Matrix
+  let features: FeatureRows
   /// What fast products are formed of, and the factor of each row that makes its length 1.
-  let fast: Matrix
+  let fast: FeatureRows
   let factors: [Float]
   let norms: [Double]
   let kernels: KernelSet
@@ -25,6 +25,11 @@ struct CosineSpace: Sendable {
 
   /// - Parameter norms: those of the rows.
   init(_ features: Matrix, norms: [Double], kernels: KernelSet = .active) {
+    self.init(FeatureRows(features, kernels), norms: norms, kernels: kernels)
+  }
+
+  /// - Parameter norms: those of the rows.
+  init(_ features: FeatureRows, norms: [Double], kernels: KernelSet = .active) {
     self.features = features
     self.kernels = kernels
     self.norms = norms
@@ -32,13 +37,13 @@ struct CosineSpace: Sendable {
       fast = features
       factors = norms.map { $0 > 0 ? Float(1 / $0) : 0 }
     } else {
-      fast = features.normalized(norms: norms, kernels)
+      fast = FeatureRows(features.matrix().normalized(norms: norms, kernels), kernels)
       factors = norms.map { $0 > 0 ? 1 : 0 }
     }
     slack = 2 * KernelSet.tolerance(columns: features.columns)
   }
 
-  var rows: Int { features.rows }
+  var rows: Int { features.count }
 
   var columns: Int { features.columns }
 
@@ -51,31 +56,27 @@ struct CosineSpace: Sendable {
 
   /// The fast similarities of one row to four.
   func similarities(of row: Int, to others: SIMD4<Int>) -> SIMD4<Float> {
-    fast.values.withUnsafeBufferPointer { buffer in
-      guard let base = buffer.baseAddress else { return .zero }
-      let columns = fast.columns
-      let products = kernels.dotFour(
-        base + row * columns, base + others[0] * columns, base + others[1] * columns,
-        base + others[2] * columns, base + others[3] * columns, columns)
-      return products * factorsOf(others) * factors[row]
+    let products = fast.withBase { base in
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: 4) { sums in
+        guard let into = sums.baseAddress else { return SIMD4<Float>.zero }
+        let b = others &* fast.stride
+        fast.format.column(
+          base + row * fast.stride, base + b[0], base + b[1], base + b[2], base + b[3], columns, into)
+        return UnsafeRawPointer(into).loadUnaligned(as: SIMD4<Float>.self)
+      }
     }
+    return (products ?? .zero) * factorsOf(others) * factors[row]
   }
 
   /// The fast similarities of four rows to four others: for each of the others, to the four.
   func similarities(of rows: SIMD4<Int>, to others: SIMD4<Int>) -> SimilarityTile {
-    fast.values.withUnsafeBufferPointer { buffer in
-      guard let base = buffer.baseAddress else {
-        return SimilarityTile(columns: (.zero, .zero, .zero, .zero))
-      }
-      let columns = fast.columns
-      return withUnsafeTemporaryAllocation(of: Float.self, capacity: 16) { sums in
-        guard let into = sums.baseAddress else {
-          return SimilarityTile(columns: (.zero, .zero, .zero, .zero))
-        }
-        kernels.tiles.tile(
-          base + rows[0] * columns, base + rows[1] * columns, base + rows[2] * columns,
-          base + rows[3] * columns, base + others[0] * columns, base + others[1] * columns,
-          base + others[2] * columns, base + others[3] * columns, columns, into)
+    let products = fast.withBase { base in
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: 16) { sums in
+        guard let into = sums.baseAddress else { return SimilarityTile.zero }
+        let (a, b) = (rows &* fast.stride, others &* fast.stride)
+        fast.format.tile(
+          base + a[0], base + a[1], base + a[2], base + a[3], base + b[0], base + b[1], base + b[2],
+          base + b[3], columns, into)
         let own = factorsOf(rows)
         func column(_ index: Int) -> SIMD4<Float> {
           UnsafeRawPointer(into + 4 * index).loadUnaligned(as: SIMD4<Float>.self) * own
@@ -84,6 +85,7 @@ struct CosineSpace: Sendable {
         return SimilarityTile(columns: (column(0), column(1), column(2), column(3)))
       }
     }
+    return products ?? .zero
   }
 
   private func factorsOf(_ rows: SIMD4<Int>) -> SIMD4<Float> {
@@ -122,5 +124,38 @@ struct CosineSpace: Sendable {
 
 /// The fast similarities of four rows, a lane each, to four others, a column each.
 struct SimilarityTile {
-  let columns: (SIMD4<Float>, SIMD4<Float>, SIMD4<Float>, SIMD4<Float>)
+  private(set) var columns: (SIMD4<Float>, SIMD4<Float>, SIMD4<Float>, SIMD4<Float>)
+
+  static let zero = SimilarityTile(columns: (.zero, .zero, .zero, .zero))
+
+  init(columns: (SIMD4<Float>, SIMD4<Float>, SIMD4<Float>, SIMD4<Float>)) { self.columns = columns }
+
+  /// Leaves out what rows are to themselves.
+  mutating func ignoreDiagonal() {
+    columns.0[0] = -.infinity
+    columns.1[1] = -.infinity
+    columns.2[2] = -.infinity
+    columns.3[3] = -.infinity
+  }
+
+  /// The same by row: for each of the four, to the others.
+  @inline(__always)
+  var transposed: SimilarityTile {
+    let (a, b, c, d) = columns
+    return SimilarityTile(
+      columns: (
+        SIMD4(a[0], b[0], c[0], d[0]), SIMD4(a[1], b[1], c[1], d[1]), SIMD4(a[2], b[2], c[2], d[2]),
+        SIMD4(a[3], b[3], c[3], d[3])
+      ))
+  }
+
+  /// Of each row the largest to one of the others.
+  @inline(__always)
+  var largest: SIMD4<Float> {
+    var largest = columns.0
+    largest.raise(to: columns.1)
+    largest.raise(to: columns.2)
+    largest.raise(to: columns.3)
+    return largest
+  }
 }

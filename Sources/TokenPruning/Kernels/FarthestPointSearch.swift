@@ -7,13 +7,14 @@ import Kernels
 /// `KernelSet.preciseDot`.
 ///
 /// Evaluation is lazy by pairs. Distances only shrink as more is selected, so a stale one is an upper bound
-/// (Minoux 1978). Candidates lie in blocks of four; the block with the highest bound is compared with up to four
-/// selections it has not seen, in one tile, and goes back into the queue, until the first in the queue is up to
-/// date. Most candidates are ruled out by few selections and never see the others. Where bounds rule out little
-/// (rows without any structure), the first pick computes the similarities of all pairs in one go
-/// (``SimilarityMatrix``), and the rest reads them.
-/// - Complexity: at most O(T N D) for T selections. The first pick (``IsolationSearch``) is O(N^2 D) at worst,
-///   and far less where neighbouring tokens resemble each other. Memory is O(N), or N^2 numbers with the matrix.
+/// (Minoux 1978). Only the candidate with the highest bound is compared with selections it has not met, four of them in
+/// a tile with up to three more candidates that have come equally far, until the one with the highest bound has met
+/// all. Most candidates are ruled out by few selections and never see the others; above all by their neighbours in the
+/// sequence, which resemble them most, and which the first pick has compared them with. Where bounds rule out little (rows
+/// without any structure), the first pick computes the similarities of all pairs in one go (``SimilarityMatrix``),
+/// and the rest reads them.
+/// - Complexity: at most O(T N (D + N / 256)) for T selections. The first pick (``IsolationSearch``) is O(N^2 D) at
+///   worst, and far less where neighbouring tokens resemble each other. Memory is O(N), or N^2 numbers with the matrix.
 struct FarthestPointSearch {
   private let space: CosineSpace
   private let sharing: WorkSharing
@@ -21,13 +22,11 @@ struct FarthestPointSearch {
 
   private(set) var selected: [Int] = []
   private let blocks: RowBlocks
-  private var heap: BoundHeap
-  /// Per candidate: the largest fast similarity to the selections its block was compared with. Infinite for padding and
-  /// for what is chosen.
-  private var nearest: [SIMD4<Float>]
-  private var seen: [Int]
-  /// Per block: selections among the first `seen` that it was not compared with yet.
-  private var pending: [[Int32]]
+  /// Per candidate, by place: the largest fast similarity to the selections it was compared with, which are the
+  /// first ones, as many as its progress says, and some others; closed for what is chosen.
+  private let nearest: BoundTable
+  /// Of the first pick: the fast similarities within segments, which say at once what it does to its neighbours.
+  private var neighbours: SegmentSimilarities?
   /// Per candidate: the same in binary64, for those that were ever compared exactly.
   private var exactNearest: [Double]
   private var exactSeen: [Int]
@@ -51,15 +50,9 @@ struct FarthestPointSearch {
     leftovers = candidates.filter { space.isZero($0) }
     selected = given.filter { !space.isZero($0) }
     blocks = RowBlocks(leftovers.isEmpty ? candidates : candidates.filter { !space.isZero($0) })
-    nearest = Array(repeating: SIMD4(repeating: -.infinity), count: blocks.count)
-    seen = Array(repeating: 0, count: blocks.count)
-    pending = Array(repeating: [], count: blocks.count)
+    nearest = BoundTable(count: blocks.rowCount)
     exactNearest = Array(repeating: -.infinity, count: blocks.rowCount)
     exactSeen = Array(repeating: 0, count: blocks.rowCount)
-    for place in blocks.rowCount..<max(4 * blocks.count, blocks.rowCount) {
-      nearest[place / 4][place % 4] = .infinity
-    }
-    heap = BoundHeap((0..<blocks.count).map { BoundHeap.Entry(bound: .infinity, index: $0) })
   }
 
   /// The next `count` rows, in the order of choice.
@@ -71,9 +64,7 @@ struct FarthestPointSearch {
     chosen.reserveCapacity(count)
     while chosen.count < count {
       if let place = try selected.isEmpty ? mostIsolated() : farthest() {
-        nearest[place / 4][place % 4] = .infinity
-        selected.append(blocks.row(at: place))
-        if matrix != nil { unread.append(place) }
+        select(place)
         chosen.append(blocks.row(at: place))
       } else {
         let missing = count - chosen.count
@@ -90,7 +81,18 @@ struct FarthestPointSearch {
     var search = IsolationSearch(space, blocks, sharing: sharing)
     let place = try search.run(&steps)
     matrix = search.matrix
+    neighbours = search.neighbours
     return place
+  }
+
+  private mutating func select(_ place: Int) {
+    nearest.close(place)
+    selected.append(blocks.row(at: place))
+    if matrix != nil {
+      unread.append(place)
+    } else {
+      neighbours?.raiseNeighbours(of: place, in: nearest)
+    }
   }
 
   private mutating func farthest() throws(PruningError) -> Int? {
@@ -102,99 +104,52 @@ struct FarthestPointSearch {
 
   /// Places in ascending order; nil when every candidate is chosen.
   private mutating func lazyContenders() throws(PruningError) -> [Int]? {
-    var limit = Float.infinity
-    var places: [Int] = []
-    var fresh: [Int] = []
-    while let top = heap.first, top.bound > -.infinity, top.bound >= -Double(limit) {
-      let block = top.index
-      let bound = -Double(nearest[block].min())
-      if bound < top.bound {
-        heap.lowerFirst(to: bound)
+    while true {
+      try steps.spend(StepCounter.look(atPlaces: blocks.rowCount))
+      let low = nearest.lowSegments()
+      guard let place = nearest.lowestPlace(low) else { return nil }
+      if nearest.progress(of: place) < selected.count {
+        let (places, count) = nearest.mates(of: place, in: low)
+        try refresh(places, count)
         continue
       }
-      if seen[block] < selected.count || !pending[block].isEmpty {
-        try refresh(block)
-        heap.lowerFirst(to: -Double(nearest[block].min()))
-        continue
-      }
-      if limit == .infinity { limit = nearest[block].min() + slack }
-      fresh.append(block)
-      _ = heap.popFirst()
+      let contenders = nearest.places(upTo: nearest[place] + slack)
+      if contenders.count == 1 { return contenders }
+      let stale = contenders.filter { nearest.progress(of: $0) < selected.count }
+      if stale.isEmpty { return contenders }
+      for place in stale { try refresh(SIMD4(repeating: place), 1) }
     }
-    for block in fresh {
-      for lane in 0..<4 where nearest[block][lane] <= limit && nearest[block][lane] < .infinity {
-        places.append(4 * block + lane)
-      }
-      heap.insert(BoundHeap.Entry(bound: -Double(nearest[block].min()), index: block))
-    }
-    return places.isEmpty ? nil : places.sorted()
   }
 
-  /// Compares a block with up to four of the selections it has not met: those nearest in the sequence, because
-  /// they are the most similar and soonest rule the block out.
-  private mutating func refresh(_ block: Int) throws(PruningError) {
-    if seen[block] < selected.count {
-      pending[block].append(contentsOf: Int32(seen[block])..<Int32(selected.count))
-      seen[block] = selected.count
-    }
-    let count = min(4, pending[block].count)
-    try steps.spend(
-      StepCounter.heapTurn + pending[block].count + 4 * count * StepCounter.comparison(columns: space.columns)
-    )
-    let rows = blocks[block]
-    let others = takeNearest(of: block, to: rows[0])
-    var largest = nearest[block]
-    if count <= 2 {
-      for index in 0..<count {
-        largest.raise(to: space.similarities(of: others[index], to: rows))
-      }
+  /// Compares `present` places that have met equally many selections with the next up to four.
+  private mutating func refresh(_ places: SIMD4<Int>, _ present: Int) throws(PruningError) {
+    let first = nearest.progress(of: places[0])
+    let count = min(4, selected.count - first)
+    try steps.spend(4 * count * StepCounter.comparison(columns: space.columns))
+    var others = SIMD4(repeating: selected[first])
+    for lane in 1..<count { others[lane] = selected[first + lane] }
+    if present == 1 {
+      let row = blocks.row(at: places[0])
+      nearest.raise(places[0], to: space.similarities(of: row, to: others).largest)
     } else {
-      let tile = space.similarities(of: rows, to: others).columns
-      largest.raise(to: tile.0)
-      largest.raise(to: tile.1)
-      largest.raise(to: tile.2)
-      largest.raise(to: tile.3)
+      let rows = SIMD4(
+        blocks.row(at: places[0]), blocks.row(at: places[1]), blocks.row(at: places[2]),
+        blocks.row(at: places[3]))
+      let largest =
+        count == 1
+        ? space.similarities(of: others[0], to: rows) : space.similarities(of: rows, to: others).largest
+      for lane in 0..<present { nearest.raise(places[lane], to: largest[lane]) }
     }
-    nearest[block] = largest
-  }
-
-  /// Of how many pending selections the nearest are looked for.
-  private static let window = 24
-
-  /// Takes up to four pending selections, the nearest in the sequence; the last of fewer is repeated.
-  private mutating func takeNearest(of block: Int, to row: Int) -> SIMD4<Int> {
-    var taken = SIMD4(repeating: 0)
-    var count = 0
-    while count < 4, let last = pending[block].indices.last {
-      var best = last
-      var distance = Int.max
-      for index in max(0, last - Self.window + 1 + count)...last {
-        let other = abs(selected[Int(pending[block][index])] - row)
-        if other < distance {
-          best = index
-          distance = other
-        }
-      }
-      for lane in count..<4 { taken[lane] = selected[Int(pending[block][best])] }
-      pending[block].swapAt(best, last)
-      pending[block].removeLast()
-      count += 1
-    }
-    return taken
+    for lane in 0..<present { nearest.setProgress(of: places[lane], to: first + count) }
   }
 
   private mutating func eagerContenders() throws(PruningError) -> [Int]? {
     guard let matrix else { return nil }
     try steps.spend((unread.count + 1) * blocks.rowCount)
-    for place in unread { matrix.merge(place, into: &nearest) }
+    nearest.update { values in for place in unread { matrix.merge(place, into: values) } }
     unread = []
-    let lowest = nearest.reduce(Float.infinity) { min($0, $1.min()) }
-    guard lowest < .infinity else { return nil }
-    var places: [Int] = []
-    for block in 0..<blocks.count where nearest[block].min() <= lowest + slack {
-      for lane in 0..<4 where nearest[block][lane] <= lowest + slack { places.append(4 * block + lane) }
-    }
-    return places
+    guard let lowest = nearest.lowestPlace() else { return nil }
+    return nearest.places(upTo: nearest[lowest] + slack)
   }
 
   // MARK: Exactly
@@ -209,7 +164,7 @@ struct FarthestPointSearch {
     let unseen = selected[exactSeen[place]...]
     try steps.spend(unseen.count * StepCounter.exactComparison(columns: space.columns))
     let largest = space.largestExactSimilarity(
-      of: blocks.row(at: place), to: unseen, fastest: nearest[place / 4][place % 4], within: slack)
+      of: blocks.row(at: place), to: unseen, fastest: nearest[place], within: slack)
     exactNearest[place] = max(exactNearest[place], largest)
     exactSeen[place] = selected.count
   }

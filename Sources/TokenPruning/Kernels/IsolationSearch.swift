@@ -2,121 +2,146 @@ import Kernels
 
 /// Finds the row whose nearest other row is farthest by cosine distance: DivPrune's first pick.
 ///
-/// The largest similarity a row has met so far only grows, so it is a bound for all it has not met. The block of
-/// four rows with the lowest is compared with the next block outwards from its own, because neighbouring tokens are
-/// the most similar, and what the comparison says of the other block is kept too. As soon as the first in the queue
-/// has met all others, it is the answer, up to the error bound of binary32; where that leaves several, binary64
-/// decides.
-/// - Complexity: O(N^2 D) at worst. When about a tenth of all pairs are compared and there is no answer yet, the
+/// The largest similarity a row has met so far only grows, so it is a bound for all it has not met. First every row
+/// is compared with those of its segment, because neighbouring tokens are the most similar. Then the row with the
+/// lowest bound is compared with one block of four after the other, in a tile with up to three more low ones that have
+/// come equally far, and what the comparison says of the other block is kept too. As soon as the lowest has met
+/// all others, it is the answer, up to the error bound of binary32; where that leaves several, binary64 decides.
+/// - Complexity: O(N^2 D) at worst. When ``patience`` of all pairs are compared and there is no answer yet, the
 ///   similarities of all pairs are computed in one go, if N is not too large for that.
 struct IsolationSearch {
   private let space: CosineSpace
   private let blocks: RowBlocks
   private let sharing: WorkSharing
-  private var nearest: [SIMD4<Float>]
-  /// How far each block is in the order 0, +1, -1, +2, -2, ... of the blocks around it.
-  private var turns: [Int]
+  /// Progress is how many blocks, from the first, a row has met.
+  private let nearest: BoundTable
+  private var tilesLeft: Int
+  private(set) var neighbours: SegmentSimilarities
   /// The similarities of all pairs, once they were worth computing.
   private(set) var matrix: SimilarityMatrix?
+
+  /// After what share of the tiles that all pairs would take the search stops being lazy.
+  private static let patience = 0.4
+  private static let blocksPerSegment = BoundTable.segment / 4
 
   /// - Precondition: at least two rows.
   init(_ space: CosineSpace, _ blocks: RowBlocks, sharing: WorkSharing) {
     self.space = space
     self.blocks = blocks
     self.sharing = sharing
-    nearest = Array(repeating: SIMD4(repeating: -.infinity), count: blocks.count)
-    for place in blocks.rowCount..<(4 * blocks.count) { nearest[place / 4][place % 4] = .infinity }
-    turns = Array(repeating: 0, count: blocks.count)
+    nearest = BoundTable(count: blocks.rowCount)
+    neighbours = SegmentSimilarities(blocks)
+    tilesLeft = Int(Self.patience * Double(blocks.count * (blocks.count + 1) / 2)) + 4 * blocks.count
   }
 
   /// The place of the row.
   ///
   /// - Throws: when it is more work than the limit allows.
   mutating func run(_ steps: inout StepCounter) throws(PruningError) -> Int {
-    let limit = try scan(&steps)
-    var contenders: [Int] = []
-    for place in 0..<blocks.rowCount where nearest[place / 4][place % 4] <= limit { contenders.append(place) }
+    try compareSegments(&steps)
+    let contenders = try scan(&steps)
     return contenders.count == 1 ? contenders[0] : try mostIsolatedExactly(contenders, &steps)
   }
 
-  /// Brings every row up to date that may be the most isolated.
-  ///
-  /// - Returns: how similar to its nearest such a row may be.
-  private mutating func scan(_ steps: inout StepCounter) throws(PruningError) -> Float {
-    var heap = BoundHeap((0..<blocks.count).map { BoundHeap.Entry(bound: .infinity, index: $0) })
-    var limit = Float.infinity
-    var tilesLeft = blocks.count * blocks.count / 24 + 4 * blocks.count
-    let canCompareAll = blocks.rowCount <= SimilarityMatrix.maximumCount
-    while let top = heap.first, top.bound >= -Double(limit) {
-      let block = top.index
-      let bound = -Double(nearest[block].min())
-      if bound < top.bound {
-        heap.lowerFirst(to: bound)
-      } else if let other = nextTurn(of: block) {
-        try steps.spend(StepCounter.heapTurn + 16 * StepCounter.comparison(columns: space.columns))
-        compare(block, other)
-        heap.lowerFirst(to: -Double(nearest[block].min()))
-        tilesLeft -= 1
-        if canCompareAll, tilesLeft < 0 { return try compareAll(&steps) }
-      } else {
-        if limit == .infinity { limit = nearest[block].min() + space.slack }
-        _ = heap.popFirst()
-      }
+  // MARK: Contenders: the rows that may be the most isolated, as far as binary32 can tell
+
+  private mutating func compareSegments(_ steps: inout StepCounter) throws(PruningError) {
+    for first in stride(from: 0, to: blocks.count, by: Self.blocksPerSegment) {
+      let segment = first..<min(first + Self.blocksPerSegment, blocks.count)
+      try steps.spend(
+        8 * segment.count * (segment.count + 1) * StepCounter.comparison(columns: space.columns))
+      for a in segment { for b in a..<segment.upperBound { compare(a, b) } }
     }
-    return limit
   }
 
-  private mutating func compareAll(_ steps: inout StepCounter) throws(PruningError) -> Float {
-    let all = try SimilarityMatrix(space, blocks.rows, sharing: sharing, &steps)
-    nearest = all.nearestOthers()
-    matrix = all
-    return nearest.reduce(Float.infinity) { min($0, $1.min()) } + all.slack
-  }
-
-  /// The next block outwards that this one has not met, or nil.
-  private mutating func nextTurn(of block: Int) -> Int? {
-    while turns[block] < 2 * blocks.count {
-      let turn = turns[block]
-      turns[block] += 1
-      let other = turn % 2 == 1 ? block + (turn + 1) / 2 : block - turn / 2
-      // A block that lies outwards may have come this far already.
-      guard (0..<blocks.count).contains(other), other == block || turns[other] <= Self.turn(block - other)
-      else { continue }
-      return other
-    }
-    return nil
-  }
-
-  private static func turn(_ offset: Int) -> Int { offset > 0 ? 2 * offset - 1 : -2 * offset }
-
+  /// Compares all rows of a block with all of another of its segment, or with each other.
   private mutating func compare(_ a: Int, _ b: Int) {
-    var tile = space.similarities(of: blocks[a], to: blocks[b]).columns
-    if a == b {
-      tile.0[0] = -.infinity
-      tile.1[1] = -.infinity
-      tile.2[2] = -.infinity
-      tile.3[3] = -.infinity
-    }
-    var rows = nearest[a]
-    let lanes = blocks.lanes(of: b).count
-    rows.raise(to: tile.0)
-    if lanes > 1 { rows.raise(to: tile.1) }
-    if lanes > 2 { rows.raise(to: tile.2) }
-    if lanes > 3 { rows.raise(to: tile.3) }
-    nearest[a] = rows
-    if a != b {
-      let present = blocks.lanes(of: a).count
-      nearest[b].raise(
-        to: SIMD4(
-          Self.largest(tile.0, of: present), Self.largest(tile.1, of: present),
-          Self.largest(tile.2, of: present), Self.largest(tile.3, of: present)))
-    }
+    var tile = space.similarities(of: blocks[a], to: blocks[b])
+    if a == b { tile.ignoreDiagonal() }
+    neighbours.put(tile, a, b)
+    raise(SIMD4(4 * a, 4 * a + 1, 4 * a + 2, 4 * a + 3), blocks.lanes(of: a).count, tile, b)
   }
 
+  /// Notes what a tile says of some places, of which `present` are no padding, and of block `b`.
+  private func raise(_ places: SIMD4<Int>, _ present: Int, _ tile: SimilarityTile, _ b: Int) {
+    let columns = tile.columns
+    let lanes = blocks.lanes(of: b).count
+    var rows = columns.0
+    if lanes > 1 { rows.raise(to: columns.1) }
+    if lanes > 2 { rows.raise(to: columns.2) }
+    if lanes > 3 { rows.raise(to: columns.3) }
+    for lane in 0..<present { nearest.raise(places[lane], to: rows[lane]) }
+    nearest.raise(
+      fourFrom: 4 * b,
+      to: SIMD4(
+        Self.largest(columns.0, of: present), Self.largest(columns.1, of: present),
+        Self.largest(columns.2, of: present), Self.largest(columns.3, of: present)))
+  }
+
+  @inline(__always)
   private static func largest(_ lanes: SIMD4<Float>, of count: Int) -> Float {
-    if count == 4 { return lanes.max() }
+    if count == 4 { return lanes.largest }
     return (0..<count).reduce(-Float.infinity) { max($0, lanes[$1]) }
   }
+
+  /// Brings the rows up to date that may be the most isolated, and returns their places, ascending.
+  private mutating func scan(_ steps: inout StepCounter) throws(PruningError) -> [Int] {
+    let canCompareAll = blocks.rowCount <= SimilarityMatrix.maximumCount
+    while true {
+      try steps.spend(StepCounter.look(atPlaces: blocks.rowCount))
+      if canCompareAll, tilesLeft < 0 { return try compareAll(&steps) }
+      let low = nearest.lowSegments()
+      guard let place = nearest.lowestPlace(low) else { return [] }
+      if nearest.progress(of: place) < blocks.count {
+        let segment = nearest.progress(of: place) / Self.blocksPerSegment
+        let (places, count) = nearest.mates(of: place, in: low, but: segment)
+        try advance(places, count, &steps)
+        continue
+      }
+      let contenders = nearest.places(upTo: nearest[place] + space.slack)
+      guard let late = contenders.first(where: { nearest.progress(of: $0) < blocks.count }) else {
+        return contenders
+      }
+      try advance(SIMD4(repeating: late), 1, &steps)
+    }
+  }
+
+  /// Compares `present` places that have come equally far with the next block.
+  private mutating func advance(
+    _ places: SIMD4<Int>, _ present: Int, _ steps: inout StepCounter
+  ) throws(PruningError) {
+    let block = nearest.progress(of: places[0])
+    let segment = block / Self.blocksPerSegment
+    if segment == places[0] / BoundTable.segment {
+      // Its own segment, which it has met.
+      nearest.setProgress(of: places[0], to: min(blocks.count, (segment + 1) * Self.blocksPerSegment))
+      return
+    }
+    let row = blocks.row(at: places[0])
+    if present == 1 {
+      try steps.spend(4 * StepCounter.comparison(columns: space.columns))
+      let four = space.similarities(of: row, to: blocks[block])
+      nearest.raise(places[0], to: Self.largest(four, of: blocks.lanes(of: block).count))
+      nearest.raise(fourFrom: 4 * block, to: four)
+    } else {
+      try steps.spend(16 * StepCounter.comparison(columns: space.columns))
+      let rows = SIMD4(
+        row, blocks.row(at: places[1]), blocks.row(at: places[2]), blocks.row(at: places[3]))
+      raise(places, present, space.similarities(of: rows, to: blocks[block]), block)
+    }
+    tilesLeft -= 1
+    for lane in 0..<present { nearest.setProgress(of: places[lane], to: block + 1) }
+  }
+
+  private mutating func compareAll(_ steps: inout StepCounter) throws(PruningError) -> [Int] {
+    let all = try SimilarityMatrix(space, blocks.rows, sharing: sharing, &steps)
+    nearest.update { all.mergeAll(into: $0) }
+    matrix = all
+    guard let lowest = nearest.lowestPlace() else { return [] }
+    return nearest.places(upTo: nearest[lowest] + all.slack)
+  }
+
+  // MARK: Exactly
 
   private func mostIsolatedExactly(
     _ contenders: [Int], _ steps: inout StepCounter
@@ -129,8 +154,7 @@ struct IsolationSearch {
       try steps.spend(rows.count * StepCounter.comparison(columns: space.columns))
       // Contenders ascend, so an equal one loses to the earlier.
       let largest = space.largestExactSimilarity(
-        of: blocks.row(at: place), to: rows[...], fastest: nearest[place / 4][place % 4], within: slack,
-        enough: best)
+        of: blocks.row(at: place), to: rows[...], fastest: nearest[place], within: slack, enough: best)
       if largest < best {
         best = largest
         choice = place

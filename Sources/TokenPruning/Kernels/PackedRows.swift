@@ -27,7 +27,7 @@ struct PackedRows: Sendable {
       sharing.forEach(space.kernels.panelCount(rows: rows.count)) { panel in
         guard let target = target.pointer else { return }
         let some = rows[panel * width..<min((panel + 1) * width, rows.count)]
-        space.withGathered(some) { gathered in
+        space.fast.withGathered(some) { gathered in
           space.kernels.pack(
             gathered, some.count, space.columns, 0..<1, target + panel * width * space.columns)
         }
@@ -44,7 +44,7 @@ struct PackedRows: Sendable {
     withUnsafeTemporaryAllocation(of: Float.self, capacity: rows.count * rowCount) { similarities in
       guard let base = similarities.baseAddress else { return }
       panels.withUnsafeBufferPointer { panels in
-        space.withGathered(rows) { gathered in
+        space.fast.withGathered(rows) { gathered in
           guard let panels = panels.baseAddress else { return }
           space.kernels.multiply(gathered, rows.count, space.columns, panels, rowCount, base, rowCount)
         }
@@ -60,28 +60,6 @@ struct PackedRows: Sendable {
   private func scale(_ products: UnsafeMutableBufferPointer<Float>, by factor: Float) {
     factors.withUnsafeBufferPointer { factors in
       for place in products.indices { products[place] *= factors[place] * factor }
-    }
-  }
-}
-
-extension CosineSpace {
-  /// Calls `body` with rows that lie one after the other, as ``fast`` has them.
-  ///
-  /// - Complexity: O(rows x columns), unless they lie so already.
-  fileprivate func withGathered(_ rows: ArraySlice<Int>, _ body: (UnsafePointer<Float>) -> Void) {
-    guard let first = rows.first else { return }
-    fast.values.withUnsafeBufferPointer { values in
-      guard let from = values.baseAddress else { return }
-      if rows.enumerated().allSatisfy({ $0.element == first + $0.offset }) {
-        return body(from + first * columns)
-      }
-      withUnsafeTemporaryAllocation(of: Float.self, capacity: rows.count * columns) { room in
-        guard let into = room.baseAddress else { return }
-        for (place, row) in rows.enumerated() {
-          (into + place * columns).initialize(from: from + row * columns, count: columns)
-        }
-        body(into)
-      }
     }
   }
 }

@@ -28,6 +28,13 @@ struct RowBlocks: Sendable {
 }
 
 extension SIMD4<Float> {
+  /// The largest lane.
+  @inline(__always)
+  var largest: Float {
+    let two = lowHalf.replacing(with: highHalf, where: highHalf .> lowHalf)
+    return two[1] > two[0] ? two[1] : two[0]
+  }
+
   /// Each lane becomes the larger of itself and the other's.
   @inline(__always)
   mutating func raise(to other: SIMD4<Float>) { replace(with: other, where: other .> self) }

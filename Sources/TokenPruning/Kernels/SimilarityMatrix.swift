@@ -23,7 +23,7 @@ struct SimilarityMatrix: Sendable {
     slack = max(space.slack, 2 * KernelSet.blockedTolerance(columns: space.columns))
     try steps.spend(rows.count * (rows.count / 2 + 1) * StepCounter.comparison(columns: space.columns))
     let isAll = rows.count == space.rows && rows.enumerated().allSatisfy { $0.offset == $0.element }
-    products = (isAll ? space.fast : space.fast.gathered(rows)).gram(space.kernels, sharing: sharing)
+    products = space.fast.matrix(of: isAll ? nil : rows).gram(space.kernels, sharing: sharing)
   }
 
   /// The fast similarities of the row in a place to those in `range`, one after the other.
@@ -35,17 +35,16 @@ struct SimilarityMatrix: Sendable {
     }
   }
 
-  /// The largest similarity of each row to another, four in a block; infinite for padding.
-  func nearestOthers() -> [SIMD4<Float>] {
-    var nearest = [SIMD4<Float>](repeating: SIMD4(repeating: -.infinity), count: (count + 3) / 4)
-    for place in 0..<count { merge(place, into: &nearest) }
-    for place in count..<(4 * nearest.count) { nearest[place / 4][place % 4] = .infinity }
-    return nearest
+  /// Raises every row's largest similarity to another by those of all others.
+  func mergeAll(into nearest: UnsafeMutablePointer<Float>) {
+    for place in 0..<count { merge(place, into: nearest) }
   }
 
   /// Raises every row's largest similarity, but that of the row itself, by that to the row in a place.
-  func merge(_ place: Int, into nearest: inout [SIMD4<Float>]) {
-    let own = nearest[place / 4][place % 4]
+  ///
+  /// - Parameter nearest: one number for each row.
+  func merge(_ place: Int, into nearest: UnsafeMutablePointer<Float>) {
+    let own = nearest[place]
     products.withUnsafeBytes { bytes in
       factors.withUnsafeBytes { factors in
         let row = 4 * place * count
@@ -53,14 +52,17 @@ struct SimilarityMatrix: Sendable {
         for block in 0..<(count / 4) {
           let four = bytes.loadUnaligned(fromByteOffset: row + 16 * block, as: SIMD4<Float>.self)
           let scale = factors.loadUnaligned(fromByteOffset: 16 * block, as: SIMD4<Float>.self)
-          nearest[block].raise(to: four * scale * factor)
+          let address = UnsafeMutableRawPointer(nearest + 4 * block)
+          var largest = address.loadUnaligned(as: SIMD4<Float>.self)
+          largest.raise(to: four * scale * factor)
+          address.storeBytes(of: largest, as: SIMD4<Float>.self)
         }
       }
     }
     forEachSimilarity(of: place, in: (count / 4 * 4)..<count) { other, similarity in
-      nearest[other / 4][other % 4] = max(nearest[other / 4][other % 4], similarity)
+      nearest[other] = max(nearest[other], similarity)
     }
-    nearest[place / 4][place % 4] = own
+    nearest[place] = own
   }
 }
 

@@ -51,6 +51,9 @@ struct StepCounter: Sendable {
   /// The same in binary64.
   static func exactComparison(columns: Int) -> Int { 12 + columns / 2 }
 
+  /// Finding the lowest in a ``BoundTable`` of so many places, and raising what is found.
+  static func look(atPlaces count: Int) -> Int { 100 + count / 64 }
+
   /// Taking an entry out of a heap and putting it back.
   static let heapTurn = 400
 }

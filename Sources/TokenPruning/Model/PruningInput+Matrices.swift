@@ -1,3 +1,4 @@
+import Kernels
 import Tensors
 
 // How methods read their tensors: as checked matrices and rows of scores, never as raw bytes.
@@ -13,6 +14,23 @@ extension PruningInput {
         at: name, "shape must be [\(tokenCount), D] with D of 1 or more, not \(tensor.shape)")
     }
     return try matrix(tensor, named: name, columns: tensor.shape[1])
+  }
+
+  /// The same where they lie, with the length (Euclidean norm) of each row [N], for methods that only compare rows.
+  ///
+  /// - Throws: as ``features(named:)``.
+  func featureRows(
+    named name: String = "image_features"
+  ) throws(PruningError) -> (rows: FeatureRows, norms: [Double]) {
+    if let tensor = tensors[name], tensor.rank == 2, tensor.shape[0] == tokenCount, tensor.shape[1] >= 1,
+      let rows = FeatureRows(tensor, columns: tensor.shape[1])
+    {
+      let squares = tensor.squares(columns: tensor.shape[1])
+      if !squares.allSatisfy(\.isFinite) { try requireFinite(tensor, named: name) }
+      return (rows, squares.map { $0.squareRoot() })
+    }
+    let features = try features(named: name)
+    return (FeatureRows(features, .active), features.norms())
   }
 
   /// The text side of a relevance: `text_features`, [D] read as one row, or [M, D].

@@ -1,0 +1,194 @@
+/// For each place of a list a number that only grows, and how far whoever raises it has come; with fast answers to
+/// where the lowest are.
+///
+/// Places lie in segments of sixteen, each with its minimum at hand, so that finding the lowest looks at one number in
+/// sixteen, and raising one looks at its segment at most. Both are a few vector operations for thousands of places,
+/// where a heap follows branches that no processor predicts.
+///
+/// A class, so that no raise has to ask whether it owns the memory; it is never copied.
+final class BoundTable {
+  static let segment = 16
+
+  let count: Int
+  /// Segments, and groups of sixteen of them.
+  private let segments: Int
+  private let groups: Int
+  /// Padded to whole segments and groups with infinity.
+  private let values: UnsafeMutablePointer<Float>
+  private let minima: UnsafeMutablePointer<Float>
+  /// Of each segment the first place that holds its minimum; -1 until somebody asks.
+  private let lowest: UnsafeMutablePointer<Int32>
+  private let progress: UnsafeMutablePointer<Int32>
+
+  /// `count` places at minus infinity, and nobody has come anywhere.
+  init(count: Int) {
+    self.count = count
+    segments = (count + Self.segment - 1) / Self.segment
+    groups = max(1, (segments + 15) / 16)
+    values = .allocate(capacity: Self.segment * segments)
+    values.initialize(repeating: .infinity, count: Self.segment * segments)
+    values.update(repeating: -.infinity, count: count)
+    progress = .allocate(capacity: Self.segment * segments)
+    progress.initialize(repeating: 0, count: Self.segment * segments)
+    minima = .allocate(capacity: 16 * groups)
+    minima.initialize(repeating: .infinity, count: 16 * groups)
+    minima.update(repeating: -.infinity, count: segments)
+    lowest = .allocate(capacity: 16 * groups)
+    lowest.initialize(repeating: -1, count: 16 * groups)
+  }
+
+  deinit {
+    values.deallocate()
+    progress.deallocate()
+    minima.deallocate()
+    lowest.deallocate()
+  }
+
+  subscript(place: Int) -> Float {
+    assert(place >= 0 && place < count)
+    return values[place]
+  }
+
+  func progress(of place: Int) -> Int {
+    assert(place >= 0 && place < count)
+    return Int(progress[place])
+  }
+
+  func setProgress(of place: Int, to steps: Int) {
+    assert(place >= 0 && place < count)
+    progress[place] = Int32(truncatingIfNeeded: steps)
+  }
+
+  // MARK: Raising
+
+  func raise(_ place: Int, to value: Float) {
+    assert(place >= 0 && place < count)
+    let before = values[place]
+    guard value > before else { return }
+    values[place] = value
+    let segment = place / Self.segment
+    if before == minima[segment] { settle(segment) }
+  }
+
+  /// Takes a place out of consideration for good.
+  func close(_ place: Int) { raise(place, to: .infinity) }
+
+  /// Raises four places, the first of which is a multiple of four; what lies behind the last place may be among them.
+  func raise(fourFrom place: Int, to four: SIMD4<Float>) {
+    assert(place >= 0 && place < count && place.isMultiple(of: 4))
+    let address = UnsafeMutableRawPointer(values + place)
+    let before = address.loadUnaligned(as: SIMD4<Float>.self)
+    address.storeBytes(of: before.replacing(with: four, where: four .> before), as: SIMD4<Float>.self)
+    let segment = place / Self.segment
+    if Self.lowest(of: before) == minima[segment] { settle(segment) }
+  }
+
+  /// Changes many values at once.
+  ///
+  /// - Parameter body: leaves at infinity what is there, and lowers nothing.
+  func update(_ body: (UnsafeMutablePointer<Float>) -> Void) {
+    body(values)
+    for segment in 0..<segments { settle(segment) }
+  }
+
+  private func settle(_ segment: Int) {
+    let sixteen = Self.sixteen(values, segment)
+    let eight = sixteen.lowHalf.replacing(
+      with: sixteen.highHalf, where: sixteen.highHalf .< sixteen.lowHalf)
+    minima[segment] = Self.lowest(
+      of: eight.lowHalf.replacing(with: eight.highHalf, where: eight.highHalf .< eight.lowHalf))
+    lowest[segment] = -1
+  }
+
+  @inline(__always)
+  private static func sixteen(_ numbers: UnsafeMutablePointer<Float>, _ index: Int) -> SIMD16<Float> {
+    UnsafeRawPointer(numbers + 16 * index).loadUnaligned(as: SIMD16<Float>.self)
+  }
+
+  @inline(__always)
+  private static func lowest(of four: SIMD4<Float>) -> Float {
+    let two = four.lowHalf.replacing(with: four.highHalf, where: four.highHalf .< four.lowHalf)
+    return two[1] < two[0] ? two[1] : two[0]
+  }
+
+  // MARK: Finding the lowest
+
+  /// Of every sixteenth segment the one with the lowest minimum.
+  struct LowSegments {
+    fileprivate var minima: SIMD16<Float>
+    fileprivate var segments: SIMD16<Int32>
+  }
+
+  func lowSegments() -> LowSegments {
+    var low = Self.sixteen(minima, 0)
+    var segments = SIMD16<Int32>(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+    var current = segments
+    for group in 1..<groups {
+      current &+= 16
+      let next = Self.sixteen(minima, group)
+      let isLower = next .< low
+      low.replace(with: next, where: isLower)
+      segments.replace(with: current, where: isLower)
+    }
+    return LowSegments(minima: low, segments: segments)
+  }
+
+  /// The lowest place; nil when all are closed.
+  func lowestPlace() -> Int? { lowestPlace(lowSegments()) }
+
+  /// The same, given the present low segments. Halves against halves.
+  func lowestPlace(_ low: LowSegments) -> Int? {
+    let (minima, segments) = (low.minima, low.segments)
+    let upper = minima.highHalf .< minima.lowHalf
+    let eight = minima.lowHalf.replacing(with: minima.highHalf, where: upper)
+    let ofEight = segments.lowHalf.replacing(with: segments.highHalf, where: upper)
+    let third = eight.highHalf .< eight.lowHalf
+    let four = eight.lowHalf.replacing(with: eight.highHalf, where: third)
+    let ofFour = ofEight.lowHalf.replacing(with: ofEight.highHalf, where: third)
+    let (a, b) = (four[1] < four[0] ? 1 : 0, four[3] < four[2] ? 3 : 2)
+    let best = four[b] < four[a] ? b : a
+    return four[best] < .infinity ? lowestPlace(in: Int(ofFour[best])) : nil
+  }
+
+  /// A place and up to three low ones of other segments that have come as far: not the lowest there are, because
+  /// every sixteenth segment competes for one lane, but found at once.
+  ///
+  /// - Parameter excluded: a segment that does not count.
+  func mates(
+    of place: Int, in low: LowSegments, but excluded: Int = -1
+  ) -> (places: SIMD4<Int>, count: Int) {
+    let own = place / Self.segment
+    var places = SIMD4(repeating: place)
+    var count = 1
+    for lane in 0..<16 where low.minima[lane] < .infinity {
+      let segment = Int(low.segments[lane])
+      if segment == own || segment == excluded { continue }
+      let mate = lowestPlace(in: segment)
+      guard progress[mate] == progress[place] else { continue }
+      places[count] = mate
+      count += 1
+      if count == 4 { break }
+    }
+    return (places, count)
+  }
+
+  private func lowestPlace(in segment: Int) -> Int {
+    if lowest[segment] >= 0 { return Int(lowest[segment]) }
+    var place = Self.segment * segment
+    while values[place] != minima[segment] { place += 1 }
+    lowest[segment] = Int32(truncatingIfNeeded: place)
+    return place
+  }
+
+  /// The open places at or below `limit`, ascending.
+  func places(upTo limit: Float) -> [Int] {
+    var places: [Int] = []
+    for segment in 0..<segments where minima[segment] <= limit && minima[segment] < .infinity {
+      for place in (Self.segment * segment)..<(Self.segment * (segment + 1))
+      where values[place] <= limit && values[place] < .infinity {
+        places.append(place)
+      }
+    }
+    return places
+  }
+}
