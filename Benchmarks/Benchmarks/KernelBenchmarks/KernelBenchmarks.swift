@@ -44,7 +44,7 @@ private func rowBenchmarks(_ set: KernelSet, _ size: String, _ count: Int, _ col
         for row in stride(from: 0, to: count, by: 4) {
           let others = first + row * columns
           blackHole(
-            set.dotFour(
+            set.column(
               first, others, others + columns, others + 2 * columns, others + 3 * columns, columns))
         }
       }
