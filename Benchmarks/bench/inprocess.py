@@ -16,7 +16,7 @@ from .stopwatch import timed
 from .targets import absolute, from_series, limit_by, missing
 
 # Methods that merge are compared with the whole merging, not only with the choice.
-VERBS = {"divprune": "method", "cdpruner": "method", "tome": "merge", "visionzip": "merge"}
+VERBS = {"divprune": "method", "cdpruner": "method", "tome": "merge", "visionzip": "merge", "dart": "method"}
 SIZES = ((576, 1024, 64), (2880, 4096, 320))
 
 
