@@ -21,7 +21,9 @@ extension Connection {
       prefix: input[inputStart..<(inputStart + prefixCount)], limits: loop.configuration.headLimits,
       makeWindow: loop.takeHeadBuffer)
     loop.capacity.bodyBegan()
-    if case .length(let length) = exchange.framing, acceptance.contentCoding == nil, let head = exchange.head
+    // A bulk loop leaves all computing to threads that stand back farther than it does.
+    if !loop.isBulk, case .length(let length) = exchange.framing, acceptance.contentCoding == nil,
+      let head = exchange.head
     {
       exchange.reader = loop.responder.reader(for: head, length: length)
     }
