@@ -33,9 +33,11 @@ MARGIN, OTHER_COMPILER = 1.15, 1.5
 # An allocation more or less per ten requests is the system's business.
 SLACK = 2.0
 # Repetitions of the two runs: enough that the difference is some millions of instructions.
-REPEATS = {"json-matrix-64x1024": (1, 3), "topk-1024x576-f16": (1, 5), "divprune-576x1024": (1, 2), "cdpruner-576x1024": (1, 2)}
+REPEATS = {
+    "json-matrix-64x1024": (1, 3), "topk-1024x576-f16": (1, 5), "service-1.2MB-f16-repeated": (1, 5), "divprune-576x1024": (1, 2),
+    "cdpruner-576x1024": (1, 2)}
 USUAL_REPEATS = (20, 220)
-SPOILED_PATH, SPOILED_REQUEST = "http-head", "1.2 MB"
+SPOILED_PATH, SPOILED_REQUEST = "http-head", "1.2 MB, in full"
 UPDATE = "if that is meant, run tools/guards.py --update and say why in the commit"
 
 
@@ -96,12 +98,21 @@ def npy(array):
 
 
 def requests():
-    """-> {name: (body, how many to warm up with, how many to count)}"""
+    """-> {name: (method, more field lines, body, how many to warm up with, how many to count)}
+
+    `{n}` in a field line is another number each time, as in the headers that real clients send.
+    """
     generator = np.random.default_rng(1)
     scores = generator.permutation(np.linspace(0.25, 1, 576)).astype(np.float16)
+    rows = generator.random((1024, 576)).astype(np.float16)
+    ids = "X-Request-Id: 5f0c{n:032d}\r\ntraceparent: 00-{n:032x}-00f067aa0ba902b7-01\r\n"
     return {
-        "1 KB": (npy(scores), 300, 1000),
-        "1.2 MB": (npy(generator.random((1024, 576)).astype(np.float16)), 20, 60),
+        "1 KB": ("topk", "", npy(scores), 300, 1000),
+        "1 KB, ids": ("topk", ids, npy(scores), 300, 1000),
+        "1.2 MB": ("topk", "", npy(rows), 20, 60),
+        "1.2 MB, uniform": ("uniform", "", npy(rows), 20, 60),
+        # More tokens than are looked at on the event loop.
+        "1.2 MB, in full": ("topk", "", npy(rows.reshape(64, 9216)), 20, 60),
     }
 
 
@@ -109,7 +120,7 @@ class Allocations:
     """Counts the allocations of a server, per request."""
 
     def __init__(self, folder, crop):
-        library, self.counts = folder / "count.so", folder / "counts"
+        library, self.counts, self.sent = folder / "count.so", folder / "counts", 0
         output_of(["cc", "-O2", "-shared", "-fPIC", "-o", library, ROOT / "Benchmarks/malloc/count.c"], 60)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CROP_")}
         environment.update(LD_PRELOAD=str(library), MALLOC_COUNTS=str(self.counts))
@@ -118,18 +129,22 @@ class Allocations:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         for line in self.process.stderr:
             if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
-                self.connection = socket.create_connection(("127.0.0.1", int(found.group(1))), 30)
+                self.port, self.connection = int(found.group(1)), None
                 return
         raise SystemExit("guards: the server did not start")
 
     def _read(self):
         return struct.unpack("<3Q", self.counts.read_bytes()[:24])
 
-    def _send(self, body, times):
-        head = f"POST /prune?keep_tokens=64&method=topk HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
-        request = head.encode() + body
+    def _send(self, method, fields, body, times):
+        # Not before it is needed: the server ends a connection that waits while instructions are counted.
+        self.connection = self.connection or socket.create_connection(("127.0.0.1", self.port), 30)
         for _ in range(times):
-            self.connection.sendall(request)
+            self.sent += 1
+            head = (
+                f"POST /prune?keep_tokens=64&method={method} HTTP/1.1\r\nHost: a\r\n{fields.format(n=self.sent)}"
+                f"Content-Length: {len(body)}\r\n\r\n")
+            self.connection.sendall(head.encode() + body)
             answer = b""
             while b"\r\n\r\n" not in answer:
                 received = self.connection.recv(1 << 16)
@@ -143,11 +158,11 @@ class Allocations:
             while missing > 0:
                 missing -= len(self.connection.recv(missing))
 
-    def count(self, body, warm_up, times, spoiled=False):
+    def count(self, method, fields, body, warm_up, times, spoiled=False):
         """-> allocations and bytes asked for, per request; `spoiled` sends each twice."""
-        self._send(body, warm_up)
+        self._send(method, fields, body, warm_up)
         before = self._read()
-        self._send(body, times * (2 if spoiled else 1))
+        self._send(method, fields, body, times * (2 if spoiled else 1))
         after = self._read()
         return round((after[0] - before[0]) / times, 1), round((after[2] - before[2]) / times)
 
@@ -162,8 +177,8 @@ class Allocations:
 
 def count_requests(allocations):
     found = {}
-    for name, (body, warm_up, times) in requests().items():
-        count, size = allocations.count(body, warm_up, times)
+    for name, request in requests().items():
+        count, size = allocations.count(*request)
         found[f"{name}: allocations"] = count
         found[f"{name}: bytes allocated"] = size
     return found

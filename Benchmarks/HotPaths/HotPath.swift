@@ -58,6 +58,15 @@ struct HotPath: Sendable {
       tensors: { ["image_features": try tensor([576, 1024]), "text_features": try tensor([16, 1024])] }),
     HotPath(name: "service-1KB") { try answering(smallBody()) },
     HotPath(name: "service-1KB-repeated") { try answeringAtOnce(smallBody()) },
+    HotPath(name: "service-1KB-f16-repeated") {
+      try answeringAtOnce(NPYFormat.encode([("attention", halves([576]))], response: [:]))
+    },
+    HotPath(name: "service-1.2MB-f16-repeated") {
+      try answeringAtOnce(NPYFormat.encode([("attention", halves([1024, 576]))], response: [:]))
+    },
+    HotPath(name: "service-1.2MB-uniform-repeated") {
+      try answeringAtOnce(NPYFormat.encode([("attention", halves([1024, 576]))], response: [:]), uniform)
+    },
   ]
 
   private static func smallBody() throws -> [UInt8] {
@@ -91,12 +100,16 @@ struct HotPath: Sendable {
   }
 
   /// The same for a head that came before: what the transport remembers of it is given, and the answer's buffers.
-  private static func answeringAtOnce(_ body: [UInt8]) throws -> () throws -> Void {
+  private static func answeringAtOnce(
+    _ body: [UInt8], _ requestLine: String = topK
+  ) throws -> () throws -> Void {
     let lifecycle = Lifecycle()
     let service = Service(lifecycle: lifecycle, metrics: Metrics())
     lifecycle.enter(.ready)
     var parser = RequestParser()
-    guard case .head(var head, _) = try parser.parse(requestHead(bodyBytes: body.count)) else { return {} }
+    guard case .head(var head, _) = try parser.parse(requestHead(bodyBytes: body.count, requestLine)) else {
+      return {}
+    }
     head.resolution = service.resolve(head, framing: .length(body.count))
     let request = Request(head: head, body: body)
     var response = Response(status: 200)
@@ -110,9 +123,12 @@ struct HotPath: Sendable {
     }
   }
 
-  private static func requestHead(bodyBytes: Int) -> [UInt8] {
+  private static let topK = "POST /prune?keep_tokens=64&method=topk HTTP/1.1"
+  private static let uniform = "POST /prune?keep_tokens=64&method=uniform HTTP/1.1"
+
+  private static func requestHead(bodyBytes: Int, _ requestLine: String = topK) -> [UInt8] {
     let fields = [
-      "POST /prune?keep_tokens=64&method=topk HTTP/1.1", "Host: 127.0.0.1:8080",
+      requestLine, "Host: 127.0.0.1:8080",
       "User-Agent: python-requests/2.32.3", "Accept-Encoding: gzip, deflate", "Accept: */*",
       "Connection: keep-alive", "Content-Type: application/octet-stream", "Content-Length: \(bodyBytes)",
     ]

@@ -1,4 +1,6 @@
 """Targets 1 to 4 and 7: servers against each other, on the same requests."""
+import statistics
+
 from . import load, servers
 from .places import Unavailable
 from .rounds import Series
@@ -139,10 +141,18 @@ def targets(results, in_process):
     ratio("3", "1 KB top-k, 16 conn.: C echo", ">= 0.95", 0.95, "small", 16, "C echo")
     small = at("small", 16)
     if small.has("crop"):
-        spans = [figures["p99_us"] / max(figures["p50_us"], 1e-9) for figures in small.rounds["crop"]]
+        def spans(name):
+            return [figures["p99_us"] / max(figures["p50_us"], 1e-9) for figures in small.rounds[name]]
+
         found.append(
-            compare("3", "1 KB top-k, 16 conn.: p99 over p50", "<= 3", 3, spans, small.median("crop", "p99_us"),
+            compare("3", "1 KB top-k, 16 conn.: p99 over p50", "<= 3", 3, spans("crop"), small.median("crop", "p99_us"),
                     small.median("crop", "p50_us"), "us", at_most=True))
+        if small.has("C echo"):
+            # What the machine and the load generator give to who computes nothing; above 1 ours is the less even one.
+            found.append(
+                compare("3", "1 KB top-k, 16 conn.: p99 over p50, ours over that of the C echo", "<= 1", 1,
+                        [ours / echo for ours, echo in zip(spans("crop"), spans("C echo"))],
+                        statistics.median(spans("crop")), statistics.median(spans("C echo")), "", at_most=True))
     else:
         found.append(missing("3", "1 KB top-k, 16 conn.: p99 over p50", "<= 3", small.why_not("crop")))
     found += method_targets(at, in_process)

@@ -35,6 +35,23 @@ public struct HeaderFields: Sendable {
 
   public var count: Int { lines.count }
 
+  /// The bytes that ``inSection(_:)`` replaces.
+  var section: [UInt8] { bytes }
+
+  /// The same lines, whose names and values stand at the same places of another section.
+  func inSection(_ section: [UInt8]) -> HeaderFields {
+    var fields = self
+    fields.bytes = section
+    return fields
+  }
+
+  /// Where the values of fields with one of these names stand, in lower case and in the order of the lines.
+  func places(ofValuesNamed names: Set<String>) -> [Range<Int>] {
+    lines.filter { line in
+      names.contains(String(decoding: bytes[line.name].map(ASCII.lowercase), as: UTF8.self))
+    }.map(\.value)
+  }
+
   public mutating func append(name: some Collection<UInt8>, value: some Collection<UInt8>) {
     let start = bytes.count
     bytes.append(contentsOf: name)
@@ -53,6 +70,17 @@ public struct HeaderFields: Sendable {
   /// The value of the first field line with this name.
   public func first(_ name: String) -> String? {
     firstLine(name).map { String(decoding: bytes[$0.value], as: UTF8.self) }
+  }
+
+  /// The value of the one field line with this name; nil when there is none, or more than one.
+  public func single(_ name: String) -> ArraySlice<UInt8>? {
+    var found: ArraySlice<UInt8>?
+    var count = 0
+    forEachValue(name) { value in
+      found = value
+      count += 1
+    }
+    return count == 1 ? found : nil
   }
 
   public func contains(_ name: String) -> Bool { firstLine(name) != nil }

@@ -1,6 +1,6 @@
 /// The request line and header fields of one request.
 ///
-/// A reference to what never changes: copies cost a retain, however long the head is.
+/// A reference to what never changes: copies cost a retain or two, however long the head is.
 public struct RequestHead: Sendable {
   private final class Content: Sendable {
     let method: String
@@ -24,6 +24,8 @@ public struct RequestHead: Sendable {
   }
 
   private let content: Content
+  /// The field section of this message, where it came after another one of the same form; else empty.
+  private var ownSection: [UInt8] = []
 
   /// What ``Responder/resolve(_:framing:)`` made of this head; it comes back with all that concerns the request.
   public var resolution: (any AnyObject & Sendable)?
@@ -36,7 +38,9 @@ public struct RequestHead: Sendable {
   /// Behind the first `?`, without it; nil when there is none.
   public var query: String? { content.query }
   public var version: HTTPVersion { content.version }
-  public var fields: HeaderFields { content.fields }
+  public var fields: HeaderFields {
+    ownSection.isEmpty ? content.fields : content.fields.inSection(ownSection)
+  }
 
   public init(
     method: String, target: String, path: String, query: String?, version: HTTPVersion, fields: HeaderFields
@@ -46,10 +50,26 @@ public struct RequestHead: Sendable {
   }
 }
 
+extension RequestHead {
+  /// Takes the values at `places` of a field section that says the same everywhere else.
+  ///
+  /// In memory of its own, which is used again as long as nobody else holds a copy of this head.
+  mutating func takeValues(_ places: [Range<Int>], of section: RawSpan) {
+    if ownSection.isEmpty { ownSection = content.fields.section }
+    ownSection.withUnsafeMutableBytes { target in
+      for place in places {
+        section.extracting(place).withUnsafeBytes { source in
+          UnsafeMutableRawBufferPointer(rebasing: target[place]).copyMemory(from: source)
+        }
+      }
+    }
+  }
+}
+
 extension RequestHead: Equatable {
   /// Equal when the messages say the same, whatever was made of them.
   public static func == (a: RequestHead, b: RequestHead) -> Bool {
-    a.content === b.content
+    a.content === b.content && a.ownSection == b.ownSection
       || a.method == b.method && a.target == b.target && a.path == b.path && a.query == b.query
         && a.version == b.version && a.fields == b.fields
   }

@@ -2,7 +2,8 @@
 ///
 /// The transport calls these from many threads at once.
 public protocol Responder: Sendable {
-  /// What a head asks for, as far as its bytes alone decide that: a function of both arguments and of nothing else.
+  /// What a head asks for, as far as its bytes alone decide that: a function of both arguments and of nothing else,
+  /// and not of ``KnownHead/varyingFields``.
   ///
   /// The transport keeps it as ``RequestHead/resolution`` and asks once for heads that come again. Everything below
   /// must work without it, too.
@@ -17,11 +18,16 @@ public protocol Responder: Sendable {
   /// cheap as its head promised, now that its body is there; if not, it is computed by the pool.
   func mayRespondInline(to request: Request) -> Bool
 
-  /// Answers a small request that takes microseconds, on the event loop, ahead of any queue.
+  /// Who looks at a plain body of known length while it arrives; nil when there is nothing to do before it is whole.
+  func reader(for head: RequestHead, length: Int) -> (any BodyReader)?
+
+  /// Answers a request that takes microseconds, on the event loop, ahead of any queue.
   ///
-  /// - Parameter response: empty; its buffers may have room from earlier answers.
+  /// - Parameters:
+  ///   - reader: what ``reader(for:length:)`` gave for this request; it has not seen all of the body if that came at once.
+  ///   - response: empty; its buffers may have room from earlier answers.
   /// - Returns: false, with `response` untouched, to have ``respond(to:)`` called as admitted.
-  func respondAtOnce(to request: Request, into response: inout Response) -> Bool
+  func respondAtOnce(to request: Request, reader: (any BodyReader)?, into response: inout Response) -> Bool
 
   /// Answers one request. Never fails: whatever goes wrong becomes a response.
   func respond(to request: Request) -> Response
@@ -36,7 +42,16 @@ public protocol Responder: Sendable {
 extension Responder {
   public func resolve(_ head: RequestHead, framing: BodyFraming) -> (any AnyObject & Sendable)? { nil }
 
-  public func respondAtOnce(to request: Request, into response: inout Response) -> Bool { false }
+  public func reader(for head: RequestHead, length: Int) -> (any BodyReader)? { nil }
+
+  public func respondAtOnce(
+    to request: Request, reader: (any BodyReader)?, into response: inout Response
+  ) -> Bool { false }
+
+  /// For a body that nobody looked at before.
+  public func respondAtOnce(to request: Request, into response: inout Response) -> Bool {
+    respondAtOnce(to: request, reader: nil, into: &response)
+  }
 
   public func mayRespondInline(to request: Request) -> Bool { true }
 }

@@ -62,6 +62,10 @@ extension KernelSet {
       factorProducts: KernelsBaseline.TileKernels.factorProducts),
     widenFloat16: KernelsBaseline.FloatFormatKernels.widenFloat16,
     widenBFloat16: KernelsBaseline.FloatFormatKernels.widenBFloat16,
+    selection: SelectionKernelSet(
+      highest16: KernelsBaseline.SelectionKernels.highest16,
+      highest32: KernelsBaseline.SelectionKernels.highest32,
+      highest64: KernelsBaseline.SelectionKernels.highest64),
     float32: FormatKernels(
       measure: KernelsBaseline.FloatFormatKernels.measureFloat32,
       measureFour: KernelsBaseline.FloatFormatKernels.measureFourFloat32, isDirect: true,
@@ -101,6 +105,9 @@ extension KernelSet {
         factorProducts: KernelsV3.TileKernels.factorProducts),
       widenFloat16: KernelsV3.FloatFormatKernels.widenFloat16,
       widenBFloat16: KernelsV3.FloatFormatKernels.widenBFloat16,
+      selection: SelectionKernelSet(
+        highest16: KernelsV3.SelectionKernels.highest16, highest32: KernelsV3.SelectionKernels.highest32,
+        highest64: KernelsV3.SelectionKernels.highest64),
       float32: FormatKernels(
         measure: KernelsV3.FloatFormatKernels.measureFloat32,
         measureFour: KernelsV3.FloatFormatKernels.measureFourFloat32, isDirect: true,
@@ -136,6 +143,9 @@ extension KernelSet {
         factorProducts: KernelsV4.TileKernels.factorProducts),
       widenFloat16: KernelsV4.FloatFormatKernels.widenFloat16,
       widenBFloat16: KernelsV4.FloatFormatKernels.widenBFloat16,
+      selection: SelectionKernelSet(
+        highest16: KernelsV4.SelectionKernels.highest16, highest32: KernelsV4.SelectionKernels.highest32,
+        highest64: KernelsV4.SelectionKernels.highest64),
       float32: FormatKernels(
         measure: KernelsV4.FloatFormatKernels.measureFloat32,
         measureFour: KernelsV4.FloatFormatKernels.measureFourFloat32, isDirect: true,

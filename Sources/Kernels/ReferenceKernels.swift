@@ -24,6 +24,7 @@ extension KernelSet {
     tiles: .reference,
     widenFloat16: { _, _, _ in 0 },
     widenBFloat16: { _, _, _ in 0 },
+    selection: .reference,
     float32: .reference(Binary32.self),
     float16: .reference(Binary16.self),
     bfloat16: .reference(Brain16.self),

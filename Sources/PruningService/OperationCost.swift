@@ -10,7 +10,7 @@ import TokenPruning
 /// afterwards.) And then the body must allow it.
 enum OperationCost {
   static let tinyBodyBytes = 8 << 10
-  private static let briefBodyBytes = 2 << 20
+  static let briefBodyBytes = 2 << 20
 
   static func execution(of head: RequestHead, _ framing: BodyFraming) -> Acceptance.Execution {
     guard case .length(let length) = framing, length <= briefBodyBytes, head.path == "/prune",
@@ -36,7 +36,7 @@ enum OperationCost {
   /// Of heads or images: 64 heads are the most of any model served today.
   private static let largestInlineExtent = 64
   /// Of tokens, their rows of scores, or their features.
-  private static let largestBriefExtent = 4096
+  static let largestBriefExtent = 4096
 
   private static let harmlessNames: Set = [
     "method", "keep_tokens", "keep_ratio", "prune_ratio", "seed", "tensor", "tensor_dtype",

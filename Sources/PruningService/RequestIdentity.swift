@@ -3,34 +3,27 @@ import Synchronization
 
 /// What ties an answer to its request across systems: `X-Request-Id` and W3C Trace Context.
 struct RequestIdentity: Sendable {
-  /// What the client said, as far as it is accepted.
+  /// What the client said, as far as it is accepted: as it stands in the head, since it is written back unchanged.
+  ///
+  /// A field that came twice is nobody's: no one could tell which one was meant.
   struct Given: Sendable {
-    let requestID: String?
+    let requestID: ArraySlice<UInt8>?
     /// Echoed only when well-formed (https://www.w3.org/TR/trace-context/ section 3.2).
-    let traceparent: String?
+    let traceparent: ArraySlice<UInt8>?
 
     init(_ head: RequestHead?) {
-      requestID = RequestIdentity.only("x-request-id", of: head).flatMap(RequestIdentity.acceptable)
-      traceparent = RequestIdentity.only("traceparent", of: head).flatMap {
-        RequestIdentity.isTraceparent($0) ? $0 : nil
-      }
+      let fields = head?.fields
+      requestID = fields?.single("x-request-id").flatMap { RequestIdentity.isAcceptable($0) ? $0 : nil }
+      traceparent = fields?.single("traceparent").flatMap { RequestIdentity.isTraceparent($0) ? $0 : nil }
     }
-
-    var isEmpty: Bool { requestID == nil && traceparent == nil }
   }
 
   let requestID: String
   let traceparent: String?
 
   init(_ given: Given) {
-    requestID = given.requestID ?? Self.fresh()
-    traceparent = given.traceparent
-  }
-
-  /// The field's value, nil when it came twice: nobody could tell which one was meant.
-  private static func only(_ name: String, of head: RequestHead?) -> String? {
-    guard let values = head?.fields.values(name), values.count == 1 else { return nil }
-    return String(validating: values[0], as: UTF8.self)
+    requestID = given.requestID.map { String(decoding: $0, as: UTF8.self) } ?? Self.fresh()
+    traceparent = given.traceparent.map { String(decoding: $0, as: UTF8.self) }
   }
 
   func stamp(_ response: inout Response) {
@@ -40,10 +33,11 @@ struct RequestIdentity: Sendable {
   }
 
   /// A client's id is taken as it is, or not at all: a changed one would tie nothing together.
-  private static func acceptable(_ text: String) -> String? {
-    let bytes = text.utf8
-    return !bytes.isEmpty && bytes.count <= 128 && bytes.allSatisfy { $0 > 0x20 && $0 < 0x7f } ? text : nil
+  private static func isAcceptable(_ id: ArraySlice<UInt8>) -> Bool {
+    !id.isEmpty && id.count <= 128 && id.allSatisfy(isVisible)
   }
+
+  private static func isVisible(_ byte: UInt8) -> Bool { byte > 0x20 && byte < 0x7f }
 
   /// Unique, not secret: a random number of this process and a count, without a system call per request.
   private static func fresh() -> String {
@@ -54,32 +48,50 @@ struct RequestIdentity: Sendable {
 
   /// Writes such an id, 32 hexadecimal digits.
   static func appendFresh(to output: inout [UInt8]) {
-    appendHexadecimal(processID, to: &output)
+    output.append(contentsOf: process)
     appendHexadecimal(counter.add(1, ordering: .relaxed).newValue, to: &output)
   }
 
-  private static let processID = UInt64.random(in: 0...UInt64.max)
+  private static let process: [UInt8] = {
+    var digits: [UInt8] = []
+    appendHexadecimal(UInt64.random(in: 0...UInt64.max), to: &digits)
+    return digits
+  }()
   private static let counter = Atomic<UInt64>(0)
 
   private static func appendHexadecimal(_ number: UInt64, to output: inout [UInt8]) {
-    for shift in stride(from: 60, through: 0, by: -4) {
-      let digit = UInt8(truncatingIfNeeded: number >> UInt64(shift)) & 15
-      output.append(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") - 10 + digit)
+    output.append(addingCapacity: 16) { digits in
+      var rest = number
+      for _ in 0..<16 {
+        // The highest digit that is left, first.
+        rest = rest &<< 4 | rest &>> 60
+        let digit = UInt8(truncatingIfNeeded: rest & 15)
+        digits.append(digit < 10 ? UInt8(ascii: "0") &+ digit : UInt8(ascii: "a") &- 10 &+ digit)
+      }
     }
   }
 
-  private static func isTraceparent(_ text: String) -> Bool {
-    let parts = text.utf8.split(separator: UInt8(ascii: "-"), omittingEmptySubsequences: false)
-    guard parts.count >= 4, parts[0].count == 2, parts[1].count == 32, parts[2].count == 16,
-      parts[3].count == 2
+  private static func isTraceparent(_ text: ArraySlice<UInt8>) -> Bool {
+    let (dash, zero) = (UInt8(ascii: "-"), UInt8(ascii: "0"))
+    // Two, thirty-two, sixteen and two digits, with dashes between.
+    guard (55...512).contains(text.count) else { return false }
+    let start = text.startIndex
+    let (version, trace, parent, flags) = (
+      text[start..<(start + 2)], text[(start + 3)..<(start + 35)], text[(start + 36)..<(start + 52)],
+      text[(start + 53)..<(start + 55)]
+    )
+    guard text[start + 2] == dash, text[start + 35] == dash, text[start + 52] == dash,
+      version.allSatisfy(isHexadecimal), trace.allSatisfy(isHexadecimal), parent.allSatisfy(isHexadecimal),
+      flags.allSatisfy(isHexadecimal), !trace.allSatisfy({ $0 == zero }), !parent.allSatisfy({ $0 == zero })
     else { return false }
     // Version 00 has exactly four parts; later ones may append more, ff is forbidden.
-    if parts[0].elementsEqual("00".utf8), parts.count != 4 { return false }
-    let isHexadecimal = parts.prefix(4).allSatisfy { part in
-      part.allSatisfy { ($0 >= 0x30 && $0 <= 0x39) || ($0 >= 0x61 && $0 <= 0x66) }
-    }
-    let isZero = [parts[1], parts[2]].contains { part in part.allSatisfy { $0 == 0x30 } }
-    return isHexadecimal && !isZero && !parts[0].elementsEqual("ff".utf8) && text.utf8.count <= 512
-      && parts.dropFirst(4).allSatisfy { part in part.allSatisfy { $0 > 0x20 && $0 < 0x7f } }
+    let rest = text[(start + 55)...]
+    if version.allSatisfy({ $0 == zero }) { return rest.isEmpty }
+    return !version.allSatisfy { $0 == UInt8(ascii: "f") }
+      && (rest.isEmpty || rest.first == dash && rest.allSatisfy(isVisible))
+  }
+
+  private static func isHexadecimal(_ byte: UInt8) -> Bool {
+    (byte >= 0x30 && byte <= 0x39) || (byte >= 0x61 && byte <= 0x66)
   }
 }

@@ -1,9 +1,10 @@
 import HTTP1
 
-/// What a head asks of the service, found once: where it leads, how its body comes, who it says it is.
+/// What a head asks of the service, found once: where it leads, and how its body comes.
 ///
-/// Everything here follows from the head and from settings that never change. Keys, readiness and load do not stand
-/// here, because a head that comes again is not resolved again.
+/// Everything here follows from the head, but for its varying fields, and from settings that never change. Keys,
+/// readiness and load do not stand here, because a head that comes again is not resolved again; nor does the
+/// request's identity, which is another one each time.
 final class ResolvedHead: Sendable {
   let match: Result<Router.Match, Problem>
   /// By path alone: the one thing of a request that becomes a label or stands in the log.
@@ -12,7 +13,6 @@ final class ResolvedHead: Sendable {
   let methodIndex: Int
   /// Answered by a probe: not logged.
   let isProbe: Bool
-  let identity: RequestIdentity.Given
   let admission: Result<Acceptance, Problem>
   /// What earlier answers to this head have in common; nil where answers have to be made each in full.
   let memory: AnswerMemory?
@@ -23,11 +23,10 @@ final class ResolvedHead: Sendable {
     place = router.place(of: head)
     methodIndex = Metrics.index(ofMethod: head.method)
     isProbe = router.endpoint(of: head)?.kind == .probe
-    identity = RequestIdentity.Given(head)
     admission = Result { () throws(Problem) in
       try Self.acceptance(of: try match.get(), head, framing, maximumBodyBytes)
     }
-    memory = mayRemember && identity.isEmpty ? AnswerMemory(head, try? match.get()) : nil
+    memory = mayRemember ? AnswerMemory(head, try? match.get()) : nil
   }
 
   private static let ignoredBodyBytes = 4 << 10

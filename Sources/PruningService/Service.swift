@@ -67,7 +67,7 @@ public struct Service: Responder {
       if let keys = configuration.apiKeys, !isOpen(head, resolved) { try keys.check(head) }
       return .accept(try resolved.admission.get())
     } catch {
-      return .reject(stamped(error, RequestIdentity(resolved.identity), head))
+      return .reject(stamped(error, RequestIdentity(RequestIdentity.Given(head)), head))
     }
   }
 
@@ -79,10 +79,17 @@ public struct Service: Responder {
 
   public func mayRespondInline(to request: Request) -> Bool { OperationCost.isCheap(request.body) }
 
-  public func respondAtOnce(to request: Request, into response: inout Response) -> Bool {
+  public func reader(for head: RequestHead, length: Int) -> (any BodyReader)? {
+    (head.resolution as? ResolvedHead)?.memory?.reader(bodyByteCount: length)
+  }
+
+  public func respondAtOnce(
+    to request: Request, reader: (any BodyReader)?, into response: inout Response
+  ) -> Bool {
     guard let memory = (request.head.resolution as? ResolvedHead)?.memory else { return false }
     let start = ContinuousClock.now
-    guard let answer = memory.answer(request.body, into: &response) else { return false }
+    guard let answer = memory.answer(request.body, reader as? ScoreReader, into: &response)
+    else { return false }
     metrics.recordTokens(received: answer.received, kept: answer.kept)
     response.fieldLines.append(
       contentsOf: "Content-Type: application/json\r\nServer-Timing: receive;dur=".utf8)
@@ -90,12 +97,21 @@ public struct Service: Responder {
     response.fieldLines.append(contentsOf: ", compute;dur=".utf8)
     Decimal.appendMilliseconds((ContinuousClock.now - start).wholeNanoseconds, to: &response.fieldLines)
     response.fieldLines.append(contentsOf: "\r\nX-Request-Id: ".utf8)
+    let given = RequestIdentity.Given(request.head)
     let idStart = response.fieldLines.count
-    RequestIdentity.appendFresh(to: &response.fieldLines)
+    if let id = given.requestID {
+      response.fieldLines.append(contentsOf: id)
+    } else {
+      RequestIdentity.appendFresh(to: &response.fieldLines)
+    }
     if accessLog != nil {
       let id = String(decoding: response.fieldLines[idStart...], as: UTF8.self)
       response.annotations = [Response.Field("id", id)] + answer.annotations
       annotate(&response, request.head)
+    }
+    if let traceparent = given.traceparent {
+      response.fieldLines.append(contentsOf: "\r\ntraceparent: ".utf8)
+      response.fieldLines.append(contentsOf: traceparent)
     }
     response.fieldLines.append(contentsOf: "\r\n".utf8)
     return true
@@ -103,7 +119,7 @@ public struct Service: Responder {
 
   public func respond(to request: Request) -> Response {
     let resolved = self.resolved(request.head)
-    let identity = RequestIdentity(resolved.identity)
+    let identity = RequestIdentity(RequestIdentity.Given(request.head))
     let timing = ServerTiming()
     timing.record("receive", .nanoseconds(request.receiveNanoseconds))
     var response: Response

@@ -86,13 +86,17 @@ struct BodyReceiver {
   /// Reads until the body is whole or there is nothing to read; a plain body straight into its final place.
   ///
   /// The first call decodes the prefix before it reads.
-  /// - Parameter spin: nanoseconds for which an empty socket is asked again, see `Pause`.
-  mutating func receive(from stream: any ByteStream, spin: Int64 = 0) throws(Refusal) -> Progress {
-    try coded == nil ? receivePlain(from: stream, spin: spin) : receiveCoded(from: stream)
+  /// - Parameters:
+  ///   - spin: nanoseconds for which an empty socket is asked again, see `Pause`.
+  ///   - reader: told after each read of a plain body.
+  mutating func receive(
+    from stream: any ByteStream, spin: Int64 = 0, _ reader: (any BodyReader)? = nil
+  ) throws(Refusal) -> Progress {
+    try coded == nil ? receivePlain(from: stream, spin: spin, reader) : receiveCoded(from: stream)
   }
 
   private mutating func receivePlain(
-    from stream: any ByteStream, spin: Int64
+    from stream: any ByteStream, spin: Int64, _ reader: (any BodyReader)?
   ) throws(Refusal) -> Progress {
     var turn = Self.bytesPerTurn
     // The head came a moment ago; its client is likely still writing.
@@ -112,6 +116,8 @@ struct BodyReceiver {
         receivedCount += count
         pause = Pause(follows: count)
         if let left = lengthLeft { lengthLeft = left - count }
+        // While its bytes lie in a near cache, and the peer writes the next ones.
+        reader?.read(bytes)
       case .wouldBlock: guard pause.isWorthWaiting(spin) else { return .wouldBlock }
       case .end: return .ended
       case .failed, .notTLS: return .failed

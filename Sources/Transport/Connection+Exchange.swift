@@ -21,6 +21,10 @@ extension Connection {
       prefix: input[inputStart..<(inputStart + prefixCount)], limits: loop.configuration.headLimits,
       makeWindow: loop.takeHeadBuffer)
     loop.capacity.bodyBegan()
+    if case .length(let length) = exchange.framing, acceptance.contentCoding == nil, let head = exchange.head
+    {
+      exchange.reader = loop.responder.reader(for: head, length: length)
+    }
     inputStart += prefixCount
     giveBackHeadBuffer()
     receiveBody()
@@ -43,7 +47,9 @@ extension Connection {
   func receiveBody() {
     do {
       while true {
-        guard let progress = try body?.receive(from: stream, spin: loop.receiveSpin) else { return }
+        guard let progress = try body?.receive(from: stream, spin: loop.receiveSpin, exchange.reader) else {
+          return
+        }
         deadline =
           exchange.start &+ loop.bodyTimeout &+ loop.earnedTime(bytes: body?.receivedCount ?? 0)
         guard holdReceivedBytes() else { return refuse(.noMemoryBudget) }
@@ -109,7 +115,7 @@ extension Connection {
     exchange.receiveNanoseconds = now &- exchange.start
     var request = Request(
       head: head, body: exchange.takeBody(), receiveNanoseconds: exchange.receiveNanoseconds)
-    if request.body.count <= EventLoop.headReadSize, respondAtOnce(to: request) {
+    if respondAtOnce(to: request) {
       return loop.giveBodyBuffer(request.takeBody())
     }
     let isInline =
@@ -151,10 +157,12 @@ extension Connection {
     return loop.responder.mayRespondInline(to: request)
   }
 
-  /// Has the responder answer a small request before anything is queued, in buffers that the last answer left.
+  /// Has the responder answer a request before anything is queued, in buffers that the last answer left.
   private func respondAtOnce(to request: Request) -> Bool {
     var response = loop.takeSpareResponse()
-    let isAnswered = loop.responder.respondAtOnce(to: request, into: &response)
+    let reader = exchange.reader
+    exchange.reader = nil
+    let isAnswered = loop.responder.respondAtOnce(to: request, reader: reader, into: &response)
     if isAnswered {
       exchange.respondNanoseconds = loop.freshNow() &- exchange.start &- exchange.receiveNanoseconds
       loop.capacity.release(&exchange.reservation)

@@ -201,9 +201,9 @@ final class Connection {
         deadline = exchange.start &+ loop.headTimeout
       }
       do {
-        guard let known = try nextHead() else { return }
-        inputStart += known.byteCount
-        received(known)
+        guard let next = try nextHead() else { return }
+        inputStart += next.known.byteCount
+        received(next)
       } catch {
         refuse(.framing(error))
       }
@@ -211,19 +211,19 @@ final class Connection {
   }
 
   /// The next head in `input`, or nil when more bytes are needed.
-  private func nextHead() throws(FramingError) -> KnownHead? {
-    if parser.isBetweenMessages, let known = loop.recentHeads.match(input, from: inputStart) { return known }
+  private func nextHead() throws(FramingError) -> RecentHeads.Match? {
+    if parser.isBetweenMessages, let match = loop.recentHeads.match(input, from: inputStart) { return match }
     guard case .head(let head, let byteCount) = try parser.parse(input, from: inputStart) else { return nil }
     // Framing may still be refused, and the refusal is about this request.
     exchange.head = head
     let known = try KnownHead(
       head, bytes: input[inputStart..<(inputStart + byteCount)], resolve: loop.responder.resolve)
     loop.recentHeads.remember(known)
-    return known
+    return RecentHeads.Match(known)
   }
 
-  private func received(_ known: KnownHead) {
-    let head = known.head
+  private func received(_ match: RecentHeads.Match) {
+    let (head, known) = (match.head, match.known)
     exchange.head = head
     exchange.framing = known.framing
     switch loop.responder.admit(head, framing: known.framing) {
@@ -300,6 +300,8 @@ final class Connection {
           remoteAddress: remote,
           connection: id, isBroken: isBroken))
     }
+    // The last copy goes, so that the next head of its form may take its memory.
+    exchange.head = nil
     loop.giveHeadBuffer(output.end())
   }
 

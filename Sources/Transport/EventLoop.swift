@@ -42,6 +42,8 @@ final class EventLoop {
   var recentHeads = RecentHeads()
   /// Connections whose stream holds bytes that no event will announce.
   private var resuming: [UInt64] = []
+  /// The memory of the turn before.
+  private var spareTurn: [UInt64] = []
   private var nextID: UInt64
   private let idStep: UInt64
   private var headBuffers: [[UInt8]] = []
@@ -137,8 +139,11 @@ final class EventLoop {
   private func resumeConnections() {
     guard !resuming.isEmpty else { return }
     var turn: [UInt64] = []
+    swap(&turn, &spareTurn)
     swap(&turn, &resuming)
     for token in turn { connections[token]?.resume() }
+    turn.removeAll(keepingCapacity: true)
+    swap(&turn, &spareTurn)
   }
 
   private var waitMilliseconds: Int32 {

@@ -7,6 +7,8 @@ struct ExchangeProgress {
   var framing: BodyFraming = .none
   var acceptance: Acceptance?
   var body: [UInt8] = []
+  /// Looks at the body while it arrives.
+  var reader: (any BodyReader)?
   var bodyByteCount = 0
   var reservation = Reservation()
   /// The request while it waits for a compute thread or is computed.

@@ -76,6 +76,17 @@ import Testing
     #expect(try select(name, 12, from: scaled) == plain)
   }
 
+  @Test(
+    "What says that it reads no values chooses the same ones, whatever tensors hold",
+    arguments: registry.descriptors.filter { !$0.readsValues }.map(\.name))
+  func blindness(_ name: String) throws {
+    let plain = try select(name, 12, from: makeInput(36))
+    let other = try makeInput(36) { values in
+      for key in values.keys { values[key] = values[key]?.map { 3 - $0 * $0 } }
+    }
+    #expect(try select(name, 12, from: other) == plain)
+  }
+
   @Test("Reordering the tokens reorders the choice", arguments: claiming(.orderEquivariant))
   func permutation(_ name: String) throws {
     let count = 30

@@ -48,6 +48,47 @@ import Testing
     }
   }
 
+  @Test("Keeps what the ranking of the means keeps", arguments: [ElementType.float16, .bfloat16, .float32])
+  func sameChoiceOfMeans(type: ElementType) throws {
+    var scratch = ScoreRow.Scratch()
+    for (round, shape) in [[2, 1], [2, 40], [3, 41], [5, 7], [16, 576], [7, 130], [4, 3, 64]].enumerated() {
+      let count = shape[shape.count - 1]
+      let elements = shape.reduce(1, *)
+      let bytes = [9] + Self.bytes(Self.bits(type, elements, seed: UInt64(round)), type)
+      let tensor = try Tensor(elementType: type, shape: Shape(shape), bytes: bytes[1...])
+      let row = try #require(ScoreRow(bytes[1...], type, rows: elements / count))
+      #expect(row.count == count)
+      let input = PruningInput(tokenCount: count, tensors: ["attention": tensor], layout: nil)
+      let scores = try input.attentionScores()
+      for kept in Set([0, 1, count / 3, count]) {
+        let expected = Ranking.highest(kept, of: scores, among: Array(0..<count)).sorted()
+        var found: [Int] = []
+        #expect(row.withHighest(kept, &scratch) { found = $0.map(Int.init) })
+        #expect(found == expected, "\(type) \(shape) \(kept)")
+      }
+    }
+  }
+
+  @Test(
+    "Says no to NaN and infinity in any row, even where they cancel out",
+    arguments: [ElementType.float16, .float32])
+  func notFiniteMeans(type: ElementType) throws {
+    let exponent: UInt32 = type == .float32 ? 0x7f80_0000 : 0x7c00
+    let sign: UInt32 = type == .float32 ? 0x8000_0000 : 0x8000
+    var scratch = ScoreRow.Scratch()
+    let columns: [[UInt32]] = [
+      [exponent, exponent | sign, 0], [0, 0, exponent | 1], [sign | exponent, 1, 1],
+    ]
+    for column in columns {
+      let bits = column.flatMap { element -> [UInt32] in [0, element] }
+      let row = try #require(ScoreRow(Self.bytes(bits, type)[...], type, rows: 3))
+      #expect(!row.withHighest(1, &scratch) { _ in Issue.record("called") })
+      let tensor = try Tensor(elementType: type, shape: Shape([3, 2]), bytes: Self.bytes(bits, type)[...])
+      let input = PruningInput(tokenCount: 2, tensors: ["attention": tensor], layout: nil)
+      #expect(throws: PruningError.self) { try input.attentionScores() }
+    }
+  }
+
   @Test("Says no to NaN and infinity", arguments: [ElementType.float16, .bfloat16, .float32])
   func notFinite(type: ElementType) throws {
     let exponent: UInt32 = type == .float32 ? 0x7f80_0000 : type == .float16 ? 0x7c00 : 0x7f80
@@ -65,5 +106,7 @@ import Testing
       #expect(ScoreRow(ArraySlice([UInt8](repeating: 0, count: 16)), type) == nil)
     }
     #expect(ScoreRow([0, 0, 0], .float16) == nil)
+    #expect(
+      ScoreRow([0, 0, 0, 0], .float16, rows: 0) == nil && ScoreRow([0, 0, 0, 0], .float16, rows: 4) == nil)
   }
 }

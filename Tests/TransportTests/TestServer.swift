@@ -31,7 +31,21 @@ final class TestServer: Sendable {
   func stop() async { await server.shutDown(drainDelay: .zero, timeout: .zero) }
 }
 
-/// Computes `/endless` until nobody waits for it; answers `/echo` with the body, `/length` with its length, `/large` with 32 MiB, `/gate` only after the gate opened; refuses `/no`.
+/// Adds up a body while it arrives, each byte once.
+final class SumReader: BodyReader {
+  private(set) var count = 0
+  private(set) var sum = 0
+  private(set) var calls = 0
+
+  func read(_ body: [UInt8]) {
+    precondition(body.count > count, "there is more each time")
+    for byte in body[count...] { sum += Int(byte) }
+    count = body.count
+    calls += 1
+  }
+}
+
+/// Answers `/sum` at once with what a ``SumReader`` found. Computes `/endless` until nobody waits for it; answers `/echo` with the body, `/length` with its length, `/large` with 32 MiB, `/gate` only after the gate opened; refuses `/no`.
 final class EchoResponder: Responder {
   /// More than the system buffers for a client that does not read.
   static let largeCount = 32 << 20
@@ -58,6 +72,20 @@ final class EchoResponder: Responder {
   }
 
   func mayRespondInline(to request: Request) -> Bool { request.head.path != "/gate" }
+
+  func reader(for head: RequestHead, length: Int) -> (any BodyReader)? {
+    head.path == "/sum" ? SumReader() : nil
+  }
+
+  func respondAtOnce(
+    to request: Request, reader: (any BodyReader)?, into response: inout Response
+  ) -> Bool {
+    guard request.head.path == "/sum" else { return false }
+    let found = reader as? SumReader
+    found?.read(request.body + [0])
+    response.body = Array("\(found?.sum ?? -1) in \((found?.count ?? 1) - 1)".utf8)
+    return true
+  }
 
   func respond(to request: Request) -> Response {
     switch request.head.path {

@@ -5,31 +5,71 @@ enum Decimal {
     append(number.magnitude, digits: 1, to: &output)
   }
 
-  /// Numbers that are not negative, with commas between, written back to front in one piece of memory.
+  /// Numbers that are not negative, with commas between.
+  ///
+  /// A table holds the digits of numbers below a thousand, as most indices are.
   static func append(_ numbers: UnsafeBufferPointer<Int32>, to output: inout [UInt8]) {
-    let longest = 11 * numbers.count
-    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: min(longest, maximumPiece)) { piece in
-      var start = 0
-      while start < numbers.count {
-        let end = min(start + piece.count / 11, numbers.count)
-        var position = piece.count
-        for index in stride(from: end - 1, through: start, by: -1) {
-          var rest = UInt32(numbers[index])
-          if index < numbers.count - 1 {
-            position -= 1
-            piece[position] = UInt8(ascii: ",")
+    guard let first = numbers.baseAddress else { return }
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: maximumPiece) { piece in
+      guard let start = piece.baseAddress else { return }
+      digits.withUnsafeBufferPointer { digits in
+        var index = 0
+        while index < numbers.count {
+          var place = start
+          while index < numbers.count, place - start <= maximumPiece - longest {
+            let number = UInt32(bitPattern: first[index])
+            if number < 1000 {
+              place = put(digits[Int(number)], at: place)
+            } else {
+              place = putLong(number, at: place)
+            }
+            index += 1
           }
-          repeat {
-            position -= 1
-            piece[position] = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest % 10)
-            rest /= 10
-          } while rest > 0
+          // Behind the last one there is no comma.
+          let written = place - start - (index == numbers.count ? 1 : 0)
+          output.append(contentsOf: UnsafeBufferPointer(start: start, count: written))
         }
-        output.append(contentsOf: UnsafeBufferPointer(rebasing: piece[position...]))
-        start = end
       }
     }
   }
+
+  /// Of each number below a thousand, its digits and a comma as they lie in memory, and in the highest byte of the
+  /// eight how many bytes that are.
+  private static let digits: [UInt64] = (0..<1000).map { number in
+    let text = Array("\(number),".utf8)
+    return text.reversed().reduce(0) { $0 << 8 | UInt64($1) } | UInt64(text.count) << 56
+  }
+
+  @inline(__always)
+  private static func put(_ entry: UInt64, at place: UnsafeMutablePointer<UInt8>) -> UnsafeMutablePointer<
+    UInt8
+  > {
+    // Four bytes are written, whatever count of them is meant.
+    UnsafeMutableRawPointer(place).storeBytes(
+      of: UInt32(truncatingIfNeeded: entry).littleEndian, as: UInt32.self)
+    return place + Int(truncatingIfNeeded: entry &>> 56)
+  }
+
+  private static func putLong(
+    _ number: UInt32, at start: UnsafeMutablePointer<UInt8>
+  ) -> UnsafeMutablePointer<UInt8> {
+    var count = 1
+    var power: UInt32 = 10
+    while count < 10, number >= power {
+      count += 1
+      power = count < 10 ? power * 10 : power
+    }
+    var rest = number
+    for place in stride(from: count - 1, through: 0, by: -1) {
+      start[place] = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest % 10)
+      rest /= 10
+    }
+    start[count] = UInt8(ascii: ",")
+    return start + count + 1
+  }
+
+  /// Ten digits and a comma, or what ``put(_:at:)`` writes.
+  private static let longest = 11
 
   /// What a temporary allocation takes from the stack.
   private static let maximumPiece = 1000

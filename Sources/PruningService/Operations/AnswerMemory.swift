@@ -5,22 +5,36 @@ import TensorFormats
 import Tensors
 import TokenPruning
 
-/// The short way for `/prune` requests that repeat in all but their scores.
+/// The short way for `/prune` requests that repeat in all but what their tensors hold.
 ///
-/// What top-k over one row of scores answers beside its indices follows from the head and from the bytes before the
-/// scores. So once an answer was made in full, the next to the same head and the same bytes is made of its text
-/// and of new indices: no parameters to read, no JSON to build. An answer is only learned from when this way gives it
-/// byte for byte, and when nothing in it may depend on a score (`fixedMembers`); all other requests go the long way.
+/// What a method that looks at shapes alone answers follows from the head and from the bytes before the tensor; what
+/// top-k answers follows from those but for its indices. So once an answer was made in full, the next to the same head
+/// and the same bytes is made of its text, and of new indices where those depend on scores: no parameters to read, no
+/// JSON to build. An answer of top-k is only learned from when this way gives it byte for byte, and when nothing in it
+/// may depend on a score (`fixedMembers`); all other requests go the long way.
 final class AnswerMemory: Sendable {
   fileprivate struct Form {
-    /// Of the body, everything before the scores.
+    /// Of the body, everything before the tensor.
     let prefix: [UInt8]
-    let elementType: ElementType
     let bodyByteCount: Int
+    let tokenCount: Int
     let keptCount: Int
-    let before: [UInt8]
-    let after: [UInt8]
+    let text: Text
     let annotations: [Response.Field]
+  }
+
+  fileprivate enum Text {
+    /// Whatever the tensor holds.
+    case whole([UInt8])
+    /// Around the indices of the highest scores, or of the highest means of several rows.
+    case around(ScoreForm, before: [UInt8], after: [UInt8])
+  }
+
+  fileprivate struct ScoreForm {
+    let elementType: ElementType
+    let rows: Int
+
+    func row(_ bytes: ArraySlice<UInt8>) -> ScoreRow? { ScoreRow(bytes, elementType, rows: rows) }
   }
 
   fileprivate struct State {
@@ -30,10 +44,10 @@ final class AnswerMemory: Sendable {
     var scratch = ScoreRow.Scratch()
   }
 
-  /// Longer bodies are computed elsewhere.
-  static let maximumBodyBytes = OperationCost.tinyBodyBytes
   /// Bodies of so many shapes under one head.
   fileprivate static let maximumForms = 4
+  /// Longer texts, and bytes before a tensor, are not held.
+  private static let maximumTextBytes = 32 << 10
 
   private static let parameterNames = Set(TokenBudget.names + ["method", "seed"])
   private static let fixedMembers = Set(
@@ -60,19 +74,36 @@ final class AnswerMemory: Sendable {
   ///
   /// - Returns: its facts for the log and the counts of tokens, or nil when it has to be made in full.
   func answer(
-    _ body: [UInt8], into response: inout Response
+    _ body: [UInt8], _ reader: ScoreReader?, into response: inout Response
   ) -> (annotations: [Response.Field], received: Int, kept: Int)? {
-    guard body.count <= Self.maximumBodyBytes else { return nil }
-    return state.withLock { state in
+    state.withLock { state in
       for form in state.forms {
         let prefix = form.prefix
-        guard form.bodyByteCount == body.count, body.span.bytes.begins(with: prefix.span.bytes),
-          let row = ScoreRow(body[prefix.count...], form.elementType)
-        else { continue }
-        guard
-          Self.write(row, form.keptCount, form.before, form.after, &state.scratch, to: &response.body)
-        else { return nil }
-        return (form.annotations, row.count, form.keptCount)
+        guard form.bodyByteCount == body.count, body.span.bytes.begins(with: prefix.span.bytes) else {
+          continue
+        }
+        switch form.text {
+        case .whole(let text): response.body.append(contentsOf: text)
+        case .around(let scores, let before, let after):
+          guard let row = scores.row(body[prefix.count...]),
+            Self.write(
+              row, form.keptCount, before, after, reader?.takeSums(of: prefix, scores.elementType, row.count),
+              &state.scratch, to: &response.body)
+          else { return nil }
+        }
+        return (form.annotations, form.tokenCount, form.keptCount)
+      }
+      return nil
+    }
+  }
+
+  /// Who adds up the rows of scores of a body of so many bytes while it arrives.
+  func reader(bodyByteCount: Int) -> ScoreReader? {
+    state.withLock { state in
+      for form in state.forms where form.bodyByteCount == bodyByteCount {
+        guard case .around(let scores, _, _) = form.text, scores.rows > 1 else { continue }
+        let rowBytes = (bodyByteCount - form.prefix.count) / scores.rows
+        return ScoreReader(form.prefix, scores.elementType, rowBytes / scores.elementType.byteWidth)
       }
       return nil
     }
@@ -83,56 +114,81 @@ final class AnswerMemory: Sendable {
     from document: TensorDocument, in body: [UInt8], _ answer: Answer, _ encoded: [UInt8],
     _ annotations: [Response.Field]
   ) {
-    guard body.count <= Self.maximumBodyBytes, state.withLock({ $0.isWorthLearning() }),
-      document.parameters.names.allSatisfy(Self.parameterNames.contains),
-      let (row, prefix, type) = Self.scores(of: document, in: body),
-      let (before, after) = Self.text(around: answer, encoded, row)
+    guard state.withLock({ $0.isWorthLearning() }), encoded.count <= Self.maximumTextBytes,
+      document.parameters.names.allSatisfy(Self.parameterNames.contains), Self.isPlain(answer),
+      let (tensor, start) = Self.onlyTensor(of: document, in: body), start <= Self.maximumTextBytes,
+      let text = Self.text(of: answer, encoded, document.tensors.names[0], tensor)
     else { return }
     let form = Form(
-      prefix: prefix, elementType: type, bodyByteCount: body.count, keptCount: answer.keptCount,
-      before: before, after: after, annotations: annotations)
+      prefix: Array(body[..<start]), bodyByteCount: body.count, tokenCount: answer.tokenCount,
+      keptCount: answer.keptCount, text: text, annotations: annotations)
     state.withLock { $0.add(form) }
   }
 
-  /// The one row of scores that is all of the document, when it lies in the body as it is.
-  private static func scores(
-    of document: TensorDocument, in body: [UInt8]
-  ) -> (row: ScoreRow, prefix: [UInt8], type: ElementType)? {
-    guard document.tensors.names == ["attention"], case .one(let tensor) = document.tensors["attention"],
-      tensor.rank == 1, tensor.elementCount > 0, let row = ScoreRow(tensor.bytes, tensor.elementType)
+  /// The one tensor of the document, when it is the end of the body as it is, and where it begins.
+  private static func onlyTensor(of document: TensorDocument, in body: [UInt8]) -> (
+    tensor: Tensor, start: Int
+  )? {
+    guard document.tensors.names.count == 1,
+      case .one(let tensor) = document.tensors[document.tensors.names[0]],
+      tensor.elementCount > 0, tensor.elementType.isFloatingPoint
     else { return nil }
     let start = body.count - tensor.bytes.count
-    // Elements that were reordered or swapped are a copy, and begin elsewhere or are other bytes.
-    guard start > 0, tensor.bytes.startIndex == start, body[start...].elementsEqual(tensor.bytes) else {
-      return nil
+    // Elements that were reordered or swapped are a copy, and lie elsewhere.
+    let isView = body.withUnsafeBytes { body in
+      tensor.bytes.withUnsafeBytes { bytes in body.baseAddress.map { $0 + start } == bytes.baseAddress }
     }
-    return (row, Array(body[..<start]), tensor.elementType)
+    return start > 0 && isView ? (tensor, start) : nil
   }
 
-  /// The text of an answer before and behind its indices, if this way gives the same bytes.
+  /// Whether an answer says nothing but what follows from the counts of tokens, and the indices.
+  private static func isPlain(_ answer: Answer) -> Bool {
+    !answer.isBatched && answer.samples.count == 1 && answer.samples[0].tensors.isEmpty
+      && answer.samples[0].indices.count == 1
+      && answer.samples[0].members.names.allSatisfy(fixedMembers.contains)
+  }
+
+  /// What answers of this form have in common, if there is a short way to them.
   private static func text(
-    around answer: Answer, _ encoded: [UInt8], _ row: ScoreRow
-  ) -> (before: [UInt8], after: [UInt8])? {
-    guard !answer.isBatched, answer.samples.count == 1, answer.shared["method"] == "topk",
-      answer.samples[0].tensors.isEmpty, answer.samples[0].indices.count == 1,
-      answer.samples[0].members.names.allSatisfy(fixedMembers.contains),
+    of answer: Answer, _ encoded: [UInt8], _ name: String, _ tensor: Tensor
+  ) -> Text? {
+    let method = answer.shared["method"]?.stringValue
+    if valueBlindMethods.contains(method ?? "") { return .whole(encoded) }
+    guard method == "topk", name == "attention", let scores = scoreForm(tensor),
+      let row = scores.row(tensor.bytes),
       let list = encoded.firstRange(of: Array("\"kept_indices\":[".utf8)),
       let end = encoded[list.upperBound...].firstIndex(of: UInt8(ascii: "]"))
     else { return nil }
     let (before, after) = (Array(encoded[..<list.upperBound]), Array(encoded[end...]))
     var again: [UInt8] = []
     var scratch = ScoreRow.Scratch()
-    guard write(row, answer.keptCount, before, after, &scratch, to: &again), again == encoded else {
+    guard write(row, answer.keptCount, before, after, nil, &scratch, to: &again), again == encoded else {
       return nil
     }
-    return (before, after)
+    return .around(scores, before: before, after: after)
+  }
+
+  private static let valueBlindMethods = Set(
+    MethodRegistry.standard.descriptors.filter { !$0.readsValues }.map(\.name))
+
+  /// How to read a tensor of scores, one row or several, that is small enough to be looked at on the event loop.
+  private static func scoreForm(_ tensor: Tensor) -> ScoreForm? {
+    let count = tensor.shape[tensor.rank - 1]
+    let rows = tensor.elementCount / count
+    let isTiny = tensor.bytes.count <= OperationCost.tinyBodyBytes
+    guard
+      isTiny
+        || tensor.bytes.count <= OperationCost.briefBodyBytes && count <= OperationCost.largestBriefExtent
+          && rows <= OperationCost.largestBriefExtent
+    else { return nil }
+    return ScoreForm(elementType: tensor.elementType, rows: rows)
   }
 
   private static func write(
-    _ row: ScoreRow, _ kept: Int, _ before: [UInt8], _ after: [UInt8], _ scratch: inout ScoreRow.Scratch,
-    to body: inout [UInt8]
+    _ row: ScoreRow, _ kept: Int, _ before: [UInt8], _ after: [UInt8], _ sums: consuming ScoreRow.ColumnSums?,
+    _ scratch: inout ScoreRow.Scratch, to body: inout [UInt8]
   ) -> Bool {
-    row.withHighest(kept, &scratch) { indices in
+    row.withHighest(kept, &scratch, sums: consume sums) { indices in
       body.append(contentsOf: before)
       Decimal.append(indices, to: &body)
       body.append(contentsOf: after)

@@ -20,6 +20,8 @@ public struct MethodDescriptor: Sendable, Hashable {
   /// What holds with default parameters, in the order of ``Property``'s cases.
   public let properties: [Property]
   public let cost: Cost
+  /// Whether the choice depends on what tensors hold, and not on their shapes alone.
+  public let readsValues: Bool
 
   /// A law that a method obeys; tests hold it to what it claims.
   public enum Property: String, Sendable, Hashable, CaseIterable {
@@ -44,7 +46,7 @@ public struct MethodDescriptor: Sendable, Hashable {
     name: String, summary: String, paper: String? = nil, requiredInputs: [String] = [],
     optionalInputs: [String] = [], parameters: [ParameterDescriptor] = [], deviations: [String] = [],
     budget: String = exactBudget, schedules: [PublishedSchedule] = [], properties: Set<Property> = [],
-    cost: Cost = .quadratic
+    cost: Cost = .quadratic, readsValues: Bool = true
   ) {
     self.name = name
     self.summary = summary
@@ -57,6 +59,7 @@ public struct MethodDescriptor: Sendable, Hashable {
     self.schedules = schedules
     self.properties = Property.allCases.filter(properties.contains)
     self.cost = cost
+    self.readsValues = readsValues
   }
 }
 

@@ -9,7 +9,7 @@ struct Uniform: PruningMethod {
     name: "uniform",
     summary:
       "Keeps tokens at even steps over the grid (along a Hilbert curve) or, without one, the sequence.",
-    properties: [.scaleInvariant], cost: .linear)
+    properties: [.scaleInvariant], cost: .linear, readsValues: false)
 
   init(_ parameters: Parameters) {}
 
