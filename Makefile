@@ -82,8 +82,8 @@ sanitize: setup venv ## Tests and server under the thread and the address saniti
 	@tools/sanitize.sh
 
 .PHONY: bench
-bench: setup ## Time kernels, methods, formats and the HTTP parser by themselves (ARGS='--filter divprune.*')
-	@swift package --package-path Benchmarks --scratch-path .build-bench --disable-build-manifest-caching benchmark --no-progress $(ARGS)
+bench: setup venv ## Time kernels, methods, formats and the HTTP parser by themselves (ARGS='--only methods --filter divprune.*')
+	@$(PYTHON) Benchmarks/bench_micro.py $(ARGS)
 
 .PHONY: bench-peers
 bench-peers: release venv ## Compare with other servers and libraries, write BENCHMARKS.md; 20 minutes (ARGS=--quick: 3)

@@ -45,6 +45,7 @@ class Run:
         self.transport, self.calibration = {}, {}
         self.memory, self.memory_failures = {}, {}
         self.methods, self.kernels, self.json, self.curves = {}, None, {}, []
+        self.torch = None
 
     def collect(self):
         self.targets = (
@@ -62,14 +63,21 @@ def parse():
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between")
     parser.add_argument("--servers", help="only these servers, with semicolons between")
-    parser.add_argument("--torch", action="store_true", help="torch as well, installed when it is missing (several GB)")
+    parser.add_argument(
+        "--torch", action="store_true",
+        help="torch as well, in an environment of its own that is made when there is none (several GB), or see --torch-python")
+    parser.add_argument(
+        "--torch-python", metavar="PROGRAM", default=os.environ.get("TORCH_PYTHON"),
+        help="an interpreter that has torch, numpy and safetensors, for --torch; also TORCH_PYTHON in the environment")
     options = parser.parse_args()
     options.rounds = options.rounds or (2 if options.quick else 5)
     options.seconds = options.seconds or (0.3 if options.quick else 1.5)
     options.only = options.only.split(",")
     if unknown := set(options.only) - set(PARTS):
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    given = [word for word in sys.argv[1:] if word not in ("--crop", str(options.crop))]
+    # What tells nothing of the measurement but where things lie on this machine is left out.
+    places = ("--crop", str(options.crop), "--torch-python", str(options.torch_python))
+    given = [word for word in sys.argv[1:] if word not in places]
     options.command = "make bench-peers" + (f" ARGS='{' '.join(given)}'" if given else "")
     return options
 
@@ -96,7 +104,7 @@ def measure_everything(run, options, folder, stack):
     if {"methods", "kernels", "json", "scaling"} & set(options.only):
         try:
             say("building measure")
-            measure = inprocess.Measure(builds.measure())
+            measure = inprocess.Worker(builds.measure())
             stack.callback(measure.stop)
         except Unavailable as error:
             say(f"measure: {error}")
@@ -104,7 +112,8 @@ def measure_everything(run, options, folder, stack):
     # Nothing else runs while functions are timed, so these come before the servers start.
     with part("methods", options) as wanted:
         if wanted and measure:
-            run.methods = inprocess.methods(measure, folder, options.rounds, options.quick, options.torch, say)
+            torch = torch_worker(run, options, stack)
+            run.methods = inprocess.methods(measure, torch, folder, options.rounds, options.quick, say)
     with part("kernels", options) as wanted:
         if wanted and measure:
             run.kernels = inprocess.kernels(measure, options.rounds, say)
@@ -129,17 +138,28 @@ def measure_everything(run, options, folder, stack):
             transport.measure(fleet, run.cases, generator, options.rounds, folder, say, run.transport)
 
 
-def install(options):
+def torch_worker(run, options, stack):
+    """The torch references, where they are wanted and can be had."""
+    if not options.torch:
+        return None
+    try:
+        say("starting torch")
+        worker = inprocess.TorchWorker(builds.torch_python(options.torch_python))
+    except Unavailable as error:
+        say(f"  not available: {error}")
+        run.absent["torch"] = str(error)
+        return None
+    stack.callback(worker.stop)
+    run.torch = worker.version
+    return worker
+
+
+def install():
     say("installing what the Python peers need")
     try:
         builds.python_peers(sys.executable)
     except Unavailable as error:
         say(f"  {error}")
-    if options.torch:
-        try:
-            builds.run([sys.executable, "-m", "pip", "install", "--quiet", "torch"], 1800)
-        except Unavailable as error:
-            say(f"  torch: {error}")
 
 
 def main():
@@ -150,19 +170,21 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536) if hard > 0 else 65536, hard))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     load_before = os.getloadavg()[0]
-    install(options)
+    install()
     run = Run()
     with tempfile.TemporaryDirectory(prefix="crop-bench-") as folder, contextlib.ExitStack() as stack:
         try:
             measure_everything(run, options, pathlib.Path(folder), stack)
         finally:
             # Of a run that was interrupted, what is finished is kept.
-            run.context = report.context(options, load_before)
+            run.context = {**report.context(options, load_before), "torch": run.torch}
             run.collect()
             if set(options.only) == set(PARTS):
                 report.write(run, say)
             for target in run.targets:
-                print(target.line())
+                # Of a part of the comparison only what was measured is worth a line.
+                if target.met is not None or set(options.only) == set(PARTS):
+                    print(target.line())
     met = [target.met for target in run.targets]
     print(f"{met.count(True)} met, {met.count(False)} not met, {met.count(None)} not measured")
     return 0

@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 rows=${ROWS:-14}
 paths=("$@")
-[ ${#paths[@]} -gt 0 ] || paths=(service-1KB-repeated service-1KB http-head json-matrix-64x1024 topk-1024x576-f16 divprune-576x1024)
+[ ${#paths[@]} -gt 0 ] || paths=(service-1KB-repeated service-1KB-f16-repeated service-1KB http-head json-matrix-64x1024 topk-1024x576-f16 divprune-576x1024)
 for tool in valgrind callgrind_annotate strip; do
   command -v $tool >/dev/null || { echo "profile: $tool is missing; tools/setup.sh test installs it" >&2; exit 1; }
 done

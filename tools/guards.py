@@ -35,7 +35,7 @@ SLACK = 2.0
 # Repetitions of the two runs: enough that the difference is some millions of instructions.
 REPEATS = {
     "json-matrix-64x1024": (1, 3), "topk-1024x576-f16": (1, 5), "service-1.2MB-f16-repeated": (1, 5), "divprune-576x1024": (1, 2),
-    "cdpruner-576x1024": (1, 2)}
+    "cdpruner-576x1024": (1, 2), "tome-576x1024": (1, 2), "visionzip-576x1024": (1, 3)}
 USUAL_REPEATS = (20, 220)
 SPOILED_PATH, SPOILED_REQUEST = "http-head", "1.2 MB, in full"
 UPDATE = "if that is meant, run tools/guards.py --update and say why in the commit"
@@ -105,6 +105,10 @@ def requests():
     generator = np.random.default_rng(1)
     scores = generator.permutation(np.linspace(0.25, 1, 576)).astype(np.float16)
     rows = generator.random((1024, 576)).astype(np.float16)
+    # Alike within patches of sixteen and noisy on top, as the features of an image are.
+    patches = np.repeat(generator.standard_normal((36, 1024)), 16, axis=0)
+    features = (patches + 0.5 * generator.standard_normal((576, 1024))).astype(np.float16)
+    text = json.dumps({"attention": scores.astype(float).tolist()}).encode()
     ids = "X-Request-Id: 5f0c{n:032d}\r\ntraceparent: 00-{n:032x}-00f067aa0ba902b7-01\r\n"
     return {
         "1 KB": ("topk", "", npy(scores), 300, 1000),
@@ -113,6 +117,8 @@ def requests():
         "1.2 MB, uniform": ("uniform", "", npy(rows), 20, 60),
         # More tokens than are looked at on the event loop.
         "1.2 MB, in full": ("topk", "", npy(rows.reshape(64, 9216)), 20, 60),
+        "JSON, 576 numbers": ("topk", "Content-Type: application/json\r\n", text, 50, 200),
+        "DivPrune 576x1024": ("divprune", "", npy(features), 20, 60),
     }
 
 

@@ -56,6 +56,8 @@ struct HotPath: Sendable {
     method(
       "cdpruner-576x1024", "cdpruner", tokens: 576,
       tensors: { ["image_features": try tensor([576, 1024]), "text_features": try tensor([16, 1024])] }),
+    merging("tome"),
+    merging("visionzip"),
     HotPath(name: "service-1KB") { try answering(smallBody()) },
     HotPath(name: "service-1KB-repeated") { try answeringAtOnce(smallBody()) },
     HotPath(name: "service-1KB-f16-repeated") {
@@ -81,6 +83,15 @@ struct HotPath: Sendable {
       let input = PruningInput(tokenCount: tokens, tensors: try tensors(), layout: nil)
       let request = try PruneRequest(["method": .string(method ?? name), "keep_tokens": 64])
       return { keep(try prune(input, request).kept) }
+    }
+  }
+
+  private static func merging(_ method: String) -> HotPath {
+    HotPath(name: "\(method)-576x1024") {
+      let tensors = ["image_features": try tensor([576, 1024]), "attention": try tensor([16, 576])]
+      let input = PruningInput(tokenCount: 576, tensors: tensors, layout: nil)
+      let request = try CompressRequest(["method": .string(method), "keep_tokens": 64])
+      return { keep(try compress(input, request).keptIndices) }
     }
   }
 

@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
 
 from .places import BENCHMARKS, BUILD, PEERS, ROOT, Unavailable
@@ -151,3 +152,15 @@ def python_peers(python):
     run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", PEERS / "requirements.txt"], 900)
     return python
 
+
+def torch_python(named):
+    """-> an interpreter that has torch, numpy and safetensors: the one named, else one made for it in the build folder."""
+    if named:
+        return named
+    folder = BUILD / "torch"
+    python = folder / "bin/python"
+    if not (folder / "complete").exists():
+        run([sys.executable, "-m", "venv", "--clear", folder], 120)
+        run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "torch", "numpy", "safetensors"], 3600)
+        (folder / "complete").touch()
+    return python

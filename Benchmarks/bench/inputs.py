@@ -7,8 +7,9 @@ from safetensors.numpy import save_file
 
 ANY = frozenset({
     "crop", "C echo", "nginx", "hyper", "Hummingbird 2", "FlyingFox", "FastAPI, 1 worker", "FastAPI, 2 workers", "granian"})
-TOP_K = ANY - {"C echo", "nginx"}
-PYTHON = frozenset({"crop", "FastAPI, 1 worker", "FastAPI, 2 workers", "granian"})
+# The echo computes nothing: what it reaches with the same body is the limit of whoever does.
+TOP_K = ANY - {"nginx"} | {"C echo, waiting"}
+PYTHON = frozenset({"crop", "C echo", "FastAPI, 1 worker", "FastAPI, 2 workers", "granian"})
 CONSTANT = frozenset({"crop", "C echo", "C echo, waiting", "C echo, 10 us", "nginx"})
 
 

@@ -71,14 +71,17 @@ def ratios(targets, folder):
     figure, axis = pyplot.subplots(figsize=(10, 0.28 * len(shown) + 1))
     values = []
     for target in shown:
-        relative = relation(target)
-        values.append(relative)
+        values.append(relation(target))
     axis.barh([f"{t.number} {t.name}" for t in shown], values, color=["#55a868" if t.met else "#c44e52" for t in shown])
+    for place, target in enumerate(shown):
+        if target.limit and target.bound:
+            reached = target.bound / target.limit if target.at_most else target.limit / target.bound
+            axis.plot([reached], [place], "k|", markersize=9, markeredgewidth=2)
     axis.axvline(1, color="#333333", linewidth=1)
     axis.set_xscale("log")
     axis.set_xlim(0.05, 20)
     axis.set_ylim(-0.7, len(shown) - 0.3)
-    axis.set_xlabel("result over goal (of limits: limit over result)")
+    axis.set_xlabel("result over goal (where less is better: goal over result); black marks: what is possible here")
     axis.invert_yaxis()
     axis.tick_params(axis="y", labelsize=8)
     return save(figure, folder, "targets")
@@ -86,9 +89,5 @@ def ratios(targets, folder):
 
 def relation(target):
     """How far beyond its goal a target is; 1 is just met."""
-    bound = float(target.goal[2:])
-    value = target.ratio if abs(target.ratio) > 0 else 1e-6
-    # Absolute targets carry their value over the bound already.
-    if target.peer == bound:
-        return value if target.goal.startswith(">=") else 1 / value
-    return value / bound if target.goal.startswith(">=") else bound / value
+    ratio = max(abs(target.ratio), 1e-6)
+    return target.bound / ratio if target.at_most else ratio / target.bound

@@ -65,7 +65,36 @@ def visionzip(arrays, count):
     return np.sort(np.concatenate([dominant, places]))
 
 
-NUMPY = {"divprune": divprune, "cdpruner": cdpruner, "tome": tome, "visionzip": visionzip}
+def dart(arrays, count):
+    """Four tokens and four text rows of the largest L1 norm are pivots; each keeps the tokens least similar to it in turn."""
+    rows, text = (arrays[name].astype(np.float32, copy=False) for name in ("image_features", "text_features"))
+    image = np.argsort(-np.linalg.norm(rows, 1, axis=1), kind="stable")[: min(4, count)]
+    pivots = np.concatenate([rows[image], text[np.argsort(-np.linalg.norm(text, 1, axis=1), kind="stable")[:4]]])
+    # Lengths of pivots change no order.
+    similarity = (rows @ pivots.T) / np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
+    pool, kept = np.delete(np.arange(len(rows)), image), [image]
+    whole, rest = divmod(count - len(image), len(pivots))
+    for turn in range(len(pivots)):
+        quota = whole + (turn < rest)
+        if quota == 0:
+            break
+        chosen = np.argpartition(similarity[pool, turn], quota - 1)[:quota]
+        kept.append(pool[chosen])
+        pool = np.delete(pool, chosen)
+    return np.sort(np.concatenate(kept))
+
+
+NUMPY = {"divprune": divprune, "cdpruner": cdpruner, "tome": tome, "visionzip": visionzip, "dart": dart}
+
+
+# What there is in torch as well.
+TORCH = ("divprune", "cdpruner", "tome", "visionzip")
+
+
+def torch_version():
+    import torch
+
+    return torch.__version__
 
 
 def torch_functions():

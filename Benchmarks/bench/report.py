@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import platform
+import statistics
 import subprocess
 
 import numpy as np
@@ -29,16 +30,21 @@ def commit():
         return subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True, check=False).stdout.strip()
 
     changed = [line for line in git("status", "--porcelain", "--untracked-files=no").splitlines()
-               if not line.endswith(("BENCHMARKS.md", ".svg", "peers.json"))]
+               if not line.endswith(("BENCHMARKS.md", ".svg", "peers.json", "micro.md"))]
     return (git("rev-parse", "--short=12", "HEAD") or "unknown") + (" with changes" if changed else "")
+
+
+def surroundings(load_before):
+    """Where and when."""
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": machine(), "commit": commit(), "load_average_before": load_before}
 
 
 def context(options, load_before):
     return {
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "machine": machine(), "commit": commit(), "command": options.command, "rounds": options.rounds,
-        "seconds": options.seconds, "quick": options.quick, "load_average_before": load_before,
-        "python": platform.python_version(), "numpy": np.__version__,
+        **surroundings(load_before), "command": options.command, "rounds": options.rounds, "seconds": options.seconds,
+        "quick": options.quick, "python": platform.python_version(), "numpy": np.__version__,
     }
 
 
@@ -46,7 +52,8 @@ def write_json(run, path):
     """One entry per target, and what they come from."""
     document = {
         "context": run.context,
-        "targets": [dataclasses.asdict(target) for target in run.targets],
+        "targets": [
+            {**dataclasses.asdict(target), "out_of_reach": target.out_of_reach, "why": target.why} for target in run.targets],
         "absent": run.absent,
         "servers": [
             {"case": key, "connections": connections, "server": name, "rounds": rounds}
@@ -64,14 +71,24 @@ def write_json(run, path):
 
 
 def target_table(targets):
-    lines = ["| # | target | ours | peer or bound | unit | ratio | lowest - highest | goal | met |", "|---|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| # | target | ours | peer or bound | unit | ratio | lowest - highest | goal | limit | met |",
+        "|---|---|---|---|---|---|---|---|---|---|"]
     for t in targets:
         state = {True: "yes", False: "**no**", None: f"not measured: {t.reason}"}[t.met]
         spread = "" if t.spread is None else f"{number(t.spread[0])} - {number(t.spread[1])}"
         lines.append(
             f"| {t.number} | {t.name} | {number(t.ours)} | {number(t.peer)} | {t.unit} | {number(t.ratio)} | {spread} | "
-            f"{t.goal} | {state} |")
+            f"{t.goal} | {number(t.limit)} | {state} |")
     return "\n".join(lines)
+
+
+def missed_list(targets):
+    """Which goals are missed, those first that nobody could meet."""
+    missed = sorted((t for t in targets if t.met is False), key=lambda t: (not t.out_of_reach, t.number))
+    lines = [
+        f"* {t.number} {t.name}: {number(t.ours if t.absolute else t.ratio)}, goal {t.goal}; {t.why}." for t in missed]
+    return "\n".join(lines) or "None."
 
 
 def number(value):
@@ -105,16 +122,22 @@ def server_table(results, cases):
 
 
 def method_table(results):
-    lines = ["| method | features | size | K | crop ms | numpy ms | torch ms | numpy / crop | same tokens |", "|---|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| method | features | size | K | crop ms | numpy ms | torch ms | numpy / crop | torch / crop | same as numpy: crop | torch |",
+        "|---|---|---|---|---|---|---|---|---|---|---|"]
     for (method, kind, tokens, width, keep), series in results.items():
         if not series.has("crop", "numpy"):
             continue
-        ratios = sorted(series.ratios("crop", "numpy", "median_s", inverse=True))
-        torch = f"{1e3 * series.median('torch', 'median_s'):.2f}" if series.has("torch") else ""
+        ratios = statistics.median(series.ratios("crop", "numpy", "median_s", inverse=True))
+        torch, beside_torch, same = "", "", ""
+        if series.has("torch"):
+            torch = f"{1e3 * series.median('torch', 'median_s'):.2f}"
+            beside_torch = f"{statistics.median(series.ratios('crop', 'torch', 'median_s', inverse=True)):.1f}"
+            same = series.rounds["torch"][0].get("same", "")
         lines.append(
             f"| {method} | {kind} | {tokens}x{width} | {keep} | {1e3 * series.median('crop', 'median_s'):.2f} | "
-            f"{1e3 * series.median('numpy', 'median_s'):.2f} | {torch} | {ratios[len(ratios) // 2]:.1f} | "
-            f"{series.rounds['crop'][0].get('same', '')} |")
+            f"{1e3 * series.median('numpy', 'median_s'):.2f} | {torch} | {ratios:.1f} | {beside_torch} | "
+            f"{series.rounds['crop'][0].get('same', '')} | {same} |")
     return "\n".join(lines)
 
 
@@ -185,17 +208,27 @@ def document(run):
     met = sum(t.met is True for t in run.targets)
     missed = sum(t.met is False for t in run.targets)
     pictures = "\n\n".join(f"![{name}](Benchmarks/results/{name})" for name in run.pictures if name)
+    torch = f", torch {c['torch']}" if c.get("torch") else ""
     quick = " This was a quick run: its figures only show that everything works.\n" if c["quick"] else ""
     return f"""{(BENCHMARKS / "introduction.md").read_text().rstrip()}
 
 ## This run
 
 {c['date']}, commit {c['commit']}, `{c['command']}`: {c['rounds']} interleaved rounds of {c['seconds']:g} s each.
-{c['machine']}; load average before: {c['load_average_before']:.2f}. Python {c['python']}, numpy {c['numpy']}.{quick}
+{c['machine']}; load average before: {c['load_average_before']:.2f}. Python {c['python']}, numpy {c['numpy']}{torch}.{quick}
 
 {met} targets met, {missed} not met, {len(run.targets) - met - missed} not measured.
 
 {target_table(run.targets)}
+
+"Limit" is the ratio that the C echo reaches in our place, which computes nothing, or that the multiply-adds of one core
+allow, in the same rounds. Where even that misses a goal, the goal is out of reach on this machine. It is told where the run measures one.
+
+### Missed
+
+{missed_list(run.targets)}
+
+[docs/performance.md](docs/performance.md#what-falls-short) says what was tried.
 
 Not available here:
 

@@ -40,8 +40,8 @@ def in_process(measure, folder, quick, say):
     curves, repeats = [], 3 if quick else 7
     tokens = (144, 288, 576, 1152) if quick else (144, 288, 576, 1152, 2304, 4608)
 
-    def best(method, path, keep):
-        return measure.ask("method", method, path, keep, repeats)["best_s"]
+    def best(method, path, keep, verb="method"):
+        return measure.ask(verb, method, path, keep, repeats)["best_s"]
 
     sizes = (576, 2304, 9216, 36864) if quick else (576, 1152, 2304, 4608, 9216, 18432, 36864)
     curves.append(Curve(
@@ -51,6 +51,10 @@ def in_process(measure, folder, quick, say):
         curves.append(Curve(
             f"{method} against N, {kind}", "tokens", "seconds", tokens,
             [best(method, features_file(folder, kind, n, 512), n // 9) for n in tokens], fit_from=288))
+    for method in ("tome", "visionzip"):
+        curves.append(Curve(
+            f"{method}, merging, against N", "tokens", "seconds", tokens,
+            [best(method, features_file(folder, "structured", n, 512), n // 9, "merge") for n in tokens], fit_from=288))
     widths = (256, 1024, 4096) if quick else (256, 512, 1024, 2048, 4096)
     budgets = (16, 64, 256) if quick else (16, 32, 64, 128, 256)
     for method in ("divprune", "cdpruner"):

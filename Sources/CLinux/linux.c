@@ -1,6 +1,9 @@
 #define _GNU_SOURCE
 #include "linux.h"
 
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #ifdef __linux__
@@ -21,5 +24,14 @@ int crop_drop_new_connections(int listening) {
   };
   struct sock_fprog program = {.len = sizeof steps / sizeof *steps, .filter = steps};
   return setsockopt(listening, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+void crop_begin_thread(const char *name, int level) {
+  prctl(PR_SET_NAME, name);
+  // On Linux both are about the calling thread alone, whatever POSIX says. Neither needs a privilege; a sandbox that
+  // forbids them leaves the thread as it is.
+  struct sched_param none = {0};
+  if (level == 1) setpriority(PRIO_PROCESS, 0, 10);
+  if (level == 2) sched_setscheduler(0, SCHED_IDLE, &none);
 }
 #endif

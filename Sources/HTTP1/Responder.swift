@@ -66,7 +66,8 @@ public struct Acceptance: Sendable {
   public enum Execution: Sendable {
     /// Microseconds of work: done on the event loop, saving two thread hops.
     case inline
-    /// Some hundred microseconds: done on the event loop while no other request is under way, which would have to wait.
+    /// Some hundred microseconds: done on the event loop while no other request is under way, which would have to wait;
+    /// and when so many are that every processor is busy, and handing over gains nothing.
     case inlineWhenIdle
     /// Anything longer: queued for the bounded compute pool.
     case pooled

@@ -25,6 +25,11 @@ protocol ByteStream: AnyObject {
   /// Sends what waits inside; `.bytes(0)` once nothing waits any more.
   func flush() -> WriteOutcome
 
+  /// Another descriptor of the same socket, for a loop that is to go on with the connection; the caller owns it.
+  ///
+  /// - Returns: nil where a descriptor is not all there is to it, or when there are no more.
+  func duplicate() -> Int32?
+
   /// Tells the peer that nothing more will be sent.
   func finishWriting()
 }

@@ -51,21 +51,34 @@ final class ComputePool: Sendable {
   private let available = DispatchSemaphore(value: 0)
   private let responder: any Responder
   private let buffers: BufferPool
+  private let role: ThreadRole
   private let threads: Int
+  private let priority: BulkPriority
+  private let isStarted = Atomic(false)
   /// Threads that wait for something to do.
   private let idle = Atomic(0)
 
-  init(threads: Int, responder: any Responder, buffers: BufferPool) {
+  init(
+    threads: Int, responder: any Responder, buffers: BufferPool, role: ThreadRole = .compute,
+    priority: BulkPriority = .normal
+  ) {
+    self.threads = threads
     self.responder = responder
     self.buffers = buffers
-    self.threads = threads
+    self.role = role
+    self.priority = priority
   }
 
   /// Each worker is one long-lived item on its own serial queue: on a shared concurrent queue, workers that
   /// never return would keep other Dispatch work waiting.
+  /// Called again it does nothing.
   func start() {
+    guard !isStarted.exchange(true, ordering: .relaxed) else { return }
     for index in 0..<threads {
-      DispatchQueue(label: "crop.compute.\(index)").async { self.work() }
+      DispatchQueue(label: "crop.compute.\(index)").async { [self] in
+        role.begin(priority)
+        work()
+      }
     }
   }
 

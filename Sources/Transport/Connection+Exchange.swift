@@ -21,7 +21,9 @@ extension Connection {
       prefix: input[inputStart..<(inputStart + prefixCount)], limits: loop.configuration.headLimits,
       makeWindow: loop.takeHeadBuffer)
     loop.capacity.bodyBegan()
-    if case .length(let length) = exchange.framing, acceptance.contentCoding == nil, let head = exchange.head
+    // A bulk loop leaves all computing to threads that stand back farther than it does.
+    if !loop.isBulk, case .length(let length) = exchange.framing, acceptance.contentCoding == nil,
+      let head = exchange.head
     {
       exchange.reader = loop.responder.reader(for: head, length: length)
     }
@@ -149,8 +151,7 @@ extension Connection {
   private func mayCompute(_ request: Request, _ acceptance: Acceptance) -> Bool {
     switch acceptance.execution {
     case .inline: break
-    // Nobody's body is arriving, and nobody is computed for.
-    case .inlineWhenIdle: guard loop.capacity.busyCount == 0 else { return false }
+    case .inlineWhenIdle: guard loop.gainsNothingFromPool else { return false }
     case .pooled: return false
     }
     // Or else only its head looked cheap.

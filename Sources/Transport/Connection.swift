@@ -223,6 +223,7 @@ final class Connection {
   }
 
   private func received(_ match: RecentHeads.Match) {
+    guard loop.serves(match.known.framing) || !handOver(match.known) else { return }
     let (head, known) = (match.head, match.known)
     exchange.head = head
     exchange.framing = known.framing
@@ -242,6 +243,25 @@ final class Connection {
           wantsKeepAlive: known.wantsKeepAlive, hasBody: known.hasBody,
           expectsContinue: known.expectsContinue, bodyBytesAreBuffered: inputStart < input.count))
     }
+  }
+
+  /// Has another loop go on from this head, which it will read again; false for a connection that must stay.
+  private func handOver(_ known: KnownHead) -> Bool {
+    guard !isOverCapacity, let descriptor = stream.duplicate() else { return false }
+    let bytes = Array(input[(inputStart - known.byteCount)...])
+    inputStart = input.count
+    giveBackHeadBuffer()
+    state.aborted()
+    loop.handOver(self, descriptor, bytes)
+    return true
+  }
+
+  /// Begins with what another loop has received.
+  func goOn(with bytes: [UInt8]) {
+    input = loop.takeHeadBuffer()
+    input.append(contentsOf: bytes)
+    parseHeads()
+    giveBackHeadBuffer()
   }
 
   /// Says why the request cannot be had now, if so, before its body is sent in vain.
@@ -300,7 +320,8 @@ final class Connection {
           remoteAddress: remote,
           connection: id, isBroken: isBroken))
     }
-    // The last copy goes, so that the next head of its form may take its memory.
+    // Told of: whatever ends the connection before its next request breaks no exchange. And the last copy goes, so that
+    // the next head of its form may take its memory.
     exchange.head = nil
     loop.giveHeadBuffer(output.end())
   }

@@ -17,7 +17,7 @@ final class EventLoop {
   /// After running out of descriptors; a closed connection ends the pause early.
   private static let acceptPause = Duration.milliseconds(100).nanoseconds
 
-  private let shared: ServerShared
+  let shared: ServerShared
   let configuration: TransportConfiguration
   let responder: any Responder
   let pool: BufferPool
@@ -35,9 +35,11 @@ final class EventLoop {
   private(set) var isDraining = false
   private(set) var date = HTTPDate.format(Clock.wallSeconds)
 
-  private let readiness: any Readiness
+  let readiness: any Readiness
   private var acceptor: Acceptor?
-  private var connections = ConnectionTable()
+  var connections = ConnectionTable()
+  /// Receives large bodies and nothing else.
+  let isBulk: Bool
   /// Heads that came lately, on any connection of this loop.
   var recentHeads = RecentHeads()
   /// Connections whose stream holds bytes that no event will announce.
@@ -70,13 +72,15 @@ final class EventLoop {
     responder = shared.responder
     pool = shared.pool
     capacity = shared.capacity
-    compute = shared.compute
     mailbox = shared.mailboxes[index]
     acceptingMailbox = shared.mailboxes[0]
     headTimeout = configuration.headTimeout.nanoseconds
     bodyTimeout = configuration.bodyTimeout.nanoseconds
     idleTimeout = configuration.idleTimeout.nanoseconds
-    receiveSpinLimit = configuration.receiveSpin.nanoseconds
+    isBulk = index >= configuration.briefLoopCount
+    compute = isBulk ? shared.bulkCompute : shared.compute
+    // A large body is worth its wake-ups, and who asks on keeps a processor from those who wait for little.
+    receiveSpinLimit = isBulk ? 0 : configuration.receiveSpin.nanoseconds
     // Deadlines are looked at often enough to be at most a tenth late.
     sweepInterval = min(max(min(headTimeout, bodyTimeout, idleTimeout) / 10, 10_000_000), 1_000_000_000)
     nextID = UInt64(index)
@@ -112,6 +116,7 @@ final class EventLoop {
     unregisterListeners()
     acceptor = nil
     for connection in connections.all { connection.abort() }
+    for message in mailbox.takeAll(spare: []) { discard(message) }
   }
 
   /// The time now, for measuring a step within one turn of the loop.
@@ -131,6 +136,18 @@ final class EventLoop {
   /// something better to do.
   var receiveSpin: Int64 {
     receiveSpinLimit > 0 && capacity.busyCount <= configuration.processorCount ? receiveSpinLimit : 0
+  }
+
+  /// Whether a brief computation is best done here: handed over, it would wait to be fetched, and its bytes for another
+  /// core's cache.
+  ///
+  /// True while nobody's body is arriving and nobody is computed for; and again when more requests are under way than
+  /// there are processors, if each of these has a loop: then no processor is free that a hand-over could win.
+  var gainsNothingFromPool: Bool {
+    let busyCount = capacity.busyCount
+    return busyCount == 0
+      || (busyCount > configuration.processorCount
+        && configuration.eventLoops >= configuration.processorCount)
   }
 
   /// Has `connection` read in the next turn, whether or not an event comes for it.
@@ -157,6 +174,7 @@ final class EventLoop {
     switch message {
     case .adopt(let descriptor, let remote, let isTLS, let isOverCapacity):
       adopt(FileDescriptor(owning: descriptor), remote, isTLS: isTLS, isOverCapacity: isOverCapacity)
+    case .takeOver(let moved): takeOver(moved)
     case .computed(let token, let response, var reservation, let nanoseconds):
       capacity.release(&reservation)
       connections[token]?.computed(response, nanoseconds: nanoseconds)
@@ -218,17 +236,25 @@ final class EventLoop {
       shared.connectionEnded()
       return
     }
+    watch(stream, id: id, remote, isOverCapacity: isOverCapacity)
+  }
+
+  /// Begins to serve a connection; nil when the kernel has no room for another watch, and then it is closed.
+  @discardableResult
+  func watch(_ stream: any ByteStream, id: UInt64, _ remote: String, isOverCapacity: Bool) -> Connection? {
     let token = connections.reserve()
     let connection = Connection(
       id: id, token: token, stream: stream, remote: remote, isOverCapacity: isOverCapacity, loop: self)
     do {
       try readiness.add(stream.descriptor, token: token, .read)
       connections.insert(connection, at: token)
+      return connection
     } catch {
       connections.remove(token)
-      // The kernel has no room for another watch: the descriptor closes with the stream.
+      // The descriptor closes with the stream.
       capacity.connectionClosed()
       shared.connectionEnded()
+      return nil
     }
   }
 

@@ -6,6 +6,8 @@ final class Mailbox: Sendable {
   enum Message: Sendable {
     /// A connection was accepted; the loop owns the descriptor from here on.
     case adopt(descriptor: Int32, remote: String, isTLS: Bool, isOverCapacity: Bool)
+    /// Another loop read a head that this one is for.
+    case takeOver(MovedConnection)
     case computed(
       connection: UInt64, Response, reservation: Reservation, nanoseconds: Int64)
     /// Announce the end of every connection with its next response.

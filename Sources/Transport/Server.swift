@@ -25,7 +25,7 @@ public final class Server: Sendable {
   public let pool: BufferPool
 
   /// Requests waiting for a compute thread.
-  public var queuedCount: Int { shared.compute.queuedCount }
+  public var queuedCount: Int { shared.compute.queuedCount + shared.bulkCompute.queuedCount }
 
   private let shared: ServerShared
   private let listeners: Locked<[Listener]>
@@ -75,6 +75,8 @@ public final class Server: Sendable {
       progress.loopStarted()
       // Each loop owns a serial queue for as long as it runs; on a shared queue it would stall other work.
       DispatchQueue(label: "crop.loop.\(index)").async { [self] in
+        let role = index < shared.configuration.briefLoopCount ? ThreadRole.loop : .bulkLoop
+        role.begin(shared.configuration.bulkPriority)
         do throws(SystemError) {
           let loop = try makeLoop(index)
           started.signal()
@@ -98,7 +100,7 @@ public final class Server: Sendable {
     }
     return try EventLoop(
       index: index, shared: shared,
-      acceptor: listeners.isEmpty ? nil : Acceptor(listeners, mailboxes: shared.mailboxes))
+      acceptor: listeners.isEmpty ? nil : Acceptor(listeners, mailboxes: Array(shared.briefMailboxes)))
   }
 
   /// Lets running work finish, then stops: every response from now on announces the end of its connection;
@@ -112,6 +114,7 @@ public final class Server: Sendable {
     stopNow()
     await progress.waitForLoops(atMost: .seconds(5))
     shared.compute.stop()
+    shared.bulkCompute.stop()
   }
 
   /// Closes everything at once.
@@ -127,6 +130,9 @@ final class ServerShared: Sendable {
   let pool: BufferPool
   let capacity: Capacity
   let compute: ComputePool
+  /// For large bodies: what takes long to receive takes long to compute, and a queue of its own keeps nobody else waiting.
+  let bulkCompute: ComputePool
+  /// One for each loop: those for whatever is brief, behind them those for large bodies.
   let mailboxes: [Mailbox]
   private let isListening = Atomic(true)
   private let onIdle: @Sendable () -> Void
@@ -142,10 +148,16 @@ final class ServerShared: Sendable {
     self.onIdle = onIdle
     pool = BufferPool(maximumHeldBytes: configuration.pooledBytes)
     compute = ComputePool(threads: configuration.computeThreads, responder: responder, buffers: pool)
+    bulkCompute = ComputePool(
+      threads: configuration.computeThreads, responder: responder, buffers: pool, role: .bulkCompute,
+      priority: configuration.bulkPriority)
     var mailboxes: [Mailbox] = []
-    for _ in 0..<max(configuration.eventLoops, 1) { mailboxes.append(try Mailbox()) }
+    let loopCount = configuration.briefLoopCount + configuration.bulkLoopCount
+    for _ in 0..<loopCount { mailboxes.append(try Mailbox()) }
     self.mailboxes = mailboxes
   }
+
+  var briefMailboxes: ArraySlice<Mailbox> { mailboxes[..<configuration.briefLoopCount] }
 
   // A connection counts from the moment it is accepted, before its loop knows of it. So when the count is zero
   // after listening ended, no loop has one and none is on its way; whichever of the two comes last says so.

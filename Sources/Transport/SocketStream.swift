@@ -78,6 +78,11 @@ final class SocketStream: ByteStream {
     }
   }
 
+  func duplicate() -> Int32? {
+    let copy = fcntl(socket.rawValue, F_DUPFD_CLOEXEC, 0)
+    return copy < 0 ? nil : copy
+  }
+
   func finishWriting() { _ = shutdown(socket.rawValue, Int32(SHUT_WR)) }
 
   #if canImport(Darwin)

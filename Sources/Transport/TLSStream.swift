@@ -160,6 +160,9 @@ final class TLSStream: ByteStream {
     return .bytes(0)
   }
 
+  /// A session stays with the loop that it began in.
+  func duplicate() -> Int32? { nil }
+
   func finishWriting() {
     if mode != .plain { session.finish() }
     finishesWhenFlushed = true

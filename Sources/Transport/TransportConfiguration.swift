@@ -10,6 +10,10 @@ public struct TransportConfiguration: Sendable {
 
   /// Event loops, one thread each.
   public var eventLoops = 2
+  /// Plain bodies that announce at least so many bytes are received by loops of their own, half as many as the others,
+  /// and computed by threads of their own, as many as ``computeThreads``: nothing smaller waits for them. With `Int.max`
+  /// there are none.
+  public var bulkBodyBytes = 8 << 20
   /// How loops learn which sockets are ready.
   public var readiness = ReadinessKind.standard
   /// How long a loop goes on asking for the rest of a body that comes quickly before it waits for it; zero never does.
@@ -20,6 +24,9 @@ public struct TransportConfiguration: Sendable {
   public var processorCount = 1
   /// Threads that compute responses.
   public var computeThreads = 2
+
+  /// How far the threads for large bodies stand back for all others.
+  public var bulkPriority = BulkPriority.normal
 
   /// Connections served normally. A reserve of ``probeReserve`` more is accepted to answer probes; everything
   /// else on them gets 503.
@@ -48,6 +55,10 @@ public struct TransportConfiguration: Sendable {
   public var pooledBytes = 128 << 20
 
   public static let probeReserve = 64
+
+  /// Event loops for whatever is not large; the others, ``bulkLoopCount``, come behind them.
+  var briefLoopCount: Int { max(eventLoops, 1) }
+  var bulkLoopCount: Int { bulkBodyBytes == .max ? 0 : (briefLoopCount + 1) / 2 }
 
   public init() {}
 }

@@ -1,6 +1,8 @@
 """What happens at the limits: requests and bytes in flight, connections, descriptors."""
 import contextlib
 import io
+import os
+import pathlib
 import resource
 import socket
 import time
@@ -273,3 +275,33 @@ def test_a_client_that_goes_away_frees_the_thread_that_computes_for_it():
             assert other.read_answer().status == 200
             assert time.monotonic() - start < 2
         server.wait_for_metric("crop_requests_in_flight 0")
+
+
+def scores(mebibytes):
+    """Top-k over so many mebibytes of scores."""
+    return request("POST", "/prune?method=topk&keep_tokens=4", [("Content-Type", "application/x-npy")],
+                   npy(numbers(mebibytes << 9, 1024)))
+
+
+def policies(server):
+    """-> {thread name: scheduling policy}"""
+    tasks = pathlib.Path(f"/proc/{server.process.pid}/task")
+    return {(task / "comm").read_text().strip(): os.sched_getscheduler(int(task.name)) for task in tasks.iterdir()}
+
+
+@pytest.mark.parametrize("readiness", ["epoll", "dispatch"])
+def test_large_bodies_have_threads_of_their_own_that_stand_back(readiness):
+    small, large = scores(1), scores(16)
+    with Server("--readiness", readiness) as server, Connection(server.target) as connection:
+        assert "crop-bulk" not in policies(server)
+        kept = [connection.exchange(message).json["kept_indices"] for message in (small, large, large, small, large)]
+        assert kept[0] == kept[3] and kept[1] == kept[2] == kept[4]
+        found = policies(server)
+        assert found["crop-bulk"] == os.SCHED_IDLE
+        assert found["crop-bulk-loop"] == found["crop-compute"] == found["crop-loop"] == os.SCHED_OTHER
+
+
+def test_large_bodies_have_threads_like_all_others_when_told_so():
+    with Server("--bulk-priority", "normal") as server, Connection(server.target) as connection:
+        assert connection.exchange(scores(16)).status == 200
+        assert set(policies(server).values()) == {os.SCHED_OTHER}

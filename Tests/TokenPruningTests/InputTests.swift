@@ -32,6 +32,35 @@ import Testing
       try PruningInput(tokenCount: 4, tensors: ["attention": row], layout: nil).attentionScores()[0] == 3)
   }
 
+  @Test(
+    "What is not finite is found in every row, whatever it is added to",
+    arguments: [ElementType.float64, .float32, .float16, .bfloat16])
+  func nonFinite(_ type: ElementType) throws {
+    let largest: Float = type == .float16 ? 65504 : 0x1.fep127
+    func scores(_ values: [Float], _ queries: PruningInput.QueryRows) throws(PruningError) -> [Double] {
+      guard let shape = try? Shape([2, 3, 2]),
+        let tensor = try? Tensor.floatingPoint(values, shape: shape, as: type)
+      else { throw PruningError(at: "", "no tensor") }
+      return try PruningInput(tokenCount: 2, tensors: ["attention": tensor], layout: nil)
+        .attentionScores(queries: queries)
+    }
+    let sound = [Float](repeating: largest, count: 12)
+    for queries in [PruningInput.QueryRows.mean, .last] {
+      #expect(try scores(sound, queries) == [Double(largest), Double(largest)])
+      for place in 0..<12 {
+        for value in [Float.infinity, -.infinity, .nan] {
+          var damaged = sound
+          damaged[place] = value
+          // Opposite infinities in one column would cancel out, if anything did.
+          if place < 10 { damaged[place + 2] = -value }
+          let error = pruningError { _ = try scores(damaged, queries) }
+          let position = "[\(place / 6), \(place / 2 % 3), \(place % 2)]"
+          #expect(error?.message.contains("element \(position) is not finite") == true)
+        }
+      }
+    }
+  }
+
   @Test("Heads of extent 0 are refused, not divided by")
   func noHeads() throws {
     for dimensions in [[0, 4], [2, 0, 4], [0, 2, 4]] {

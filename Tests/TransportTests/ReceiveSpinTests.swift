@@ -36,6 +36,7 @@ import Testing
 
     func write(_ first: ArraySlice<UInt8>, _ second: ArraySlice<UInt8>) -> WriteOutcome { .wouldBlock }
     func flush() -> WriteOutcome { .bytes(0) }
+    func duplicate() -> Int32? { nil }
     func finishWriting() {}
   }
 

@@ -334,7 +334,7 @@ import Testing
     await server.stop()
   }
 
-  @Test("computes a longer request itself only while no other is under way")
+  @Test("computes a longer request itself while no other is under way, and not when one is")
   func inlineWhenIdle() async throws {
     let server = try TestServer({ $0.maximumInFlight = 1 }, execution: .inlineWhenIdle)
     let busy = try server.connect()
@@ -348,6 +348,35 @@ import Testing
     #expect(try await busy.reply().text == "through")
     try await other.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
     #expect(try await other.reply().status == 200)
+    #expect(server.server.capacity.inFlightCount == 0)
+    await server.stop()
+  }
+
+  @Test(
+    "computes a longer request itself when no processor is free for another thread",
+    arguments: [(1, 1, 2, true), (1, 2, 2, false), (1, 2, 3, false), (2, 2, 3, true)])
+  func inlineWhenSaturated(loops: Int, processors: Int, busy: Int, isInline: Bool) async throws {
+    let server = try TestServer(
+      {
+        $0.eventLoops = loops
+        $0.processorCount = processors
+        $0.computeThreads = 1
+      }, execution: .inlineWhenIdle)
+    // One keeps the only thread, the others wait for it, as does whatever is handed over after them.
+    let others = try (0..<busy).map { _ in try server.connect() }
+    for client in others { try await client.send("GET /gate HTTP/1.1\r\nHost: a\r\n\r\n") }
+    let probe = try server.connect()
+    while server.server.capacity.inFlightCount < busy { try await Self.ask(probe) }
+    let client = try server.connect()
+    try await client.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")
+    if isInline {
+      #expect(try await client.reply().status == 200)
+    } else {
+      while server.server.capacity.inFlightCount == busy { try await Self.ask(probe) }
+    }
+    server.responder.gate.open()
+    for client in others { #expect(try await client.reply().text == "through") }
+    if !isInline { #expect(try await client.reply().status == 200) }
     #expect(server.server.capacity.inFlightCount == 0)
     await server.stop()
   }

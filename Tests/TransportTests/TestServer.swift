@@ -20,6 +20,8 @@ final class TestServer: Sendable {
     var configuration = TransportConfiguration()
     configuration.listeners = [.tcp("127.0.0.1", 0)]
     configuration.readiness = Self.readiness
+    // libdispatch has 255 threads for all servers of all tests.
+    configuration.bulkBodyBytes = .max
     change(&configuration)
     responder = EchoResponder(execution: execution)
     server = try Server(configuration, capacity: Capacity(configuration), responder: responder)

@@ -84,6 +84,10 @@ public enum Inputs {
     return Array("{\"image_features\":[\(lines.joined(separator: ","))]}".utf8)
   }
 
+  /// The head of a request that says no more than it must.
+  public static let plainRequestHead = Array(
+    "POST /prune?keep_tokens=64&method=topk HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1280\r\n\r\n".utf8)
+
   /// The head of a request as an HTTP library sends it.
   public static let requestHead = Array(
     """

@@ -14,5 +14,9 @@ int crop_accept(int listening, struct sockaddr *address, unsigned int *length);
 /// Drops the SYN packets that come to a listening TCP socket, IPv4 or IPv6, so that no handshake begins; what has
 /// begun is finished. Returns 0, or -1 with errno.
 int crop_drop_new_connections(int listening);
+
+/// Names the calling thread (at most 15 bytes), and has it stand back for others: at level 1 as nice(1) does, at level 2
+/// as SCHED_IDLE.
+void crop_begin_thread(const char *name, int level);
 #endif
 #endif

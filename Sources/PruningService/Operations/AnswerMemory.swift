@@ -115,9 +115,10 @@ final class AnswerMemory: Sendable {
     _ annotations: [Response.Field]
   ) {
     guard state.withLock({ $0.isWorthLearning() }), encoded.count <= Self.maximumTextBytes,
+      // First of all: JSON, which holds no tensor as it is, gets no further.
+      let (name, tensor, start) = Self.onlyTensor(of: document, in: body), start <= Self.maximumTextBytes,
       document.parameters.names.allSatisfy(Self.parameterNames.contains), Self.isPlain(answer),
-      let (tensor, start) = Self.onlyTensor(of: document, in: body), start <= Self.maximumTextBytes,
-      let text = Self.text(of: answer, encoded, document.tensors.names[0], tensor)
+      let text = Self.text(of: answer, encoded, name, tensor)
     else { return }
     let form = Form(
       prefix: Array(body[..<start]), bodyByteCount: body.count, tokenCount: answer.tokenCount,
@@ -126,19 +127,19 @@ final class AnswerMemory: Sendable {
   }
 
   /// The one tensor of the document, when it is the end of the body as it is, and where it begins.
-  private static func onlyTensor(of document: TensorDocument, in body: [UInt8]) -> (
-    tensor: Tensor, start: Int
-  )? {
-    guard document.tensors.names.count == 1,
-      case .one(let tensor) = document.tensors[document.tensors.names[0]],
-      tensor.elementCount > 0, tensor.elementType.isFloatingPoint
+  private static func onlyTensor(
+    of document: TensorDocument, in body: [UInt8]
+  ) -> (name: String, tensor: Tensor, start: Int)? {
+    let names = document.tensors.names
+    guard names.count == 1, case .one(let tensor) = document.tensors[names[0]], tensor.elementCount > 0,
+      tensor.elementType.isFloatingPoint
     else { return nil }
     let start = body.count - tensor.bytes.count
     // Elements that were reordered or swapped are a copy, and lie elsewhere.
     let isView = body.withUnsafeBytes { body in
       tensor.bytes.withUnsafeBytes { bytes in body.baseAddress.map { $0 + start } == bytes.baseAddress }
     }
-    return start > 0 && isView ? (tensor, start) : nil
+    return start > 0 && isView ? (names[0], tensor, start) : nil
   }
 
   /// Whether an answer says nothing but what follows from the counts of tokens, and the indices.

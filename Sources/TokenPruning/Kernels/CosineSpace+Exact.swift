@@ -15,18 +15,6 @@ extension CosineSpace {
   ///
   /// - Precondition: `other` has as many columns.
   /// - Complexity: O(rows x columns).
-  func exactSimilarities(
-    of rows: [Int], to other: ArraySlice<Float>, norm: Double, sharing: WorkSharing
-  ) -> [Double] {
-    let perPart = 256
-    let parts = sharing.map((rows.count + perPart - 1) / perPart) { part in
-      let end = min((part + 1) * perPart, rows.count)
-      return exactSimilarities(of: Array(rows[(part * perPart)..<end]), to: other, norm: norm)
-    }
-    return Array(parts.joined())
-  }
-
-  /// The same on one thread.
   func exactSimilarities(of rows: [Int], to other: ArraySlice<Float>, norm: Double) -> [Double] {
     precondition(other.count == columns)
     return other.withUnsafeBufferPointer { buffer in

@@ -59,7 +59,7 @@ struct Dart: PruningMethod {
     let text = try texts(of: input, columns: features.columns)
     let image = Ranking.highest(min(imagePivots, task.count), of: norms, among: task.candidates)
     let isPivot = Set(image)
-    var pool = task.candidates.filter { !isPivot.contains($0) }
+    let pool = task.candidates.filter { !isPivot.contains($0) }
     var kept = image
     let wanted = task.count - image.count
     let turns = turns(image, text.pivots, tokenCount: input.tokenCount)
@@ -67,21 +67,40 @@ struct Dart: PruningMethod {
 
     let space = CosineSpace(features)
     let textNorms = text.rows.norms()
+    // Those that take one token at least.
+    let choosing = turns.prefix(wanted)
+    let pivots = choosing.map { pivot in
+      pivot < features.rows
+        ? (row: features.row(pivot), norm: space.norms[pivot])
+        : (row: text.rows.row(pivot - features.rows), norm: textNorms[pivot - features.rows])
+    }
     var steps = StepCounter(limit: input.stepLimit)
-    for (turn, pivot) in turns.enumerated() {
+    try steps.spend(comparingWith: pool.count * pivots.count, of: space, exactly: true)
+    let similarities = Self.similarities(of: pool, in: space, to: pivots, sharing: input.sharing)
+    var left = Array(pool.indices)
+    for turn in choosing.indices {
       let quota = wanted / turns.count + (turn < wanted % turns.count ? 1 : 0)
-      if quota == 0 { break }
-      try steps.spend(comparingWith: pool.count, of: space, exactly: true)
-      let isText = pivot >= features.rows
-      let similarities = space.exactSimilarities(
-        of: pool, to: isText ? text.rows.row(pivot - features.rows) : features.row(pivot),
-        norm: isText ? textNorms[pivot - features.rows] : space.norms[pivot], sharing: input.sharing)
-      let chosen = Set(
-        Ranking.highest(quota, of: similarities.map(-), among: Array(pool.indices)).map { pool[$0] })
-      kept += pool.filter(chosen.contains)
-      pool.removeAll(where: chosen.contains)
+      let scores = left.map { -similarities[turn][$0] }
+      let isChosen = Set(Ranking.highest(quota, of: scores, among: Array(left.indices)).map { left[$0] })
+      kept += left.filter(isChosen.contains).map { pool[$0] }
+      left.removeAll(where: isChosen.contains)
     }
     return kept
+  }
+
+  /// The exact similarities of rows to each pivot, a list for each [rows].
+  ///
+  /// A few rows meet all pivots while they lie in the caches, so that the features are read once.
+  private static func similarities(
+    of rows: [Int], in space: CosineSpace, to pivots: [(row: ArraySlice<Float>, norm: Double)],
+    sharing: WorkSharing
+  ) -> [[Double]] {
+    let perPart = 32
+    let parts = sharing.map((rows.count + perPart - 1) / perPart) { part in
+      let some = Array(rows[part * perPart..<min((part + 1) * perPart, rows.count)])
+      return pivots.map { space.exactSimilarities(of: some, to: $0.row, norm: $0.norm) }
+    }
+    return pivots.indices.map { pivot in parts.flatMap { $0[pivot] } }
   }
 
   /// Rows in the order of their turns: image tokens as they are, text row j as N + j.

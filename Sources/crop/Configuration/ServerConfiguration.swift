@@ -42,6 +42,7 @@ struct ServerConfiguration: Sendable, Equatable {
   var computeThreads = 0
   /// Microseconds.
   var receiveSpin = 50
+  var bulkPriority = BulkPriority.idle
   var readiness = ReadinessKind.standard
   var cpuLevel = CPULevel.auto
   /// Nil: no learned models.

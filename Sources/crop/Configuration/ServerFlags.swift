@@ -23,6 +23,7 @@ struct ServerFlags: ParsableArguments {
   @Option(\.eventLoops) var eventLoops: String?
   @Option(\.computeThreads) var computeThreads: String?
   @Option(\.receiveSpin) var receiveSpin: String?
+  @Option(\.bulkPriority) var bulkPriority: String?
   @Option(\.readiness) var readiness: String?
   @Option(\.cpuLevel) var cpuLevel: String?
   @Option(\.models) var models: String?
@@ -44,7 +45,8 @@ struct ServerFlags: ParsableArguments {
       (\.bodyTimeout, bodyTimeout), (\.idleTimeout, idleTimeout), (\.drainDelay, drainDelay),
       (\.shutdownTimeout, shutdownTimeout), (\.eventLoops, eventLoops),
       (\.computeThreads, computeThreads),
-      (\.receiveSpin, receiveSpin), (\.readiness, readiness), (\.cpuLevel, cpuLevel),
+      (\.receiveSpin, receiveSpin), (\.bulkPriority, bulkPriority), (\.readiness, readiness),
+      (\.cpuLevel, cpuLevel),
       (\.apiKeyFile, apiKeyFile),
       (\.models, models), (\.corsAllowedOrigins, corsAllowedOrigins),
       (\.responseCompression, responseCompression),

@@ -90,6 +90,10 @@ extension Setting {
       "Microseconds to go on asking for the rest of a body that comes quickly before waiting for it; 0 never does."
     ),
     Setting(
+      "bulk-priority", \.bulkPriority, .choice(),
+      "How far threads that serve bodies of 8 MiB and more stand back for all others: normal, low (nice) or idle."
+    ),
+    Setting(
       "readiness", \.readiness, .choice(),
       "How ready sockets are found: epoll, or dispatch (libdispatch), which is slower and runs on any system."
     ),
