@@ -9,6 +9,10 @@ public struct FormatKernels: Sendable {
   /// itself: finite exactly when every element is.
   public let measure:
     @Sendable (_ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int) -> Double
+  /// ``measure`` of four rows of `count` elements that lie one after the other.
+  public let measureFour:
+    @Sendable (_ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int)
+      -> SIMD4<Double>
   /// Whether the processor widens this format as fast as it reads it, so that ``column`` and ``tile`` need no copy in
   /// binary32.
   public let isDirect: Bool
@@ -48,6 +52,11 @@ public struct FormatKernels: Sendable {
       measure: { source, target, count in
         for index in 0..<count { target[index] = Format.one(source + index * Format.byteWidth) }
         return ReferenceKernels.dot(target, target, count)
+      },
+      measureFour: { source, target, count in
+        for index in 0..<(4 * count) { target[index] = Format.one(source + index * Format.byteWidth) }
+        let squares = (0..<4).map { ReferenceKernels.dot(target + $0 * count, target + $0 * count, count) }
+        return SIMD4(squares[0], squares[1], squares[2], squares[3])
       },
       isDirect: true,
       accumulate: { source, rows, stride, sums, count in

@@ -41,6 +41,17 @@ enum FormatLoops<Format: FloatFormat> {
     return SIMDKernels.preciseDot(target, target, count)
   }
 
+  /// The same for four rows that lie one after the other, which `target` has room for.
+  ///
+  /// The sums of four rows wait for one another's additions less than those of one.
+  @inline(__always)
+  static func measureFour(_ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int)
+    -> SIMD4<Double>
+  {
+    widenAll(source, target, 4 &* count)
+    return SIMDKernels.preciseSquares(target, target + count, target + 2 &* count, target + 3 &* count, count)
+  }
+
   /// Widens `count` elements.
   @inline(__always)
   static func widenAll(_ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int) {
@@ -124,6 +135,11 @@ public enum FloatFormatKernels {
   ) -> Double { FormatLoops<Binary32>.measure(source, target, count) }
 
   @Sendable @inline(never)
+  public static func measureFourFloat32(
+    _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int
+  ) -> SIMD4<Double> { FormatLoops<Binary32>.measureFour(source, target, count) }
+
+  @Sendable @inline(never)
   public static func widenRowFloat16(
     _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int
   ) { FormatLoops<Binary16>.widenAll(source, target, count) }
@@ -134,6 +150,11 @@ public enum FloatFormatKernels {
   ) -> Double { FormatLoops<Binary16>.measure(source, target, count) }
 
   @Sendable @inline(never)
+  public static func measureFourFloat16(
+    _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int
+  ) -> SIMD4<Double> { FormatLoops<Binary16>.measureFour(source, target, count) }
+
+  @Sendable @inline(never)
   public static func widenRowBFloat16(
     _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int
   ) { FormatLoops<Brain16>.widenAll(source, target, count) }
@@ -142,6 +163,11 @@ public enum FloatFormatKernels {
   public static func measureBFloat16(
     _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int
   ) -> Double { FormatLoops<Brain16>.measure(source, target, count) }
+
+  @Sendable @inline(never)
+  public static func measureFourBFloat16(
+    _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int
+  ) -> SIMD4<Double> { FormatLoops<Brain16>.measureFour(source, target, count) }
 
   @Sendable @inline(never)
   public static func accumulateFloat32(

@@ -115,6 +115,38 @@ public enum SIMDKernels {
     return sum
   }
 
+  /// The bits of `preciseDot` of each of four rows with itself.
+  @inline(__always)
+  static func preciseSquares(_ a: Row, _ b: Row, _ c: Row, _ d: Row, _ count: Int) -> SIMD4<Double> {
+    var low = (SIMD8<Double>.zero, SIMD8<Double>.zero, SIMD8<Double>.zero, SIMD8<Double>.zero)
+    var high = low
+    var index = 0
+    while index &+ 16 <= count {
+      addSquares(a, index, &low.0, &high.0)
+      addSquares(b, index, &low.1, &high.1)
+      addSquares(c, index, &low.2, &high.2)
+      addSquares(d, index, &low.3, &high.3)
+      index &+= 16
+    }
+    var sums = SIMD4(
+      total(low.0, high.0), total(low.1, high.1), total(low.2, high.2), total(low.3, high.3))
+    while index < count {
+      let four = SIMD4(Double(a[index]), Double(b[index]), Double(c[index]), Double(d[index]))
+      sums += four * four
+      index &+= 1
+    }
+    return sums
+  }
+
+  @inline(__always)
+  private static func addSquares(
+    _ row: Row, _ index: Int, _ low: inout SIMD8<Double>, _ high: inout SIMD8<Double>
+  ) {
+    let (x, y) = (loadWide(row, index), loadWide(row, index &+ 8))
+    addExactProduct(x, x, to: &low)
+    addExactProduct(y, y, to: &high)
+  }
+
   /// `preciseDot` of a row with itself and `widenedDot` of it with another, to the bit: one waits for the other's sums.
   @Sendable
   public static func measuredDot(_ a: Row, _ b: UnsafePointer<Double>, _ count: Int) -> SIMD2<Double> {

@@ -44,6 +44,18 @@ import Testing
           floats.baseAddress.map { KernelSet.portable.preciseDot($0, $0, count) } ?? .nan
         }
         #expect(square == precise, "\(kernels.name) \(kind)")
+        let rows = Self.halves(8 * count + 1, seed: UInt64(count) + 5)
+        let squares = rows.withUnsafeBytes { source -> [Double] in
+          guard let from = source.baseAddress else { return [] }
+          let (format, width) = Self.formats(kernels)[kind]
+          var four = [Float](repeating: 0, count: 4 * count + 1)
+          var one = [Float](repeating: 0, count: count + 1)
+          let together = format.measureFour(from, &four, count)
+          let apart = (0..<4).map { format.measure(from + $0 * count * width, &one, count) }
+          #expect(apart == (0..<4).map { together[$0] }, "\(kernels.name) \(kind)")
+          return apart
+        }
+        #expect(squares.count == 4)
         results.append(floats.dropLast().map { UInt64($0.bitPattern) } + [square.bitPattern])
       }
       #expect(results.allSatisfy { $0 == results[0] })

@@ -115,14 +115,11 @@ import Testing
     }
     let norms = tensor.squares(columns: shape.columns).map { $0.squareRoot() }
     #expect(norms == matrix.norms(.portable))
-    if let rows = FeatureRows(tensor, columns: shape.columns) {
-      var search = FarthestPointSearch(CosineSpace(rows, norms: norms), among: Array(0..<shape.rows))
-      #expect(try search.next(count) == expected)
-      #expect(rows.matrix() == matrix)
-      #expect(rows.row(shape.rows - 1) == matrix.row(shape.rows - 1)[...])
-    } else {
-      #expect(KernelSet.active.float16.isDirect == false)
-    }
+    let rows = try #require(FeatureRows(tensor, columns: shape.columns))
+    var search = FarthestPointSearch(CosineSpace(rows, norms: norms), among: Array(0..<shape.rows))
+    #expect(try search.next(count) == expected)
+    #expect(rows.matrix() == matrix)
+    #expect(rows.row(shape.rows - 1) == matrix.row(shape.rows - 1)[...])
   }
 
   @Test("A bound table finds the lowest, whatever was raised", arguments: [1, 15, 16, 17, 300, 700])

@@ -3,8 +3,9 @@ import Tensors
 
 /// Rows of features [count, columns] where they lie: numbers of a ``Matrix``, or the bytes of a tensor.
 ///
-/// Half-precision features stay as they came where the processor widens them on the way into a register. That saves
-/// writing and reading twice as many bytes, which is what comparing thousands of wide rows costs most.
+/// Half-precision features stay as they came: whoever compares rows widens them on the way into a register, or a row at
+/// a time. That saves writing and reading twice as many bytes, which is what comparing thousands of wide rows costs
+/// most.
 struct FeatureRows: Sendable {
   private enum Storage: Sendable {
     case floats([Float])
@@ -27,11 +28,11 @@ struct FeatureRows: Sendable {
     storage = .floats(matrix.values)
   }
 
-  /// The rows of a tensor without a copy; nil where its elements must be converted first.
+  /// The rows of a tensor without a copy; nil where its elements are converted one by one.
   ///
   /// - Precondition: the tensor holds whole rows of so many columns.
   init?(_ tensor: Tensor, columns: Int) {
-    guard let format = tensor.format, format.isDirect else { return nil }
+    guard let format = tensor.format else { return nil }
     count = tensor.elementCount / columns
     self.columns = columns
     self.format = format
@@ -90,7 +91,7 @@ struct FeatureRows: Sendable {
   private func gather(_ rows: ArraySlice<Int>, _ target: UnsafeMutablePointer<Float>) {
     withBase { base in
       for (place, row) in rows.enumerated() {
-        _ = format.measure(base + row * stride, target + place * columns, columns)
+        format.widen(base + row * stride, target + place * columns, columns)
       }
     }
   }

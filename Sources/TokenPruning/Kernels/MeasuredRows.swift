@@ -6,30 +6,24 @@ import Tensors
 /// For searches that look at few rows: a copy of all in binary32 would be the dearest thing they do, because fresh
 /// memory costs more than reading it.
 struct MeasuredRows: Sendable {
-  let count: Int
-  let columns: Int
   /// Euclidean lengths in binary64 [count].
   let norms: [Double]
 
-  private enum Source: Sendable {
-    case matrix(Matrix)
-    case tensor(Tensor, FormatKernels)
-  }
-
-  private let source: Source
+  private let source: FeatureRows
   private let kernels: KernelSet
 
   init(_ matrix: Matrix, kernels: KernelSet = .active) {
-    self.init(.matrix(matrix), columns: matrix.columns, norms: matrix.norms(kernels), kernels)
+    self.init(FeatureRows(matrix, kernels), norms: matrix.norms(kernels), kernels)
   }
 
-  private init(_ source: Source, columns: Int, norms: [Double], _ kernels: KernelSet) {
+  private init(_ source: FeatureRows, norms: [Double], _ kernels: KernelSet) {
     self.source = source
-    self.columns = columns
     self.norms = norms
     self.kernels = kernels
-    count = norms.count
   }
+
+  var count: Int { source.count }
+  var columns: Int { source.columns }
 
   /// A tensor read as [rows, columns], and on the way the inner product of every row with `direction` in binary64.
   ///
@@ -39,17 +33,13 @@ struct MeasuredRows: Sendable {
   static func reading(
     _ tensor: Tensor, columns: Int, comparedWith direction: [Double]?
   ) -> (rows: MeasuredRows, products: [Double]) {
-    let source: Source =
-      if let format = tensor.format {
-        .tensor(tensor, format)
-      } else {
-        .matrix(Matrix(tensor, columns: columns))
-      }
     let kernels = KernelSet.active
+    let source =
+      FeatureRows(tensor, columns: columns) ?? FeatureRows(Matrix(tensor, columns: columns), kernels)
     let count = tensor.elementCount / columns
     var norms = [Double](repeating: 0, count: count)
     var products = [Double](repeating: 0, count: direction == nil ? 0 : count)
-    MeasuredRows(source, columns: columns, norms: norms, kernels).withReader { reader in
+    MeasuredRows(source, norms: norms, kernels).withReader { reader in
       for row in 0..<count {
         let values = reader.row(row)
         guard let direction else {
@@ -64,23 +54,17 @@ struct MeasuredRows: Sendable {
         }
       }
     }
-    return (MeasuredRows(source, columns: columns, norms: norms, kernels), products)
+    return (MeasuredRows(source, norms: norms, kernels), products)
   }
 
   /// Calls `body` with what reads rows as long as it runs.
   func withReader<Result>(_ body: (Reader) -> Result) -> Result {
     withUnsafeTemporaryAllocation(of: Float.self, capacity: max(2 * columns, 1)) { room in
       norms.withUnsafeBufferPointer { norms in
-        switch source {
-        case .matrix(let matrix):
-          return matrix.values.withUnsafeBytes {
-            body(Reader(self, $0, .float32, nil, room.baseAddress, norms.baseAddress))
-          }
-        case .tensor(let tensor, let format):
-          return tensor.bytes.withUnsafeBytes {
-            body(Reader(self, $0, tensor.elementType, format, room.baseAddress, norms.baseAddress))
-          }
+        func run(_ base: UnsafeRawPointer?) -> Result {
+          body(Reader(self, base, room.baseAddress, norms.baseAddress))
         }
+        return source.withBase(run) ?? run(nil)
       }
     }
   }
@@ -106,18 +90,18 @@ struct MeasuredRows: Sendable {
       (@Sendable (_ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int) -> Void)?
 
     fileprivate init(
-      _ rows: MeasuredRows, _ bytes: UnsafeRawBufferPointer, _ type: ElementType, _ format: FormatKernels?,
-      _ room: UnsafeMutablePointer<Float>?, _ norms: UnsafePointer<Double>?
+      _ rows: MeasuredRows, _ base: UnsafeRawPointer?, _ room: UnsafeMutablePointer<Float>?,
+      _ norms: UnsafePointer<Double>?
     ) {
-      base = bytes.baseAddress
+      self.base = base
       columns = rows.columns
-      rowBytes = rows.columns * type.byteWidth
+      rowBytes = rows.source.stride
       self.room = room
       self.norms = norms
       dot = rows.kernels.dot
       preciseDot = rows.kernels.preciseDot
       let isAligned = UInt(bitPattern: base).isMultiple(of: UInt(MemoryLayout<Float>.alignment))
-      widen = type == .float32 && isAligned ? nil : format?.widen
+      widen = rowBytes == 4 * columns && isAligned ? nil : rows.source.format.widen
     }
 
     /// Where a row is widened to.

@@ -39,7 +39,7 @@ extension PruningInput {
     named name: String = "image_features"
   ) throws(PruningError) -> (rows: FeatureRows, norms: [Double]) {
     if let tensor = tensors[name], tensor.rank == 2, tensor.shape[0] == tokenCount, tensor.shape[1] >= 1,
-      let rows = FeatureRows(tensor, columns: tensor.shape[1])
+      let rows = FeatureRows(tensor, columns: tensor.shape[1]), rows.format.isDirect
     {
       let squares = tensor.squares(columns: tensor.shape[1])
       if !squares.allSatisfy(\.isFinite) { try requireFinite(tensor, named: name) }
