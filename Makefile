@@ -86,9 +86,11 @@ bench: setup venv ## Time kernels, methods, formats and the HTTP parser by thems
 	@$(PYTHON) Benchmarks/bench_micro.py $(ARGS)
 
 .PHONY: bench-peers
-bench-peers: release venv ## Compare with other servers and libraries, write BENCHMARKS.md; 20 minutes (ARGS=--quick: 3)
+bench-peers: setup venv ## Compare with other servers and libraries, write BENCHMARKS.md; 20 minutes (ARGS=--quick: 3)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r Benchmarks/peers/requirements.txt
-	@timeout --kill-after=30 7200 $(PYTHON) Benchmarks/bench_peers.py --crop $(CROP) $(ARGS)
+	@# As the Dockerfile ships it: without the libraries of the toolchain.
+	@swift build -c release --product crop --static-swift-stdlib --scratch-path .build-static
+	@timeout --kill-after=30 7200 $(PYTHON) Benchmarks/bench_peers.py --crop .build-static/release/crop $(ARGS)
 
 .PHONY: profile
 profile: setup ## Count where the instructions of the hot paths go: Benchmarks/results/profile.md (needs valgrind)

@@ -23,7 +23,9 @@ let settings: [SwiftSetting] = [
         .define("FUSED"), .define("WIDE"), .unsafeFlags(["-Xcc", "-march=x86-64-v4"]),
       ]),
   ]
-  let kernelLevels: [Target.Dependency] = ["CMemory", "CProcessor", "KernelsBaseline", "KernelsV3", "KernelsV4"]
+  let kernelLevels: [Target.Dependency] = [
+    "CMemory", "CProcessor", "KernelsBaseline", "KernelsV3", "KernelsV4",
+  ]
 #else
   let levelTargets: [Target] = []
   let kernelLevels: [Target.Dependency] = ["CMemory", "KernelsBaseline"]

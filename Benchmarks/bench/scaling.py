@@ -50,7 +50,12 @@ def in_process(measure, folder, quick, say):
     for method, kind in (("divprune", "structured"), ("divprune", "noise"), ("cdpruner", "structured"), ("cdpruner", "noise")):
         curves.append(Curve(
             f"{method} against N, {kind}", "tokens", "seconds", tokens,
-            [best(method, features_file(folder, kind, n, 512), n // 9) for n in tokens], fit_from=288))
+            [best(method, features_file(folder, kind, n, 1024), 64) for n in tokens], fit_from=288))
+    # A budget that grows with N is a second size that grows; D is that of large models, so that K stays far below it.
+    for method in ("divprune", "cdpruner"):
+        curves.append(Curve(
+            f"{method} against N, K = N / 9", "tokens", "seconds", tokens,
+            [best(method, features_file(folder, "structured", n, 4096), n // 9) for n in tokens], fit_from=288))
     for method in ("tome", "visionzip"):
         curves.append(Curve(
             f"{method}, merging, against N", "tokens", "seconds", tokens,
@@ -111,7 +116,8 @@ def targets(curves):
     found = []
     by_name = {curve.name: curve for curve in curves}
     for name, bound in (("top-k against N", 1.15), ("divprune against N, structured", 2.15), ("divprune against N, noise", 2.15),
-                        ("cdpruner against N, structured", 2.15), ("cdpruner against N, noise", 2.15)):
+                        ("cdpruner against N, structured", 2.15), ("cdpruner against N, noise", 2.15),
+                        ("divprune against N, K = N / 9", 2.15), ("cdpruner against N, K = N / 9", 2.15)):
         title, goal = f"exponent of {name}", f"<= {bound}"
         curve = by_name.get(name)
         if curve is None or curve.exponent is None:
