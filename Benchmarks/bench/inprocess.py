@@ -68,14 +68,21 @@ class TorchWorker(Worker):
             raise
 
 
+# Features as models produce and servers receive them; in single precision once more, for who has them so.
+KINDS = {"structured": ("structured", np.float16), "noise": ("noise", np.float16),
+         "structured, single": ("structured", np.float32)}
+
+
 def tensors(kind, tokens, width, folder):
     generator = np.random.default_rng(11)
+    structure, precision = KINDS[kind]
     arrays = {
-        "image_features": inputs.FEATURES[kind](tokens, width, generator),
-        "text_features": inputs.structured(16, width, generator),
+        "image_features": inputs.FEATURES[structure](tokens, width, generator).astype(precision),
+        "text_features": inputs.structured(16, width, generator).astype(precision),
         "attention": generator.random((16, tokens), dtype=np.float32),
     }
-    path = folder / f"{kind}-{tokens}x{width}.safetensors"
+    # Whoever is asked about it reads words.
+    path = folder / f"{kind.replace(', ', '-')}-{tokens}x{width}.safetensors"
     save_file(arrays, path)
     return arrays, path
 
@@ -85,7 +92,7 @@ def methods(measure, torch, folder, rounds, quick, say):
     and of torch."""
     results = {}
     for tokens, width, keep in SIZES[:1] if quick else SIZES:
-        for kind in inputs.FEATURES:
+        for kind in KINDS:
             arrays, path = tensors(kind, tokens, width, folder)
             for method, verb in VERBS.items():
                 repeats = 3 if tokens > 1000 or quick else 9
@@ -100,7 +107,7 @@ def methods(measure, torch, folder, rounds, quick, say):
                     times = ", ".join(
                         f"{side} {1e3 * series.median(side, 'median_s'):.2f} ms" for side in sorted(series.rounds) if series.has(side))
                     same = series.rounds["crop"][0]["same"]
-                    say(f"    {method:10} {kind:10} {tokens}x{width} K={keep}: {times}, same tokens {same}")
+                    say(f"    {method:10} {kind:18} {tokens}x{width} K={keep}: {times}, same tokens {same}")
     return results
 
 
