@@ -13,6 +13,15 @@ public struct FormatKernels: Sendable {
   public let measureFour:
     @Sendable (_ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int)
       -> SIMD4<Double>
+  /// ``measure`` of four rows of `count` elements that lie one after the other and, in the same pass, their inner products
+  /// with `direction` in binary64: the bits of ``KernelSet/measuredDot``, squares at `sums` and products at sums[4].
+  ///
+  /// `room` has room for the four rows in binary32.
+  public let measureWith:
+    @Sendable (
+      _ direction: UnsafePointer<Double>, _ source: UnsafeRawPointer, _ room: UnsafeMutablePointer<Float>,
+      _ count: Int, _ sums: UnsafeMutablePointer<Double>
+    ) -> Void
   /// Whether the processor widens this format as fast as it reads it, so that ``column`` and ``tile`` need no copy in
   /// binary32.
   public let isDirect: Bool
@@ -37,6 +46,18 @@ public struct FormatKernels: Sendable {
       _ count: Int, _ sums: UnsafeMutablePointer<Float>
     ) -> Void
 
+  /// The inner product of two rows, likewise.
+  public let product: @Sendable (_ a: UnsafeRawPointer, _ b: UnsafeRawPointer, _ count: Int) -> Float
+  /// What four rows are to each other: sums[4 j + i] = the inner product of a_i and a_j, likewise and zero where
+  /// i = j; squares[i] = that of a_i with itself, off by 2^-20 of itself at most.
+  ///
+  /// A square is not finite where an element is not, and may be so where none is: squares are formed in binary32.
+  public let ownTile:
+    @Sendable (
+      _ a0: UnsafeRawPointer, _ a1: UnsafeRawPointer, _ a2: UnsafeRawPointer, _ a3: UnsafeRawPointer,
+      _ count: Int, _ sums: UnsafeMutablePointer<Float>, _ squares: UnsafeMutablePointer<Double>
+    ) -> Void
+
   /// The obvious loops.
   static func reference<Format: FloatFormat>(_: Format.Type) -> FormatKernels {
     @Sendable func product(_ a: UnsafeRawPointer, _ b: UnsafeRawPointer, _ count: Int) -> Float {
@@ -58,6 +79,17 @@ public struct FormatKernels: Sendable {
         let squares = (0..<4).map { ReferenceKernels.dot(target + $0 * count, target + $0 * count, count) }
         return SIMD4(squares[0], squares[1], squares[2], squares[3])
       },
+      measureWith: { direction, source, _, count, sums in
+        for row in 0..<4 {
+          var both = SIMD2<Double>.zero
+          for index in 0..<count {
+            let element = Double(Format.one(source + (row * count + index) * Format.byteWidth))
+            both += SIMD2(element, direction[index]) * element
+          }
+          sums[row] = both[0]
+          sums[4 + row] = both[1]
+        }
+      },
       isDirect: true,
       accumulate: { source, rows, stride, sums, count in
         for row in 0..<rows {
@@ -72,6 +104,16 @@ public struct FormatKernels: Sendable {
       tile: { a0, a1, a2, a3, b0, b1, b2, b3, count, sums in
         for (j, b) in [b0, b1, b2, b3].enumerated() {
           for (i, a) in [a0, a1, a2, a3].enumerated() { sums[4 * j + i] = product(a, b, count) }
+        }
+      },
+      product: product,
+      ownTile: { a0, a1, a2, a3, count, sums, squares in
+        for (j, b) in [a0, a1, a2, a3].enumerated() {
+          for (i, a) in [a0, a1, a2, a3].enumerated() { sums[4 * j + i] = i == j ? 0 : product(a, b, count) }
+          squares[j] = (0..<count).reduce(0.0) {
+            let element = Double(Format.one(b + $1 * Format.byteWidth))
+            return $0 + element * element
+          }
         }
       })
   }

@@ -14,6 +14,8 @@ public struct KernelSet: Sendable {
   public let widenedDot: @Sendable (_ a: Row, _ b: UnsafePointer<Double>, _ count: Int) -> Double
   /// `preciseDot` of a row with itself, and `widenedDot` of it with another, in one pass.
   public let measuredDot: @Sendable (_ a: Row, _ b: UnsafePointer<Double>, _ count: Int) -> SIMD2<Double>
+  /// The sums of magnitudes of four rows, in binary64: eight running sums each that take elements in turn.
+  public let absoluteSums: @Sendable (_ a: Row, _ b: Row, _ c: Row, _ d: Row, _ count: Int) -> SIMD4<Double>
   /// One row against four that were widened before.
   public let widenedDotFour:
     @Sendable (

@@ -14,6 +14,17 @@ extension KernelSet {
     measuredDot: { a, b, count in
       (0..<count).reduce(SIMD2<Double>.zero) { $0 + SIMD2(Double(a[$1]), b[$1]) * Double(a[$1]) }
     },
+    absoluteSums: { a, b, c, d, count in
+      let sums = [a, b, c, d].map { row in
+        // The order of the fast ones, so that ties are the same.
+        let turns = (0..<8).map { lane in
+          stride(from: lane, to: count / 8 * 8, by: 8).reduce(0.0) { $0 + Double(row[$1].magnitude) }
+        }
+        let whole = turns.reduce(0, +)
+        return (count / 8 * 8..<count).reduce(whole) { $0 + Double(row[$1].magnitude) }
+      }
+      return SIMD4(sums[0], sums[1], sums[2], sums[3])
+    },
     widenedDotFour: { a, b0, b1, b2, b3, count in
       var sums = SIMD4<Double>.zero
       for index in 0..<count {

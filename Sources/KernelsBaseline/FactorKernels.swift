@@ -82,15 +82,6 @@ public enum FactorKernels {
     Lanes(widening: UnsafeRawPointer(row + index).loadUnaligned(as: SIMD8<Float>.self))
   }
 
-  @inline(__always)
-  private static func add(_ a: Lanes, _ b: Lanes, to sum: inout Lanes) {
-    #if FUSED
-      sum.addProduct(a, b)
-    #else
-      sum += a * b
-    #endif
-  }
-
   /// Halves onto halves, then what is left of the rows.
   @inline(__always)
   private static func total(_ lanes: Lanes, _ x: Row, _ panel: Row, _ row: Int, _ columns: Int) -> Double {
@@ -112,10 +103,10 @@ public enum FactorKernels {
 
     @inline(__always)
     private static func add(_ y: Lanes, _ rows: Four, to sums: inout Four) {
-      add(y, rows.0, to: &sums.0)
-      add(y, rows.1, to: &sums.1)
-      add(y, rows.2, to: &sums.2)
-      add(y, rows.3, to: &sums.3)
+      sums.0.add(exact: y, times: rows.0)
+      sums.1.add(exact: y, times: rows.1)
+      sums.2.add(exact: y, times: rows.2)
+      sums.3.add(exact: y, times: rows.3)
     }
 
     @inline(__always)
@@ -179,10 +170,10 @@ public enum FactorKernels {
       while index &+ 8 <= columns {
         let y = wide(x, index)
         let rows = panel + 8 &* (index &+ row)
-        add(y, wide(rows, 0), to: &s.0)
-        add(y, wide(rows, 8), to: &s.1)
-        add(y, wide(rows, 16), to: &s.2)
-        add(y, wide(rows, 24), to: &s.3)
+        s.0.add(exact: y, times: wide(rows, 0))
+        s.1.add(exact: y, times: wide(rows, 8))
+        s.2.add(exact: y, times: wide(rows, 16))
+        s.3.add(exact: y, times: wide(rows, 24))
         index &+= 8
       }
       sums[row] = total(s.0, x, panel, row, columns)
@@ -200,8 +191,8 @@ public enum FactorKernels {
       while index &+ 8 <= columns {
         let y = wide(x, index)
         let rows = panel + 8 &* (index &+ row)
-        add(y, wide(rows, 0), to: &s.0)
-        add(y, wide(rows, 8), to: &s.1)
+        s.0.add(exact: y, times: wide(rows, 0))
+        s.1.add(exact: y, times: wide(rows, 8))
         index &+= 8
       }
       sums[row] = total(s.0, x, panel, row, columns)

@@ -52,6 +52,17 @@ enum FormatLoops<Format: FloatFormat> {
     return SIMDKernels.preciseSquares(target, target + count, target + 2 &* count, target + 3 &* count, count)
   }
 
+  /// `SIMDKernels.measuredDot` of four rows that lie one after the other with `direction`, to the bit: the squares,
+  /// then the products. `room` has room for four rows in binary32.
+  @inline(__always)
+  static func measureWith(
+    _ direction: UnsafePointer<Double>, _ source: UnsafeRawPointer, _ room: UnsafeMutablePointer<Float>,
+    _ count: Int, _ sums: UnsafeMutablePointer<Double>
+  ) {
+    widenAll(source, room, 4 &* count)
+    SIMDKernels.measuredDots(room, room + count, room + 2 &* count, room + 3 &* count, direction, count, sums)
+  }
+
   /// Widens `count` elements.
   @inline(__always)
   static func widenAll(_ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int) {
@@ -170,16 +181,43 @@ public enum FloatFormatKernels {
   ) -> SIMD4<Double> { FormatLoops<Brain16>.measureFour(source, target, count) }
 
   @Sendable @inline(never)
+  public static func measureWithFloat32(
+    _ direction: UnsafePointer<Double>, _ source: UnsafeRawPointer, _ room: UnsafeMutablePointer<Float>,
+    _ count: Int, _ sums: UnsafeMutablePointer<Double>
+  ) {
+    // Where they lie as numbers, there is nothing to widen.
+    if UInt(bitPattern: source).isMultiple(of: UInt(MemoryLayout<Float>.alignment)) {
+      let row = source.assumingMemoryBound(to: Float.self)
+      SIMDKernels.measuredDots(
+        row, row + count, row + 2 &* count, row + 3 &* count, direction, count, sums)
+    } else {
+      FormatLoops<Binary32>.measureWith(direction, source, room, count, sums)
+    }
+  }
+
+  @Sendable @inline(never)
   public static func accumulateFloat32(
     _ source: UnsafeRawPointer, _ rows: Int, _ stride: Int, _ sums: UnsafeMutablePointer<Double>,
     _ count: Int
   ) { FormatLoops<Binary32>.accumulate(source, rows, stride, sums, count) }
 
   @Sendable @inline(never)
+  public static func measureWithFloat16(
+    _ direction: UnsafePointer<Double>, _ source: UnsafeRawPointer, _ room: UnsafeMutablePointer<Float>,
+    _ count: Int, _ sums: UnsafeMutablePointer<Double>
+  ) { FormatLoops<Binary16>.measureWith(direction, source, room, count, sums) }
+
+  @Sendable @inline(never)
   public static func accumulateFloat16(
     _ source: UnsafeRawPointer, _ rows: Int, _ stride: Int, _ sums: UnsafeMutablePointer<Double>,
     _ count: Int
   ) { FormatLoops<Binary16>.accumulate(source, rows, stride, sums, count) }
+
+  @Sendable @inline(never)
+  public static func measureWithBFloat16(
+    _ direction: UnsafePointer<Double>, _ source: UnsafeRawPointer, _ room: UnsafeMutablePointer<Float>,
+    _ count: Int, _ sums: UnsafeMutablePointer<Double>
+  ) { FormatLoops<Brain16>.measureWith(direction, source, room, count, sums) }
 
   @Sendable @inline(never)
   public static func accumulateBFloat16(

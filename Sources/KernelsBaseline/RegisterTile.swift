@@ -28,15 +28,6 @@ extension TileLanes {
     UnsafeMutableRawPointer(target + register &* TileLanes.scalarCount)
       .storeBytes(of: self, as: TileLanes.self)
   }
-
-  @inline(__always)
-  fileprivate mutating func add(_ factor: TileLanes, times other: TileLanes) {
-    #if FUSED
-      addProduct(factor, other)
-    #else
-      self += factor * other
-    #endif
-  }
 }
 
 struct OneRegister: TileRow {

@@ -54,6 +54,81 @@ enum RowLoops<Format: FloatFormat> {
     store(even, b, a, index, count, sums)
   }
 
+  /// The inner product of two rows. Four running sums, as above.
+  @inline(__always)
+  static func product(_ a: UnsafeRawPointer, _ b: UnsafeRawPointer, _ count: Int) -> Float {
+    var sums = (Lanes.zero, Lanes.zero, Lanes.zero, Lanes.zero)
+    var index = 0
+    while index &+ 4 &* width <= count {
+      sums.0.add(load(a, index), times: load(b, index))
+      sums.1.add(load(a, index &+ width), times: load(b, index &+ width))
+      sums.2.add(load(a, index &+ 2 &* width), times: load(b, index &+ 2 &* width))
+      sums.3.add(load(a, index &+ 3 &* width), times: load(b, index &+ 3 &* width))
+      index &+= 4 &* width
+    }
+    while index &+ width <= count {
+      sums.0.add(load(a, index), times: load(b, index))
+      index &+= width
+    }
+    let lanes = four((sums.0 + sums.1) + (sums.2 + sums.3))
+    let two = lanes.lowHalf + lanes.highHalf
+    var sum = two[0] + two[1]
+    while index < count {
+      let offset = index &* Format.byteWidth
+      sum += Format.one(a + offset) * Format.one(b + offset)
+      index &+= 1
+    }
+    return sum
+  }
+
+  /// What four rows are to each other.
+  ///
+  /// sums[4 j + i] = the inner product of rows i and j, zero where i = j; squares[i] = that of row i with itself: eight
+  /// products a lane in binary32 and everything else in binary64, so that it is off by 2^-20 of itself at most.
+  @inline(__always)
+  static func ownTile(
+    _ a: Rows, _ count: Int, _ sums: UnsafeMutablePointer<Float>, _ squares: UnsafeMutablePointer<Double>
+  ) {
+    var cross = (Lanes.zero, Lanes.zero, Lanes.zero, Lanes.zero)
+    var inner = (Lanes.zero, Lanes.zero)
+    var total = SIMD4<Double>.zero
+    var index = 0
+    while index &+ width <= count {
+      var own = (Lanes.zero, Lanes.zero, Lanes.zero, Lanes.zero)
+      let end = min(count, index &+ 8 &* width)
+      while index &+ width <= end {
+        let x = load(a, index)
+        own.0.add(x.0, times: x.0)
+        own.1.add(x.1, times: x.1)
+        own.2.add(x.2, times: x.2)
+        own.3.add(x.3, times: x.3)
+        inner.0.add(x.0, times: x.1)
+        inner.1.add(x.2, times: x.3)
+        cross.0.add(x.0, times: x.2)
+        cross.1.add(x.1, times: x.2)
+        cross.2.add(x.0, times: x.3)
+        cross.3.add(x.1, times: x.3)
+        index &+= width
+      }
+      total += SIMD4<Double>(widening: totals(own, a, a, 0, 0))
+    }
+    let apart = totals(cross, (a.0, a.1, a.0, a.1), (a.2, a.2, a.3, a.3), index, count)
+    let zero = Lanes.zero
+    let beside = totals(
+      (inner.0, inner.1, zero, zero), (a.0, a.2, a.0, a.2), (a.1, a.3, a.1, a.3), index, count)
+    while index < count {
+      let four = SIMD4<Double>(widening: one(a, index))
+      total += four * four
+      index &+= 1
+    }
+    let into = UnsafeMutableRawPointer(sums)
+    into.storeBytes(of: SIMD4(0, beside[0], apart[0], apart[2]), as: SIMD4<Float>.self)
+    into.storeBytes(of: SIMD4(beside[0], 0, apart[1], apart[3]), toByteOffset: 16, as: SIMD4<Float>.self)
+    into.storeBytes(of: SIMD4(apart[0], apart[1], 0, beside[1]), toByteOffset: 32, as: SIMD4<Float>.self)
+    into.storeBytes(of: SIMD4(apart[2], apart[3], beside[1], 0), toByteOffset: 48, as: SIMD4<Float>.self)
+    UnsafeMutableRawPointer(squares).storeBytes(of: total, as: SIMD4<Double>.self)
+  }
+
   typealias Rows = (UnsafeRawPointer, UnsafeRawPointer, UnsafeRawPointer, UnsafeRawPointer)
 
   @inline(__always)
@@ -71,20 +146,11 @@ enum RowLoops<Format: FloatFormat> {
   }
 
   @inline(__always)
-  private static func addProduct(_ a: Lanes, _ b: Lanes, to sum: inout Lanes) {
-    #if FUSED
-      sum.addProduct(a, b)
-    #else
-      sum += a * b
-    #endif
-  }
-
-  @inline(__always)
   private static func add(_ x: Four, _ y: Lanes, to sums: inout Four) {
-    addProduct(x.0, y, to: &sums.0)
-    addProduct(x.1, y, to: &sums.1)
-    addProduct(x.2, y, to: &sums.2)
-    addProduct(x.3, y, to: &sums.3)
+    sums.0.add(x.0, times: y)
+    sums.1.add(x.1, times: y)
+    sums.2.add(x.2, times: y)
+    sums.3.add(x.3, times: y)
   }
 
   /// Halves onto halves.
@@ -104,12 +170,10 @@ enum RowLoops<Format: FloatFormat> {
     SIMD4(lowHalf: a.lowHalf, highHalf: b.lowHalf) + SIMD4(lowHalf: a.highHalf, highHalf: b.highHalf)
   }
 
-  /// The sums over all lanes, and what is left of the rows.
+  /// Of four pairs of rows the sums over all lanes, and over what is left of the rows.
   @inline(__always)
-  private static func store(
-    _ lanes: Four, _ a: Rows, _ b: UnsafeRawPointer, _ start: Int, _ count: Int,
-    _ sums: UnsafeMutablePointer<Float>
-  ) {
+  private static func totals(_ lanes: Four, _ a: Rows, _ b: Rows, _ start: Int, _ count: Int) -> SIMD4<Float>
+  {
     let low = pairs(four(lanes.0), four(lanes.1))
     let high = pairs(four(lanes.2), four(lanes.3))
     var total =
@@ -117,14 +181,27 @@ enum RowLoops<Format: FloatFormat> {
       + SIMD4(lowHalf: low.oddHalf, highHalf: high.oddHalf)
     var index = start
     while index < count {
-      let offset = index &* Format.byteWidth
-      let rest = SIMD4(
-        Format.one(a.0 + offset), Format.one(a.1 + offset), Format.one(a.2 + offset), Format.one(a.3 + offset)
-      )
-      total += rest * Format.one(b + offset)
+      total += one(a, index) * one(b, index)
       index &+= 1
     }
-    UnsafeMutableRawPointer(sums).storeBytes(of: total, as: SIMD4<Float>.self)
+    return total
+  }
+
+  @inline(__always)
+  private static func one(_ rows: Rows, _ index: Int) -> SIMD4<Float> {
+    let offset = index &* Format.byteWidth
+    return SIMD4(
+      Format.one(rows.0 + offset), Format.one(rows.1 + offset), Format.one(rows.2 + offset),
+      Format.one(rows.3 + offset))
+  }
+
+  @inline(__always)
+  private static func store(
+    _ lanes: Four, _ a: Rows, _ b: UnsafeRawPointer, _ start: Int, _ count: Int,
+    _ sums: UnsafeMutablePointer<Float>
+  ) {
+    UnsafeMutableRawPointer(sums).storeBytes(
+      of: totals(lanes, a, (b, b, b, b), start, count), as: SIMD4<Float>.self)
   }
 
   // A tile in as many strips as registers hold sums for.
@@ -180,33 +257,13 @@ enum RowLoops<Format: FloatFormat> {
       while index &+ width <= count {
         let x = (load(a0, index), load(a1, index))
         let y = (load(b0, index), load(b1, index))
-        addProduct(x.0, y.0, to: &s.0)
-        addProduct(x.1, y.0, to: &s.1)
-        addProduct(x.0, y.1, to: &t.0)
-        addProduct(x.1, y.1, to: &t.1)
+        s.0.add(x.0, times: y.0)
+        s.1.add(x.1, times: y.0)
+        t.0.add(x.0, times: y.1)
+        t.1.add(x.1, times: y.1)
         index &+= width
       }
-      store(s, t, (a0, a1), (b0, b1), index, count, sums)
-    }
-
-    @inline(__always)
-    private static func store(
-      _ s: (Lanes, Lanes), _ t: (Lanes, Lanes), _ a: (UnsafeRawPointer, UnsafeRawPointer),
-      _ b: (UnsafeRawPointer, UnsafeRawPointer), _ start: Int, _ count: Int,
-      _ sums: UnsafeMutablePointer<Float>
-    ) {
-      let low = pairs(four(s.0), four(s.1))
-      let high = pairs(four(t.0), four(t.1))
-      var total =
-        SIMD4(lowHalf: low.evenHalf, highHalf: high.evenHalf)
-        + SIMD4(lowHalf: low.oddHalf, highHalf: high.oddHalf)
-      var index = start
-      while index < count {
-        let offset = index &* Format.byteWidth
-        let x = SIMD2(Format.one(a.0 + offset), Format.one(a.1 + offset))
-        total += SIMD4(lowHalf: x * Format.one(b.0 + offset), highHalf: x * Format.one(b.1 + offset))
-        index &+= 1
-      }
+      let total = totals((s.0, s.1, t.0, t.1), (a0, a1, a0, a1), (b0, b0, b1, b1), index, count)
       sums[0] = total[0]
       sums[1] = total[1]
       sums[4] = total[2]
@@ -252,4 +309,37 @@ public enum RowProductKernels {
   public static func columnBFloat16(
     _ a: Row, _ b0: Row, _ b1: Row, _ b2: Row, _ b3: Row, _ count: Int, _ sums: Sums
   ) { RowLoops<Brain16>.column(a, (b0, b1, b2, b3), count, sums) }
+
+  @Sendable @inline(never)
+  public static func productFloat32(_ a: Row, _ b: Row, _ count: Int) -> Float {
+    RowLoops<Binary32>.product(a, b, count)
+  }
+
+  @Sendable @inline(never)
+  public static func ownTileFloat32(
+    _ a0: Row, _ a1: Row, _ a2: Row, _ a3: Row, _ count: Int, _ sums: Sums,
+    _ squares: UnsafeMutablePointer<Double>
+  ) { RowLoops<Binary32>.ownTile((a0, a1, a2, a3), count, sums, squares) }
+
+  @Sendable @inline(never)
+  public static func productFloat16(_ a: Row, _ b: Row, _ count: Int) -> Float {
+    RowLoops<Binary16>.product(a, b, count)
+  }
+
+  @Sendable @inline(never)
+  public static func ownTileFloat16(
+    _ a0: Row, _ a1: Row, _ a2: Row, _ a3: Row, _ count: Int, _ sums: Sums,
+    _ squares: UnsafeMutablePointer<Double>
+  ) { RowLoops<Binary16>.ownTile((a0, a1, a2, a3), count, sums, squares) }
+
+  @Sendable @inline(never)
+  public static func productBFloat16(_ a: Row, _ b: Row, _ count: Int) -> Float {
+    RowLoops<Brain16>.product(a, b, count)
+  }
+
+  @Sendable @inline(never)
+  public static func ownTileBFloat16(
+    _ a0: Row, _ a1: Row, _ a2: Row, _ a3: Row, _ count: Int, _ sums: Sums,
+    _ squares: UnsafeMutablePointer<Double>
+  ) { RowLoops<Brain16>.ownTile((a0, a1, a2, a3), count, sums, squares) }
 }

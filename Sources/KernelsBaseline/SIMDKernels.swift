@@ -6,8 +6,7 @@
 ///
 /// `dot` may therefore differ between levels in the last bits; nobody chooses by it alone (see
 /// `FarthestPointSearch`). Everything in binary64 keeps inexact products and their sums apart and gives the same bits
-/// at every level, so answers do not depend on the machine. (On the baseline `addProduct` would call into libm, lane
-/// by lane.)
+/// at every level, so answers do not depend on the machine.
 public enum SIMDKernels {
   public typealias Row = UnsafePointer<Float>
   #if WIDE
@@ -31,15 +30,6 @@ public enum SIMDKernels {
   }
 
   @inline(__always)
-  private static func addProduct(_ a: Lanes, _ b: Lanes, to sum: inout Lanes) {
-    #if FUSED
-      sum.addProduct(a, b)
-    #else
-      sum += a * b
-    #endif
-  }
-
-  @inline(__always)
   private static func load(_ row: Row, _ index: Int) -> Lanes {
     UnsafeRawPointer(row + index).loadUnaligned(as: Lanes.self)
   }
@@ -52,16 +42,6 @@ public enum SIMDKernels {
   @inline(__always)
   private static func loadWide(_ row: UnsafePointer<Double>, _ index: Int) -> SIMD8<Double> {
     UnsafeRawPointer(row + index).loadUnaligned(as: SIMD8<Double>.self)
-  }
-
-  /// A product of numbers that were binary32 is exact in binary64, so fusing it with its sum changes no bit.
-  @inline(__always)
-  private static func addExactProduct(_ a: SIMD8<Double>, _ b: SIMD8<Double>, to sum: inout SIMD8<Double>) {
-    #if FUSED
-      sum.addProduct(a, b)
-    #else
-      sum += a * b
-    #endif
   }
 
   /// Sixteen lanes in fours, and those added up one after the other.
@@ -79,14 +59,14 @@ public enum SIMDKernels {
     var s3 = Lanes.zero
     var index = 0
     while index &+ 4 &* width <= count {
-      addProduct(load(a, index), load(b, index), to: &s0)
-      addProduct(load(a, index &+ width), load(b, index &+ width), to: &s1)
-      addProduct(load(a, index &+ 2 &* width), load(b, index &+ 2 &* width), to: &s2)
-      addProduct(load(a, index &+ 3 &* width), load(b, index &+ 3 &* width), to: &s3)
+      s0.add(load(a, index), times: load(b, index))
+      s1.add(load(a, index &+ width), times: load(b, index &+ width))
+      s2.add(load(a, index &+ 2 &* width), times: load(b, index &+ 2 &* width))
+      s3.add(load(a, index &+ 3 &* width), times: load(b, index &+ 3 &* width))
       index &+= 4 &* width
     }
     while index &+ width <= count {
-      addProduct(load(a, index), load(b, index), to: &s0)
+      s0.add(load(a, index), times: load(b, index))
       index &+= width
     }
     var sum = total((s0 + s1) + (s2 + s3))
@@ -103,8 +83,8 @@ public enum SIMDKernels {
     var high = SIMD8<Double>.zero
     var index = 0
     while index &+ 16 <= count {
-      addExactProduct(loadWide(a, index), loadWide(b, index), to: &low)
-      addExactProduct(loadWide(a, index &+ 8), loadWide(b, index &+ 8), to: &high)
+      low.add(exact: loadWide(a, index), times: loadWide(b, index))
+      high.add(exact: loadWide(a, index &+ 8), times: loadWide(b, index &+ 8))
       index &+= 16
     }
     var sum = total(low, high)
@@ -143,8 +123,8 @@ public enum SIMDKernels {
     _ row: Row, _ index: Int, _ low: inout SIMD8<Double>, _ high: inout SIMD8<Double>
   ) {
     let (x, y) = (loadWide(row, index), loadWide(row, index &+ 8))
-    addExactProduct(x, x, to: &low)
-    addExactProduct(y, y, to: &high)
+    low.add(exact: x, times: x)
+    high.add(exact: y, times: y)
   }
 
   /// `preciseDot` of a row with itself and `widenedDot` of it with another, to the bit: one waits for the other's sums.
@@ -156,8 +136,8 @@ public enum SIMDKernels {
     while index &+ 16 <= count {
       let x = loadWide(a, index)
       let y = loadWide(a, index &+ 8)
-      addExactProduct(x, x, to: &squares.0)
-      addExactProduct(y, y, to: &squares.1)
+      squares.0.add(exact: x, times: x)
+      squares.1.add(exact: y, times: y)
       products.0 += x * loadWide(b, index)
       products.1 += y * loadWide(b, index &+ 8)
       index &+= 16
@@ -168,6 +148,94 @@ public enum SIMDKernels {
       index &+= 1
     }
     return sums
+  }
+
+  /// The same of four rows: `direction` is loaded once, and the sums of one row wait for those of the others less than
+  /// for their own.
+  ///
+  /// The squares of the rows are at `sums`, the products at sums[4].
+  @inline(__always)
+  static func measuredDots(
+    _ a: Row, _ b: Row, _ c: Row, _ d: Row, _ direction: UnsafePointer<Double>, _ count: Int,
+    _ sums: UnsafeMutablePointer<Double>
+  ) {
+    let zero = Measured()
+    var (s, t, u, v) = (zero, zero, zero, zero)
+    var index = 0
+    while index &+ 16 <= count {
+      let y = (loadWide(direction, index), loadWide(direction, index &+ 8))
+      s.add(loadWide(a, index), loadWide(a, index &+ 8), y)
+      t.add(loadWide(b, index), loadWide(b, index &+ 8), y)
+      u.add(loadWide(c, index), loadWide(c, index &+ 8), y)
+      v.add(loadWide(d, index), loadWide(d, index &+ 8), y)
+      index &+= 16
+    }
+    s.store(a, direction, index, count, sums)
+    t.store(b, direction, index, count, sums + 1)
+    u.store(c, direction, index, count, sums + 2)
+    v.store(d, direction, index, count, sums + 3)
+  }
+
+  /// The running sums of ``measuredDots(_:_:_:_:_:_:_:)`` for one row.
+  private struct Measured {
+    private var squares = (SIMD8<Double>.zero, SIMD8<Double>.zero)
+    private var products = (SIMD8<Double>.zero, SIMD8<Double>.zero)
+
+    @inline(__always)
+    init() {}
+
+    @inline(__always)
+    mutating func add(
+      _ low: SIMD8<Double>, _ high: SIMD8<Double>, _ direction: (SIMD8<Double>, SIMD8<Double>)
+    ) {
+      squares.0.add(exact: low, times: low)
+      squares.1.add(exact: high, times: high)
+      products.0 += low * direction.0
+      products.1 += high * direction.1
+    }
+
+    @inline(__always)
+    func store(
+      _ row: Row, _ direction: UnsafePointer<Double>, _ start: Int, _ count: Int,
+      _ sums: UnsafeMutablePointer<Double>
+    ) {
+      var total = SIMD2(
+        SIMDKernels.total(squares.0, squares.1), SIMDKernels.total(products.0, products.1))
+      var index = start
+      while index < count {
+        total += SIMD2(Double(row[index]), direction[index]) * Double(row[index])
+        index &+= 1
+      }
+      sums[0] = total[0]
+      sums[4] = total[1]
+    }
+  }
+
+  @Sendable
+  public static func absoluteSums(_ a: Row, _ b: Row, _ c: Row, _ d: Row, _ count: Int) -> SIMD4<Double> {
+    var sums = (SIMD8<Double>.zero, SIMD8<Double>.zero, SIMD8<Double>.zero, SIMD8<Double>.zero)
+    var index = 0
+    while index &+ 8 <= count {
+      sums.0 += loadMagnitudes(a, index)
+      sums.1 += loadMagnitudes(b, index)
+      sums.2 += loadMagnitudes(c, index)
+      sums.3 += loadMagnitudes(d, index)
+      index &+= 8
+    }
+    var total = SIMD4(sums.0.sum(), sums.1.sum(), sums.2.sum(), sums.3.sum())
+    while index < count {
+      total += SIMD4(
+        Double(a[index].magnitude), Double(b[index].magnitude), Double(c[index].magnitude),
+        Double(d[index].magnitude))
+      index &+= 1
+    }
+    return total
+  }
+
+  @inline(__always)
+  private static func loadMagnitudes(_ row: Row, _ index: Int) -> SIMD8<Double> {
+    let bits = UnsafeRawPointer(row + index).loadUnaligned(as: SIMD8<UInt32>.self) & 0x7fff_ffff
+    return SIMD8<Double>(widening: unsafeBitCast(bits, to: SIMD8<Float>.self))
   }
 
   @Sendable

@@ -43,10 +43,10 @@ public enum TileKernels {
       var index = 0
       while index &+ 8 <= count {
         let y = wide(b, index)
-        s0.addProduct(wide(a0, index), y)
-        s1.addProduct(wide(a1, index), y)
-        s2.addProduct(wide(a2, index), y)
-        s3.addProduct(wide(a3, index), y)
+        s0.add(exact: wide(a0, index), times: y)
+        s1.add(exact: wide(a1, index), times: y)
+        s2.add(exact: wide(a2, index), times: y)
+        s3.add(exact: wide(a3, index), times: y)
         index &+= 8
       }
       sums[0] = total(s0, a0, b, index, count)
@@ -112,10 +112,10 @@ public enum TileKernels {
       _ x: (WideLanes, WideLanes, WideLanes, WideLanes), _ y: WideLanes,
       to sums: inout (WideLanes, WideLanes, WideLanes, WideLanes)
     ) {
-      sums.0.addProduct(x.0, y)
-      sums.1.addProduct(x.1, y)
-      sums.2.addProduct(x.2, y)
-      sums.3.addProduct(x.3, y)
+      sums.0.add(exact: x.0, times: y)
+      sums.1.add(exact: x.1, times: y)
+      sums.2.add(exact: x.2, times: y)
+      sums.3.add(exact: x.3, times: y)
     }
 
     @inline(__always)
@@ -139,10 +139,10 @@ public enum TileKernels {
       while index &+ 8 <= count {
         let x = (wide(a0, index), wide(a1, index))
         let y = (wide(b0, index), wide(b1, index))
-        s.0.addProduct(x.0, y.0)
-        s.1.addProduct(x.1, y.0)
-        t.0.addProduct(x.0, y.1)
-        t.1.addProduct(x.1, y.1)
+        s.0.add(exact: x.0, times: y.0)
+        s.1.add(exact: x.1, times: y.0)
+        t.0.add(exact: x.0, times: y.1)
+        t.1.add(exact: x.1, times: y.1)
         index &+= 8
       }
       sums[0] = total(s.0, a0, b0, index, count)

@@ -85,7 +85,8 @@ import Testing
         let bytes = [UInt8](repeating: 0, count: shift) + patterns
         func products(_ kernels: KernelSet) -> [Float] {
           let format = Self.formats(kernels)[kind].format
-          var sums = [Float](repeating: .nan, count: 20)
+          var sums = [Float](repeating: .nan, count: 37)
+          var squares = [Double](repeating: .nan, count: 4)
           bytes.withUnsafeBytes { source in
             sums.withUnsafeMutableBufferPointer { sums in
               guard let base = source.baseAddress, let into = sums.baseAddress else { return }
@@ -93,7 +94,13 @@ import Testing
               format.column(row(0), row(4), row(5), row(6), row(7), count, into)
               format.tile(
                 row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7), count, into + 4)
+              format.ownTile(row(0), row(1), row(2), row(3), count, into + 20, &squares)
+              into[36] = format.product(row(0), row(4), count)
             }
+          }
+          for (row, square) in squares.enumerated() {
+            let exact = floats[row * count..<(row + 1) * count].reduce(0.0) { $0 + Double($1) * Double($1) }
+            #expect(abs(square - exact) <= 0x1p-20 * exact, "\(kernels.name) \(kind) \(shift)")
           }
           return sums
         }
@@ -104,6 +111,35 @@ import Testing
           #expect(
             zip(found, expected).allSatisfy { abs($0 - $1) <= bound }, "\(kernels.name) \(kind) \(shift)")
         }
+      }
+    }
+  }
+
+  @Test(
+    "rows measured with a direction have the bits of one by one at every level and alignment",
+    arguments: Array(0...70) + [1024])
+  func measureWithDirection(_ count: Int) {
+    let direction = (0..<max(count, 1)).map { Double(($0 * 13) % 29 - 14) / 7 }
+    for (kind, width) in [4, 2, 2].enumerated() {
+      let halves = Self.halves(8 * count + 2, seed: UInt64(count) + 9)
+      for (shift, kernels) in [0, 1].flatMap({ shift in KernelSet.available.map { (shift, $0) } }) {
+        let format = Self.formats(kernels)[kind].format
+        var room = [Float](repeating: 0, count: 4 * count + 1)
+        var sums = [Double](repeating: .nan, count: 8)
+        var expected = sums
+        halves.withUnsafeBytes { source in
+          guard let base = source.baseAddress else { return }
+          format.measureWith(direction, base + shift, &room, count, &sums)
+          for row in 0..<4 {
+            var one = [Float](repeating: 0, count: count + 1)
+            expected[row] = format.measure(base + shift + row * count * width, &one, count)
+            expected[row + 4] = KernelSet.portable.measuredDot(one, direction, count)[1]
+          }
+        }
+        #expect(
+          sums.map(\.bitPattern) == expected.map(\.bitPattern) || sums.contains(where: \.isNaN),
+          "\(kernels.name) \(kind) \(shift)")
+        #expect(sums.map(\.isNaN) == expected.map(\.isNaN))
       }
     }
   }

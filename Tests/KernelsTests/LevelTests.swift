@@ -108,4 +108,14 @@ import Testing
       #expect(halfIsExact && brainIsExact, "\(kernels.name)")
     }
   }
+
+  @Test("sums of magnitudes have the same bits at every level", arguments: lengths)
+  func magnitudes(_ count: Int) {
+    let rows = (0..<4).map { Self.floats(count, seed: UInt64($0) + 3) + [0] }
+    let expected = KernelSet.reference.absoluteSums(rows[0], rows[1], rows[2], rows[3], count)
+    for kernels in KernelSet.available {
+      #expect(kernels.absoluteSums(rows[0], rows[1], rows[2], rows[3], count) == expected, "\(kernels.name)")
+    }
+    #expect((0..<4).allSatisfy { (expected[$0] > 0) == (count > 0) })
+  }
 }
