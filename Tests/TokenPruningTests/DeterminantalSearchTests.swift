@@ -169,7 +169,7 @@ import Testing
       return product(rows[a], rows[b])
         / (product(rows[a], rows[a]).squareRoot() * product(rows[b], rows[b]).squareRoot())
     }
-    var near = NearSelections(places: 1, rows: 9, columns: columns, capacity: 8)
+    let near = NearSelections(places: 1, rows: 9, columns: columns, capacity: 8)
     var left = 1.0
     for selection in 0..<8 {
       near.append(row: selection + 1)

@@ -65,6 +65,53 @@ import Testing
       var search = FarthestPointSearch(
         CosineSpace(features, kernels: kernels), among: Array(0..<features.rows))
       #expect(try search.next(count) == expected, "\(kernels.name)")
+      let rows = FeatureRows(features, kernels)
+      guard let tiles = OwnTiles(rows) else { continue }
+      var other = FarthestPointSearch(
+        CosineSpace(rows, ownTiles: tiles, kernels: kernels), among: Array(0..<features.rows))
+      #expect(try other.next(count) == expected, "\(kernels.name), measured in blocks")
+    }
+  }
+
+  @Test("Rows measured in blocks have the products and, but for little, the lengths that they have")
+  func ownTiles() throws {
+    let (rows, columns) = (23, 300)
+    var numbers = TestNumbers(4)
+    let matrix = Matrix(rows: rows, columns: columns, values: numbers.floats(rows * columns))
+    for kernels in KernelSet.available {
+      let features = FeatureRows(matrix, kernels)
+      let tiles = try #require(OwnTiles(features))
+      let space = CosineSpace(features, ownTiles: tiles, kernels: kernels)
+      let exact = CosineSpace(matrix, kernels: kernels)
+      for row in 0..<rows {
+        #expect(abs(Double(space.factors[row]) * exact.norm(of: row) - 1) <= 0x1p-20)
+        #expect(space.norm(of: row) == exact.norm(of: row))
+      }
+      for first in stride(from: 0, to: rows, by: 4) {
+        let block = SIMD4(first, first + 1, first + 2, first + 3).clamped(
+          lowerBound: .zero, upperBound: SIMD4(repeating: rows - 1))
+        let tile = space.withReader { $0.similarities(of: block) }.columns
+        for (j, column) in [tile.0, tile.1, tile.2, tile.3].enumerated() {
+          for i in 0..<4 where i != j {
+            let expected = exact.exactSimilarity(block[i], block[j])
+            #expect(abs(Double(column[i]) - expected) <= Double(space.slack) / 2)
+          }
+        }
+        #expect(tiles.products(of: block &+ 1) == nil)
+      }
+    }
+  }
+
+  @Test(
+    "Rows of which one is zero, not finite or of no ordinary length are not measured in blocks",
+    arguments: [0, .infinity, .nan, 1e30, 1e-30])
+  func unusualRows(_ value: Float) {
+    let ordinary = [Float](repeating: 0.5, count: 9 * 4)
+    #expect(OwnTiles(FeatureRows(Matrix(rows: 9, columns: 4, values: ordinary), .active)) != nil)
+    for row in 0..<9 {
+      var values = ordinary
+      for column in 0..<4 { values[4 * row + column] = value }
+      #expect(OwnTiles(FeatureRows(Matrix(rows: 9, columns: 4, values: values), .active)) == nil)
     }
   }
 
@@ -116,8 +163,11 @@ import Testing
     let norms = tensor.squares(columns: shape.columns).map { $0.squareRoot() }
     #expect(norms == matrix.norms(.portable))
     let rows = try #require(FeatureRows(tensor, columns: shape.columns))
-    var search = FarthestPointSearch(CosineSpace(rows, norms: norms), among: Array(0..<shape.rows))
-    #expect(try search.next(count) == expected)
+    let tiles = try #require(OwnTiles(rows))
+    for space in [CosineSpace(rows, norms: norms), CosineSpace(rows, ownTiles: tiles)] {
+      var search = FarthestPointSearch(space, among: Array(0..<shape.rows))
+      #expect(try search.next(count) == expected)
+    }
     #expect(rows.matrix() == matrix)
     #expect(rows.row(shape.rows - 1) == matrix.row(shape.rows - 1)[...])
   }
@@ -136,6 +186,14 @@ import Testing
         for lane in 0..<4 where first + lane < count {
           plain[first + lane] = max(plain[first + lane], four[lane])
         }
+      } else if turn % 5 == 1 {
+        let first = numbers.below(count) / 16 * 16
+        var sixteen = SIMD16<Float>(repeating: value)
+        for lane in 0..<16 { sixteen[lane] -= Float(lane % 5) }
+        table.raise(sixteenFrom: first, to: sixteen)
+        for lane in 0..<16 where first + lane < count {
+          plain[first + lane] = max(plain[first + lane], sixteen[lane])
+        }
       } else {
         let place = table.lowestPlace() ?? 0
         if turn % 7 == 0 { table.close(place) } else { table.raise(place, to: value) }
@@ -145,7 +203,7 @@ import Testing
       #expect(table.lowestPlace().map { table[$0] } == (lowest < .infinity ? lowest : nil))
       #expect(table.places(upTo: value) == plain.indices.filter { plain[$0] <= value })
       guard let place = table.lowestPlace() else { break }
-      let (mates, present) = table.mates(of: place, in: table.lowSegments(), but: 1)
+      let (mates, present) = table.mates(of: place, but: 1)
       let segments = (0..<present).map { mates[$0] / BoundTable.segment }
       #expect(mates[0] == place && Set(segments).count == present && !segments.dropFirst().contains(1))
       #expect((0..<present).allSatisfy { plain[mates[$0]] < .infinity })

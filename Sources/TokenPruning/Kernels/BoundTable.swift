@@ -19,6 +19,9 @@ final class BoundTable {
   /// Of each segment the first place that holds its minimum; -1 until somebody asks.
   private let lowest: UnsafeMutablePointer<Int32>
   private let progress: UnsafeMutablePointer<Int32>
+  /// Of every sixteenth segment the one with the lowest minimum, and that, as of the last look.
+  private let lowSegments: UnsafeMutablePointer<Int32>
+  private let lowMinima: UnsafeMutablePointer<Float>
 
   /// `count` places at minus infinity, and nobody has come anywhere.
   init(count: Int) {
@@ -35,6 +38,10 @@ final class BoundTable {
     minima.update(repeating: -.infinity, count: segments)
     lowest = .allocate(capacity: 16 * groups)
     lowest.initialize(repeating: -1, count: 16 * groups)
+    lowSegments = .allocate(capacity: 16)
+    lowSegments.initialize(repeating: 0, count: 16)
+    lowMinima = .allocate(capacity: 16)
+    lowMinima.initialize(repeating: .infinity, count: 16)
   }
 
   deinit {
@@ -42,6 +49,8 @@ final class BoundTable {
     progress.deallocate()
     minima.deallocate()
     lowest.deallocate()
+    lowSegments.deallocate()
+    lowMinima.deallocate()
   }
 
   subscript(place: Int) -> Float {
@@ -83,6 +92,25 @@ final class BoundTable {
     if Self.lowest(of: before) == minima[segment] { settle(segment) }
   }
 
+  /// Raises sixteen places, the first of which is a multiple of sixteen; what lies behind the last may be among them.
+  func raise(sixteenFrom place: Int, to sixteen: SIMD16<Float>) {
+    assert(place >= 0 && place < count && place.isMultiple(of: Self.segment))
+    let address = UnsafeMutableRawPointer(values + place)
+    let before = address.loadUnaligned(as: SIMD16<Float>.self)
+    address.storeBytes(of: before.replacing(with: sixteen, where: sixteen .> before), as: SIMD16<Float>.self)
+    settle(place / Self.segment)
+  }
+
+  /// Raises all places at once.
+  ///
+  /// - Precondition: one number for each place; more are passed over.
+  func raiseAll(to numbers: ArraySlice<Float>) {
+    precondition(numbers.count >= count)
+    update { values in
+      for (place, number) in numbers.prefix(count).enumerated() { values[place] = max(values[place], number) }
+    }
+  }
+
   /// Changes many values at once.
   ///
   /// - Parameter body: leaves at infinity what is there, and lowers nothing.
@@ -113,32 +141,26 @@ final class BoundTable {
 
   // MARK: Finding the lowest
 
-  /// Of every sixteenth segment the one with the lowest minimum.
-  struct LowSegments {
-    fileprivate var minima: SIMD16<Float>
-    fileprivate var segments: SIMD16<Int32>
-  }
-
-  func lowSegments() -> LowSegments {
-    var low = Self.sixteen(minima, 0)
+  /// The lowest place; nil when all are closed.
+  func lowestPlace() -> Int? {
+    var minima = Self.sixteen(self.minima, 0)
     var segments = SIMD16<Int32>(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
     var current = segments
     for group in 1..<groups {
       current &+= 16
-      let next = Self.sixteen(minima, group)
-      let isLower = next .< low
-      low.replace(with: next, where: isLower)
+      let next = Self.sixteen(self.minima, group)
+      let isLower = next .< minima
+      minima.replace(with: next, where: isLower)
       segments.replace(with: current, where: isLower)
     }
-    return LowSegments(minima: low, segments: segments)
+    UnsafeMutableRawPointer(lowMinima).storeBytes(of: minima, as: SIMD16<Float>.self)
+    UnsafeMutableRawPointer(lowSegments).storeBytes(of: segments, as: SIMD16<Int32>.self)
+    return lowestPlace(of: minima, segments)
   }
 
-  /// The lowest place; nil when all are closed.
-  func lowestPlace() -> Int? { lowestPlace(lowSegments()) }
-
-  /// The same, given the present low segments. Halves against halves.
-  func lowestPlace(_ low: LowSegments) -> Int? {
-    let (minima, segments) = (low.minima, low.segments)
+  /// Halves against halves.
+  @inline(__always)
+  private func lowestPlace(of minima: SIMD16<Float>, _ segments: SIMD16<Int32>) -> Int? {
     let upper = minima.highHalf .< minima.lowHalf
     let eight = minima.lowHalf.replacing(with: minima.highHalf, where: upper)
     let ofEight = segments.lowHalf.replacing(with: segments.highHalf, where: upper)
@@ -153,18 +175,18 @@ final class BoundTable {
   /// A place and up to three low ones of other segments that have come as far: not the lowest there are, because
   /// every sixteenth segment competes for one lane, but found at once.
   ///
+  /// - Precondition: nothing was raised since the last ``lowestPlace()``.
   /// - Parameter excluded: a segment that does not count.
-  func mates(
-    of place: Int, in low: LowSegments, but excluded: Int = -1
-  ) -> (places: SIMD4<Int>, count: Int) {
+  func mates(of place: Int, but excluded: Int = -1) -> (places: SIMD4<Int>, count: Int) {
     let own = place / Self.segment
+    let steps = progress[place]
     var places = SIMD4(repeating: place)
     var count = 1
-    for lane in 0..<16 where low.minima[lane] < .infinity {
-      let segment = Int(low.segments[lane])
+    for lane in 0..<16 where lowMinima[lane] < .infinity {
+      let segment = Int(lowSegments[lane])
       if segment == own || segment == excluded { continue }
       let mate = lowestPlace(in: segment)
-      guard progress[mate] == progress[place] else { continue }
+      guard progress[mate] == steps else { continue }
       places[count] = mate
       count += 1
       if count == 4 { break }
@@ -172,8 +194,14 @@ final class BoundTable {
     return (places, count)
   }
 
+  @inline(__always)
   private func lowestPlace(in segment: Int) -> Int {
-    if lowest[segment] >= 0 { return Int(lowest[segment]) }
+    let known = lowest[segment]
+    return known >= 0 ? Int(known) : findLowest(in: segment)
+  }
+
+  @inline(never)
+  private func findLowest(in segment: Int) -> Int {
     var place = Self.segment * segment
     while values[place] != minima[segment] { place += 1 }
     lowest[segment] = Int32(truncatingIfNeeded: place)

@@ -6,7 +6,7 @@ extension CosineSpace {
   /// The exact similarities of four rows to another.
   func exactSimilarities(of rows: SIMD4<Int>, to other: Int) -> SIMD4<Double> {
     let four = features.withFloats(of: SIMD4(repeating: other)) { pointer, _, _, _ in
-      exactSimilarities(of: rows, to: pointer, norm: norms[other])
+      exactSimilarities(of: rows, to: pointer, norm: norm(of: other))
     }
     return four ?? .zero
   }
@@ -55,9 +55,40 @@ extension CosineSpace {
         for b in 0..<right.count {
           exactTile(left[a], right[b], into)
           for column in right.lanes(of: b) {
-            let four = quotients(into + 4 * column, left[a], norms[right[b][column]])
+            let four = quotients(into + 4 * column, left[a], norm(of: right[b][column]))
             for lane in left.lanes(of: a) {
               similarities[(4 * a + lane) * others.count + 4 * b + column] = four[lane]
+            }
+          }
+        }
+      }
+    }
+    return similarities
+  }
+
+  /// The same to each row of a matrix, which need not be of this space.
+  ///
+  /// - Precondition: it has as many columns.
+  /// - Parameter norms: the lengths of its rows.
+  func exactSimilarities(of rows: [Int], to others: Matrix, norms otherNorms: [Double]) -> [Double] {
+    precondition(others.columns == columns)
+    let left = RowBlocks(rows)
+    var similarities = [Double](repeating: 0, count: rows.count * others.rows)
+    others.values.withUnsafeBufferPointer { values in
+      withUnsafeTemporaryAllocation(of: Double.self, capacity: 16) { sums in
+        guard let base = values.baseAddress, let into = sums.baseAddress else { return }
+        for a in 0..<left.count {
+          for first in stride(from: 0, to: others.rows, by: 4) {
+            func other(_ lane: Int) -> KernelSet.Row { base + min(first + lane, others.rows - 1) * columns }
+            _ = features.withFloats(of: left[a]) { a0, a1, a2, a3 in
+              kernels.tiles.preciseTile(
+                a0, a1, a2, a3, other(0), other(1), other(2), other(3), columns, into)
+            }
+            for column in first..<min(first + 4, others.rows) {
+              let four = quotients(into + 4 * (column - first), left[a], otherNorms[column])
+              for lane in left.lanes(of: a) {
+                similarities[(4 * a + lane) * others.rows + column] = four[lane]
+              }
             }
           }
         }
@@ -80,8 +111,9 @@ extension CosineSpace {
     _ products: UnsafeMutablePointer<Double>, _ rows: SIMD4<Int>, _ norm: Double
   ) -> SIMD4<Double> {
     var four = SIMD4<Double>.zero
-    for lane in 0..<4 where norms[rows[lane]] > 0 && norm > 0 {
-      four[lane] = products[lane] / (norms[rows[lane]] * norm)
+    for lane in 0..<4 {
+      let own = self.norm(of: rows[lane])
+      if own > 0 && norm > 0 { four[lane] = products[lane] / (own * norm) }
     }
     return four
   }

@@ -65,7 +65,7 @@ extension CosineSpace {
       let found = sharing.map(count) { part in
         let group = first + part
         let end = min((group + 1) * Self.groupBlocks, left.count)
-        return nearest(left, group * Self.groupBlocks..<end, right)
+        return self.nearest(left, group * Self.groupBlocks..<end, right)
       }
       for part in found { positions += part }
     }
@@ -111,7 +111,7 @@ extension CosineSpace {
     var near: [Int] = []
     for place in similarities.indices where similarities[place] >= limit { near.append(place) }
     guard near.count > 1 else { return near[0] }
-    let exact = exactSimilarities(of: near.map { others[$0] }, to: features.row(row), norm: norms[row])
+    let exact = exactSimilarities(of: near.map { others[$0] }, to: features.row(row), norm: norm(of: row))
     // The first of equals.
     return near[exact.indices.max { exact[$0] < exact[$1] } ?? 0]
   }

@@ -1,30 +1,38 @@
 import Kernels
+import Locking
 
 /// The rows of a matrix compared by the cosine of their angle: fast in binary32, exact in binary64 on demand.
 ///
 /// The fast similarity of two rows lies within half of ``slack`` of the exact one, so rows whose fast values
 /// differ by more than ``slack`` are in that order, and closer ones are compared exactly. A choice made so is
 /// the binary64 one, whatever kernels computed it. The cosine with a zero row is 0.
-struct CosineSpace: Sendable {
+///
+/// A class, because handing on a table of kernels by value costs more than a comparison.
+final class CosineSpace: Sendable {
   let features: FeatureRows
   /// What fast products are formed of, and the factor of each row that makes its length 1.
   let fast: FeatureRows
   let factors: [Float]
-  let norms: [Double]
   let kernels: KernelSet
   let slack: Float
+  /// What is known of neighbours already.
+  let ownTiles: OwnTiles?
+  /// The lengths of the rows; empty where they are formed when they are asked for.
+  private let norms: [Double]
+  /// Those that were asked for; NaN for the others.
+  private let found: Locked<[Double]>
 
   /// Rows of such lengths are multiplied as they are: no product of theirs overflows, and what vanishes is
   /// far below ``slack``.
   private static let ordinaryNorms = 0x1p-30...0x1p30
 
   /// - Complexity: O(rows x columns).
-  init(_ features: Matrix, kernels: KernelSet = .active) {
+  convenience init(_ features: Matrix, kernels: KernelSet = .active) {
     self.init(features, norms: features.norms(kernels), kernels: kernels)
   }
 
   /// - Parameter norms: those of the rows.
-  init(_ features: Matrix, norms: [Double], kernels: KernelSet = .active) {
+  convenience init(_ features: Matrix, norms: [Double], kernels: KernelSet = .active) {
     self.init(FeatureRows(features, kernels), norms: norms, kernels: kernels)
   }
 
@@ -33,6 +41,8 @@ struct CosineSpace: Sendable {
     self.features = features
     self.kernels = kernels
     self.norms = norms
+    found = Locked([])
+    ownTiles = nil
     if norms.allSatisfy({ $0 == 0 || Self.ordinaryNorms.contains($0) }) {
       fast = features
       factors = norms.map { $0 > 0 ? Float(1 / $0) : 0 }
@@ -43,11 +53,36 @@ struct CosineSpace: Sendable {
     slack = 2 * KernelSet.tolerance(columns: features.columns)
   }
 
+  /// - Parameter ownTiles: those of the rows; exact lengths are formed when they are asked for.
+  init(_ features: FeatureRows, ownTiles: OwnTiles, kernels: KernelSet = .active) {
+    self.features = features
+    self.kernels = kernels
+    self.ownTiles = ownTiles
+    norms = []
+    found = Locked(Array(repeating: .nan, count: features.count))
+    fast = features
+    factors = ownTiles.factors
+    slack = 2 * (KernelSet.tolerance(columns: features.columns) + OwnTiles.similarityError)
+  }
+
   var rows: Int { features.count }
 
   var columns: Int { features.columns }
 
-  func isZero(_ row: Int) -> Bool { norms[row] == 0 }
+  func isZero(_ row: Int) -> Bool { factors[row] == 0 }
+
+  /// The length of a row, in binary64.
+  func norm(of row: Int) -> Double {
+    if !norms.isEmpty { return norms[row] }
+    return found.withLock { found in
+      if found[row].isNaN {
+        features.withGathered([row]) { values in
+          found[row] = kernels.preciseDot(values, values, columns).squareRoot()
+        }
+      }
+      return found[row]
+    }
+  }
 
   /// The exact similarity of two rows, the same whichever comes first.
   func exactSimilarity(_ a: Int, _ b: Int) -> Double {
@@ -56,40 +91,12 @@ struct CosineSpace: Sendable {
 
   /// The fast similarities of one row to four.
   func similarities(of row: Int, to others: SIMD4<Int>) -> SIMD4<Float> {
-    let products = fast.withBase { base in
-      withUnsafeTemporaryAllocation(of: Float.self, capacity: 4) { sums in
-        guard let into = sums.baseAddress else { return SIMD4<Float>.zero }
-        let b = others &* fast.stride
-        fast.format.column(
-          base + row * fast.stride, base + b[0], base + b[1], base + b[2], base + b[3], columns, into)
-        return UnsafeRawPointer(into).loadUnaligned(as: SIMD4<Float>.self)
-      }
-    }
-    return (products ?? .zero) * factorsOf(others) * factors[row]
+    withReader { $0.similarities(of: row, to: others) }
   }
 
   /// The fast similarities of four rows to four others: for each of the others, to the four.
   func similarities(of rows: SIMD4<Int>, to others: SIMD4<Int>) -> SimilarityTile {
-    let products = fast.withBase { base in
-      withUnsafeTemporaryAllocation(of: Float.self, capacity: 16) { sums in
-        guard let into = sums.baseAddress else { return SimilarityTile.zero }
-        let (a, b) = (rows &* fast.stride, others &* fast.stride)
-        fast.format.tile(
-          base + a[0], base + a[1], base + a[2], base + a[3], base + b[0], base + b[1], base + b[2],
-          base + b[3], columns, into)
-        let own = factorsOf(rows)
-        func column(_ index: Int) -> SIMD4<Float> {
-          UnsafeRawPointer(into + 4 * index).loadUnaligned(as: SIMD4<Float>.self) * own
-            * factors[others[index]]
-        }
-        return SimilarityTile(columns: (column(0), column(1), column(2), column(3)))
-      }
-    }
-    return products ?? .zero
-  }
-
-  private func factorsOf(_ rows: SIMD4<Int>) -> SIMD4<Float> {
-    SIMD4(factors[rows[0]], factors[rows[1]], factors[rows[2]], factors[rows[3]])
+    withReader { $0.similarities(of: rows, to: others) }
   }
 
   /// The largest exact similarity of one row to others, given that the largest fast one is `fastest`.

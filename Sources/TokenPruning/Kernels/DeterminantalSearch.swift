@@ -37,8 +37,11 @@ struct DeterminantalSearch {
 
   private var states: [State]
   private var heap: BoundHeap
-  private var near: NearSelections
+  private let near: NearSelections
   private var selected: [Int] = []
+  /// Of each selection its place, and its pivot: the last entry of its row of the factor.
+  private var selectedPlaces: [Int] = []
+  private var pivots: [Double] = []
   private let factor: SelectedFactor
   private var exhausted: [Int] = []
   private let cosineError: Double
@@ -150,6 +153,8 @@ struct DeterminantalSearch {
       reader.row(row), factorRow(of: place), scale: scales[row], residual: states[place].residual)
     near.append(row: row)
     selected.append(row)
+    selectedPlaces.append(place)
+    pivots.append(states[place].residual.squareRoot())
   }
 
   /// A bound by one more selection beside the candidate; nil where there is none.
@@ -162,13 +167,29 @@ struct DeterminantalSearch {
     var comparisons = StepCounter.comparison(columns: features.columns)
     for index in 0..<count where !near.knows(Int(members[index]), selection) {
       let other = Int(members[index])
-      near.learn(reader.preciseCosine(selected[other], selected[selection]), of: other, selection)
-      comparisons += StepCounter.exactComparison(columns: features.columns)
+      near.learn(cosine(ofSelections: other, selection, reader), of: other, selection)
+      comparisons += StepCounter.exactComparison(columns: min(other, selection))
     }
     try steps.spend(StepCounter.heapTurn + comparisons)
     let share = near.shareLeft(
       of: place, with: selection, cosine: reader.cosine(row, selected[selection]), error: cosineError)
     return share * quality[row] * quality[row]
+  }
+
+  /// The cosine of two selections as their rows of the factor have it, which is a short product where that of their
+  /// features is a long one.
+  private func cosine(ofSelections a: Int, _ b: Int, _ reader: MeasuredRows.Reader) -> Double {
+    let (early, late) = (min(a, b), max(a, b))
+    let (row, other) = (selected[a], selected[b])
+    let scale = quality[row] * quality[other]
+    // Beyond, entries of the kernel have lost digits or all meaning.
+    guard (0x1p-900...0x1p900).contains(scale) else { return reader.preciseCosine(row, other) }
+    guard let first = states[selectedPlaces[early]].row, let second = states[selectedPlaces[late]].row else {
+      preconditionFailure("selections have rows of the factor")
+    }
+    var entry = pivots[early] * second[early]
+    for index in 0..<early { entry += first[index] * second[index] }
+    return entry / scale
   }
 
   /// Brings the first in the queue forward, and with it another that has come to the same block: a panel is read once

@@ -144,7 +144,7 @@ struct DuplicateThinning {
     try steps.spend(comparingWith: near.count, of: space, exactly: true)
     let row = rows[place]
     return space.exactSimilarities(
-      of: near.map { rows[$0] }, to: space.features.row(row), norm: space.norms[row]
+      of: near.map { rows[$0] }, to: space.features.row(row), norm: space.norm(of: row)
     ).max() ?? -.infinity
   }
 

@@ -10,7 +10,8 @@ import Kernels
 /// (Minoux 1978). Only the candidate with the highest bound is compared with selections it has not met, four of them in
 /// a tile with up to three more candidates that have come equally far, until the one with the highest bound has met
 /// all. Most candidates are ruled out by few selections and never see the others; above all by their neighbours in the
-/// sequence, which resemble them most, and which the first pick has compared them with. Where bounds rule out little (rows
+/// sequence, which resemble them most, and which the first pick has compared them with: a candidate that close to one
+/// selection cannot be closer to others that are far from that one (``firstToMeet(_:)``). Where bounds rule out little (rows
 /// without any structure), the first pick computes the similarities of all pairs in one go (``SimilarityMatrix``),
 /// and the rest reads them.
 /// - Complexity: at most O(T N (D + N / 256)) for T selections. The first pick (``IsolationSearch``) is O(N^2 D) at
@@ -27,6 +28,10 @@ struct FarthestPointSearch {
   private let nearest: BoundTable
   /// Of the first pick: the fast similarities within segments, which say at once what it does to its neighbours.
   private var neighbours: SegmentSimilarities?
+  /// Per selection the largest fast similarity to those before; infinity for what is given.
+  private var nearestBefore: [Float]
+  /// Per candidate which selection it became; -1 until then.
+  private var order: [Int32]
   /// Per candidate: the same in binary64, for those that were ever compared exactly.
   private var exactNearest: [Double]
   private var exactSeen: [Int]
@@ -51,6 +56,8 @@ struct FarthestPointSearch {
     selected = given.filter { !space.isZero($0) }
     blocks = RowBlocks(leftovers.isEmpty ? candidates : candidates.filter { !space.isZero($0) })
     nearest = BoundTable(count: blocks.rowCount)
+    nearestBefore = Array(repeating: .infinity, count: selected.count)
+    order = Array(repeating: -1, count: blocks.rowCount)
     exactNearest = Array(repeating: -.infinity, count: blocks.rowCount)
     exactSeen = Array(repeating: 0, count: blocks.rowCount)
   }
@@ -60,10 +67,16 @@ struct FarthestPointSearch {
   /// - Precondition: that many candidates are left.
   /// - Throws: when the choice is more work than the limit allows.
   mutating func next(_ count: Int) throws(PruningError) -> [Int] {
+    guard count > 0 else { return [] }
+    let space = space
+    return try space.withReader { reader throws(PruningError) in try choose(count, reader) }
+  }
+
+  private mutating func choose(_ count: Int, _ reader: CosineReader) throws(PruningError) -> [Int] {
     var chosen: [Int] = []
     chosen.reserveCapacity(count)
     while chosen.count < count {
-      if let place = try selected.isEmpty ? mostIsolated() : farthest() {
+      if let place = try selected.isEmpty ? mostIsolated(reader) : farthest(reader) {
         select(place)
         chosen.append(blocks.row(at: place))
       } else {
@@ -76,16 +89,23 @@ struct FarthestPointSearch {
     return chosen
   }
 
-  private mutating func mostIsolated() throws(PruningError) -> Int? {
+  private mutating func mostIsolated(_ reader: CosineReader) throws(PruningError) -> Int? {
     guard blocks.rowCount > 1 else { return blocks.rowCount == 1 ? 0 : nil }
     var search = IsolationSearch(space, blocks, sharing: sharing)
-    let place = try search.run(&steps)
+    let place = try search.run(reader, &steps)
     matrix = search.matrix
     neighbours = search.neighbours
+    if matrix == nil, let similarities = search.similaritiesBeyondSegment(of: place) {
+      nearest.raiseAll(to: similarities)
+      // Who is chosen first, everybody has met with that.
+      for place in 0..<blocks.rowCount { nearest.setProgress(of: place, to: 1) }
+    }
     return place
   }
 
   private mutating func select(_ place: Int) {
+    nearestBefore.append(nearest[place])
+    order[place] = Int32(truncatingIfNeeded: selected.count)
     nearest.close(place)
     selected.append(blocks.row(at: place))
     if matrix != nil {
@@ -95,34 +115,56 @@ struct FarthestPointSearch {
     }
   }
 
-  private mutating func farthest() throws(PruningError) -> Int? {
-    guard let contenders = try matrix == nil ? lazyContenders() : eagerContenders() else { return nil }
+  private mutating func farthest(_ reader: CosineReader) throws(PruningError) -> Int? {
+    guard let contenders = try matrix == nil ? lazyContenders(reader) : eagerContenders() else { return nil }
     return contenders.count == 1 ? contenders[0] : try farthestExactly(contenders)
   }
 
   // MARK: Contenders: the candidates that may be the farthest, as far as binary32 can tell
 
   /// Places in ascending order; nil when every candidate is chosen.
-  private mutating func lazyContenders() throws(PruningError) -> [Int]? {
+  private mutating func lazyContenders(_ reader: CosineReader) throws(PruningError) -> [Int]? {
     while true {
       try steps.spend(StepCounter.look(atPlaces: blocks.rowCount))
-      let low = nearest.lowSegments()
-      guard let place = nearest.lowestPlace(low) else { return nil }
-      if nearest.progress(of: place) < selected.count {
-        let (places, count) = nearest.mates(of: place, in: low)
-        try refresh(places, count)
+      guard let place = nearest.lowestPlace() else { return nil }
+      if passOver(place) < selected.count {
+        let (places, count) = nearest.mates(of: place)
+        try refresh(places, count, reader)
         continue
       }
       let contenders = nearest.places(upTo: nearest[place] + slack)
       if contenders.count == 1 { return contenders }
       let stale = contenders.filter { nearest.progress(of: $0) < selected.count }
       if stale.isEmpty { return contenders }
-      for place in stale { try refresh(SIMD4(repeating: place), 1) }
+      for place in stale where passOver(place) < selected.count {
+        try refresh(SIMD4(repeating: place), 1, reader)
+      }
     }
   }
 
+  /// Passes over the selections that cannot be nearer to a candidate than the nearest of its segment, and returns
+  /// how far it has come.
+  ///
+  /// Angles obey the triangle inequality. So what is twice as far from that selection as the candidate is, is as far
+  /// from the candidate at least; and how near two selections are, the later knew when it was chosen.
+  private func passOver(_ place: Int) -> Int {
+    var progress = nearest.progress(of: place)
+    // Of who is farther than half a right angle, twice as far is more than a right one, and selections hardly are.
+    guard progress < selected.count, nearest[place] > 0.7072,
+      let witness = neighbours?.nearestChosen(to: place, order)
+    else { return progress }
+    let limit = 2 * witness.similarity * witness.similarity - 1 - 4 * slack
+    while progress < selected.count,
+      progress == witness.selection || nearestBefore[max(progress, witness.selection)] <= limit
+    { progress += 1 }
+    nearest.setProgress(of: place, to: progress)
+    return progress
+  }
+
   /// Compares `present` places that have met equally many selections with the next up to four.
-  private mutating func refresh(_ places: SIMD4<Int>, _ present: Int) throws(PruningError) {
+  private mutating func refresh(
+    _ places: SIMD4<Int>, _ present: Int, _ reader: CosineReader
+  ) throws(PruningError) {
     let first = nearest.progress(of: places[0])
     let count = min(4, selected.count - first)
     try steps.spend(4 * count * StepCounter.comparison(columns: space.columns))
@@ -130,14 +172,14 @@ struct FarthestPointSearch {
     for lane in 1..<count { others[lane] = selected[first + lane] }
     if present == 1 {
       let row = blocks.row(at: places[0])
-      nearest.raise(places[0], to: space.similarities(of: row, to: others).largest)
+      nearest.raise(places[0], to: reader.similarities(of: row, to: others).largest)
     } else {
       let rows = SIMD4(
         blocks.row(at: places[0]), blocks.row(at: places[1]), blocks.row(at: places[2]),
         blocks.row(at: places[3]))
       let largest =
         count == 1
-        ? space.similarities(of: others[0], to: rows) : space.similarities(of: rows, to: others).largest
+        ? reader.similarities(of: others[0], to: rows) : reader.similarities(of: rows, to: others).largest
       for lane in 0..<present { nearest.raise(places[lane], to: largest[lane]) }
     }
     for lane in 0..<present { nearest.setProgress(of: places[lane], to: first + count) }

@@ -17,6 +17,7 @@ struct IsolationSearch {
   private let nearest: BoundTable
   private var tilesLeft: Int
   private(set) var neighbours: SegmentSimilarities
+  private var followed: FollowedRows
   /// The similarities of all pairs, once they were worth computing.
   private(set) var matrix: SimilarityMatrix?
 
@@ -31,35 +32,44 @@ struct IsolationSearch {
     self.sharing = sharing
     nearest = BoundTable(count: blocks.rowCount)
     neighbours = SegmentSimilarities(blocks)
+    followed = FollowedRows(blocks)
     tilesLeft = Int(Self.patience * Double(blocks.count * (blocks.count + 1) / 2)) + 4 * blocks.count
   }
 
   /// The place of the row.
   ///
   /// - Throws: when it is more work than the limit allows.
-  mutating func run(_ steps: inout StepCounter) throws(PruningError) -> Int {
-    try compareSegments(&steps)
-    let contenders = try scan(&steps)
+  mutating func run(_ reader: CosineReader, _ steps: inout StepCounter) throws(PruningError) -> Int {
+    try compareSegments(reader, &steps)
+    let contenders = try scan(reader, &steps)
     return contenders.count == 1 ? contenders[0] : try mostIsolatedExactly(contenders, &steps)
+  }
+
+  /// The fast similarities of the row in a place to those of other segments, by place; nil where they were not kept.
+  func similaritiesBeyondSegment(of place: Int) -> ArraySlice<Float>? {
+    nearest.progress(of: place) == blocks.count ? followed.similarities(of: place) : nil
   }
 
   // MARK: Contenders: the rows that may be the most isolated, as far as binary32 can tell
 
-  private mutating func compareSegments(_ steps: inout StepCounter) throws(PruningError) {
+  private mutating func compareSegments(
+    _ reader: CosineReader, _ steps: inout StepCounter
+  ) throws(PruningError) {
     for first in stride(from: 0, to: blocks.count, by: Self.blocksPerSegment) {
       let segment = first..<min(first + Self.blocksPerSegment, blocks.count)
       try steps.spend(
         8 * segment.count * (segment.count + 1) * StepCounter.comparison(columns: space.columns))
-      for a in segment { for b in a..<segment.upperBound { compare(a, b) } }
+      for a in segment { for b in a..<segment.upperBound { compare(a, b, reader) } }
+      neighbours.raiseAll(ofSegment: 4 * first, in: nearest)
     }
   }
 
   /// Compares all rows of a block with all of another of its segment, or with each other.
-  private mutating func compare(_ a: Int, _ b: Int) {
-    var tile = space.similarities(of: blocks[a], to: blocks[b])
+  private mutating func compare(_ a: Int, _ b: Int, _ reader: CosineReader) {
+    var tile =
+      a == b ? reader.similarities(of: blocks[a]) : reader.similarities(of: blocks[a], to: blocks[b])
     if a == b { tile.ignoreDiagonal() }
     neighbours.put(tile, a, b)
-    raise(SIMD4(4 * a, 4 * a + 1, 4 * a + 2, 4 * a + 3), blocks.lanes(of: a).count, tile, b)
   }
 
   /// Notes what a tile says of some places, of which `present` are no padding, and of block `b`.
@@ -85,30 +95,31 @@ struct IsolationSearch {
   }
 
   /// Brings the rows up to date that may be the most isolated, and returns their places, ascending.
-  private mutating func scan(_ steps: inout StepCounter) throws(PruningError) -> [Int] {
+  private mutating func scan(
+    _ reader: CosineReader, _ steps: inout StepCounter
+  ) throws(PruningError) -> [Int] {
     let canCompareAll = blocks.rowCount <= SimilarityMatrix.maximumCount
     while true {
       try steps.spend(StepCounter.look(atPlaces: blocks.rowCount))
       if canCompareAll, tilesLeft < 0 { return try compareAll(&steps) }
-      let low = nearest.lowSegments()
-      guard let place = nearest.lowestPlace(low) else { return [] }
+      guard let place = nearest.lowestPlace() else { return [] }
       if nearest.progress(of: place) < blocks.count {
         let segment = nearest.progress(of: place) / Self.blocksPerSegment
-        let (places, count) = nearest.mates(of: place, in: low, but: segment)
-        try advance(places, count, &steps)
+        let (places, count) = nearest.mates(of: place, but: segment)
+        try advance(places, count, reader, &steps)
         continue
       }
       let contenders = nearest.places(upTo: nearest[place] + space.slack)
       guard let late = contenders.first(where: { nearest.progress(of: $0) < blocks.count }) else {
         return contenders
       }
-      try advance(SIMD4(repeating: late), 1, &steps)
+      try advance(SIMD4(repeating: late), 1, reader, &steps)
     }
   }
 
   /// Compares `present` places that have come equally far with the next block.
   private mutating func advance(
-    _ places: SIMD4<Int>, _ present: Int, _ steps: inout StepCounter
+    _ places: SIMD4<Int>, _ present: Int, _ reader: CosineReader, _ steps: inout StepCounter
   ) throws(PruningError) {
     let block = nearest.progress(of: places[0])
     let segment = block / Self.blocksPerSegment
@@ -120,14 +131,17 @@ struct IsolationSearch {
     let row = blocks.row(at: places[0])
     if present == 1 {
       try steps.spend(4 * StepCounter.comparison(columns: space.columns))
-      let four = space.similarities(of: row, to: blocks[block])
+      let four = reader.similarities(of: row, to: blocks[block])
+      followed.put(four, of: places[0], to: block)
       nearest.raise(places[0], to: Self.largest(four, of: blocks.lanes(of: block).count))
       nearest.raise(fourFrom: 4 * block, to: four)
     } else {
       try steps.spend(16 * StepCounter.comparison(columns: space.columns))
       let rows = SIMD4(
         row, blocks.row(at: places[1]), blocks.row(at: places[2]), blocks.row(at: places[3]))
-      raise(places, present, space.similarities(of: rows, to: blocks[block]), block)
+      let tile = reader.similarities(of: rows, to: blocks[block])
+      followed.put(tile, of: places, present, to: block)
+      raise(places, present, tile, block)
     }
     tilesLeft -= 1
     for lane in 0..<present { nearest.setProgress(of: places[lane], to: block + 1) }

@@ -72,22 +72,17 @@ extension Matrix {
     return Matrix(rows: rows, columns: columns, values: scaled)
   }
 
-  /// The sum of magnitudes of a row, in binary64: eight running sums that take elements in turn.
-  func absoluteSum(ofRow row: Int) -> Double {
-    values.withUnsafeBytes { bytes in
-      var sums = SIMD8<Double>.zero
-      var column = 0
-      while column + 8 <= columns {
-        let bits = bytes.loadUnaligned(fromByteOffset: 4 * (row * columns + column), as: SIMD8<UInt32>.self)
-        sums += SIMD8<Double>(unsafeBitCast(bits & 0x7fff_ffff, to: SIMD8<Float>.self))
-        column += 8
+  /// The sums of magnitudes of the rows, in binary64: eight running sums each that take elements in turn.
+  func absoluteSums(_ kernels: KernelSet = .active) -> [Double] {
+    var sums = [Double](repeating: 0, count: rows)
+    values.withUnsafeBufferPointer { values in
+      guard let base = values.baseAddress else { return }
+      for row in stride(from: 0, to: rows, by: 4) {
+        func pointer(_ lane: Int) -> KernelSet.Row { base + min(row + lane, rows - 1) * columns }
+        let four = kernels.absoluteSums(pointer(0), pointer(1), pointer(2), pointer(3), columns)
+        for lane in 0..<min(4, rows - row) { sums[row + lane] = four[lane] }
       }
-      var sum = sums.sum()
-      while column < columns {
-        sum += Double(values[row * columns + column].magnitude)
-        column += 1
-      }
-      return sum
     }
+    return sums
   }
 }

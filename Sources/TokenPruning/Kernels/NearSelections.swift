@@ -2,7 +2,9 @@
 ///
 /// Neighbours resemble each other, so a candidate beside a selection is mostly explained by it. What any few
 /// selections explain, all of them explain at least, so a candidate can be ruled out without meeting the others.
-struct NearSelections {
+///
+/// A class, so that no question has to ask whether it owns the memory; it is never copied.
+final class NearSelections {
   /// Farther away in the sequence no selection is looked for.
   static let reach = 32
   private static let maximum = 4
@@ -18,9 +20,12 @@ struct NearSelections {
     var cosines = SIMD4<Double>.zero
   }
 
-  private var records: [Record]
+  private let rows: Int
+  private let records: UnsafeMutablePointer<Record>
   /// By row: which selection it is, or -1.
-  private var selections: [Int32]
+  private let selections: UnsafeMutablePointer<Int32>
+  /// By group of as many rows as are in reach: the latest selection of it, or -1; a group more at each end.
+  private let latest: UnsafeMutablePointer<Int32>
   /// Cosines between selections, by pair; NaN for what nobody asked for yet.
   private var known: [Double] = []
   private var count = 0
@@ -31,8 +36,14 @@ struct NearSelections {
   ///   - places: how many candidates there are.
   ///   - rows: how many rows, of which some are candidates and selections.
   init(places: Int, rows: Int, columns: Int, capacity: Int) {
-    records = Array(repeating: Record(), count: places)
-    selections = Array(repeating: -1, count: rows)
+    self.rows = rows
+    records = .allocate(capacity: places)
+    records.initialize(repeating: Record(), count: places)
+    selections = .allocate(capacity: rows)
+    selections.initialize(repeating: -1, count: rows)
+    let groups = rows / Self.reach + 3
+    latest = .allocate(capacity: groups)
+    latest.initialize(repeating: -1, count: groups)
     // Rows of the computed factor reproduce the kernel's entries within n u q_i q_j, n a little more than columns +
     // capacity and u = 2^-53, however ill conditioned the selections are (Higham, Accuracy and Stability of Numerical
     // Algorithms, 2nd ed., sections 3.1, 8.1 and 10.1). So, as vectors, they explain of a candidate at least what a
@@ -41,22 +52,31 @@ struct NearSelections {
     slack = Double(columns + capacity + 64) * 0x1p-33
   }
 
+  deinit {
+    records.deallocate()
+    selections.deallocate()
+    latest.deallocate()
+  }
+
   /// Tells of the next selection.
-  mutating func append(row: Int) {
+  func append(row: Int) {
     selections[row] = Int32(count)
+    latest[row / Self.reach + 1] = Int32(count)
     known.append(contentsOf: repeatElement(.nan, count: count))
     count += 1
   }
 
   /// The selection nearest to a candidate's row of those it was not told of before; nil where none is in reach, or
   /// the candidate has enough of them.
-  mutating func next(for place: Int, at row: Int) -> Int? {
+  func next(for place: Int, at row: Int) -> Int? {
     let looked = records[place].looked
     guard looked < count, records[place].count < Self.maximum else { return nil }
     records[place].looked = Int32(count)
+    let group = row / Self.reach
+    guard max(latest[group], latest[group + 1], latest[group + 2]) >= looked else { return nil }
     for distance in 1...Self.reach {
       if row >= distance, selections[row - distance] >= looked { return Int(selections[row - distance]) }
-      if row + distance < selections.count, selections[row + distance] >= looked {
+      if row + distance < rows, selections[row + distance] >= looked {
         return Int(selections[row + distance])
       }
     }
@@ -70,8 +90,8 @@ struct NearSelections {
 
   func knows(_ a: Int, _ b: Int) -> Bool { !known[Self.pair(a, b)].isNaN }
 
-  /// Tells the cosine of two selections, in binary64.
-  mutating func learn(_ cosine: Double, of a: Int, _ b: Int) { known[Self.pair(a, b)] = cosine }
+  /// Tells the cosine of two selections, in binary64 but for as many roundings as their rows of the factor have.
+  func learn(_ cosine: Double, of a: Int, _ b: Int) { known[Self.pair(a, b)] = cosine }
 
   /// What share of a candidate's diagonal is left at most, by the selections it was told of and one more.
   ///
@@ -79,7 +99,7 @@ struct NearSelections {
   /// - Parameters:
   ///   - cosine: of the candidate and the selection.
   ///   - error: how far that one, and those before, can lie from the exact value.
-  mutating func shareLeft(of place: Int, with selection: Int, cosine: Double, error: Double) -> Double {
+  func shareLeft(of place: Int, with selection: Int, cosine: Double, error: Double) -> Double {
     let last = Int(records[place].count)
     records[place].members[last] = Int32(selection)
     records[place].cosines[last] = cosine
@@ -97,6 +117,10 @@ struct NearSelections {
   /// e at most, w = (L L')^-1 c: what is left out of the expansion is a square.
   private func shareLeft(_ record: Record, upTo last: Int, _ error: Double) -> (share: Double, isUseful: Bool)
   {
+    if last == 0 {
+      let cosine = record.cosines[0]
+      return (1 - cosine * cosine + 2 * error * cosine.magnitude, true)
+    }
     // Row i of the factor at 4 i.
     var factor = SIMD16<Double>.zero
     var entries = SIMD4<Double>.zero

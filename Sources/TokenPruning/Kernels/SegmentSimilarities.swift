@@ -26,13 +26,44 @@ struct SegmentSimilarities {
 
   /// Raises the bounds of all of a place's segment by how similar they are to it.
   func raiseNeighbours(of place: Int, in bounds: BoundTable) {
-    let first = place / BoundTable.segment * BoundTable.segment
     similarities.withUnsafeBytes { bytes in
-      for offset in stride(from: 0, to: BoundTable.segment, by: 4) where first + offset < bounds.count {
-        let start = 4 * (BoundTable.segment * place + offset)
-        bounds.raise(
-          fourFrom: first + offset, to: bytes.loadUnaligned(fromByteOffset: start, as: SIMD4<Float>.self))
-      }
+      bounds.raise(
+        sixteenFrom: place / BoundTable.segment * BoundTable.segment, to: Self.row(bytes, place))
     }
+  }
+
+  /// Raises the bound of each place of a segment by how similar the others are to it.
+  ///
+  /// - Parameter segment: its first place.
+  func raiseAll(ofSegment segment: Int, in bounds: BoundTable) {
+    similarities.withUnsafeBytes { bytes in
+      var largest = SIMD16<Float>(repeating: -.infinity)
+      // What is behind the last place resembles the last row, and says nothing of others.
+      let end = min(segment + BoundTable.segment, bounds.count)
+      for place in segment..<end {
+        let sixteen = Self.row(bytes, place)
+        largest.replace(with: sixteen, where: sixteen .> largest)
+      }
+      bounds.raise(sixteenFrom: segment, to: largest)
+    }
+  }
+
+  @inline(__always)
+  private static func row(_ bytes: UnsafeRawBufferPointer, _ place: Int) -> SIMD16<Float> {
+    bytes.loadUnaligned(fromByteOffset: 4 * BoundTable.segment * place, as: SIMD16<Float>.self)
+  }
+
+  /// Of the selections in a place's segment the most similar, and how similar it is; nil where there is none, or it is
+  /// not that close.
+  ///
+  /// - Parameter order: of each place which selection it is, or -1.
+  func nearestChosen(to place: Int, _ order: [Int32]) -> (selection: Int, similarity: Float)? {
+    let first = place / BoundTable.segment * BoundTable.segment
+    var nearest: (selection: Int, similarity: Float)?
+    for other in first..<min(first + BoundTable.segment, order.count) where order[other] >= 0 {
+      let similarity = similarities[BoundTable.segment * place + other - first]
+      if similarity > nearest?.similarity ?? 0 { nearest = (Int(order[other]), similarity) }
+    }
+    return nearest
   }
 }

@@ -20,13 +20,19 @@ struct StepCounter: Sendable {
   }
 
   /// - Throws: at `image_features` when that is more than what is left; `.abandoned` when nobody waits any more.
+  @inline(__always)
   mutating func spend(_ steps: Int) throws(PruningError) {
     sinceCheck += steps
+    left -= steps
+    if left < 0 || sinceCheck >= Self.stepsBetweenChecks { try check() }
+  }
+
+  @inline(never)
+  private mutating func check() throws(PruningError) {
     if sinceCheck >= Self.stepsBetweenChecks {
       sinceCheck = 0
       try limit.checkAbandonment()
     }
-    left -= steps
     guard left < 0 else { return }
     throw PruningError(
       at: "image_features",

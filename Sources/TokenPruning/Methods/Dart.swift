@@ -58,49 +58,49 @@ struct Dart: PruningMethod {
     let norms = try Self.absoluteSums(of: input, "key", rows: input.tokenCount, or: features)
     let text = try texts(of: input, columns: features.columns)
     let image = Ranking.highest(min(imagePivots, task.count), of: norms, among: task.candidates)
-    let isPivot = Set(image)
-    let pool = task.candidates.filter { !isPivot.contains($0) }
+    var isTaken = [Bool](repeating: false, count: features.rows)
+    for row in image { isTaken[row] = true }
+    let pool = task.candidates.filter { !isTaken[$0] }
     var kept = image
     let wanted = task.count - image.count
     let turns = turns(image, text.pivots, tokenCount: input.tokenCount)
     guard wanted > 0 else { return kept }
 
     let space = CosineSpace(features)
-    let textNorms = text.rows.norms()
     // Those that take one token at least.
     let choosing = turns.prefix(wanted)
-    let pivots = choosing.map { pivot in
-      pivot < features.rows
-        ? (row: features.row(pivot), norm: space.norms[pivot])
-        : (row: text.rows.row(pivot - features.rows), norm: textNorms[pivot - features.rows])
-    }
+    let pivots = Matrix(
+      rows: choosing.count, columns: features.columns,
+      values: choosing.flatMap {
+        $0 < features.rows ? features.row($0) : text.rows.row($0 - features.rows)
+      })
     var steps = StepCounter(limit: input.stepLimit)
-    try steps.spend(comparingWith: pool.count * pivots.count, of: space, exactly: true)
+    try steps.spend(comparingWith: pool.count * pivots.rows, of: space, exactly: true)
     let similarities = Self.similarities(of: pool, in: space, to: pivots, sharing: input.sharing)
     var left = Array(pool.indices)
     for turn in choosing.indices {
       let quota = wanted / turns.count + (turn < wanted % turns.count ? 1 : 0)
-      let scores = left.map { -similarities[turn][$0] }
-      let isChosen = Set(Ranking.highest(quota, of: scores, among: Array(left.indices)).map { left[$0] })
-      kept += left.filter(isChosen.contains).map { pool[$0] }
-      left.removeAll(where: isChosen.contains)
+      let scores = left.map { -similarities[$0 * pivots.rows + turn] }
+      for place in Ranking.highest(quota, of: scores, among: Array(left.indices)) {
+        isTaken[pool[left[place]]] = true
+      }
+      kept += left.filter { isTaken[pool[$0]] }.map { pool[$0] }
+      left.removeAll { isTaken[pool[$0]] }
     }
     return kept
   }
 
-  /// The exact similarities of rows to each pivot, a list for each [rows].
-  ///
-  /// A few rows meet all pivots while they lie in the caches, so that the features are read once.
+  /// The exact similarities of rows to pivots [rows, pivots].
   private static func similarities(
-    of rows: [Int], in space: CosineSpace, to pivots: [(row: ArraySlice<Float>, norm: Double)],
-    sharing: WorkSharing
-  ) -> [[Double]] {
+    of rows: [Int], in space: CosineSpace, to pivots: Matrix, sharing: WorkSharing
+  ) -> [Double] {
     let perPart = 32
+    let norms = pivots.norms()
     let parts = sharing.map((rows.count + perPart - 1) / perPart) { part in
       let some = Array(rows[part * perPart..<min((part + 1) * perPart, rows.count)])
-      return pivots.map { space.exactSimilarities(of: some, to: $0.row, norm: $0.norm) }
+      return space.exactSimilarities(of: some, to: pivots, norms: norms)
     }
-    return pivots.indices.map { pivot in parts.flatMap { $0[pivot] } }
+    return parts.flatMap { $0 }
   }
 
   /// Rows in the order of their turns: image tokens as they are, text row j as N + j.
@@ -131,7 +131,11 @@ struct Dart: PruningMethod {
     of input: PruningInput, _ name: String, rows: Int, or features: Matrix
   ) throws(PruningError) -> [Double] {
     let heads = input.tensors[name] == nil ? [features] : try input.headRows(named: name, rows: rows)
-    return (0..<rows).map { row in heads.reduce(0.0) { $0 + $1.absoluteSum(ofRow: row) } }
+    var sums = [Double](repeating: 0, count: rows)
+    for head in heads {
+      for (row, sum) in head.absoluteSums().enumerated() { sums[row] += sum }
+    }
+    return sums
   }
 }
 

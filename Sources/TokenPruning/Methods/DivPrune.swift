@@ -39,17 +39,15 @@ struct DivPrune: PruningMethod {
   init(_ parameters: Parameters) { isFaithful = parameters.boolean("faithful") }
 
   func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
-    let (features, norms) = try input.featureRows()
-    if isFaithful, task.count > 0, let kept = Self.undefinedChoice(task.candidates, norms) {
+    let space = try input.cosineSpace()
+    if isFaithful, task.count > 0, let kept = Self.undefinedChoice(task.candidates, space) {
       return Array(kept.prefix(task.count))
     }
     if task.count == 0 || task.count == task.candidates.count {
       return Array(task.candidates.prefix(task.count))
     }
     var search = FarthestPointSearch(
-      CosineSpace(features, norms: norms), among: task.candidates, given: task.given,
-      stepLimit: input.stepLimit,
-      sharing: input.sharing)
+      space, among: task.candidates, given: task.given, stepLimit: input.stepLimit, sharing: input.sharing)
     return try search.next(task.count)
   }
 
@@ -58,8 +56,8 @@ struct DivPrune: PruningMethod {
   /// NaN counts as the largest, the first of several. The first pick is by the second smallest distance, which
   /// is NaN for zero rows, or for all where fewer than two rows have a direction. Then every smallest distance to
   /// it is NaN, and the first token is picked again and again.
-  private static func undefinedChoice(_ candidates: [Int], _ norms: [Double]) -> [Int]? {
-    let zeros = candidates.filter { norms[$0] == 0 }
+  private static func undefinedChoice(_ candidates: [Int], _ space: CosineSpace) -> [Int]? {
+    let zeros = candidates.filter(space.isZero)
     guard let firstZero = zeros.first, let first = candidates.first else { return nil }
     let pick = candidates.count - zeros.count >= 2 ? firstZero : first
     return pick == first ? [first] : [pick, first]

@@ -32,21 +32,17 @@ extension PruningInput {
     return tensor
   }
 
-  /// The same where they lie, with the length (Euclidean norm) of each row [N], for methods that only compare rows.
+  /// The same compared by cosine where they lie, for methods that only compare rows.
   ///
   /// - Throws: as ``features(named:)``.
-  func featureRows(
-    named name: String = "image_features"
-  ) throws(PruningError) -> (rows: FeatureRows, norms: [Double]) {
-    if let tensor = tensors[name], tensor.rank == 2, tensor.shape[0] == tokenCount, tensor.shape[1] >= 1,
+  func cosineSpace(named name: String = "image_features") throws(PruningError) -> CosineSpace {
+    guard let tensor = tensors[name], tensor.rank == 2, tensor.shape[0] == tokenCount, tensor.shape[1] >= 1,
       let rows = FeatureRows(tensor, columns: tensor.shape[1]), rows.format.isDirect
-    {
-      let squares = tensor.squares(columns: tensor.shape[1])
-      if !squares.allSatisfy(\.isFinite) { try requireFinite(tensor, named: name) }
-      return (rows, squares.map { $0.squareRoot() })
-    }
-    let features = try features(named: name)
-    return (FeatureRows(features, .active), features.norms())
+    else { return CosineSpace(try features(named: name)) }
+    if let tiles = OwnTiles(rows) { return CosineSpace(rows, ownTiles: tiles) }
+    let squares = tensor.squares(columns: tensor.shape[1])
+    if !squares.allSatisfy(\.isFinite) { try requireFinite(tensor, named: name) }
+    return CosineSpace(rows, norms: squares.map { $0.squareRoot() })
   }
 
   /// The text side of a relevance: `text_features`, [D] read as one row, or [M, D].
