@@ -1,5 +1,6 @@
 import Dispatch
 import HTTP1
+import Locking
 import Synchronization
 import Testing
 
@@ -37,9 +38,9 @@ import Testing
 
   /// How often each part was done.
   private final class Tally: Sendable {
-    private let counts: Mutex<[Int]>
+    private let counts: Locked<[Int]>
 
-    init(_ parts: Int) { counts = Mutex(Array(repeating: 0, count: parts)) }
+    init(_ parts: Int) { counts = Locked(Array(repeating: 0, count: parts)) }
 
     func add(_ part: Int) { counts.withLock { $0[part] += 1 } }
 
