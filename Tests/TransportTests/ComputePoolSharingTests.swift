@@ -15,7 +15,7 @@ import Testing
 
     func resolve(_ head: RequestHead, framing: BodyFraming) -> (any AnyObject & Sendable)? { nil }
     func admit(_ head: RequestHead, framing: BodyFraming) -> Admission { .reject(Response(status: 404)) }
-    func mayRespondInline(to request: Request) -> Bool { false }
+    func mayRespondInline(to request: Request, as execution: Acceptance.Execution) -> Bool { false }
     func respondAtOnce(to request: Request, into response: inout Response) -> Bool { false }
     func respond(to request: Request) -> Response {
       begun.signal()
