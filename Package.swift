@@ -128,7 +128,7 @@ let package = Package(
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"], swiftSettings: settings),
     .testTarget(
       name: "TokenPruningTests",
-      dependencies: ["JSON", "Kernels", "Tensors", "TokenPruning", "TensorFormats"],
+      dependencies: ["JSON", "Kernels", "Locking", "Tensors", "TokenPruning", "TensorFormats"],
       swiftSettings: settings),
     .testTarget(
       name: "TensorFormatsTests", dependencies: ["JSON", "TensorFormats", "Tensors"],

@@ -183,9 +183,9 @@ def main():
                 report.write(run, say)
             for target in run.targets:
                 # Of a part of the comparison only what was measured is worth a line.
-                if target.met is not None or set(options.only) == set(PARTS):
+                if target.met is not None or target.is_aside or set(options.only) == set(PARTS):
                     print(target.line())
-    met = [target.met for target in run.targets]
+    met = [target.met for target in run.targets if not target.is_aside]
     print(f"{met.count(True)} met, {met.count(False)} not met, {met.count(None)} not measured")
     return 0
 

@@ -10,7 +10,8 @@ ANY = frozenset({
 # The echo computes nothing: what it reaches with the same body is the limit of whoever does.
 TOP_K = ANY - {"nginx"} | {"C echo, waiting"}
 PYTHON = frozenset({"crop", "C echo", "FastAPI, 1 worker", "FastAPI, 2 workers", "granian"})
-CONSTANT = frozenset({"crop", "C echo", "C echo, waiting", "C echo, 10 us", "nginx"})
+CONSTANT = frozenset({"crop", "C echo", "C echo, waiting", "C echo, 2 us", "C echo, 10 us", "nginx"})
+LONE = frozenset({"crop", "C echo", "C echo, waiting", "nginx"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +23,10 @@ class Case:
     path: str
     file: pathlib.Path
     servers: frozenset
+    # Each is measured by itself; none where that is done elsewhere.
+    connections: tuple = (1, 16)
+    # Whether client and server have only one.
+    on_one_processor: bool = False
 
     def body(self):
         return self.file.read_bytes()
@@ -61,13 +66,15 @@ def write_cases(folder):
 
     both = folder / "both.safetensors"
     save_file({"image_features": features, "text_features": text}, both)
+    image = npy("features", features)
     large = npy("large", half(generator.random((20480, 576))))
     cases = [
-        Case("constant", "1.2 MB, nothing computed", "/prune?keep_tokens=64&method=uniform", npy("features", features), CONSTANT),
+        Case("constant", "1.2 MB, nothing computed", "/prune?keep_tokens=64&method=uniform", image, CONSTANT),
+        Case("lone", "1.2 MB, nothing computed, one core for client and server", "/prune?keep_tokens=64&method=uniform", image, LONE, (1,), True),
         Case("topk", "1.2 MB, top-k of 1024 rows", "/prune?keep_tokens=64&method=topk", npy("rows", rows), TOP_K),
         Case("small", "1 KB, top-k", "/prune?keep_tokens=64&method=topk", npy("scores", scores), ANY),
-        Case("divprune", "DivPrune 576x1024", "/prune?keep_tokens=64&method=divprune", npy("features", features), PYTHON),
+        Case("divprune", "DivPrune 576x1024", "/prune?keep_tokens=64&method=divprune", image, PYTHON),
         Case("cdpruner", "CDPruner 576x1024", "/prune?keep_tokens=64&method=cdpruner", both, PYTHON),
-        Case("large", "24 MB, top-k of 20,480 rows", "/prune?keep_tokens=64&method=topk", large, frozenset({"crop", "C echo"})),
+        Case("large", "24 MB, top-k of 20,480 rows", "/prune?keep_tokens=64&method=topk", large, frozenset({"crop", "C echo"}), ()),
     ]
     return {case.key: case for case in cases}

@@ -1,4 +1,5 @@
 """One measurement: the load generator against one server, with what the server spent on it."""
+import contextlib
 import json
 import subprocess
 import tempfile
@@ -23,6 +24,10 @@ class Generator:
 
     def run(self, server, case, connections, **options):
         """-> the generator's figures, and `cpu_us`, `faults` and `client_share` of the whole run."""
+        with server.sharing_a_processor() if case.on_one_processor else contextlib.nullcontext():
+            return self._run(server, case, connections, **options)
+
+    def _run(self, server, case, connections, **options):
         limit = (options.get("seconds") or self.seconds) + self.warm_up + 120
         command = self.command(server, case, connections, **options)
         cpu, faults = server.usage()

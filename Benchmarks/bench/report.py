@@ -76,6 +76,8 @@ def target_table(targets):
         "|---|---|---|---|---|---|---|---|---|---|"]
     for t in targets:
         state = {True: "yes", False: "**no**", None: f"not measured: {t.reason}"}[t.met]
+        if t.is_aside and t.ratio is not None:
+            state = "explains"
         spread = "" if t.spread is None else f"{number(t.spread[0])} - {number(t.spread[1])}"
         lines.append(
             f"| {t.number} | {t.name} | {number(t.ours)} | {number(t.peer)} | {t.unit} | {number(t.ratio)} | {spread} | "
@@ -205,8 +207,9 @@ def generator_list(found):
 def document(run):
     c = run.context
     absent = "\n".join(f"* {name}: {why}" for name, why in run.absent.items()) or "None."
-    met = sum(t.met is True for t in run.targets)
-    missed = sum(t.met is False for t in run.targets)
+    goals = [t for t in run.targets if not t.is_aside]
+    met = sum(t.met is True for t in goals)
+    missed = sum(t.met is False for t in goals)
     pictures = "\n\n".join(f"![{name}](Benchmarks/results/{name})" for name in run.pictures if name)
     torch = f", torch {c['torch']}" if c.get("torch") else ""
     quick = " This was a quick run: its figures only show that everything works.\n" if c["quick"] else ""
@@ -217,12 +220,12 @@ def document(run):
 {c['date']}, commit {c['commit']}, `{c['command']}`: {c['rounds']} interleaved rounds of {c['seconds']:g} s each.
 {c['machine']}; load average before: {c['load_average_before']:.2f}. Python {c['python']}, numpy {c['numpy']}{torch}.{quick}
 
-{met} targets met, {missed} not met, {len(run.targets) - met - missed} not measured.
+{met} targets met, {missed} not met, {len(goals) - met - missed} not measured.
 
 {target_table(run.targets)}
 
 "Limit" is the ratio that the C echo reaches in our place, which computes nothing, or that the multiply-adds of one core
-allow, in the same rounds. Where even that misses a goal, the goal is out of reach on this machine. It is told where the run measures one.
+allow, in the same rounds. Lines that "explain" say more of the goal above them, and are none. Where even the limit misses a goal, the goal is out of reach on this machine. It is told where the run measures one.
 
 ### Missed
 

@@ -88,6 +88,25 @@ class Server:
             with contextlib.suppress(OSError):
                 yield pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
 
+    @contextlib.contextmanager
+    def sharing_a_processor(self):
+        """Has this server, and whomever this thread starts meanwhile, run on one and the same processor."""
+        def tasks():
+            for process in self.processes():
+                with contextlib.suppress(OSError):
+                    yield from (int(task.name) for task in pathlib.Path(f"/proc/{process}/task").iterdir())
+
+        before = os.sched_getaffinity(0)
+        for task in [0, *tasks()]:
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(task, {min(before)})
+        try:
+            yield
+        finally:
+            for task in [0, *tasks()]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setaffinity(task, before)
+
     def usage(self):
         """-> seconds of CPU and minor faults, of all its processes so far."""
         rows = list(self._fields())
@@ -165,14 +184,17 @@ def waiting_echo(crop, folder, *flags):
     return Server("C echo, waiting", [builds.echo_server(), "--threads", os.cpu_count() or 1, *flags])
 
 
-def computing_echo(crop, folder):
-    """An echo that takes ten microseconds to answer: less than any parser, method and JSON writer together.
+def computing_echo(microseconds):
+    """An echo that takes so long to answer; two are what parsing, choosing and writing JSON take together at best.
 
-    With one connection that alone costs it more than a third: its client falls asleep, and waking it takes longer.
+    With one connection that alone costs it a third: its client falls asleep, and waking it takes longer.
     """
-    command = [
-        builds.echo_server(), "--threads", os.cpu_count() or 1, "--spin-us", receive_spin(crop), "--delay-us", "10"]
-    return Server("C echo, 10 us", command)
+    def start(crop, folder):
+        command = [
+            builds.echo_server(), "--threads", os.cpu_count() or 1, "--spin-us", receive_spin(crop), "--delay-us", microseconds]
+        return Server(f"C echo, {microseconds} us", command)
+
+    return start
 
 
 def nginx(crop, folder):
@@ -226,7 +248,8 @@ def hyper(crop, folder):
 
 
 STARTERS = {
-    "crop": ours, "C echo": echo, "C echo, waiting": waiting_echo, "C echo, 10 us": computing_echo, "nginx": nginx,
+    "crop": ours, "C echo": echo, "C echo, waiting": waiting_echo, "C echo, 2 us": computing_echo(2),
+    "C echo, 10 us": computing_echo(10), "nginx": nginx,
     "Hummingbird 2": hummingbird, "FlyingFox": flyingfox,
     "FastAPI, 1 worker": fastapi(1), "FastAPI, 2 workers": fastapi(2), "granian": granian, "hyper": hyper,
 }

@@ -31,6 +31,8 @@ class Target:
     at_most: bool = False
     # Whether the goal is about our own figure, and the ratio that to the bound.
     absolute: bool = False
+    # Measured to explain the goal above it, and no goal itself.
+    is_aside: bool = False
 
     @property
     def out_of_reach(self):
@@ -49,6 +51,8 @@ class Target:
         return f"the limit, {short(self.limit)}, {'misses it as well' if self.out_of_reach else 'leaves room'}"
 
     def line(self):
+        if self.is_aside:
+            return f"{self.number} {self.name:58} {short(self.ours)} to {short(self.peer)} {self.unit}: {short(self.ratio)}"
         state = {True: "met", False: "NOT MET", None: "not measured"}[self.met]
         figures = "" if self.ratio is None else (
             f"{short(self.ours)} to {short(self.peer)} {self.unit}: {short(self.ratio)} ({short(self.spread[0])}-{short(self.spread[1])})")
@@ -70,6 +74,11 @@ def compare(number, name, goal, bound, ratios, ours, peer, unit, at_most=False, 
     return Target(
         number, name, goal, ours, peer, unit, ratio, [min(ratios), max(ratios)],
         bool(ratio <= bound if at_most else ratio >= bound), limit=limit, bound=bound, at_most=at_most)
+
+
+def aside(target):
+    """The same without a goal."""
+    return dataclasses.replace(target, goal="", met=None, bound=None, is_aside=True)
 
 
 def missing(number, name, goal, reason):

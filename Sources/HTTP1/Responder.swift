@@ -14,9 +14,9 @@ public protocol Responder: Sendable {
   /// A rejection costs no body, and `100 Continue` is sent only after an acceptance (RFC 9110 section 10.1.1).
   func admit(_ head: RequestHead, framing: BodyFraming) -> Admission
 
-  /// Whether a request admitted as ``Acceptance/Execution/inline`` or ``Acceptance/Execution/inlineWhenIdle`` is as
-  /// cheap as its head promised, now that its body is there; if not, it is computed by the pool.
-  func mayRespondInline(to request: Request) -> Bool
+  /// Whether a request that was not admitted as ``Acceptance/Execution/pooled`` is as cheap as its head promised, now
+  /// that its body is there; if not, it is computed by the pool.
+  func mayRespondInline(to request: Request, as execution: Acceptance.Execution) -> Bool
 
   /// Who looks at a plain body of known length while it arrives; nil when there is nothing to do before it is whole.
   func reader(for head: RequestHead, length: Int) -> (any BodyReader)?
@@ -53,7 +53,7 @@ extension Responder {
     respondAtOnce(to: request, reader: nil, into: &response)
   }
 
-  public func mayRespondInline(to request: Request) -> Bool { true }
+  public func mayRespondInline(to request: Request, as execution: Acceptance.Execution) -> Bool { true }
 }
 
 public enum Admission: Sendable {
@@ -69,6 +69,8 @@ public struct Acceptance: Sendable {
     /// Some hundred microseconds: done on the event loop while no other request is under way, which would have to wait;
     /// and when so many are that every processor is busy, and handing over gains nothing.
     case inlineWhenIdle
+    /// A millisecond or so: done on an event loop that has no other connection, so that nobody has to wait for it.
+    case inlineWhenAlone
     /// Anything longer: queued for the bounded compute pool.
     case pooled
   }

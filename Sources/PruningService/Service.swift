@@ -77,7 +77,9 @@ public struct Service: Responder {
     resolved.place?.kind == .probe || configuration.crossOrigin?.isPreflight(head) == true
   }
 
-  public func mayRespondInline(to request: Request) -> Bool { OperationCost.isCheap(request.body) }
+  public func mayRespondInline(to request: Request, as execution: Acceptance.Execution) -> Bool {
+    execution == .inlineWhenAlone ? OperationCost.isBrief(request.body) : OperationCost.isCheap(request.body)
+  }
 
   public func reader(for head: RequestHead, length: Int) -> (any BodyReader)? {
     (head.resolution as? ResolvedHead)?.memory?.reader(bodyByteCount: length)

@@ -42,10 +42,17 @@ public protocol TensorFormat: Sendable {
   static func decode(
     _ body: ArraySlice<UInt8>, _ hints: DecodingHints
   ) throws(TensorFormatError) -> TensorDocument
+  /// The extents of each tensor, from the header alone; nil where the body carries parameters beside its tensors, where
+  /// its header is malformed, and in formats that have none.
+  static func dimensions(of body: ArraySlice<UInt8>) -> [[Int]]?
   /// Writes an answer: tensors by name, the rest as a JSON object.
   static func encode(
     _ tensors: [(name: String, tensor: Tensor)], response: JSONObject
   ) throws(TensorFormatError) -> [UInt8]
+}
+
+extension TensorFormat {
+  public static func dimensions(of body: ArraySlice<UInt8>) -> [[Int]]? { nil }
 }
 
 /// The formats this service speaks, and the ones it refuses by name.

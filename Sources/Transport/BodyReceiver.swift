@@ -19,6 +19,10 @@ struct BodyReceiver {
   /// Bytes read for one connection before the others get their turn: about a tenth of a millisecond, so that a small
   /// request waits little for large bodies beside it.
   static let bytesPerTurn = 512 << 10
+  /// The same where nobody else waits, so that a body of megabytes takes one turn.
+  static let bytesPerLoneTurn = 4 << 20
+  /// Read at once, so that whoever looks at the bytes finds them in a near cache.
+  private static let pieceCount = 512 << 10
   /// The same for bytes that are inflated on arrival, which takes longer.
   private static let inflatedBytesPerTurn = 1 << 20
   /// Coded bytes inflated at once: they may become a thousand times as many.
@@ -87,18 +91,19 @@ struct BodyReceiver {
   ///
   /// The first call decodes the prefix before it reads.
   /// - Parameters:
+  ///   - turn: bytes after which others get theirs.
   ///   - spin: nanoseconds for which an empty socket is asked again, see `Pause`.
   ///   - reader: told after each read of a plain body.
   mutating func receive(
-    from stream: any ByteStream, spin: Int64 = 0, _ reader: (any BodyReader)? = nil
+    from stream: any ByteStream, turn: Int = bytesPerTurn, spin: Int64 = 0, _ reader: (any BodyReader)? = nil
   ) throws(Refusal) -> Progress {
-    try coded == nil ? receivePlain(from: stream, spin: spin, reader) : receiveCoded(from: stream)
+    try coded == nil ? receivePlain(from: stream, turn, spin: spin, reader) : receiveCoded(from: stream)
   }
 
   private mutating func receivePlain(
-    from stream: any ByteStream, spin: Int64, _ reader: (any BodyReader)?
+    from stream: any ByteStream, _ turn: Int, spin: Int64, _ reader: (any BodyReader)?
   ) throws(Refusal) -> Progress {
-    var turn = Self.bytesPerTurn
+    var turn = turn
     // The head came a moment ago; its client is likely still writing.
     var pause = Pause(follows: receivedCount == 0 ? Self.quickRead : 0)
     while true {
@@ -110,7 +115,7 @@ struct BodyReceiver {
       guard turn > 0 else { return .turnIsOver }
       let limit = lengthLeft ?? bytes.capacity - bytes.count
       guard limit > 0 else { return .needsRoom }
-      switch stream.read(into: &bytes, atMost: min(limit, turn)) {
+      switch stream.read(into: &bytes, atMost: min(limit, turn, Self.pieceCount)) {
       case .bytes(let count):
         turn -= count
         receivedCount += count

@@ -49,9 +49,11 @@ extension Connection {
   func receiveBody() {
     do {
       while true {
-        guard let progress = try body?.receive(from: stream, spin: loop.receiveSpin, exchange.reader) else {
-          return
-        }
+        let turn = loop.servesOneConnection ? BodyReceiver.bytesPerLoneTurn : BodyReceiver.bytesPerTurn
+        guard
+          let progress = try body?.receive(
+            from: stream, turn: turn, spin: loop.receiveSpin, exchange.reader)
+        else { return }
         deadline =
           exchange.start &+ loop.bodyTimeout &+ loop.earnedTime(bytes: body?.receivedCount ?? 0)
         guard holdReceivedBytes() else { return refuse(.noMemoryBudget) }
@@ -152,10 +154,11 @@ extension Connection {
     switch acceptance.execution {
     case .inline: break
     case .inlineWhenIdle: guard loop.gainsNothingFromPool else { return false }
+    case .inlineWhenAlone: guard loop.servesOneConnection else { return false }
     case .pooled: return false
     }
     // Or else only its head looked cheap.
-    return loop.responder.mayRespondInline(to: request)
+    return loop.responder.mayRespondInline(to: request, as: acceptance.execution)
   }
 
   /// Has the responder answer a request before anything is queued, in buffers that the last answer left.

@@ -150,6 +150,9 @@ final class EventLoop {
         && configuration.eventLoops >= configuration.processorCount)
   }
 
+  /// Whether what the loop does at length keeps nobody waiting, but for who is about to connect.
+  var servesOneConnection: Bool { connections.count == 1 && !isBulk }
+
   /// Has `connection` read in the next turn, whether or not an event comes for it.
   func resumeLater(_ connection: Connection) { resuming.append(connection.token) }
 

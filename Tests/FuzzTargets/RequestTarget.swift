@@ -105,7 +105,7 @@ extension FuzzTarget {
       }
     }
     let request = Request(head: head, body: body)
-    if acceptance.execution != .pooled { _ = service.mayRespondInline(to: request) }
+    if acceptance.execution != .pooled { _ = service.mayRespondInline(to: request, as: acceptance.execution) }
     return service.respond(to: request)
   }
 

@@ -41,7 +41,9 @@ import TokenPruning
     #expect(try !isExempt("GET /methods", .none) && !isExempt("POST /prune", .length(10)))
   }
 
-  @Test("A prune by a linear method runs inline when it is small, and up to a size while nothing else does")
+  @Test(
+    "A prune by a linear method runs inline when it is small, and up to a size while nothing else does; others while nobody else is connected"
+  )
   func execution() throws {
     let service = TestService(maximumBodyBytes: 4 << 20)
     func execution(_ line: String, _ framing: BodyFraming) throws -> Acceptance.Execution? {
@@ -50,7 +52,10 @@ import TokenPruning
       return acceptance.execution
     }
     #expect(try execution("POST /prune?method=topk", .length(100)) == .inline)
-    #expect(try execution("POST /prune?method=divprune", .length(100)) == .pooled)
+    #expect(try execution("POST /prune?method=divprune", .length(100)) == .inlineWhenAlone)
+    #expect(try execution("POST /prune?method=divprune", .length(3 << 20)) == .pooled)
+    #expect(try execution("POST /prune?method=divprune&faithful=true", .length(100)) == .pooled)
+    #expect(try execution("POST /prune?method=unheard-of", .length(100)) == .pooled)
     #expect(try execution("POST /prune?method=topk", .length(100_000)) == .inlineWhenIdle)
     #expect(try execution("POST /prune?method=topk", .length(3 << 20)) == .pooled)
     #expect(try execution("POST /prune?method=topk", .chunked) == .pooled)

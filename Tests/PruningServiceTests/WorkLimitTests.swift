@@ -1,4 +1,5 @@
 import HTTP1
+import JSON
 import Tensors
 import Testing
 import TokenPruning
@@ -33,7 +34,31 @@ import TokenPruning
       (try Body([("attention", try .random([1, 4097], seed: 1))]).npy(), false),
       (Array("{\"layout\":{}}".utf8), false), (Array("{\"attention\":[1,2]}".utf8), false), ([], false),
     ] {
-      #expect(service.service.mayRespondInline(to: Request(head: head, body: body)) == isCheap)
+      #expect(service.service.mayRespondInline(to: Request(head: head, body: body), as: .inline) == isCheap)
+    }
+  }
+
+  @Test("only so many pairs of rows are compared on an event loop, and only without parameters in the body")
+  func alone() throws {
+    let head = try TestService.head("POST /prune?method=divprune")
+    let text = (name: "text_features", tensor: try Tensor.random([32, 64], seed: 8))
+    let image = try features([576, 64])
+    for (body, isBrief) in [
+      (try Body([image]).npy(), true),
+      (Body([image, text]).safetensors(), true),
+      (Body([image, text], ["keep_tokens": 3]).safetensors(), false),
+      (try Body([try features([2, 288, 64])]).npy(), true),
+      (try Body([try features([4096, 16])]).npy(), true),
+      (try Body([try features([4096, 32])]).npy(), false),
+      (try Body([try features([4097, 1])]).npy(), false),
+      (try Body([try features([64, 65, 1])]).npy(), false),
+      (try Body([try features([1, 4097])]).npy(), false),
+      (Body([try features([4096, 8]), text]).safetensors(), false),
+      (try Body([image]).json(), false), (Array("{\"layout\":{}}".utf8), false), ([], false),
+    ] {
+      #expect(
+        service.service.mayRespondInline(to: Request(head: head, body: body), as: .inlineWhenAlone) == isBrief
+      )
     }
   }
 

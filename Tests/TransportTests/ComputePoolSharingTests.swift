@@ -1,5 +1,6 @@
 import Dispatch
 import HTTP1
+import Locking
 import Synchronization
 import Testing
 
@@ -14,7 +15,7 @@ import Testing
 
     func resolve(_ head: RequestHead, framing: BodyFraming) -> (any AnyObject & Sendable)? { nil }
     func admit(_ head: RequestHead, framing: BodyFraming) -> Admission { .reject(Response(status: 404)) }
-    func mayRespondInline(to request: Request) -> Bool { false }
+    func mayRespondInline(to request: Request, as execution: Acceptance.Execution) -> Bool { false }
     func respondAtOnce(to request: Request, into response: inout Response) -> Bool { false }
     func respond(to request: Request) -> Response {
       begun.signal()
@@ -37,9 +38,9 @@ import Testing
 
   /// How often each part was done.
   private final class Tally: Sendable {
-    private let counts: Mutex<[Int]>
+    private let counts: Locked<[Int]>
 
-    init(_ parts: Int) { counts = Mutex(Array(repeating: 0, count: parts)) }
+    init(_ parts: Int) { counts = Locked(Array(repeating: 0, count: parts)) }
 
     func add(_ part: Int) { counts.withLock { $0[part] += 1 } }
 

@@ -84,6 +84,16 @@ import Testing
     #expect(fast.fruitlessReads == 1)
   }
 
+  @Test("Its turn is over after so many bytes, however many are there")
+  func turn() throws {
+    let stream = PiecewiseStream([quick, quick, quick], pause: 0)
+    var body = receiver(4 * quick.count)
+    #expect(try body.receive(from: stream, turn: 2 * quick.count) == .turnIsOver)
+    #expect(body.receivedCount == 2 * quick.count)
+    #expect(try body.receive(from: stream, turn: 2 * quick.count) == .wouldBlock)
+    #expect(body.receivedCount == 3 * quick.count)
+  }
+
   @Test("Bodies that trickle in arrive whole, with the spin on", arguments: [1, 7, 5000])
   func overSockets(step: Int) async throws {
     let server = try TestServer {

@@ -73,7 +73,9 @@ final class EchoResponder: Responder {
         contentCoding: try? head.contentCoding()))
   }
 
-  func mayRespondInline(to request: Request) -> Bool { request.head.path != "/gate" }
+  func mayRespondInline(to request: Request, as execution: Acceptance.Execution) -> Bool {
+    request.head.path != "/gate"
+  }
 
   func reader(for head: RequestHead, length: Int) -> (any BodyReader)? {
     head.path == "/sum" ? SumReader() : nil

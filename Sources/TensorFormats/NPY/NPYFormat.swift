@@ -36,10 +36,11 @@ public enum NPYFormat: TensorFormat {
     return TensorDocument(tensors: TensorBundle([name: .one(tensor)]))
   }
 
-  /// The array's extents, from the header alone; nil where that is malformed.
-  public static func dimensions(of body: ArraySlice<UInt8>) -> [Int]? {
-    guard let (text, offset) = try? headerText(body) else { return nil }
-    return try? NPYHeader(text, startingAt: offset, tensor: "").dimensions
+  public static func dimensions(of body: ArraySlice<UInt8>) -> [[Int]]? {
+    guard let (text, offset) = try? headerText(body),
+      let header = try? NPYHeader(text, startingAt: offset, tensor: "")
+    else { return nil }
+    return [header.dimensions]
   }
 
   /// The header's text and the number of bytes before it.

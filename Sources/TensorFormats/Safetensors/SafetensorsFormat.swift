@@ -35,6 +35,13 @@ public enum SafetensorsFormat: TensorFormat {
       tensors: try TensorLists.bundle(tensors), parameters: try header.parameters())
   }
 
+  public static func dimensions(of body: ArraySlice<UInt8>) -> [[Int]]? {
+    guard let header = try? SafetensorsHeader(body), let parameters = try? header.parameters(),
+      parameters.isEmpty
+    else { return nil }
+    return header.entries.map(\.shape.dimensions)
+  }
+
   static func headerLength(_ body: ArraySlice<UInt8>) -> UInt64? {
     guard body.count >= 8 else { return nil }
     return body.prefix(8).reversed().reduce(0) { $0 << 8 | UInt64($1) }

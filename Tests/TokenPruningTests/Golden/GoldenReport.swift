@@ -1,6 +1,6 @@
 import Foundation
 import JSON
-import Synchronization
+import Locking
 
 /// A table of how each stored case of the authors' own code was met: `.build-reports/golden.md`, rewritten as results
 /// come.
@@ -8,7 +8,7 @@ enum GoldenReport {
   /// Folders of cases that are not methods.
   static let pieces: Set = ["fastdpp_openvino", "vicrop", "evs_positions"]
 
-  private static let outcomes = Mutex<[String: [(part: String, outcome: String)]]>([:])
+  private static let outcomes = Locked<[String: [(part: String, outcome: String)]]>([:])
 
   /// Only of vectors in the folder that CROP_GOLDEN_DIR names; the committed cases have no exceptions to tell.
   static func record(_ golden: GoldenCase, _ part: String, _ outcome: String) {
