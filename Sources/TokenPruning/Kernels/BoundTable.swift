@@ -13,6 +13,7 @@ final class BoundTable {
   /// Segments, and groups of sixteen of them.
   private let segments: Int
   private let groups: Int
+  private let memory: UnsafeMutableRawPointer
   /// Padded to whole segments and groups with infinity.
   private let values: UnsafeMutablePointer<Float>
   private let minima: UnsafeMutablePointer<Float>
@@ -28,30 +29,22 @@ final class BoundTable {
     self.count = count
     segments = (count + Self.segment - 1) / Self.segment
     groups = max(1, (segments + 15) / 16)
-    values = .allocate(capacity: Self.segment * segments)
-    values.initialize(repeating: .infinity, count: Self.segment * segments)
+    let (places, tops) = (Self.segment * segments, 16 * groups)
+    // One piece of memory for all, of four bytes each.
+    memory = .allocate(byteCount: 4 * (2 * places + 2 * tops + 32), alignment: 64)
+    values = memory.initializeMemory(as: Float.self, repeating: .infinity, count: places)
     values.update(repeating: -.infinity, count: count)
-    progress = .allocate(capacity: Self.segment * segments)
-    progress.initialize(repeating: 0, count: Self.segment * segments)
-    minima = .allocate(capacity: 16 * groups)
-    minima.initialize(repeating: .infinity, count: 16 * groups)
+    minima = (memory + 4 * places).initializeMemory(as: Float.self, repeating: .infinity, count: tops)
     minima.update(repeating: -.infinity, count: segments)
-    lowest = .allocate(capacity: 16 * groups)
-    lowest.initialize(repeating: -1, count: 16 * groups)
-    lowSegments = .allocate(capacity: 16)
-    lowSegments.initialize(repeating: 0, count: 16)
-    lowMinima = .allocate(capacity: 16)
-    lowMinima.initialize(repeating: .infinity, count: 16)
+    let rest = memory + 4 * (places + tops)
+    progress = rest.initializeMemory(as: Int32.self, repeating: 0, count: places)
+    lowest = (rest + 4 * places).initializeMemory(as: Int32.self, repeating: -1, count: tops)
+    let low = rest + 4 * (places + tops)
+    lowSegments = low.initializeMemory(as: Int32.self, repeating: 0, count: 16)
+    lowMinima = (low + 64).initializeMemory(as: Float.self, repeating: .infinity, count: 16)
   }
 
-  deinit {
-    values.deallocate()
-    progress.deallocate()
-    minima.deallocate()
-    lowest.deallocate()
-    lowSegments.deallocate()
-    lowMinima.deallocate()
-  }
+  deinit { memory.deallocate() }
 
   subscript(place: Int) -> Float {
     assert(place >= 0 && place < count)

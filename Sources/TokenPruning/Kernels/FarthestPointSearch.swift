@@ -75,6 +75,8 @@ struct FarthestPointSearch {
   private mutating func choose(_ count: Int, _ reader: CosineReader) throws(PruningError) -> [Int] {
     var chosen: [Int] = []
     chosen.reserveCapacity(count)
+    selected.reserveCapacity(selected.count + count)
+    nearestBefore.reserveCapacity(selected.count + count)
     while chosen.count < count {
       if let place = try selected.isEmpty ? mostIsolated(reader) : farthest(reader) {
         select(place)

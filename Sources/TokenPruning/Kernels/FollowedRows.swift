@@ -39,6 +39,11 @@ struct FollowedRows {
   private mutating func slot(of place: Int) -> Int? {
     if let slot = places.firstIndex(of: place) { return slot }
     guard places.count < Self.capacity else { return nil }
+    if places.isEmpty {
+      places.reserveCapacity(Self.capacity)
+      // What is usual; noise follows more.
+      similarities.reserveCapacity(4 * length)
+    }
     places.append(place)
     similarities.append(contentsOf: repeatElement(-.infinity, count: length))
     return places.count - 1
