@@ -52,7 +52,7 @@ extension Connection {
         let turn = loop.servesOneConnection ? BodyReceiver.bytesPerLoneTurn : BodyReceiver.bytesPerTurn
         guard
           let progress = try body?.receive(
-            from: stream, turn: turn, spin: loop.receiveSpin, exchange.reader)
+            from: stream, turn: turn, spin: loop.receiveSpin(isUnix: isUnix), exchange.reader)
         else { return }
         deadline =
           exchange.start &+ loop.bodyTimeout &+ loop.earnedTime(bytes: body?.receivedCount ?? 0)
