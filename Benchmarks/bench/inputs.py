@@ -8,10 +8,10 @@ from safetensors.numpy import save_file
 ANY = frozenset({
     "crop", "C echo", "nginx", "hyper", "Hummingbird 2", "FlyingFox", "FastAPI, 1 worker", "FastAPI, 2 workers", "granian"})
 # The echo computes nothing: what it reaches with the same body is the limit of whoever does.
-TOP_K = ANY - {"nginx"} | {"C echo, waiting"}
+TOP_K = ANY - {"nginx"} | {"C echo, asking on"}
 PYTHON = frozenset({"crop", "C echo", "FastAPI, 1 worker", "FastAPI, 2 workers", "granian"})
-CONSTANT = frozenset({"crop", "C echo", "C echo, waiting", "C echo, 2 us", "C echo, 10 us", "nginx"})
-LONE = frozenset({"crop", "C echo", "C echo, waiting", "nginx"})
+CONSTANT = frozenset({"crop", "C echo", "C echo, asking on", "C echo, asking on, 2 us", "nginx"})
+LONE = frozenset({"crop", "C echo", "nginx"})
 
 
 @dataclasses.dataclass(frozen=True)

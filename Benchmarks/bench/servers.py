@@ -18,6 +18,8 @@ from .places import PEERS, Unavailable
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 START_LIMIT = 30
+# About as long as a wake-up takes.
+ASKING_US = 50
 
 
 def free_port():
@@ -175,26 +177,24 @@ def receive_spin(crop):
 
 def echo(crop, folder):
     """The same receive policy as ours."""
-    command = [builds.echo_server(), "--threads", os.cpu_count() or 1, "--spin-us", receive_spin(crop)]
-    return Server("C echo", command)
+    return any_echo("C echo", "--spin-us", receive_spin(crop))
 
 
-def waiting_echo(crop, folder, *flags):
-    """The same without asking on: the better one when there are more connections than cores."""
-    return Server("C echo, waiting", [builds.echo_server(), "--threads", os.cpu_count() or 1, *flags])
+def asking_echo(crop, folder):
+    """One that goes on asking an empty socket inside a body instead of going to sleep, as ours does when told to."""
+    return any_echo("C echo, asking on", "--spin-us", ASKING_US)
 
 
-def computing_echo(microseconds):
-    """An echo that takes so long to answer; two are what parsing, choosing and writing JSON take together at best.
+def computing_echo(crop, folder):
+    """The same, two microseconds late with its answer, which parsing, choosing and writing JSON take together at best.
 
-    With one connection that alone costs it a third: its client falls asleep, and waking it takes longer.
+    That alone costs it a third: its client has fallen asleep, and waking it takes longer.
     """
-    def start(crop, folder):
-        command = [
-            builds.echo_server(), "--threads", os.cpu_count() or 1, "--spin-us", receive_spin(crop), "--delay-us", microseconds]
-        return Server(f"C echo, {microseconds} us", command)
+    return any_echo("C echo, asking on, 2 us", "--spin-us", ASKING_US, "--delay-us", 2)
 
-    return start
+
+def any_echo(name, *flags):
+    return Server(name, [builds.echo_server(), "--threads", os.cpu_count() or 1, *flags])
 
 
 def nginx(crop, folder):
@@ -248,8 +248,8 @@ def hyper(crop, folder):
 
 
 STARTERS = {
-    "crop": ours, "C echo": echo, "C echo, waiting": waiting_echo, "C echo, 2 us": computing_echo(2),
-    "C echo, 10 us": computing_echo(10), "nginx": nginx,
+    "crop": ours, "C echo": echo, "C echo, asking on": asking_echo, "C echo, asking on, 2 us": computing_echo,
+    "nginx": nginx,
     "Hummingbird 2": hummingbird, "FlyingFox": flyingfox,
     "FastAPI, 1 worker": fastapi(1), "FastAPI, 2 workers": fastapi(2), "granian": granian, "hyper": hyper,
 }

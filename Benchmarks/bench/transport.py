@@ -8,7 +8,7 @@ from .targets import aside, compare, from_series, limit_by, missing
 
 CONNECTIONS = (1, 16)
 # What a server that computes nothing reaches; two ways of receiving, of which the better is the limit.
-ECHOES = ("C echo", "C echo, waiting")
+ECHOES = ("C echo", "C echo, asking on")
 
 
 class Fleet:
@@ -62,8 +62,8 @@ def calibrate(generator, cases, folder, rounds, seconds):
     -> {"ceiling": {...}, "delay": {...}}
     """
     case, result = cases["small"], {"ceiling": {}, "delay": {}}
-    plain = servers.waiting_echo(None, folder)
-    slow = servers.waiting_echo(None, folder, "--delay-us", "500")
+    plain = servers.any_echo("C echo")
+    slow = servers.any_echo("C echo, 500 us", "--delay-us", 500)
     try:
         for name, key in (("1 KB", "small"), ("1.2 MB", "constant")):
             for threads in (1, 2):
@@ -124,17 +124,16 @@ def targets(results, in_process):
         limit = limit_by(series, ECHOES, peer) if first == "crop" else None
         found.append(from_series(number, name, goal, bound, series, first, peer, limit=limit, **options))
 
-    def explain(name, key, peer):
-        found.append(aside(from_series("1", name, "", 0, at(key, 1), "crop", peer)))
+    def explain(name, key, peer, connections=1):
+        found.append(aside(from_series("1", name, "", 0, at(key, connections), "crop", peer)))
 
     for connections in CONNECTIONS:
-        best = best_echo(at("constant", connections))
-        ratio("1", f"1.2 MB, {connections} conn.: {best}", ">= 0.90", 0.90, "constant", connections, best)
-        if connections == 1:
-            for microseconds in (2, 10):
-                explain(f"1.2 MB, 1 conn.: C echo that takes {microseconds} us to answer", "constant", f"C echo, {microseconds} us")
-            lone = best_echo(at("lone", 1))
-            explain(f"1.2 MB, 1 conn., client and server on one core: {lone}", "lone", lone)
+        ratio("1", f"1.2 MB, {connections} conn.: C echo", ">= 0.90", 0.90, "constant", connections, "C echo")
+        for late in ("", ", 2 us"):
+            explain(
+                f"1.2 MB, {connections} conn.: C echo that asks on{late and ', and answers after 2 us'}", "constant",
+                f"C echo, asking on{late}", connections)
+    explain("1.2 MB, 1 conn., client and server on one core: C echo", "lone", "C echo")
     ratio("1", "1.2 MB, 1 conn.: nginx reading the body", ">= 1.4", 1.4, "constant", 1, "nginx")
     ratio("1", "1.2 MB, 16 conn.: nginx reading the body", ">= 0.95", 0.95, "constant", 16, "nginx")
     ratio("2", "1.2 MB top-k, 16 conn.: Hummingbird 2", ">= 2.5", 2.5, "topk", 16, "Hummingbird 2")
@@ -167,11 +166,6 @@ def targets(results, in_process):
     ratio("7", "1.2 MB, Unix socket over TCP, 1 conn.", ">= 1.25", 1.25, "constant", 1, "crop", first="crop, Unix socket")
     ratio("7", "1.2 MB, Unix socket over TCP, 16 conn.", ">= 1.5", 1.5, "constant", 16, "crop", first="crop, Unix socket")
     return found
-
-
-def best_echo(series):
-    """The faster of the two, which is the one to be measured by: asking on does not pay with many connections, or on one core."""
-    return max(ECHOES, key=lambda name: series.median(name, "req_per_s") if series.has(name) else 0)
 
 
 def spans(series, name):

@@ -69,7 +69,8 @@ public struct Acceptance: Sendable {
     /// Some hundred microseconds: done on the event loop while no other request is under way, which would have to wait;
     /// and when so many are that every processor is busy, and handing over gains nothing.
     case inlineWhenIdle
-    /// A millisecond or so: done on an event loop that has no other connection, so that nobody has to wait for it.
+    /// A millisecond or so: begun on an event loop that has no other connection, so that nobody has to wait for it. What
+    /// takes longer is told to stop, and begins anew in the pool.
     case inlineWhenAlone
     /// Anything longer: queued for the bounded compute pool.
     case pooled
@@ -100,7 +101,7 @@ public struct Request: Sendable {
   public var body: [UInt8]
   /// From the first byte of the head to the last byte of the body.
   public let receiveNanoseconds: Int64
-  /// Whether the client went away: long work asks this between steps, and stops.
+  /// Whether nobody waits for an answer from here: long work asks this between steps, and stops.
   public var isAbandoned: @Sendable () -> Bool = { false }
   /// Calls a function once with each of 0..<count, on idle threads too where there are any, and returns when all is
   /// done.

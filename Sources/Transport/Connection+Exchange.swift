@@ -52,7 +52,7 @@ extension Connection {
         let turn = loop.servesOneConnection ? BodyReceiver.bytesPerLoneTurn : BodyReceiver.bytesPerTurn
         guard
           let progress = try body?.receive(
-            from: stream, turn: turn, spin: loop.receiveSpin, exchange.reader)
+            from: stream, turn: turn, spin: loop.receiveSpin(isUnix: isUnix), exchange.reader)
         else { return }
         deadline =
           exchange.start &+ loop.bodyTimeout &+ loop.earnedTime(bytes: body?.receivedCount ?? 0)
@@ -124,7 +124,13 @@ extension Connection {
     }
     let isInline =
       acceptance.isExemptFromLimits ? acceptance.execution == .inline : mayCompute(request, acceptance)
-    if !isInline, !acceptance.isExemptFromLimits {
+    if isInline, let response = computed(request, acceptance, startingAt: now) {
+      exchange.respondNanoseconds = loop.freshNow() &- now
+      loop.giveBodyBuffer(request.takeBody())
+      loop.capacity.release(&exchange.reservation)
+      return start(response)
+    }
+    if !acceptance.isExemptFromLimits {
       guard loop.capacity.takeInFlight() else {
         loop.pool.give(request.takeBody())
         loop.capacity.release(&exchange.reservation)
@@ -132,21 +138,23 @@ extension Connection {
       }
       exchange.reservation.hasPermit = true
     }
-    if isInline {
-      let response = loop.responder.respond(to: request)
-      exchange.respondNanoseconds = loop.freshNow() &- now
-      loop.giveBodyBuffer(request.takeBody())
-      loop.capacity.release(&exchange.reservation)
-      start(response)
-    } else {
-      deadline = .max
-      // What the request holds goes with it: the connection may be gone when it comes back.
-      let job = ComputePool.Job(
-        consume request, connection: token, mailbox: loop.mailbox, reservation: exchange.reservation)
-      exchange.job = job
-      loop.compute.submit(job)
-      exchange.reservation = Reservation()
-    }
+    deadline = .max
+    // What the request holds goes with it: the connection may be gone when it comes back.
+    let job = ComputePool.Job(
+      consume request, connection: token, mailbox: loop.mailbox, reservation: exchange.reservation)
+    exchange.job = job
+    loop.compute.submit(job)
+    exchange.reservation = Reservation()
+  }
+
+  /// The answer, computed on this loop; nil when it turned out to take too long for that.
+  private func computed(_ request: Request, _ acceptance: Acceptance, startingAt now: Int64) -> Response? {
+    guard acceptance.execution == .inlineWhenAlone else { return loop.responder.respond(to: request) }
+    let attempt = Attempt(until: now &+ Attempt.patience)
+    var bounded = request
+    bounded.isAbandoned = { attempt.mustStop() }
+    let response = loop.responder.respond(to: bounded)
+    return attempt.isOver ? nil : response
   }
 
   /// Whether the loop itself may compute this, rather than the pool.

@@ -10,6 +10,7 @@ final class Connection {
   let token: UInt64
   let stream: any ByteStream
   let remote: String
+  let isUnix: Bool
   /// Accepted from the reserve beyond the connection cap: only probes are answered.
   private let isOverCapacity: Bool
   /// Let go of with the connection, which the loop's table holds only while it is open.
@@ -41,6 +42,7 @@ final class Connection {
     self.token = token
     self.stream = stream
     self.remote = remote
+    isUnix = remote == SocketAddress.unixRemote
     self.isOverCapacity = isOverCapacity
     self.loop = loop
     parser = RequestParser(limits: loop.configuration.headLimits)

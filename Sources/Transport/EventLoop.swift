@@ -29,7 +29,6 @@ final class EventLoop {
   let headTimeout: Int64
   let bodyTimeout: Int64
   let idleTimeout: Int64
-  private let receiveSpinLimit: Int64
 
   private(set) var now = Clock.now
   private(set) var isDraining = false
@@ -79,8 +78,6 @@ final class EventLoop {
     idleTimeout = configuration.idleTimeout.nanoseconds
     isBulk = index >= configuration.briefLoopCount
     compute = isBulk ? shared.bulkCompute : shared.compute
-    // A large body is worth its wake-ups, and who asks on keeps a processor from those who wait for little.
-    receiveSpinLimit = isBulk ? 0 : configuration.receiveSpin.nanoseconds
     // Deadlines are looked at often enough to be at most a tenth late.
     sweepInterval = min(max(min(headTimeout, bodyTimeout, idleTimeout) / 10, 10_000_000), 1_000_000_000)
     nextID = UInt64(index)
@@ -131,11 +128,9 @@ final class EventLoop {
   }
 
   /// How long, in nanoseconds, a receiver may go on asking a socket that is empty for the moment.
-  ///
-  /// Not at all when others want the processor: with more requests under way than processors there is always
-  /// something better to do.
-  var receiveSpin: Int64 {
-    receiveSpinLimit > 0 && capacity.busyCount <= configuration.processorCount ? receiveSpinLimit : 0
+  func receiveSpin(isUnix: Bool) -> Int64 {
+    // A large body is worth its wake-ups, and who asks on keeps a processor from those who wait for little.
+    isBulk ? 0 : configuration.receiveSpin(isUnix: isUnix, busyCount: capacity.busyCount).nanoseconds
   }
 
   /// Whether a brief computation is best done here: handed over, it would wait to be fetched, and its bytes for another

@@ -101,7 +101,7 @@ final class Listener: Sendable {
       if descriptor >= 0 {
         guard !address.isUnix else {
           // A peer may have bound its end to a path: its own choice of text, which says nothing.
-          return .connection(descriptor: descriptor, remote: "unix", isTLS: isTLS)
+          return .connection(descriptor: descriptor, remote: SocketAddress.unixRemote, isTLS: isTLS)
         }
         // Answers leave at once: Nagle's algorithm with delayed acknowledgements costs 40 ms.
         Self.set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY)

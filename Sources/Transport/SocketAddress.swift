@@ -8,6 +8,9 @@
 
 /// A numeric IPv4 or IPv6 address and port, or the path of a Unix-domain socket.
 public struct SocketAddress: Sendable, CustomStringConvertible {
+  /// What clients on a Unix socket are called, which have no address.
+  static let unixRemote = "unix"
+
   private var storage: sockaddr_storage
   private var length: socklen_t
 

@@ -16,10 +16,11 @@ public struct TransportConfiguration: Sendable {
   public var bulkBodyBytes = 8 << 20
   /// How loops learn which sockets are ready.
   public var readiness = ReadinessKind.standard
-  /// How long a loop goes on asking for the rest of a body that comes quickly before it waits for it; zero never does.
-  ///
-  /// Only while no more requests are being received than the machine has processors, see ``Capacity``.
+  /// How long a loop goes on asking for the rest of a body that comes quickly over TCP before it waits for it; zero
+  /// never does.
   public var receiveSpin: Duration = .zero
+  /// The same for Unix sockets.
+  public var unixReceiveSpin: Duration = .zero
   /// Processors of this machine.
   public var processorCount = 1
   /// Threads that compute responses.
@@ -55,6 +56,15 @@ public struct TransportConfiguration: Sendable {
   public var pooledBytes = 128 << 20
 
   public static let probeReserve = 64
+
+  /// How long to go on asking while so many requests are received or computed.
+  ///
+  /// Not at all when others want the processor: with more of them than processors there is always something better to
+  /// do.
+  func receiveSpin(isUnix: Bool, busyCount: Int) -> Duration {
+    guard busyCount <= processorCount else { return .zero }
+    return isUnix ? unixReceiveSpin : receiveSpin
+  }
 
   /// Event loops for whatever is not large; the others, ``bulkLoopCount``, come behind them.
   var briefLoopCount: Int { max(eventLoops, 1) }

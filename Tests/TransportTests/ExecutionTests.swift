@@ -4,7 +4,7 @@ import Testing
 @testable import Transport
 
 /// Where requests are computed: on their event loop, or by the pool.
-@Suite(.overEveryReadiness) struct ExecutionTests {
+@Suite(.overEveryReadiness, .timeLimit(.minutes(1))) struct ExecutionTests {
   @Test("does not compute a queued request whose client is gone")
   func abandoned() async throws {
     let server = try TestServer { $0.computeThreads = 1 }
@@ -130,6 +130,22 @@ import Testing
     #expect(try await busy.reply().text == "through")
     #expect(try await client.reply().status == 200)
     #expect(server.server.capacity.inFlightCount == 0)
+    await server.stop()
+  }
+
+  @Test("gives up after a while what it computes itself, and has the pool begin anew")
+  func patience() async throws {
+    let server = try TestServer({ $0.eventLoops = 1 }, execution: .inlineWhenAlone)
+    var client: RawClient? = try server.connect()
+    // On the loop it ends when it is told to stop, in the pool when the client is gone.
+    try await client?.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
+    await server.responder.abandonments.opened()
+    while server.server.capacity.inFlightCount == 0 { try await Self.ask(try server.connect()) }
+    // The reset is sent as the descriptor closes, with the last reference.
+    await client?.reset()
+    client = nil
+    while server.server.capacity.inFlightCount > 0 { try await Self.ask(try server.connect()) }
+    #expect(server.responder.finishedExchanges.allSatisfy { $0.status != 503 })
     await server.stop()
   }
 }

@@ -94,6 +94,19 @@ import Testing
     #expect(body.receivedCount == 3 * quick.count)
   }
 
+  @Test(
+    "Each kind of socket has its own time, and none while more requests are under way than processors are there"
+  )
+  func limits() {
+    var configuration = TransportConfiguration()
+    configuration.receiveSpin = .microseconds(3)
+    configuration.unixReceiveSpin = .microseconds(50)
+    configuration.processorCount = 2
+    #expect(configuration.receiveSpin(isUnix: false, busyCount: 2) == .microseconds(3))
+    #expect(configuration.receiveSpin(isUnix: true, busyCount: 2) == .microseconds(50))
+    #expect(configuration.receiveSpin(isUnix: true, busyCount: 3) == .zero)
+  }
+
   @Test("Bodies that trickle in arrive whole, with the spin on", arguments: [1, 7, 5000])
   func overSockets(step: Int) async throws {
     let server = try TestServer {

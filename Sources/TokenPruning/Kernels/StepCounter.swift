@@ -4,8 +4,8 @@
 /// estimated beforehand, because lazy searches nearly always do far less than their worst case; and they are
 /// counted instead of timed, so that the same request ends the same way on every machine.
 struct StepCounter: Sendable {
-  /// Some milliseconds: a client that went away is noticed soon, and asking costs nothing beside the work.
-  private static let stepsBetweenChecks = 5_000_000
+  /// About half a millisecond: a client that went away is noticed soon, and asking costs nothing beside the work.
+  private static let stepsBetweenChecks = 500_000
 
   private let limit: StepLimit
   private var left: Int

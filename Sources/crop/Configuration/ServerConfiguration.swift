@@ -41,7 +41,8 @@ struct ServerConfiguration: Sendable, Equatable {
   /// 0 means one per core.
   var computeThreads = 0
   /// Microseconds.
-  var receiveSpin = 50
+  var receiveSpin = 0
+  var unixReceiveSpin = 50
   var bulkPriority = BulkPriority.idle
   var readiness = ReadinessKind.standard
   var cpuLevel = CPULevel.auto

@@ -23,6 +23,7 @@ struct ServerFlags: ParsableArguments {
   @Option(\.eventLoops) var eventLoops: String?
   @Option(\.computeThreads) var computeThreads: String?
   @Option(\.receiveSpin) var receiveSpin: String?
+  @Option(\.unixReceiveSpin) var unixReceiveSpin: String?
   @Option(\.bulkPriority) var bulkPriority: String?
   @Option(\.readiness) var readiness: String?
   @Option(\.cpuLevel) var cpuLevel: String?
@@ -45,7 +46,8 @@ struct ServerFlags: ParsableArguments {
       (\.bodyTimeout, bodyTimeout), (\.idleTimeout, idleTimeout), (\.drainDelay, drainDelay),
       (\.shutdownTimeout, shutdownTimeout), (\.eventLoops, eventLoops),
       (\.computeThreads, computeThreads),
-      (\.receiveSpin, receiveSpin), (\.bulkPriority, bulkPriority), (\.readiness, readiness),
+      (\.receiveSpin, receiveSpin), (\.unixReceiveSpin, unixReceiveSpin), (\.bulkPriority, bulkPriority),
+      (\.readiness, readiness),
       (\.cpuLevel, cpuLevel),
       (\.apiKeyFile, apiKeyFile),
       (\.models, models), (\.corsAllowedOrigins, corsAllowedOrigins),

@@ -87,8 +87,11 @@ extension Setting {
       "Threads that compute answers; 0 means one per core."),
     Setting(
       "receive-spin", \.receiveSpin, .integer(0...1000),
-      "Microseconds to go on asking for the rest of a body that comes quickly before waiting for it; 0 never does."
+      "Microseconds to go on asking for the rest of a body that comes quickly over TCP before waiting for it; 0 never does."
     ),
+    Setting(
+      "unix-receive-spin", \.unixReceiveSpin, .integer(0...1000),
+      "The same for the Unix socket, where asking on spares both sides a wake-up for each piece."),
     Setting(
       "bulk-priority", \.bulkPriority, .choice(),
       "How far threads that serve bodies of 8 MiB and more stand back for all others: normal, low (nice) or idle."

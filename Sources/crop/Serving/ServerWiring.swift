@@ -171,6 +171,7 @@ extension ServerConfiguration {
     transport.eventLoops = eventLoopCount(cores: cores)
     transport.computeThreads = computeThreadCount(cores: cores)
     transport.receiveSpin = .microseconds(receiveSpin)
+    transport.unixReceiveSpin = .microseconds(unixReceiveSpin)
     transport.bulkPriority = bulkPriority
     transport.readiness = readiness
     transport.processorCount = cores
