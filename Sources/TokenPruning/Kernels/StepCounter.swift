@@ -54,8 +54,8 @@ struct StepCounter: Sendable {
   /// What comparing two rows costs, whatever kernels do it.
   static func comparison(columns: Int) -> Int { 12 + columns / 8 }
 
-  /// The same in binary64.
-  static func exactComparison(columns: Int) -> Int { 12 + columns / 2 }
+  /// The same in binary64, which is asked for of a few rows at a time, each looked up.
+  static func exactComparison(columns: Int) -> Int { 100 + columns / 2 }
 
   /// Finding the lowest in a ``BoundTable`` of so many places, and raising what is found.
   static func look(atPlaces count: Int) -> Int { 100 + count / 64 }
