@@ -112,6 +112,8 @@ import Testing
     let server = try TestServer {
       $0.receiveSpin = .microseconds(500)
       $0.processorCount = 2
+      // Twenty thousand pieces take their time where other tests want the processors.
+      $0.bodyTimeout = .seconds(300)
     }
     let client = try server.connect()
     let body = (0..<20_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
