@@ -11,7 +11,7 @@ import Kernels
 /// a tile with up to three more candidates that have come equally far, until the one with the highest bound has met
 /// all. Most candidates are ruled out by few selections and never see the others; above all by their neighbours in the
 /// sequence, which resemble them most, and which the first pick has compared them with: a candidate that close to one
-/// selection cannot be closer to others that are far from that one (``firstToMeet(_:)``). Where bounds rule out little (rows
+/// selection cannot be closer to others that are far from that one (`passOver`). Where bounds rule out little (rows
 /// without any structure), the first pick computes the similarities of all pairs in one go (``SimilarityMatrix``),
 /// and the rest reads them.
 /// - Complexity: at most O(T N (D + N / 256)) for T selections. The first pick (``IsolationSearch``) is O(N^2 D) at

@@ -7,7 +7,7 @@ import Kernels
 /// lowest bound is compared with one block of four after the other, in a tile with up to three more low ones that have
 /// come equally far, and what the comparison says of the other block is kept too. As soon as the lowest has met
 /// all others, it is the answer, up to the error bound of binary32; where that leaves several, binary64 decides.
-/// - Complexity: O(N^2 D) at worst. When ``patience`` of all pairs are compared and there is no answer yet, the
+/// - Complexity: O(N^2 D) at worst. When `patience` of all pairs are compared and there is no answer yet, the
 ///   similarities of all pairs are computed in one go, if N is not too large for that.
 struct IsolationSearch {
   private let space: CosineSpace

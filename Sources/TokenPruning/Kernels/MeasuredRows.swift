@@ -132,7 +132,7 @@ struct MeasuredRows: Sendable {
       return UnsafePointer(into)
     }
 
-    /// The cosine of two rows that are not zero, within ``KernelSet/tolerance(columns:)``.
+    /// The cosine of two rows that are not zero, within `KernelSet.tolerance`.
     func cosine(_ a: Int, _ b: Int) -> Double {
       guard let base, let norms, Self.ordinaryNorms.contains(norms[a]), Self.ordinaryNorms.contains(norms[b])
       else {
