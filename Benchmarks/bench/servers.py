@@ -166,6 +166,13 @@ def ours(crop, folder, *flags):
     return Server("crop", command, unix=unix)
 
 
+def asking_ours(crop, folder):
+    """Ours told to go on asking over TCP, which is not its default: what the setting costs and gains."""
+    command = [
+        crop, "serve", "--http-port", "0", "--access-log", "off", "--drain-delay", "0", "--receive-spin", ASKING_US]
+    return Server("crop, asking on", command)
+
+
 def receive_spin(crop):
     """How many microseconds ours asks on for the rest of a body, by its own account; 0 where it has no such setting."""
     with contextlib.suppress(Unavailable, ValueError, KeyError, TypeError):
@@ -248,7 +255,7 @@ def hyper(crop, folder):
 
 
 STARTERS = {
-    "crop": ours, "C echo": echo, "C echo, asking on": asking_echo, "C echo, asking on, 2 us": computing_echo,
+    "crop": ours, "crop, asking on": asking_ours, "C echo": echo, "C echo, asking on": asking_echo, "C echo, asking on, 2 us": computing_echo,
     "nginx": nginx,
     "Hummingbird 2": hummingbird, "FlyingFox": flyingfox,
     "FastAPI, 1 worker": fastapi(1), "FastAPI, 2 workers": fastapi(2), "granian": granian, "hyper": hyper,

@@ -4,7 +4,7 @@ import Synchronization
 ///
 /// How long a search takes follows from what the features hold, which no head tells.
 final class Attempt: Sendable {
-  /// What half a millisecond of work may at most cost those who come meanwhile.
+  /// Several times what such searches usually take, and short enough for who connects meanwhile.
   static let patience = Duration.milliseconds(2).nanoseconds
 
   private let deadline: Int64
@@ -19,6 +19,6 @@ final class Attempt: Sendable {
     return true
   }
 
-  /// The answer is that of somebody who was told to stop, and none.
+  /// Whether what was computed is no answer, since its computation was told to stop.
   var isOver: Bool { wasGivenUp.load(ordering: .relaxed) }
 }
