@@ -26,6 +26,7 @@ stage boundaries 60 tools/check-boundaries.sh
 stage boundaries-self-test 120 tools/check-boundaries.sh --self-test
 stage format 300 swift format lint --strict --parallel --recursive Sources Tests Fuzz Benchmarks Package.swift
 stage golden-reference 300 $python tools/golden/reference.py --check
+stage golden-self-test 60 $python tools/golden/reference.py --self-test
 stage models-reference 120 $python tools/models/reference.py --check
 # Vectors made with the authors' code may not be published: who has a folder of them puts it beside the
 # repository, or names it.

@@ -2,11 +2,12 @@
 """Writes the committed golden cases Tests/Golden/<method>/<case>.safetensors from the float64 reference.
 
     tools/golden/reference.py            write them
-    tools/golden/reference.py --check    write nothing; fail when a file would change, is missing or is not ours
+    tools/golden/reference.py --check    write nothing; fail when a file says something else, is missing or is not ours
+    tools/golden/reference.py --self-test    damage cases, and see that the check notices
     tools/golden/reference.py --against DIR    compare the reference to cases that export.py wrote
 
-Re-running gives the same bytes. Inputs come from `Generator.random` and whole numbers only; expected numbers are
-rounded to 15 significant digits.
+Inputs come from `Generator.random`, whole numbers and elementwise arithmetic only, so they are the same bytes on every
+machine; expected numbers, rounded to 15 significant digits, agree within casefile.TOLERANCE.
 """
 import argparse
 import pathlib
@@ -285,8 +286,30 @@ def check(files):
     present = {path: data for path, data in present.items() if not path.startswith("models/")}
     wrong = [f"missing   {path}" for path in sorted(files.keys() - present.keys())]
     wrong += [f"unknown   {path}" for path in sorted(present.keys() - files.keys())]
-    wrong += [f"different {path}" for path in sorted(files) if path in present and present[path] != files[path]]
+    for path in sorted(files.keys() & present.keys()):
+        if difference := casefile.difference(files[path], present[path]):
+            wrong.append(f"different {path}: {difference}")
     print("\n".join(wrong) or f"{len(files)} cases unchanged")
+    return 1 if wrong else 0
+
+
+def self_test():
+    """Each kind of damage is noticed; last digits, which differ between processors, are not."""
+    features = np.linspace(0.5, 1.5, 6, dtype=np.float32).reshape(3, 2)
+
+    def case(scale=1.0, index=4, source=features, rows=features, name="score"):
+        tensors = {"image_features": source, "expected.features": rows}
+        return casefile.encode_case("m", tensors, {}, {name: [0.25 * scale, -3e-7], "kept_indices": [1, index]}, {}, {})
+
+    one_ulp = np.nextafter(features, np.float32(9))
+    outcomes = {
+        "last digits of a number": (case(1 + 1e-13), False), "one ulp of an answer": (case(rows=one_ulp), False),
+        "a number": (case(1 + 1e-8), True), "an index": (case(index=5), True), "a name": (case(name="scores"), True),
+        "one ulp of an input": (case(source=one_ulp), True), "an answer": (case(rows=features * 1.00001), True),
+        "a shape": (case(source=features.reshape(2, 3)), True), "not a number": (case(rows=features * np.nan), True),
+    }
+    wrong = [what for what, (data, differs) in outcomes.items() if bool(casefile.difference(data, case())) != differs]
+    print("\n".join(f"wrong about {what}" for what in wrong) or f"{len(outcomes)} kinds of change told apart")
     return 1 if wrong else 0
 
 
@@ -360,10 +383,13 @@ def compare(folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--self-test", action="store_true")
     parser.add_argument("--against", type=pathlib.Path)
     options = parser.parse_args()
     if options.against:
         return compare(options.against)
+    if options.self_test:
+        return self_test()
     files = build()
     if options.check:
         return check(files)

@@ -2,12 +2,12 @@
 """Writes small random models and what they must answer, into Tests/Golden/models.
 
     tools/models/reference.py            write them
-    tools/models/reference.py --check    write nothing; fail when a file would change, is missing or is not ours
+    tools/models/reference.py --check    write nothing; fail when a file says something else, is missing or is not ours
 
 `weights/NAME.safetensors` are models as `crop serve --models` reads them; their weights are random, so they localise
 nothing. `cases/NAME.safetensors` hold an input and what the independent float64 reference (networks.py) makes of it.
-Needs only numpy. Re-running gives the same bytes: expected numbers are rounded to 13 significant digits, below which
-numpy's exp and sin may differ between machines.
+Needs only numpy. Weights and inputs are the same bytes on every machine; expected numbers pass through matrix products,
+exp and sin, are rounded to 13 significant digits, and agree within casefile.TOLERANCE.
 """
 import argparse
 import json
@@ -173,8 +173,8 @@ def check(files):
             fault = "is missing"
         elif name not in files:
             fault = "is not made by this program"
-        elif there[name].read_bytes() != files[name]:
-            fault = "would change"
+        elif difference := casefile.difference(files[name], there[name].read_bytes()):
+            fault = f"would change: {difference}"
         else:
             continue
         print(f"Tests/Golden/models/{name} {fault}")
