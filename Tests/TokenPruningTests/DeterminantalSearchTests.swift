@@ -29,6 +29,8 @@ import Testing
     case copies
     /// Qualities of zero, and of all magnitudes.
     case qualities
+    /// Padding: seven rows of ten, or nearly all of them, are zero.
+    case zeros
   }
 
   @Test("Nor is it misled by awkward rows and qualities", arguments: Hazard.allCases, 0..<6)
@@ -50,6 +52,9 @@ import Testing
         let length = Float(sign: .plus, exponent: numbers.below(121) - 60, significand: 1)
         values += zip(centre, noise).map { ($0 + 0.2 * $1) * length }
       case .copies: values += numbers.below(3) == 0 ? noise : basis[numbers.below(12)]
+      case .zeros:
+        let share = seed.isMultiple(of: 2) ? 70 : 97
+        values += numbers.below(100) < share ? centre.map { _ in 0 } : zip(centre, noise).map { $0 + $1 }
       }
     }
     let quality = (0..<rows).map { row -> Double in

@@ -1,4 +1,5 @@
 import Kernels
+import Tensors
 import Testing
 
 @testable import TokenPruning
@@ -8,6 +9,10 @@ import Testing
   private func matrix(_ seed: UInt64, rows: Int, columns: Int) -> Matrix {
     var numbers = TestNumbers(seed)
     return Matrix(rows: rows, columns: columns, values: numbers.floats(rows * columns))
+  }
+
+  private func tensor(_ shape: [Int], _ values: [Float]) throws -> Tensor {
+    try Tensor.float32(values, shape: Shape(shape))
   }
 
   private func cosine(_ m: Matrix, _ a: Int, _ b: Int) -> Double {
@@ -69,6 +74,45 @@ import Testing
     var search = try DeterminantalSearch(
       Matrix(rows: 10, columns: 3, values: values), quality: quality, among: Array(0..<10), capacity: 10)
     #expect(try search.next(10) == [3, 4, 2, 7, 5, 1, 0, 9, 8, 6])
+  }
+
+  @Test("Padding does not lead CDPruner to the least relevant token")
+  func cdprunerWithPadding() throws {
+    let input = PruningInput(
+      tokenCount: 7,
+      tensors: [
+        "image_features": try tensor(
+          [7, 3], [0, 1, 0, 0, 0, 0, -1, -2, 1, -2, 2, -2, 0, 0, 0, -2, -2, -1, 0, 0, 0]),
+        "relevance_features": try tensor([7, 2], [1, 2, 1, 5, 1, 0, 1, 3, 1, 1, 1, 6, 1, 4]),
+        "text_features": try tensor([2], [0, -1]),
+      ], layout: nil)
+    let result = try prune(input, PruneRequest(method: "cdpruner", budget: .keepTokens(3)))
+    #expect(result.kept == [0, 3, 5])
+  }
+
+  @Test(
+    "Copies are equally far, whatever stands between them",
+    arguments: [[0, 1, 0, 0, 1], [1, 0, 0, 1, 1, 0]])
+  func copies(_ pattern: [Int]) throws {
+    let (a, b): ([Float], [Float]) = ([-0.127615, 0.477806], [0.549130, -1.183143])
+    let features = Matrix(rows: pattern.count, columns: 2, values: pattern.flatMap { $0 == 0 ? a : b })
+    var search = FarthestPointSearch(CosineSpace(features), among: Array(pattern.indices))
+    let order = try search.next(pattern.count)
+    let second = pattern.firstIndex { $0 != pattern[0] } ?? 0
+    #expect(order == [0, second] + pattern.indices.filter { $0 != 0 && $0 != second })
+  }
+
+  @Test("VisPruner thins copies by their place alone")
+  func copiesThinned() throws {
+    var numbers = TestNumbers(3)
+    let rows = (0..<4).map { _ in numbers.floats(7) }
+    // Every row at an even place has copies at odd ones, so all are equally duplicated, and the first go.
+    let places = [0, 1, 2, 3, 1, 0, 3, 2, 0, 1, 2, 3, 1, 0, 3, 2]
+    let features = Matrix(rows: 16, columns: 7, values: places.flatMap { rows[$0] })
+    var thinning = try DuplicateThinning(
+      Array(0..<16), in: CosineSpace(features), stepLimit: .unlimited, sharing: .none)
+    #expect(
+      try thinning.thinned(to: 13, removedPerRound: 8) == [6, 8, 10, 12, 14] + stride(from: 1, to: 16, by: 2))
   }
 
   @Test("A zero row is chosen last by both searches")

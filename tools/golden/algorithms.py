@@ -26,10 +26,16 @@ def norms(rows):
     return np.sqrt([math.fsum(row * row) for row in np.asarray(rows, np.float64)])
 
 
+# Cosines this near to 1 or -1 are 1 or -1, and relevance that spans less than this is equal: the rest is rounding.
+SAME_DIRECTION = 2.0**-48
+SMALLEST_SPAN = 1e-12
+
+
 def cosine(rows, others):
     """[n, D] x [m, D] -> [n, m]; 0 where either vector is zero."""
     scale = np.outer(norms(rows), norms(others))
-    return np.divide(dot(rows, others), scale, out=np.zeros_like(scale), where=scale > 0)
+    cosines = np.divide(dot(rows, others), scale, out=np.zeros_like(scale), where=scale > 0)
+    return np.where(np.abs(cosines) < 1 - SAME_DIRECTION, cosines, np.sign(cosines))
 
 
 def mean(values):
@@ -90,7 +96,7 @@ def divprune(features, count, margin=None):
 def relevance(features, text):
     """Minus the mean cosine to the text rows, scaled to (0, 1] (CDPruner); 1 where all are equal."""
     raw = np.array([-mean(row) for row in cosine(features, text)])
-    if raw.max() == raw.min():
+    if raw.max() - raw.min() < SMALLEST_SPAN:
         return np.ones(len(raw))
     return (raw - raw.min() + 1e-6) / (raw.max() - raw.min())
 

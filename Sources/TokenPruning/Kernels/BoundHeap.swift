@@ -14,8 +14,10 @@ struct BoundHeap {
 
   private var entries: [Entry]
 
+  /// - Precondition: no bound is NaN, which would have no place in any order.
   /// - Complexity: O(n).
   init(_ entries: [Entry]) {
+    assert(entries.allSatisfy { !$0.bound.isNaN }, "a bound is not a number")
     self.entries = entries
     for parent in stride(from: entries.count / 2 - 1, through: 0, by: -1) { siftDown(parent) }
   }
@@ -35,16 +37,19 @@ struct BoundHeap {
     return top
   }
 
-  /// Gives the first entry a lower bound.
+  /// Gives the first entry a lower bound, see ``lower(at:to:)``.
   mutating func lowerFirst(to bound: Double) { lower(at: 0, to: bound) }
 
-  /// Gives the entry in a place of the heap a lower bound.
+  /// Gives the entry in a place of the heap a lower bound; one that is not lower, or not a number, changes nothing.
   mutating func lower(at place: Int, to bound: Double) {
+    assert(!bound.isNaN, "a bound is not a number")
+    guard bound < entries[place].bound else { return }
     entries[place].bound = bound
     siftDown(place)
   }
 
   mutating func insert(_ entry: Entry) {
+    assert(!entry.bound.isNaN, "a bound is not a number")
     entries.append(entry)
     var child = entries.count - 1
     while child > 0, entries[child].precedes(entries[(child - 1) / 2]) {

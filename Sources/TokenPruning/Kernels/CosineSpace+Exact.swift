@@ -112,8 +112,7 @@ extension CosineSpace {
   ) -> SIMD4<Double> {
     var four = SIMD4<Double>.zero
     for lane in 0..<4 {
-      let own = self.norm(of: rows[lane])
-      if own > 0 && norm > 0 { four[lane] = products[lane] / (own * norm) }
+      four[lane] = Cosine.value(product: products[lane], self.norm(of: rows[lane]), norm)
     }
     return four
   }

@@ -43,7 +43,7 @@ struct DeterminantalSearch {
   private var selectedPlaces: [Int] = []
   private var pivots: [Double] = []
   private let factor: SelectedFactor
-  private var exhausted: [Int] = []
+  private var exhausted: [Int]
   private let cosineError: Double
   private var steps: StepCounter
 
@@ -59,13 +59,16 @@ struct DeterminantalSearch {
     steps = StepCounter(limit: stepLimit)
     cosineError = Double(KernelSet.tolerance(columns: features.columns))
     let norms = features.norms
-    // A zero row is similar to nothing, itself included: it has no gain and waits with the exhausted rows.
+    // A zero row is similar to nothing, itself included: it has no gain and counts as exhausted from the start.
     scales = norms.indices.map { norms[$0] > 0 ? quality[$0] / norms[$0] : 0 }
     rows = candidates + given
     candidateCount = candidates.count
     let states = rows.map { State(residual: norms[$0] > 0 ? quality[$0] * quality[$0] : 0) }
     self.states = states
-    heap = BoundHeap(candidates.indices.map { BoundHeap.Entry(bound: states[$0].residual, index: $0) })
+    // Only a row with a direction and a quality has cosines and bounds: the others never enter the queue.
+    let (open, closed) = Self.partition(candidates.indices, by: { states[$0].residual > 0 })
+    heap = BoundHeap(open.map { BoundHeap.Entry(bound: states[$0].residual, index: $0) })
+    exhausted = closed.map { candidates[$0] }
     near = NearSelections(
       places: candidates.count, rows: features.count, columns: features.columns, capacity: capacity)
     factor = SelectedFactor(columns: features.columns, capacity: capacity, kernels: kernels.factors)
@@ -73,6 +76,15 @@ struct DeterminantalSearch {
     if !given.isEmpty {
       try withReader { search, reader throws(PruningError) in try search.selectGiven(reader) }
     }
+  }
+
+  private static func partition(
+    _ places: Range<Int>, by isOpen: (Int) -> Bool
+  ) -> (open: [Int], closed: [Int]) {
+    var (open, closed): ([Int], [Int]) = ([], [])
+    open.reserveCapacity(places.count)
+    for place in places { if isOpen(place) { open.append(place) } else { closed.append(place) } }
+    return (open, closed)
   }
 
   /// The same of a matrix.

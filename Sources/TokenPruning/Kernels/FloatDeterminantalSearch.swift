@@ -13,6 +13,7 @@ enum FloatDeterminantalSearch {
   static func select(_ count: Int, of kernel: [Float], size: Int) -> [Int] {
     precondition(kernel.count == size * size && (0...size).contains(count))
     var gains = (0..<size).map { kernel[$0 * size + $0] }
+    assert(gains.allSatisfy { !$0.isNaN }, "a gain is not a number")
     var isChosen = [Bool](repeating: false, count: size)
     var order: [Int] = []
     var projections: [[Float]] = []

@@ -86,6 +86,14 @@ struct CDPruner: PruningMethod {
         "OpenVINO's arithmetic compares all tokens, and takes at most \(Self.maximumKernelSize); there are "
           + "\(rows.count)")
     }
+    // Its guard of 1e-6 is absolute, so a common factor cannot be left out.
+    guard rows.allSatisfy({ Float(quality[$0] * quality[$0]).isFinite })
+    else {
+      throw PruningError(
+        at: "/method_parameters/relevance_weight",
+        "the tokens' relevance spans so little that the weighted relevance exceeds float32, in which 'openvino' "
+          + "computes; use a smaller weight, or implementation 'published'")
+    }
     let space = CosineSpace(try input.features())
     var steps = StepCounter(limit: input.stepLimit)
     try steps.spend(task.count * (task.count / 2 + 1) * rows.count)
@@ -108,6 +116,9 @@ struct CDPruner: PruningMethod {
     let relevance = Relevance.scaled(cosines)
     guard let weight else { return (relevance, features) }
     let alpha = weight / (2 * (1 - weight))
-    return (relevance.map { exponential(alpha * $0) }, features)
+    if isOpenVINO { return (relevance.map { exponential(alpha * $0) }, features) }
+    // A common factor changes no choice, and the largest exponent may be beyond every number.
+    let highest = relevance.max() ?? 0
+    return (relevance.map { exponential(alpha * ($0 - highest)) }, features)
   }
 }

@@ -67,9 +67,12 @@ enum Relevance {
     return mean
   }
 
+  /// Cosines that span less than this are equal: the rest is rounding.
+  static let smallestSpan = 1e-12
+
   /// (q - min + 1e-6) / (max - min), as CDPruner scales; all 1 where all are equal.
   static func scaled(_ relevance: [Double]) -> [Double] {
-    guard let lowest = relevance.min(), let highest = relevance.max(), highest > lowest else {
+    guard let lowest = relevance.min(), let highest = relevance.max(), highest - lowest >= smallestSpan else {
       return relevance.map { _ in 1 }
     }
     return relevance.map { ($0 - lowest + 1e-6) / (highest - lowest) }
