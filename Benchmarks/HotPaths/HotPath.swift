@@ -59,6 +59,13 @@ struct HotPath: Sendable {
     merging("tome"),
     merging("visionzip"),
     HotPath(name: "service-1KB") { try answering(smallBody()) },
+    // What servers of models send: safetensors with the parameters in its metadata, the layout among them.
+    serving("fastv-1KB", [576], #"{"method":"fastv","keep_tokens":64,"layout":{"type":"llava"}}"#),
+    serving(
+      "box-1KB", [576],
+      #"{"method":"fastv","keep_tokens":64,"layout":{"type":"llava"},"region":{"box":[0.2,0.2,0.6,0.7]}}"#),
+    serving("crop-1KB", [576], #"{"keep_tokens":64,"layout":{"type":"llava"}}"#),
+    serving("crop-36KB", [32, 576], #"{"keep_tokens":64,"layout":{"type":"llava"}}"#),
     HotPath(name: "service-1KB-repeated") { try answeringAtOnce(smallBody()) },
     HotPath(name: "service-1KB-f16-repeated") {
       try answeringAtOnce(NPYFormat.encode([("attention", halves([576]))], response: [:]))
@@ -70,6 +77,25 @@ struct HotPath: Sendable {
       try answeringAtOnce(NPYFormat.encode([("attention", halves([1024, 576]))], response: [:]), uniform)
     },
   ]
+
+  /// A safetensors request of one F16 tensor `attention`, to a head that came before.
+  private static func serving(_ name: String, _ shape: [Int], _ parameters: String) -> HotPath {
+    HotPath(name: "service-" + name) {
+      try answering(safetensors(try halves(shape), parameters), "POST /prune HTTP/1.1")
+    }
+  }
+
+  private static func safetensors(_ attention: Tensor, _ parameters: String) -> [UInt8] {
+    var metadata = JSONWriter()
+    metadata.write(JSONValue.object(["parameters": .string(parameters)]))
+    let shape = attention.shape.dimensions.map(String.init).joined(separator: ",")
+    var header = Array(
+      (#"{"__metadata__":"# + String(decoding: metadata.bytes, as: UTF8.self)
+        + #","attention":{"dtype":"F16","shape":["# + shape + #"],"data_offsets":[0,"#
+        + String(attention.bytes.count) + "]}}").utf8)
+    while header.count % 8 != 0 { header.append(UInt8(ascii: " ")) }
+    return (0..<8).map { UInt8(truncatingIfNeeded: header.count >> (8 * $0)) } + header + attention.bytes
+  }
 
   private static func smallBody() throws -> [UInt8] {
     try NPYFormat.encode([("attention", tensor([576]))], response: [:])
@@ -96,11 +122,13 @@ struct HotPath: Sendable {
   }
 
   /// A whole small request without a socket: its head, admission, answer and bookkeeping.
-  private static func answering(_ body: [UInt8]) throws -> () throws -> Void {
+  private static func answering(
+    _ body: [UInt8], _ requestLine: String = topK
+  ) throws -> () throws -> Void {
     let lifecycle = Lifecycle()
     let service = Service(lifecycle: lifecycle, metrics: Metrics())
     lifecycle.enter(.ready)
-    let bytes = requestHead(bodyBytes: body.count)
+    let bytes = requestHead(bodyBytes: body.count, requestLine)
     return {
       var parser = RequestParser()
       guard case .head(let head, _) = try parser.parse(bytes) else { return }

@@ -47,8 +47,13 @@ struct PruningTrace {
       throw PruningError(at: "/region", "the region has tokens outside 0..<\(tokenCount)")
     }
     let policy = request.policy ?? .first
-    let outsideBudgets = Set(groups.keptSeparators + groups.droppedSeparators)
-    let region = Set(tokens).subtracting(outsideBudgets).sorted()
+    var isInside = [Bool](repeating: false, count: tokenCount)
+    for token in tokens { isInside[token] = true }
+    for token in groups.keptSeparators { isInside[token] = false }
+    for token in groups.droppedSeparators { isInside[token] = false }
+    var region: [Int] = []
+    region.reserveCapacity(tokens.count)
+    for token in 0..<tokenCount where isInside[token] { region.append(token) }
     if policy == .none { return (.none, region) }
     if region.isEmpty || region.count == groups.candidateCount {
       notes.append(

@@ -62,9 +62,13 @@ struct RegionSelection {
   private func keep(
     _ count: Int, of survivors: [Int], _ scorer: any PruningMethod, _ input: PruningInput
   ) throws(PruningError) -> [Int] {
-    let isInside = isInside
-    lazy var inside = survivors.filter { isInside[$0] }
-    lazy var outside = survivors.filter { !isInside[$0] }
+    var inside: [Int] = []
+    var outside: [Int] = []
+    if policy != .none {
+      for token in survivors {
+        if isInside[token] { inside.append(token) } else { outside.append(token) }
+      }
+    }
     switch policy {
     case .none, .bias:
       let task = SelectionTask(count: count, candidates: survivors)
@@ -104,10 +108,12 @@ struct RegionSelection {
     let kept =
       insideCount == inside.count
       ? inside
-      : try scorer.select(SelectionTask(count: insideCount, candidates: inside), from: input).sorted()
+      : Ranking.ascending(
+        try scorer.select(SelectionTask(count: insideCount, candidates: inside), from: input),
+        below: input.tokenCount)
     // Asked even when nothing is left to choose: the method checks its tensors then, too.
     let rest = SelectionTask(count: count - insideCount, candidates: outside, given: kept)
-    return try (kept + scorer.select(rest, from: input)).sorted()
+    return Ranking.ascending(kept + (try scorer.select(rest, from: input)), below: input.tokenCount)
   }
 
   private mutating func biased(

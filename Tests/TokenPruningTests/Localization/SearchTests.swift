@@ -130,7 +130,7 @@ struct SearchTests {
       #expect(RectangleSearch.best(map, .separation) == nil)
       #expect(RectangleSearch.best(map, .contrast(areaPower: 0.5)) == nil)
       #expect(RectangleSearch.best(map, .coverage(share: 0.5, .minimum)) == nil)
-      #expect(FlatMapTest.standardisedContrast(map, independentValues: 576) == 0)
+      #expect(FlatMapTest.standardisedContrast(map, independentValues: 576).contrast == 0)
     }
   }
 
@@ -176,10 +176,12 @@ struct SearchTests {
     var accepted = 0
     for _ in 0..<300 {
       let noise = FlatMapTest.standardisedContrast(
-        plantedMap(nil, height: 0, &numbers), independentValues: 576)
+        plantedMap(nil, height: 0, &numbers), independentValues: 576
+      ).contrast
       if noise < FlatMapTest.defaultMinimumContrast { refused += 1 }
       let signal = FlatMapTest.standardisedContrast(
-        plantedMap(planted, height: 2, &numbers), independentValues: 576)
+        plantedMap(planted, height: 2, &numbers), independentValues: 576
+      ).contrast
       if signal >= FlatMapTest.defaultMinimumContrast { accepted += 1 }
     }
     #expect(refused >= 280)
@@ -190,12 +192,13 @@ struct SearchTests {
   func standardisedContrast() {
     var numbers = SeededNumbers(seed: 13)
     let map = randomMap(&numbers)
-    let full = FlatMapTest.standardisedContrast(map, independentValues: 576)
-    #expect(FlatMapTest.standardisedContrast(map, independentValues: 16) == full / 2)
+    let full = FlatMapTest.standardisedContrast(map, independentValues: 576).contrast
+    #expect(FlatMapTest.standardisedContrast(map, independentValues: 16).contrast == full / 2)
     var perfect = [Double](repeating: 0.1, count: 64)
     perfect[20] = 0.7
     perfect[21] = 0.7
-    #expect(FlatMapTest.standardisedContrast(perfect, independentValues: 576) == .infinity)
-    #expect(FlatMapTest.standardisedContrast(map.map { $0 * 1e-200 }, independentValues: 576).isFinite)
+    #expect(FlatMapTest.standardisedContrast(perfect, independentValues: 576).contrast == .infinity)
+    let tiny = map.map { $0 * 1e-200 }
+    #expect(FlatMapTest.standardisedContrast(tiny, independentValues: 576).contrast.isFinite)
   }
 }

@@ -36,7 +36,9 @@ extension TokenLayout {
       }
       if !found, let nearest = nearestToken(to: box, image: image) { isInside[nearest] = true }
     }
-    return isInside.indices.filter { isInside[$0] }
+    var tokens: [Int] = []
+    for token in 0..<tokenCount where isInside[token] { tokens.append(token) }
+    return tokens
   }
 
   /// The tokens whose cell overlaps one of the block regions, ascending and unique.

@@ -37,6 +37,12 @@ struct BlockMass: Sendable {
 
   var total: Int { corners[corners.count - 1] }
 
+  /// The sum of the blocks of `rows` left of the edge `column`, 0...8.
+  func sum(rows: Range<Int>, left column: Int) -> Int {
+    let width = BlockRegion.side + 1
+    return corners[rows.upperBound * width + column] - corners[rows.lowerBound * width + column]
+  }
+
   func sum(_ region: BlockRegion) -> Int {
     let width = BlockRegion.side + 1
     let top = region.rows.lowerBound * width
@@ -61,11 +67,13 @@ extension BlockRegion {
         }
       }
     }
-    return regions.sorted { a, b in
-      (a.blockCount, a.rows.lowerBound, a.columns.lowerBound, a.rows.count)
-        < (b.blockCount, b.rows.lowerBound, b.columns.lowerBound, b.rows.count)
-    }
+    return regions.sorted { $0.searchOrder < $1.searchOrder }
   }()
+
+  /// Where the rectangle stands in ``all``: area, top edge, left edge, height, each below 65.
+  var searchOrder: Int {
+    ((blockCount * 65 + rows.lowerBound) * 65 + columns.lowerBound) * 65 + rows.count
+  }
 
   func contains(block index: Int) -> Bool {
     rows.contains(index / Self.side) && columns.contains(index % Self.side)

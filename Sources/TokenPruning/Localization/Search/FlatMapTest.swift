@@ -15,22 +15,29 @@ enum FlatMapTest {
 
   /// - Parameter independentValues: how many tokens the map was made of. Fewer than 64 are repeated in
   ///   neighbouring blocks, which would look like agreement; the statistic shrinks by sqrt(n / 64).
-  /// - Returns: infinity when a rectangle explains the map completely, 0 for a constant map.
-  static func standardisedContrast(_ map: [Double], independentValues: Int) -> Double {
-    let largest = map.reduce(0) { max($0, abs($1)) }
-    guard let low = map.min(), let high = map.max(), largest >= BlockMass.smallestMagnitude,
-      high / largest - low / largest > relativeSpread
-    else { return 0 }
+  /// - Returns: infinity when a rectangle explains the map completely, 0 for a constant map; and the rectangle that
+  ///   separates the map best, unless it is constant.
+  static func standardisedContrast(
+    _ map: [Double], independentValues: Int
+  ) -> (contrast: Double, best: RectangleSearch.Match?) {
+    var (low, high) = (map[0], map[0])
+    for value in map {
+      low = min(low, value)
+      high = max(high, value)
+    }
+    let largest = max(abs(low), abs(high))
+    guard largest >= BlockMass.smallestMagnitude, high / largest - low / largest > relativeSpread
+    else { return (0, nil) }
     let mass = BlockMass(map)
     let count = Double(map.count)
     let mean = Double(mass.total) / count
     let variation = mass.values.reduce(0) { $0 + (Double($1) - mean) * (Double($1) - mean) }
-    guard let best = RectangleSearch.best(map, .separation) else { return 0 }
+    guard let best = RectangleSearch.bestSeparation(mass) else { return (0, nil) }
     let explained = best.score / mass.unit
     let remaining = max(variation - explained * explained, 0)
     let shrink = (Double(min(independentValues, map.count)) / count).squareRoot()
     // 62 degrees of freedom are left by two means. Rounding leaves about 1e-16 of the variation.
-    guard remaining > 1e-12 * variation else { return .infinity }
-    return shrink * explained / (remaining / (count - 2)).squareRoot()
+    guard remaining > 1e-12 * variation else { return (.infinity, best) }
+    return (shrink * explained / (remaining / (count - 2)).squareRoot(), best)
   }
 }

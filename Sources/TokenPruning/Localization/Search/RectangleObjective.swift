@@ -38,26 +38,67 @@ enum RectangleSearch {
   ///   any rectangle brighter than the rest.
   static func best(_ map: [Double], _ objective: RectangleObjective) -> Match? {
     switch objective {
-    case .separation: return bestByContrast(BlockMass(map), weights: separationWeights)
+    case .separation: return bestSeparation(BlockMass(map))
     case .contrast(let power):
       let weights = (0...64).map { area in
         area == 0 ? 0 : exponential(power * naturalLogarithm(Double(area)))
       }
-      return bestByContrast(BlockMass(map), weights: weights)
+      return bestByContrast(BlockMass(map), ContrastWeights(weights))
     case .coverage(let share, let baseline): return smallestCovering(map, share: share, baseline)
     }
   }
 
-  /// sqrt(A (64 - A) / 64) for A = 0...64.
-  private static let separationWeights = (0...64).map { area in
-    (Double(area * (64 - area)) / 64).squareRoot()
+  /// The rectangle that separates a map best, of a mass that is already known.
+  static func bestSeparation(_ mass: BlockMass) -> Match? { bestByContrast(mass, separationWeights) }
+
+  /// What the contrast of a rectangle of A blocks is multiplied by, A = 0...64.
+  private struct ContrastWeights {
+    let weights: [Double]
+    /// The same over A (64 - A), the denominator of a contrast; 0 for the whole image.
+    let factors: [Double]
+
+    init(_ weights: [Double]) {
+      self.weights = weights
+      factors = weights.enumerated().map { area, weight in
+        area % 64 == 0 ? 0.0 : weight / Double(area * (64 - area))
+      }
+    }
   }
 
-  private static func bestByContrast(_ mass: BlockMass, weights: [Double]) -> Match? {
+  /// sqrt(A (64 - A) / 64).
+  private static let separationWeights = ContrastWeights(
+    (0...64).map { (Double($0 * (64 - $0)) / 64).squareRoot() })
+
+  /// Rounding of the products that screen rectangles, with room to spare.
+  private static let screeningSlack = 1 - 1e-14
+
+  /// The rectangle of the highest weighted contrast, ties as in ``BlockRegion/all``.
+  ///
+  /// 64 S - A T of a rectangle between two rows is a difference of two numbers of its columns, exact in float64. Its
+  /// product with a factor screens; only what comes close to the best is divided and compared.
+  private static func bestByContrast(_ mass: BlockMass, _ table: ContrastWeights) -> Match? {
+    let side = BlockRegion.side
     var best: Match?
-    for region in BlockRegion.all where !region.isWholeImage {
-      let score = mass.contrast(of: region) * weights[region.blockCount]
-      if score > (best?.score ?? 0) { best = Match(region: region, score: score) }
+    var threshold = 0.0
+    var edges = InlineArray<9, Double>(repeating: 0)
+    for top in 0..<side {
+      for bottom in (top + 1)...side {
+        let height = bottom - top
+        for column in 0...side {
+          edges[column] = Double(
+            64 * mass.sum(rows: top..<bottom, left: column) - column * height * mass.total)
+        }
+        for left in 0..<side {
+          for right in (left + 1)...side
+          where (edges[right] - edges[left]) * table.factors[height * (right - left)] > threshold {
+            let region = BlockRegion(columns: left..<right, rows: top..<bottom)
+            let score = mass.contrast(of: region) * table.weights[region.blockCount]
+            if let best, (score, best.region.searchOrder) <= (best.score, region.searchOrder) { continue }
+            best = Match(region: region, score: score)
+            threshold = score * screeningSlack
+          }
+        }
+      }
     }
     return best.map { Match(region: $0.region, score: $0.score * mass.unit) }
   }

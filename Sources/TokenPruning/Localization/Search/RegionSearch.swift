@@ -17,7 +17,7 @@ struct RegionSearch {
   private static let finestCropGrid = 128 * 128
 
   func regions(_ options: LocalizationOptions) throws(PruningError) -> Result {
-    let contrast = FlatMapTest.standardisedContrast(map.values, independentValues: independentValues)
+    let (contrast, best) = FlatMapTest.standardisedContrast(map.values, independentValues: independentValues)
     guard contrast > 0, contrast >= options.minimumContrast else {
       return .wholeImage(
         contrast == 0
@@ -27,7 +27,7 @@ struct RegionSearch {
     }
     switch options.objective {
     case .vicrop(let base, let isFaithful): return try cropRegion(base: base, isFaithful, options)
-    case .rectangle(let objective): return rectangles(objective, options)
+    case .rectangle(let objective): return rectangles(objective, options, separation: best)
     }
   }
 
@@ -35,16 +35,24 @@ struct RegionSearch {
   ///
   /// The blocks of a found region take the mean of all blocks not yet in one, which neither adds mass nor
   /// contrast; the search ends at `max_regions` or when the rest is flat.
-  private func rectangles(_ objective: RectangleObjective, _ options: LocalizationOptions) -> Result {
+  ///
+  /// - Parameter separation: the best rectangle of the whole map by separation.
+  private func rectangles(
+    _ objective: RectangleObjective, _ options: LocalizationOptions, separation: RectangleSearch.Match?
+  ) -> Result {
     var residual = map.values
     var isTaken = [Bool](repeating: false, count: residual.count)
     var regions: [LocatedRegion] = []
+    var separation = separation
     while regions.count < options.maximumRegions {
       if !regions.isEmpty {
-        let contrast = FlatMapTest.standardisedContrast(residual, independentValues: independentValues)
+        let (contrast, best) = FlatMapTest.standardisedContrast(
+          residual, independentValues: independentValues)
         guard contrast > 0, contrast >= options.minimumContrast else { break }
+        separation = best
       }
-      guard let match = RectangleSearch.best(residual, objective) else { break }
+      let found = objective == .separation ? separation : RectangleSearch.best(residual, objective)
+      guard let match = found else { break }
       if match.region.isWholeImage {
         if regions.isEmpty {
           return .wholeImage("no rectangle smaller than the image satisfies the objective")
@@ -53,6 +61,7 @@ struct RegionSearch {
       }
       let blocks = match.region
       regions.append(LocatedRegion(blocks: blocks, box: blocks.box, score: match.score))
+      guard regions.count < options.maximumRegions else { break }
       for index in residual.indices where blocks.contains(block: index) { isTaken[index] = true }
       let rest = residual.indices.filter { !isTaken[$0] }
       guard !rest.isEmpty else { break }

@@ -1,0 +1,100 @@
+/// How the tokens of a layout make up the 8 x 8 blocks: what follows from the layout alone, found once.
+///
+/// A block is the mean over all cells, of all views, weighted by the area each shares with the block. A block that no
+/// token covers (cut away by a centre crop) is 0.
+struct BlockResampler: Sendable {
+  private let views: [View]
+  /// The area, in blocks, that cells cover of each block [64].
+  private let weights: [Double]
+  let tokenCount: Int
+
+  /// A view's cells along both axes.
+  private struct View: Sendable {
+    let view: TokenView
+    let columns: Overlaps
+    let rows: Overlaps
+  }
+
+  /// For each cell of an axis the blocks it overlaps, and by how many block widths.
+  private struct Overlaps: Sendable {
+    private(set) var blocks: [Int] = []
+    private(set) var widths: [Double] = []
+    /// Cell i has the entries `starts[i]..<starts[i + 1]`.
+    private(set) var starts = [0]
+
+    init(of count: Int, from start: Double, to end: Double) {
+      let axis = AxisCells(start: 0, end: 1, count: BlockRegion.side)
+      for cell in 0..<count {
+        let low = max(start + (end - start) * (Double(cell) / Double(count)), 0)
+        let high = min(start + (end - start) * (Double(cell + 1) / Double(count)), 1)
+        if low < high {
+          for (block, share) in axis.shares(of: low, to: high) {
+            blocks.append(block)
+            widths.append(share)
+          }
+        }
+        starts.append(blocks.count)
+      }
+    }
+
+    func entries(of cell: Int) -> Range<Int> { starts[cell]..<starts[cell + 1] }
+  }
+
+  init(_ layout: TokenLayout) {
+    tokenCount = layout.tokenCount
+    views = layout.views.compactMap { view in
+      guard view.rows > 0, view.columns > 0,
+        view.box.width * view.box.height / Double(view.rows * view.columns) > 0
+      else { return nil }
+      return View(
+        view: view, columns: Overlaps(of: view.columns, from: view.box.x0, to: view.box.x1),
+        rows: Overlaps(of: view.rows, from: view.box.y0, to: view.box.y1))
+    }
+    weights = Self.sums(over: views) { _, _ in 1 }
+  }
+
+  /// - Parameter scores: one finite number per token, [N].
+  /// - Precondition: as many scores as the layout has tokens.
+  /// - Returns: one finite number per block [64], row-major.
+  /// - Complexity: O(N + 64).
+  func blocks(of scores: [Double]) -> [Double] {
+    precondition(scores.count == tokenCount)
+    var sums = scores.withUnsafeBufferPointer { scores in
+      Self.sums(over: views) { start, column in scores[start + column] }
+    }
+    for block in sums.indices {
+      let mean = sums[block] / weights[block]
+      sums[block] = weights[block] > 0 && mean.isFinite ? mean : 0
+    }
+    return sums
+  }
+
+  /// Of each block the sum of what the cells say, times the area they share with it.
+  ///
+  /// - Parameter value: of the cell `column` in the row of the token `start`.
+  @inline(__always)
+  private static func sums(over views: [View], value: (_ start: Int, _ column: Int) -> Double) -> [Double] {
+    let side = BlockRegion.side
+    var sums = [Double](repeating: 0, count: side * side)
+    for view in views {
+      let columns = view.columns
+      for row in 0..<view.view.rows {
+        let vertical = view.rows.entries(of: row)
+        guard !vertical.isEmpty else { continue }
+        var rowSums = InlineArray<8, Double>(repeating: 0)
+        let start = view.view.token(row: row, column: 0)
+        for column in 0..<view.view.columns {
+          let value = value(start, column)
+          for entry in columns.entries(of: column) {
+            rowSums[columns.blocks[entry]] += value * columns.widths[entry]
+          }
+        }
+        for entry in vertical {
+          let (first, height) = (view.rows.blocks[entry] * side, view.rows.widths[entry])
+          for column in 0..<side { sums[first + column] += rowSums[column] * height }
+        }
+      }
+    }
+    return sums
+  }
+}
