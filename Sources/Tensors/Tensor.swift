@@ -34,9 +34,7 @@ public struct Tensor: Sendable, Equatable {
   /// - Precondition: rank >= 1 and `index` lies in the first axis.
   public subscript(index: Int) -> Tensor {
     precondition(rank >= 1 && index >= 0 && index < shape[0], "index outside the first axis")
-    guard let inner = try? Shape(Array(shape.dimensions.dropFirst())) else {
-      preconditionFailure("the tail of a valid shape is valid")
-    }
+    let inner = Shape(partOfChecked: Array(shape.dimensions.dropFirst()))
     let stride = inner.elementCount * elementType.byteWidth
     let start = bytes.startIndex + index * stride
     return Tensor(trusted: elementType, inner, bytes[start..<(start + stride)])
@@ -47,7 +45,7 @@ public struct Tensor: Sendable, Equatable {
   /// - Precondition: `range` lies in 0..<elementCount.
   public func elements(_ range: Range<Int>) -> Tensor {
     precondition(range.lowerBound >= 0 && range.upperBound <= elementCount, "elements outside the tensor")
-    guard let vector = try? Shape([range.count]) else { preconditionFailure("a count is a valid extent") }
+    let vector = Shape(partOfChecked: [range.count])
     let width = elementType.byteWidth
     let start = bytes.startIndex + range.lowerBound * width
     return Tensor(trusted: elementType, vector, bytes[start..<(start + range.count * width)])

@@ -91,7 +91,7 @@ struct NPYTests {
     ("{'descr':'|u1','fortran_order':False,'shape':(1,)}", 2, .malformed),
     ("{'descr':'|u1','fortran_order':False,'shape':(1,)}", 0, .malformed),
     ("{'descr':'|u1','fortran_order':False,'shape':(4294967296,4294967296)}", 0, .invalidContent),
-    ("{'descr':'<f8','fortran_order':False,'shape':(2305843009213693952,)}", 0, .malformed),
+    ("{'descr':'<f8','fortran_order':False,'shape':(2305843009213693952,)}", 0, .invalidContent),
     ("{'descr':'|u1','fortran_order':False,'shape':(99999999999999999999,)}", 0, .malformed),
     ("{'descr':'|u1','fortran_order':False,'shape':(-1,)}", 0, .malformed),
     ("{'descr':'|u1','fortran_order':False,'shape':(1)}", 1, .malformed),

@@ -15,7 +15,9 @@ struct ImageRequest {
     tensors: [String: Tensor], parameters: JSONObject, batchCount: Int?, models: ModelSet,
     stepLimit: StepLimit, sharing: WorkSharing
   ) throws(PruningError) {
-    let counted = try Self.tokenCount(of: tensors, stages: PruneOperation.stageTensorNames(parameters))
+    let stages = PruneOperation.stageTensorNames(parameters)
+    try Self.refuseEmpty(tensors, stages: stages)
+    let counted = try Self.tokenCount(of: tensors, stages: stages)
     let layout: TokenLayout? =
       if let json = parameters["layout"] {
         try TokenLayout(json, tokenCount: counted?.count)
@@ -34,6 +36,23 @@ struct ImageRequest {
       models: models, stepLimit: stepLimit, sharing: sharing)
   }
 
+  /// The longest other axis of a tensor about no tokens, beyond the width of any features.
+  private static let maximumEmptyExtent = 1 << 16
+
+  /// Refuses tensors without elements, unless they are about no tokens: they take no bytes, whatever their extents say,
+  /// and a kernel that believed one of those would do work that nothing bounds.
+  private static func refuseEmpty(
+    _ tensors: [String: Tensor], stages: [String]
+  ) throws(PruningError) {
+    for name in tensors.keys.sorted() {
+      guard let tensor = tensors[name], tensor.elementCount == 0 else { continue }
+      let known = stages.contains(name) ? "attention" : name
+      guard tokenCount(of: tensor, named: known) == 0,
+        tensor.shape.dimensions.allSatisfy({ $0 <= maximumEmptyExtent })
+      else { throw PruningError(at: name, "has no elements: its shape is \(tensor.shape)") }
+    }
+  }
+
   /// N as the tensors tell it; they must agree.
   ///
   /// - Parameter stages: the attention tensor of each stage. The first stage sees all tokens; what only a later
@@ -47,10 +66,6 @@ struct ImageRequest {
       guard let tensor = tensors[name], isOfFirstStage || !stages.contains(name),
         let count = tokenCount(of: tensor, named: isOfFirstStage ? "attention" : name)
       else { continue }
-      // [0, N] and [N, 0] take no bytes, whatever N says; believing them would cost N of everything.
-      guard count == 0 || tensor.elementCount > 0 else {
-        throw PruningError(at: name, "has no elements: its shape is \(tensor.shape)")
-      }
       guard count <= TokenLayout.maximumTokenCount else {
         throw PruningError(
           at: name, "is about \(count) tokens; at most \(TokenLayout.maximumTokenCount) are accepted")
