@@ -9,7 +9,8 @@ import pathlib
 import sys
 import xml.etree.ElementTree
 
-XUNIT = {"swift-testing": "swift*.xml", "swift-sockets": "sockets*.xml", "black-box": "pytest*.xml"}
+XUNIT = {"swift-testing": "swift*.xml", "swift-sockets": "sockets*.xml", "black-box": "pytest*.xml",
+         "python-client": "client*.xml"}
 
 
 def counts(path):

@@ -40,10 +40,13 @@ if stage build-tests 1200 swift build --build-tests; then
   stage swift-testing 900 swift test --skip-build --parallel --skip TransportTests --xunit-output $reports/swift.xml
   stage swift-sockets 300 swift test --skip-build --parallel --filter TransportTests --xunit-output $reports/sockets.xml
 fi
+stage python-client-types 120 env -C clients/python ../../$python -m mypy
 if stage build-release 1200 swift build -c release --product crop; then
   stage levels 60 tools/check-levels.sh
   CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
     stage black-box 900 $python -m pytest Tests/BlackBox --junitxml $reports/pytest.xml
+  CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
+    stage python-client 300 env -C clients/python ../../$python -m pytest --junitxml ../../$reports/client.xml
   # Instructions and allocations of the hot paths, counted: the same on a busy machine.
   if stage build-hot-paths 600 swift build -c release --product hot-paths; then
     stage guards 300 $python tools/guards.py

@@ -1,0 +1,22 @@
+"""Client of `crop`, the service that prunes the visual tokens of vision-language models.
+
+    from crop_client import Client, layouts
+    kept = Client().prune(attention=row, layout=layouts.grid(24, 24), keep_ratio=0.25, method="fastv").kept_indices
+    features = features[kept]
+"""
+
+from . import layouts
+from ._async import AsyncClient
+from ._client import Client
+from .answers import Answer, CompressAnswer, CropWarning, LocalizeAnswer, PlanAnswer, PruneAnswer
+from .errors import (
+    ArgumentError, ConnectionFailed, CropError, InvalidRequest, NotFound, Overloaded, ProblemError, ProtocolError,
+    RequestTimeout, ServerError, Unauthorized,
+)  # fmt: skip
+
+__version__ = "0.1.0"
+__all__ = [
+    "Answer", "ArgumentError", "AsyncClient", "Client", "CompressAnswer", "ConnectionFailed", "CropError", "CropWarning",
+    "InvalidRequest", "LocalizeAnswer", "NotFound", "Overloaded", "PlanAnswer", "ProblemError", "ProtocolError",
+    "PruneAnswer", "RequestTimeout", "ServerError", "Unauthorized", "layouts",
+]  # fmt: skip

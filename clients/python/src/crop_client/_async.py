@@ -1,0 +1,293 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
+
+from . import _arguments
+from ._client import _IDLE_CONNECTIONS, Settings, _AnyAnswer, _failed, answer, listed
+from ._connection import ConnectionLost
+from ._retry import RETRIED, pause, retry_after
+from ._wire import MAXIMUM_HEAD, Address, ChunkDecoder, Fields, Response, read_head
+from .answers import CompressAnswer, LocalizeAnswer, PlanAnswer, PruneAnswer
+from .errors import ProtocolError, RequestTimeout, problem_error
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class _Plain:
+    """Bytes over a socket of its own; what is sent is not copied."""
+
+    def __init__(self, opened: socket.socket) -> None:
+        self._socket = opened
+
+    async def send(self, pieces: Sequence[Any]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            sent = self._socket.sendmsg(pieces[:512])
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        for piece in pieces:
+            size = len(piece)
+            if sent >= size:
+                sent -= size
+                continue
+            await loop.sock_sendall(self._socket, memoryview(piece)[sent:])
+            sent = 0
+
+    async def receive(self) -> bytes:
+        return await asyncio.get_running_loop().sock_recv(self._socket, 1 << 18)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class _Encrypted:
+    """Bytes over TLS."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    async def send(self, pieces: Sequence[Any]) -> None:
+        for piece in pieces:
+            self._writer.write(piece)
+        await self._writer.drain()
+
+    async def receive(self) -> bytes:
+        return await self._reader.read(1 << 18)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+async def _connect(target: Address, context: Optional[ssl.SSLContext]) -> "_Plain | _Encrypted":
+    if context is not None:
+        return _Encrypted(*await asyncio.open_connection(target.host, target.port, ssl=context))
+    loop = asyncio.get_running_loop()
+    if target.scheme == "unix":
+        places: list[Any] = [(socket.AF_UNIX, target.path)]
+    else:
+        found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        places = [(entry[0], entry[4]) for entry in found]
+    failure: OSError = OSError("no address")
+    for family, place in places:
+        opened = socket.socket(family, socket.SOCK_STREAM)
+        opened.setblocking(False)
+        try:
+            await loop.sock_connect(opened, place)
+            if family != socket.AF_UNIX:
+                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return _Plain(opened)
+        except OSError as error:
+            opened.close()
+            failure = error
+        except BaseException:
+            opened.close()
+            raise
+    raise failure
+
+
+class _Connection:
+    def __init__(self, stream: "_Plain | _Encrypted") -> None:
+        self._stream = stream
+        self.has_served = False
+        self.is_open = True
+
+    def close(self) -> None:
+        self.is_open = False
+        self._stream.close()
+
+    async def exchange(self, pieces: Sequence[Any]) -> Response:
+        received = b""
+        try:
+            try:
+                await self._stream.send(pieces)
+                was_cut = False
+            except (BrokenPipeError, ConnectionResetError):
+                # The server may have answered on the head alone, and said why.
+                was_cut = True
+            while True:
+                head = read_head(received) if received else None
+                if head is not None and head.status >= 200:
+                    break
+                if head is not None:
+                    received = received[head.size :]
+                    continue
+                received += await self._more(not received and self.has_served)
+            fields, body = Fields(received[: head.size]), received[head.size :]
+            if head.length is not None:
+                parts, have = [body], len(body)
+                while have < head.length:
+                    parts.append(await self._more(False))
+                    have += len(parts[-1])
+                if have > head.length:
+                    raise ProtocolError(f"{have - head.length} bytes follow the response")
+                body = parts[0] if len(parts) == 1 else b"".join(parts)
+            else:
+                body = await self._undelimited(body, head.is_chunked)
+        except ConnectionLost:
+            self.close()
+            raise
+        except OSError as error:
+            self.close()
+            raise ConnectionLost(str(error), self.has_served and not received) from error
+        except BaseException:
+            self.close()
+            raise
+        self.has_served = True
+        if was_cut or not head.keeps_alive:
+            self.close()
+        return Response(head.status, fields, body)
+
+    async def _more(self, is_stale: bool) -> bytes:
+        data = await self._stream.receive()
+        if not data:
+            raise ConnectionLost("the server closed the connection without a whole response", is_stale)
+        return data
+
+    async def _undelimited(self, body: bytes, is_chunked: bool) -> bytes:
+        if is_chunked:
+            chunks = ChunkDecoder()
+            chunks.feed(body)
+            while not chunks.is_complete:
+                chunks.feed(await self._more(False))
+            return chunks.body
+        parts = [body]
+        while data := await self._stream.receive():
+            parts.append(data)
+        return b"".join(parts)
+
+
+class AsyncClient:
+    """The same as `Client`, with coroutines; `concurrency` calls are sent at a time, the others wait.
+
+    It belongs to the event loop it is first used in.
+    """
+
+    def __init__(
+        self, url: str = "http://127.0.0.1:8080", *, api_key: Optional[str] = None, timeout: float = 30.0, retries: int = 2,
+        ca_file: Optional[str] = None, ssl_context: Optional[ssl.SSLContext] = None,
+        headers: Optional[Mapping[str, str]] = None, concurrency: int = 64,
+    ) -> None:  # fmt: skip
+        self._settings = Settings(url, api_key, timeout, retries, ca_file, ssl_context, headers)
+        self._bodies = _arguments.BodyWriter()
+        self._idle: list[_Connection] = []
+        self._process = os.getpid()
+        self._room = asyncio.Semaphore(concurrency)
+
+    async def prune(self, **arguments: Unpack[_arguments.PruneArguments]) -> PruneAnswer:
+        """Chooses the visual tokens to keep; see `Client.prune`."""
+        return await self._post(_arguments.PRUNE, arguments, PruneAnswer)
+
+    async def localize(self, **arguments: Unpack[_arguments.LocalizeArguments]) -> LocalizeAnswer:
+        """Finds the contextual region; see `Client.localize`."""
+        return await self._post(_arguments.LOCALIZE, arguments, LocalizeAnswer)
+
+    async def compress(self, **arguments: Unpack[_arguments.CompressArguments]) -> CompressAnswer:
+        """Turns features into fewer rows; see `Client.compress`."""
+        return await self._post(_arguments.COMPRESS, arguments, CompressAnswer)
+
+    async def plan(self, **arguments: Unpack[_arguments.PlanArguments]) -> PlanAnswer:
+        """Counts the tokens that `prune` will keep; see `Client.plan`."""
+        return await self._post(_arguments.PLAN, arguments, PlanAnswer)
+
+    async def methods(self) -> list[dict[str, Any]]:
+        """-> every method with its inputs, parameters, paper and deviations; the default first."""
+        return listed(await self._get("/methods"), "methods")
+
+    async def models(self) -> list[dict[str, Any]]:
+        """-> the learned localizers and resamplers that are loaded."""
+        return listed(await self._get("/models"), "models")
+
+    async def is_ready(self) -> bool:
+        """Whether the service takes requests; False too where nothing listens."""
+        head = self._settings.head("GET", "/readyz", None, "application/json", None)
+        try:
+            response = await asyncio.wait_for(self._attempt([head]), self._settings.timeout)
+        except (OSError, ProtocolError, asyncio.TimeoutError):
+            return False
+        return response.status == 200
+
+    async def close(self) -> None:
+        """Closes the idle connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _post(self, call: _arguments.Call, arguments: Any, kind: type[_AnyAnswer]) -> _AnyAnswer:
+        body = self._bodies.write(call, arguments)
+        head = self._settings.head("POST", call.path, body, call.accept, arguments.get("request_id"))
+        response = await self._exchange([head, *body.pieces], arguments.get("timeout"))
+        return answer(kind, response, body)
+
+    async def _get(self, path: str) -> Response:
+        return await self._exchange([self._settings.head("GET", path, None, "application/json", None)], None)
+
+    async def _exchange(self, pieces: list[Any], timeout: Optional[float]) -> Response:
+        if timeout is None:
+            timeout = self._settings.timeout
+        try:
+            if sys.version_info < (3, 11):
+                return await asyncio.wait_for(self._with_retries(pieces, time.monotonic() + timeout), timeout)
+            async with asyncio.timeout(timeout):  # which, unlike wait_for, makes no task
+                return await self._with_retries(pieces, time.monotonic() + timeout)
+        except (TimeoutError, asyncio.TimeoutError):
+            where = self._settings.address
+            raise RequestTimeout(f"no answer of {where.path or where.authority} within {timeout} s") from None
+
+    async def _with_retries(self, pieces: list[Any], deadline: float) -> Response:
+        attempt = 0
+        while True:
+            wanted, failure, problem = None, None, None
+            try:
+                async with self._room:
+                    response = await self._attempt(pieces)
+                if response.status < 300:
+                    return response
+                wanted = retry_after(response.fields)
+                problem = problem_error(response.status, response.body, wanted)
+                if response.status not in RETRIED:
+                    raise problem
+            except TimeoutError:
+                raise
+            except OSError as error:
+                failure = error
+            seconds = pause(attempt, wanted, deadline - time.monotonic())
+            if attempt >= self._settings.retries or seconds is None:
+                if problem is not None:
+                    raise problem
+                raise _failed(self._settings.address, failure, attempt + 1) from failure
+            await asyncio.sleep(seconds)
+            attempt += 1
+
+    async def _attempt(self, pieces: list[Any]) -> Response:
+        if self._process != os.getpid():
+            self._idle, self._process = [], os.getpid()
+        while self._idle:
+            try:
+                return await self._on(self._idle.pop(), pieces)
+            except ConnectionLost as lost:
+                if not lost.is_stale:
+                    raise
+        return await self._on(_Connection(await _connect(self._settings.address, self._settings.context)), pieces)
+
+    async def _on(self, connection: _Connection, pieces: list[Any]) -> Response:
+        response = await connection.exchange(pieces)
+        if connection.is_open:
+            if len(self._idle) < _IDLE_CONNECTIONS * 4:
+                self._idle.append(connection)
+            else:
+                connection.close()
+        return response

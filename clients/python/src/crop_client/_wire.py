@@ -1,0 +1,178 @@
+"""HTTP/1.1 as far as this client needs it (RFC 9112), without sockets: heads written and read, bodies delimited."""
+
+from __future__ import annotations
+
+import re
+from typing import Mapping, NamedTuple, Optional
+from urllib.parse import urlsplit
+
+from .errors import ArgumentError, ProtocolError
+
+_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: |\r)")
+MAXIMUM_HEAD = 64 << 10
+
+
+class Address(NamedTuple):
+    """Where a server listens. `path` is the socket file of a Unix socket; `prefix` precedes every request's path."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    prefix: str
+
+    @property
+    def authority(self) -> str:
+        """The value of `Host`."""
+        if self.scheme == "unix":
+            return "localhost"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
+
+
+def address(url: str) -> Address:
+    """-> what `http://host:port/prefix`, `https://...` or `unix:/path/of.sock` names."""
+    if url.startswith("unix:"):
+        path = url[len("unix:") :]
+        path = path[2:] if path.startswith("//") else path
+        if not path.startswith("/"):
+            raise ArgumentError(f"'{url}': a Unix socket is named by its absolute path, as in unix:/run/crop.sock")
+        return Address("unix", "", 0, path, "")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ArgumentError(f"'{url}' is none of http://HOST:PORT, https://HOST:PORT and unix:/PATH")
+    if parts.username or parts.query or parts.fragment:
+        raise ArgumentError(f"'{url}': user names, queries and fragments have no meaning here")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return Address(parts.scheme, parts.hostname, port, "", parts.path.rstrip("/"))
+
+
+class Head(NamedTuple):
+    """A response's head. `length` is None where the end of the connection, or the last chunk, ends the body."""
+
+    status: int
+    size: int
+    length: Optional[int]
+    is_chunked: bool
+    keeps_alive: bool
+
+
+def read_head(received: bytes) -> Optional[Head]:
+    """-> the first head in `received`, interim ones (1xx) included, or None while its end has not come."""
+    end = received.find(b"\r\n\r\n")
+    if end < 0 and len(received) < 13:
+        return None
+    match = _STATUS.match(received)
+    if match is None:
+        raise ProtocolError(f"not an HTTP/1.1 response: {received[:40]!r}")
+    if end < 0:
+        if len(received) > MAXIMUM_HEAD:
+            raise ProtocolError(f"the response's head exceeds {MAXIMUM_HEAD} bytes")
+        return None
+    # Searching bytes in lower case is several times as fast as a pattern that ignores case.
+    head = received[: end + 2].lower()
+    status = int(match[2])
+    options = _value(head, b"\r\nconnection:")
+    keeps_alive = b"close" not in options and (match[1] == b"1" or b"keep-alive" in options)
+    if _value(head, b"\r\ntransfer-encoding:").endswith(b"chunked"):
+        return Head(status, end + 4, None, True, keeps_alive)
+    if status < 200 or status in (204, 304):
+        return Head(status, end + 4, 0, False, keeps_alive)
+    length = _value(head, b"\r\ncontent-length:")
+    if not length:
+        return Head(status, end + 4, None, False, False)
+    if not length.isdigit() or len(length) > 18:
+        raise ProtocolError(f"Content-Length is {length!r}")
+    return Head(status, end + 4, int(length), False, keeps_alive)
+
+
+def _value(head: bytes, field: bytes) -> bytes:
+    """-> the value of a field of a head in lower case, empty without one. `field` is its name as it begins a line."""
+    begin = head.find(field)
+    return head[begin + len(field) : head.find(b"\r\n", begin + 2)].strip() if begin >= 0 else b""
+
+
+class Fields(Mapping[str, str]):
+    """A head's fields by lower-case name; parsed when first asked for."""
+
+    def __init__(self, head: bytes) -> None:
+        self._head = head
+        self._known: Optional[dict[str, str]] = None
+
+    def _parsed(self) -> dict[str, str]:
+        if self._known is None:
+            self._known = {}
+            for line in self._head.decode("latin-1").split("\r\n")[1:]:
+                name, colon, value = line.partition(":")
+                if colon:
+                    self._known[name.lower()] = value.strip()
+        return self._known
+
+    def __getitem__(self, name: str) -> str:
+        return self._parsed()[name.lower()]
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self._parsed())
+
+    def __len__(self) -> int:
+        return len(self._parsed())
+
+
+class Response(NamedTuple):
+    """A whole response."""
+
+    status: int
+    fields: Fields
+    body: bytes
+
+
+class ChunkDecoder:
+    """The body in chunks (RFC 9112, 7.1), fed as it arrives; trailers are read and dropped."""
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._parts: list[bytes] = []
+        self._in_trailers = False
+        self.is_complete = False
+
+    def feed(self, data: bytes) -> None:
+        """Takes what arrived. Raises `ProtocolError` for what are no chunks."""
+        self._held += data
+        while not self.is_complete:
+            end = self._held.find(b"\r\n")
+            if end < 0:
+                if len(self._held) > MAXIMUM_HEAD:
+                    raise ProtocolError("a chunk's first line is too long")
+                return
+            line = self._held[:end]
+            if self._in_trailers:
+                self._held = self._held[end + 2 :]
+                self.is_complete = not line
+                continue
+            try:
+                size = int(line.partition(b";")[0].strip(), 16)
+            except ValueError:
+                raise ProtocolError(f"not the size of a chunk: {line[:20]!r}") from None
+            if size == 0:
+                self._held = self._held[end + 2 :]
+                self._in_trailers = True
+            elif len(self._held) < end + 2 + size + 2:
+                return
+            else:
+                self._parts.append(self._held[end + 2 : end + 2 + size])
+                self._held = self._held[end + 2 + size + 2 :]
+
+    @property
+    def body(self) -> bytes:
+        """What the chunks hold so far."""
+        return b"".join(self._parts)
+
+
+def request_head(method: str, target: Address, path: str, fields: Mapping[str, str]) -> bytes:
+    """-> the head of a request but for the fields that differ from request to request, and its end."""
+    lines = [f"{method} {target.prefix}{path} HTTP/1.1", f"Host: {target.authority}"]
+    for name, value in fields.items():
+        if re.search(r"[\r\n\0]", value) or not value.isascii():
+            raise ArgumentError(f"{name}: {value!r} cannot stand in a header")
+        lines.append(f"{name}: {value}")
+    return ("\r\n".join(lines) + "\r\n").encode("ascii")
