@@ -17,10 +17,11 @@ struct BlockResampler: Sendable {
 
   /// For each cell of an axis the blocks it overlaps, and by how many block widths.
   private struct Overlaps: Sendable {
+    private(set) var cells: [Int] = []
     private(set) var blocks: [Int] = []
     private(set) var widths: [Double] = []
     /// Cell i has the entries `starts[i]..<starts[i + 1]`.
-    private(set) var starts = [0]
+    private var starts = [0]
 
     init(of count: Int, from start: Double, to end: Double) {
       let axis = AxisCells(start: 0, end: 1, count: BlockRegion.side)
@@ -29,6 +30,7 @@ struct BlockResampler: Sendable {
         let high = min(start + (end - start) * (Double(cell + 1) / Double(count)), 1)
         if low < high {
           for (block, share) in axis.shares(of: low, to: high) {
+            cells.append(cell)
             blocks.append(block)
             widths.append(share)
           }
@@ -38,6 +40,16 @@ struct BlockResampler: Sendable {
     }
 
     func entries(of cell: Int) -> Range<Int> { starts[cell]..<starts[cell + 1] }
+
+    /// Adds to each block what the cells of one row share with it.
+    @inline(__always)
+    func add(
+      _ firstToken: Int, _ value: (_ token: Int) -> Double, to sums: UnsafeMutableBufferPointer<Double>
+    ) {
+      for entry in cells.indices {
+        sums[blocks[entry]] += value(firstToken + cells[entry]) * widths[entry]
+      }
+    }
   }
 
   init(_ layout: TokenLayout) {
@@ -50,7 +62,7 @@ struct BlockResampler: Sendable {
         view: view, columns: Overlaps(of: view.columns, from: view.box.x0, to: view.box.x1),
         rows: Overlaps(of: view.rows, from: view.box.y0, to: view.box.y1))
     }
-    weights = Self.sums(over: views) { _, _ in 1 }
+    weights = Self.sums(over: views) { _ in 1 }
   }
 
   /// - Parameter scores: one finite number per token, [N].
@@ -60,7 +72,7 @@ struct BlockResampler: Sendable {
   func blocks(of scores: [Double]) -> [Double] {
     precondition(scores.count == tokenCount)
     var sums = scores.withUnsafeBufferPointer { scores in
-      Self.sums(over: views) { start, column in scores[start + column] }
+      Self.sums(over: views) { scores[$0] }
     }
     for block in sums.indices {
       let mean = sums[block] / weights[block]
@@ -71,27 +83,22 @@ struct BlockResampler: Sendable {
 
   /// Of each block the sum of what the cells say, times the area they share with it.
   ///
-  /// - Parameter value: of the cell `column` in the row of the token `start`.
+  /// - Parameter value: of a token.
   @inline(__always)
-  private static func sums(over views: [View], value: (_ start: Int, _ column: Int) -> Double) -> [Double] {
+  private static func sums(over views: [View], value: (_ token: Int) -> Double) -> [Double] {
     let side = BlockRegion.side
     var sums = [Double](repeating: 0, count: side * side)
-    for view in views {
-      let columns = view.columns
-      for row in 0..<view.view.rows {
-        let vertical = view.rows.entries(of: row)
-        guard !vertical.isEmpty else { continue }
-        var rowSums = InlineArray<8, Double>(repeating: 0)
-        let start = view.view.token(row: row, column: 0)
-        for column in 0..<view.view.columns {
-          let value = value(start, column)
-          for entry in columns.entries(of: column) {
-            rowSums[columns.blocks[entry]] += value * columns.widths[entry]
+    withUnsafeTemporaryAllocation(of: Double.self, capacity: side) { rowSums in
+      for view in views {
+        for row in 0..<view.view.rows {
+          let vertical = view.rows.entries(of: row)
+          guard !vertical.isEmpty else { continue }
+          rowSums.initialize(repeating: 0)
+          view.columns.add(view.view.token(row: row, column: 0), value, to: rowSums)
+          for entry in vertical {
+            let (first, height) = (view.rows.blocks[entry] * side, view.rows.widths[entry])
+            for column in 0..<side { sums[first + column] += rowSums[column] * height }
           }
-        }
-        for entry in vertical {
-          let (first, height) = (view.rows.blocks[entry] * side, view.rows.widths[entry])
-          for column in 0..<side { sums[first + column] += rowSums[column] * height }
         }
       }
     }
