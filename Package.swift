@@ -119,9 +119,11 @@ let package = Package(
         "ContentCodings", "HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning",
       ],
       path: "Tests/FuzzTargets", swiftSettings: settings),
-    .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], swiftSettings: settings),
+    .target(name: "FuzzCorpus", path: "Tests/FuzzCorpus", swiftSettings: settings),
+    .testTarget(name: "FuzzTests", dependencies: ["FuzzCorpus", "FuzzTargets"], swiftSettings: settings),
     .testTarget(
-      name: "GuardPageTests", dependencies: ["HTTP1", "JSON", "Kernels"], swiftSettings: settings),
+      name: "GuardPageTests", dependencies: ["FuzzCorpus", "HTTP1", "JSON", "Kernels"],
+      swiftSettings: settings),
 
     .testTarget(name: "KernelsTests", dependencies: ["Kernels"], swiftSettings: settings),
     .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),

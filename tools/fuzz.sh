@@ -3,8 +3,10 @@
 #
 #   tools/fuzz.sh run [TARGET...]        SECONDS_EACH (60) seconds each, or RUNS executions; stops at a finding
 #   tools/fuzz.sh minimise [TARGET...]   keep in Fuzz/Corpus the fewest inputs that cover what seeds, corpus and finds do
+#   tools/fuzz.sh pack FOLDER TARGET     make a folder of inputs the corpus of a target
 #   tools/fuzz.sh repeat TARGET FILE     try one input again
 #
+# The corpus of a target is the archive Fuzz/Corpus/TARGET.tar, unpacked to .build-fuzz/corpus/TARGET.
 # New inputs go to .build-fuzz/finds/TARGET, never into the tree; a finding is written to .build-fuzz/findings, and the
 # exit status is 1. Each run's last status line goes to .build-fuzz/TARGET.log.
 set -uo pipefail
@@ -36,11 +38,25 @@ seeds() {
   python3 tools/fuzz-seeds.py $build/seeds
 }
 
+# TARGET: its corpus as files, for libFuzzer.
+unpack() {
+  local folder=$build/corpus/$1
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  [ ! -f Fuzz/Corpus/"$1".tar ] || tar -xf Fuzz/Corpus/"$1".tar -C "$folder"
+}
+
+# FOLDER TARGET: files as the target's corpus; the same files make the same archive.
+pack() {
+  tar -C "$1" --format=ustar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=644 \
+    --transform 's,^\./,,' -cf Fuzz/Corpus/"$2".tar --no-recursion $(cd "$1" && ls -A)
+}
+
 # TARGET FLAG...: libFuzzer's main with what every run needs.
 fuzzer() {
   local target=$1
   shift
-  mkdir -p $build/finds/"$target" $build/findings Fuzz/Corpus/"$target"
+  mkdir -p $build/finds/"$target" $build/findings
   dictionary "$target" >$build/"$target".dict
   # Swift's own report of a trap would take half a second per crash and hide libFuzzer's.
   FUZZ_TARGET=$target SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0:handle_abort=1 $binary \
@@ -52,8 +68,9 @@ run() {
   if [ -n "${RUNS-}" ]; then limit=-runs=$RUNS; else limit=-max_total_time=${SECONDS_EACH:-60}; fi
   for target in "$@"; do
     echo "== $target"
+    unpack "$target"
     if fuzzer "$target" "$limit" -dict=$build/"$target".dict -print_final_stats=1 \
-      $build/finds/"$target" Fuzz/Corpus/"$target" $build/seeds/"$target" >$build/"$target".log 2>&1; then
+      $build/finds/"$target" $build/corpus/"$target" $build/seeds/"$target" >$build/"$target".log 2>&1; then
       grep -E '^#[0-9]+.DONE|number_of_executed_units|average_exec' $build/"$target".log
     else
       status=1
@@ -69,11 +86,11 @@ minimise() {
     merged=$build/merged
     rm -rf $merged
     mkdir -p $merged
-    fuzzer "$target" -set_cover_merge=1 -use_counters=0 $merged Fuzz/Corpus/"$target" $build/seeds/"$target" $build/finds/"$target" \
+    unpack "$target"
+    fuzzer "$target" -set_cover_merge=1 -use_counters=0 $merged $build/corpus/"$target" $build/seeds/"$target" $build/finds/"$target" \
       >$build/"$target".merge.log 2>&1 || { tail -5 $build/"$target".merge.log; return 1; }
-    rm -rf Fuzz/Corpus/"$target"
-    mv $merged Fuzz/Corpus/"$target"
-    echo "$target: $(ls Fuzz/Corpus/"$target" | wc -l) inputs, $(du -sb Fuzz/Corpus/"$target" | cut -f1) bytes"
+    pack $merged "$target"
+    echo "$target: $(ls $merged | wc -l) inputs, $(stat -c %s Fuzz/Corpus/"$target".tar) bytes"
   done
 }
 
@@ -87,6 +104,7 @@ run | minimise)
   if [ $# = 0 ]; then set -- $(grep -rhoE 'FuzzTarget\("[a-z0-9-]+"' Tests/FuzzTargets | cut -d'"' -f2 | sort); fi
   $command "$@"
   ;;
+pack) pack "$1" "$2" ;;
 repeat)
   build || exit 1
   fuzzer "$1" "$2" 2>&1 | grep -vE '^(INFO|Running)'

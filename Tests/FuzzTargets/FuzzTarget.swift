@@ -3,7 +3,7 @@
 /// To add one: a file with an extension that holds it as a static member, its line in ``all``, and seeds in
 /// tools/fuzz-seeds.py. libFuzzer then runs it (`make fuzz`), and the tests replay its corpus.
 public struct FuzzTarget: Sendable, CustomStringConvertible {
-  /// Names the folder in Fuzz/Corpus.
+  /// Names the archive in Fuzz/Corpus.
   public let name: String
   /// The longest input worth trying: long enough to cross the limits, short enough for thousands a second.
   public let maximumBytes: Int

@@ -49,12 +49,3 @@ final class GuardedMemory {
     return places
   }
 }
-
-/// The inputs that fuzzing one target found worth keeping.
-func corpus(_ target: String) throws -> [[UInt8]] {
-  let root = URL(fileURLWithPath: #filePath)
-    .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-  let folder = root.appendingPathComponent("Fuzz/Corpus/\(target)")
-  return try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
-    .map { [UInt8](try Data(contentsOf: $0)) }
-}

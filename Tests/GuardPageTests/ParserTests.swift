@@ -1,3 +1,4 @@
+import FuzzCorpus
 import Testing
 
 @testable import HTTP1
@@ -9,7 +10,7 @@ struct ParserTests {
   @Test("every prefix of every head of the corpus is parsed without a look beyond it")
   func heads() throws {
     let memory = try GuardedMemory(1 << 16)
-    let inputs = try corpus("request-head")
+    let inputs = try FuzzCorpus.inputs(of: "request-head").map(\.bytes)
     #expect(!inputs.isEmpty)
     for input in inputs {
       // What a longer head reads beyond its first bytes, shorter ones show.
@@ -58,7 +59,7 @@ struct ParserTests {
   @Test("every number of the corpus is read without a look beyond it")
   func corpusNumbers() throws {
     let memory = try GuardedMemory(1 << 14)
-    for text in try corpus("numbers") {
+    for (_, text) in try FuzzCorpus.inputs(of: "numbers") {
       for place in memory.bothEnds(text) {
         var position = 0
         _ = try? DecimalNumber.read(UnsafeBufferPointer(place), &position)
@@ -85,7 +86,7 @@ struct ParserTests {
         }
       }
     }
-    for text in try corpus("json-tensors") {
+    for (_, text) in try FuzzCorpus.inputs(of: "json-tensors") {
       guard let start = text.firstIndex(of: UInt8(ascii: "[")), text.count <= 2000 else { continue }
       let long = try GuardedMemory(2000)
       for place in long.bothEnds(Array(text[start...])) {
