@@ -4,10 +4,26 @@ extension JSONScanner {
     let start = cursor
     let number = try readDecimal()
     if let integer = number.integer { return .integer(integer) }
+    if number.isWhole, cursor - start <= 20, let unsigned = Self.unsigned(bytes[start..<cursor]) {
+      return .unsigned(unsigned)
+    }
     return .number(
       try finite(
         number.doubleIfDecidable ?? number.exactlyRounded(to: Double.self)
           ?? Self.exactDouble(bytes[start..<cursor]), from: start))
+  }
+
+  /// Digits alone that denote a number from 2^63 to 2^64 - 1.
+  private static func unsigned(_ text: ArraySlice<UInt8>) -> UInt64? {
+    var value: UInt64 = 0
+    for digit in text {
+      guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(digit) else { return nil }
+      let (product, tooLarge) = value.multipliedReportingOverflow(by: 10)
+      let (sum, overflow) = product.addingReportingOverflow(UInt64(digit - UInt8(ascii: "0")))
+      guard !tooLarge, !overflow else { return nil }
+      value = sum
+    }
+    return value > UInt64(Int.max) ? value : nil
   }
 
   /// Reads a number as binary64, correctly rounded.
@@ -161,7 +177,8 @@ extension JSONScanner {
     case .bool(let value): return value
     case .integer(0): return false
     case .integer(1): return true
-    case let other: throw JSONError(.content, offset: start, "expected a boolean, found a \(other.kind)")
+    case let other:
+      throw JSONError(.content, offset: start, "expected a boolean, found \(other.kindWithArticle)")
     }
   }
 

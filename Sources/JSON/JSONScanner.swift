@@ -18,6 +18,21 @@ public struct JSONScanner: Sendable {
     self.cursor = bytes.startIndex
   }
 
+  /// The text without a byte order mark, which whoever reads a message may ignore (RFC 8259 section 8.1).
+  public static func withoutByteOrderMark(_ text: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+    text.starts(with: [0xef, 0xbb, 0xbf]) ? text.dropFirst(3) : text
+  }
+
+  /// Whether a text is encoded in UTF-16 or UTF-32: it begins with their byte order mark, or has a zero byte among its
+  /// first four, which no JSON text in UTF-8 has.
+  public static func isWide(_ text: ArraySlice<UInt8>) -> Bool {
+    let first = Array(text.prefix(4))
+    guard first.count >= 2 else { return false }
+    let brackets = [UInt8(ascii: "{"), UInt8(ascii: "[")]
+    return first.starts(with: [0xff, 0xfe]) || first.starts(with: [0xfe, 0xff])
+      || (first[1] == 0 && brackets.contains(first[0])) || (first[0] == 0 && brackets.contains(first[1]))
+  }
+
   /// Bytes read so far.
   public var offset: Int { cursor - bytes.startIndex }
 
@@ -252,9 +267,15 @@ public struct JSONScanner: Sendable {
   private var found: String {
     guard cursor < bytes.endIndex else { return "the end of the text" }
     let rest = bytes[cursor...]
+    if Self.isWide(bytes) { return "text in UTF-16 or UTF-32; encode JSON as UTF-8" }
     for word in ["NaN", "Infinity", "-Infinity"] where rest.starts(with: word.utf8) {
       return "\(word), which JSON does not have"
     }
+    for (python, json) in [("True", "true"), ("False", "false"), ("None", "null")]
+    where rest.starts(with: python.utf8) {
+      return "Python's \(python); JSON writes \(json) (json.dumps does so)"
+    }
+    if rest.first == UInt8(ascii: "'") { return "a single quote; JSON writes strings in double quotes" }
     let byte = bytes[cursor]
     return (0x21...0x7e).contains(byte) ? "'\(Character(Unicode.Scalar(byte)))'" : "byte \(byte)"
   }

@@ -1,11 +1,13 @@
 /// A JSON document (RFC 8259) as a value.
 ///
-/// Numbers that are written without fraction or exponent and fit an `Int` are `.integer`; all others are
-/// `.number`. Both compare equal through ``doubleValue`` only, so a round trip keeps the written form.
+/// Numbers that are written without fraction or exponent and fit an `Int` are `.integer`, those above it that fit
+/// 64 bits `.unsigned`; all others are `.number`. Both compare equal through ``doubleValue`` only, so a round trip keeps the written form.
 public enum JSONValue: Sendable, Hashable {
   case null
   case bool(Bool)
   case integer(Int)
+  /// Above `Int.max` only.
+  case unsigned(UInt64)
   case number(Double)
   case string(String)
   case array([JSONValue])
@@ -76,9 +78,20 @@ extension JSONValue {
     }
   }
 
+  /// The value as a whole number from 0 to 2^64 - 1.
+  public var unsignedValue: UInt64? {
+    switch self {
+    case .integer(let value): UInt64(exactly: value)
+    case .unsigned(let value): value
+    case .number(let value): UInt64(exactly: value)
+    default: nil
+    }
+  }
+
   public var doubleValue: Double? {
     switch self {
     case .integer(let value): Double(value)
+    case .unsigned(let value): Double(value)
     case .number(let value): value
     default: nil
     }
@@ -89,10 +102,19 @@ extension JSONValue {
     switch self {
     case .null: "null"
     case .bool: "boolean"
-    case .integer, .number: "number"
+    case .integer, .unsigned, .number: "number"
     case .string: "string"
     case .array: "array"
     case .object: "object"
+    }
+  }
+
+  /// The same with its article: "an object", "a number", "null".
+  public var kindWithArticle: String {
+    switch self {
+    case .null: kind
+    case .array, .object: "an \(kind)"
+    default: "a \(kind)"
     }
   }
 }

@@ -35,6 +35,7 @@ public struct JSONWriter: Sendable {
     case .null: writeText("null")
     case .bool(let value): write(value)
     case .integer(let value): write(value)
+    case .unsigned(let value): write(value)
     case .number(let value): write(value)
     case .string(let value): write(value)
     case .array(let elements):

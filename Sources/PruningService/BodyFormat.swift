@@ -31,17 +31,29 @@ enum BodyFormat {
   /// The format to decode the body with.
   static func ofRequest(_ request: Request) throws(Problem) -> any TensorFormat.Type {
     guard !request.body.isEmpty else { throw noBody }
+    let prefix = request.body.prefix(16)
     if let essence = try explicitType(request.head) {
       guard let format = TensorFormats.named(mediaType: essence) else { throw unsupported(essence) }
+      if !format.matches(prefix), let refusal = TensorFormats.refusedByName(prefix: prefix) {
+        throw Problem(.unsupportedFormat, refusal)
+      }
       return format
     }
-    let prefix = request.body.prefix(16)
     if let format = TensorFormats.sniff(prefix) { return format }
     throw Problem(
       .unsupportedFormat,
       TensorFormats.refusedByName(prefix: prefix)
         ?? "the body's first bytes are none of \(TensorFormats.all.map { $0.name }.joined(separator: ", ")); send \(mediaTypes)"
-    )
+        + (alteringHint(request) ?? ""))
+  }
+
+  /// What `curl -d` does to binary files, for the error about a body that bears its marks.
+  static func alteringHint(_ request: Request) -> String? {
+    guard request.head.contentType?.essence == "application/x-www-form-urlencoded",
+      !request.body.contains(where: { $0 == 0 || $0 == 0x0a || $0 == 0x0d })
+    else { return nil }
+    return
+      "; curl -d removes line ends and zero bytes: send files with --data-binary @file, and JSON with --json"
   }
 
   /// The format of the answer: by Accept; where Accept leaves it open, binary to whoever sent binary if the

@@ -30,14 +30,14 @@ struct QueryParameters {
       switch item.name {
       case "tensor": tensorName = item.value
       case "tensor_dtype":
-        guard let type = ElementType(rawValue: item.value) else {
-          let known = ElementType.allCases.map(\.rawValue).joined(separator: ", ")
+        guard let type = ElementType(named: item.value) else {
           throw Problem(
-            .invalidInput, "must be one of \(known), not '\(item.value.prefix(40))'", pointer: "/tensor_dtype"
+            .invalidInput, "must be one of \(ElementType.knownNames), not '\(item.value.prefix(40))'",
+            pointer: "/tensor_dtype"
           )
         }
         elementType = type
-      default: parameters[item.name] = Self.value(of: item.value)
+      default: parameters[item.name] = ParameterText.value(of: item.value)
       }
     }
     self.tensorName = tensorName
@@ -59,11 +59,6 @@ struct QueryParameters {
 
   /// The pruning method, when the query string names it.
   var methodName: String? { parameters["method"]?.stringValue }
-
-  /// `64`, `0.5`, `true`, `[..]` and `{..}` mean what they mean in JSON; all else is a string.
-  private static func value(of text: String) -> JSONValue {
-    (try? JSONValue.parse(Array(text.utf8)[...])) ?? .string(text)
-  }
 
   /// - Throws: when body and query give the same parameter, since either could be the one that was meant.
   func merge(into body: inout JSONObject) throws(Problem) {

@@ -24,6 +24,9 @@ extension TensorFormats {
   private static let picture =
     "this is a picture; this service takes the tensors of a vision encoder: \(alternatives)"
 
+  private static let single =
+    "make one file the body (curl --data-binary @file), with parameters in the file or in the query string"
+
   private static let refusedMediaTypes: [(types: [String], message: String)] = [
     (
       [
@@ -33,6 +36,10 @@ extension TensorFormats {
       ], pickle
     ),
     (["application/zip", "application/x-zip-compressed", "application/x-npz"], archive),
+    (
+      ["multipart/form-data", "multipart/mixed", "multipart/related"],
+      "multipart/form-data (curl -F) is not read; \(single); \(alternatives)"
+    ),
     (["application/x-hdf5", "application/x-hdf"], "HDF5 is not accepted: \(alternatives)"),
   ]
 
@@ -43,7 +50,20 @@ extension TensorFormats {
     ([0xff, 0xd8, 0xff], picture),
     (Array("GIF8".utf8), picture),
     (Array("RIFF".utf8), picture),
+    (Array("%PDF".utf8), picture),
     ([0x89] + Array("HDF".utf8), "HDF5 is not accepted: \(alternatives)"),
-    ([0x1f, 0x8b], "compressed bodies are not accepted; send the tensors as they are: \(alternatives)"),
+    (
+      [0x1f, 0x8b],
+      "the body is compressed with gzip; send it with the field Content-Encoding: gzip, or uncompressed: \(alternatives)"
+    ),
+    (
+      [0x28, 0xb5, 0x2f, 0xfd],
+      "the body is compressed with zstd, which is not read; use gzip, or \(alternatives)"
+    ),
+    (
+      [0x04, 0x22, 0x4d, 0x18],
+      "the body is compressed with lz4, which is not read; use gzip, or \(alternatives)"
+    ),
+    (Array("--".utf8), "the body looks like multipart/form-data; \(single)"),
   ]
 }

@@ -5,10 +5,16 @@ public import Tensors
 public struct TensorDocument: Sendable, Equatable {
   public var tensors: TensorBundle
   public var parameters: JSONObject
+  /// Names of metadata that are no parameters; they describe the file.
+  public var otherMetadata: [String]
 
-  public init(tensors: TensorBundle = TensorBundle(), parameters: JSONObject = JSONObject()) {
+  public init(
+    tensors: TensorBundle = TensorBundle(), parameters: JSONObject = JSONObject(),
+    otherMetadata: [String] = []
+  ) {
     self.tensors = tensors
     self.parameters = parameters
+    self.otherMetadata = otherMetadata
   }
 }
 

@@ -47,6 +47,8 @@ extension Endpoints {
     do throws(TensorFormatError) {
       document = try format.decode(request.body[...], hints)
     } catch {
+      var error = error
+      if format.name != JSONTensorFormat.name { error.message += BodyFormat.alteringHint(request) ?? "" }
       throw Problem(error)
     }
     try query.merge(into: &document.parameters)

@@ -22,12 +22,12 @@ extension Endpoints {
   private static func object(_ body: [UInt8]) throws(Problem) -> JSONObject {
     let value: JSONValue
     do throws(JSONError) {
-      value = try JSONValue.parse(body[...])
+      value = try JSONValue.parse(JSONScanner.withoutByteOrderMark(body[...]))
     } catch {
       throw Problem(.malformedBody, "\(error)")
     }
     guard let object = value.objectValue else {
-      throw Problem(.malformedBody, "the body is an object of parameters, not a \(value.kind)")
+      throw Problem(.malformedBody, "the body is an object of parameters, not \(value.kindWithArticle)")
     }
     return object
   }

@@ -39,7 +39,7 @@ public enum ModelFile {
       throw ModelError(at: configurationKey, "is not JSON: \(error.message)")
     }
     guard let object = value.objectValue else {
-      throw ModelError(at: configurationKey, "must be a JSON object, not a \(value.kind)")
+      throw ModelError(at: configurationKey, "must be a JSON object, not \(value.kindWithArticle)")
     }
     return object
   }

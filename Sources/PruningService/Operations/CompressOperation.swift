@@ -77,7 +77,7 @@ enum CompressOperation {
     var type = own.isFloatingPoint ? own : .float32
     if let value = image.parameters["dtype"] {
       let floating = ElementType.allCases.filter(\.isFloatingPoint)
-      guard let named = floating.first(where: { .string($0.rawValue) == value }) else {
+      guard let named = value.stringValue.flatMap(ElementType.init(named:)), named.isFloatingPoint else {
         throw PruningError(
           at: "/dtype", "must be one of \(floating.map(\.rawValue).joined(separator: ", "))")
       }

@@ -94,10 +94,11 @@ struct ImageRequest {
 
   private static func seed(_ parameters: JSONObject) throws(PruningError) -> UInt64 {
     guard let value = parameters["seed"] else { return 0 }
-    guard let number = value.integerValue, number >= 0 else {
-      throw PruningError(at: "/seed", "must be a whole number that is not negative")
+    guard let number = value.unsignedValue else {
+      throw PruningError(
+        at: "/seed", "must be a whole number from 0 to \(UInt64.max), not \(value.description.prefix(40))")
     }
-    return UInt64(number)
+    return number
   }
 
   static func withoutPlaces(_ layout: TokenLayout) -> PruningError {
@@ -129,7 +130,7 @@ struct ImageRequest {
     case .object(let object): options = object
     case nil, .bool(true): options = nil
     case let other?:
-      throw PruningError(at: "/localize", "must be an object, not a \(other.kind)")
+      throw PruningError(at: "/localize", "must be an object, not \(other.kindWithArticle)")
     }
     return try localize(input, try LocalizationOptions(options))
   }

@@ -174,7 +174,7 @@ enum OperationParameters {
       if TensorAxes.names.contains(name), let value = document.parameters[name] {
         throw Problem(
           .invalidInput,
-          "is a tensor \(TensorAxes.of(name).description), not a \(value.kind); send numbers, or an object with "
+          "is a tensor \(TensorAxes.of(name).description), not \(value.kindWithArticle); send numbers, or an object with "
             + "dtype, shape and data or base64",
           pointer: JSONPointer.token(name))
       }
@@ -205,7 +205,7 @@ enum OperationParameters {
   static func batched(_ parameters: JSONObject) throws(Problem) -> Bool? {
     guard let value = parameters["batched"] else { return nil }
     guard let flag = value.boolValue else {
-      throw Problem(.invalidInput, "must be true or false, not a \(value.kind)", pointer: "/batched")
+      throw Problem(.invalidInput, "must be true or false, not \(value.kindWithArticle)", pointer: "/batched")
     }
     return flag
   }

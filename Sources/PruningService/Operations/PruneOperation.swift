@@ -119,7 +119,7 @@ enum PruneOperation {
   private static func positionIDs(_ image: ImageRequest, kept: [Int]) throws(PruningError) -> JSONObject? {
     let renumber = image.parameters["renumber"]
     if let renumber, renumber.boolValue == nil {
-      throw PruningError(at: "/renumber", "must be true or false, not a \(renumber.kind)")
+      throw PruningError(at: "/renumber", "must be true or false, not \(renumber.kindWithArticle)")
     }
     let given = image.input.tensors["position_ids"]
     // Ids in three dimensions cannot be told from the kept indices, so they are answered unasked where known.

@@ -1,5 +1,7 @@
 /// Base64 with the standard alphabet (RFC 4648 section 4), strict.
 ///
+/// ``decodeWrapped(_:)`` also takes what encoders of mail and browsers make of it.
+///
 /// Padding may be complete or absent; white space, the URL alphabet, and non-zero bits behind the last byte
 /// are refused, so every byte string has exactly one accepted spelling per padding style.
 package enum Base64 {
@@ -29,6 +31,27 @@ package enum Base64 {
     }
     if let faultyBlock { throw firstFault(in: text, from: faultyBlock) }
     return try finish(bytes, tail: text.dropLast(padding).suffix(digitCount % 4), in: text)
+  }
+
+  /// The same, of a text that may be a data: URL (RFC 2397) or broken into lines (RFC 2045 section 6.8).
+  package static func decodeWrapped(_ text: ArraySlice<UInt8>) throws(Failure) -> [UInt8] {
+    do throws(Failure) {
+      return try decode(text)
+    } catch {
+      let isURL = text.starts(with: "data:".utf8)
+      var content = text
+      if isURL {
+        // The media type in front is short.
+        let head = text.prefix(256).prefix { $0 != UInt8(ascii: ",") }
+        guard head.count < text.count, String(decoding: head, as: UTF8.self).hasSuffix(";base64") else {
+          throw Failure(offset: 0, message: "a data: URL of a tensor has ';base64,' before its content")
+        }
+        content = text.dropFirst(head.count + 1)
+      }
+      let lines = content.filter { $0 != 0x0a && $0 != 0x0d && $0 != 0x20 && $0 != 0x09 }
+      guard isURL || lines.count < content.count else { throw error }
+      return try decode(lines[...])
+    }
   }
 
   /// How many characters a text of so many bytes has, with padding and without; nothing beyond any text.

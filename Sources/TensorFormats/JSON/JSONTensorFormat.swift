@@ -11,9 +11,10 @@ public enum JSONTensorFormat: TensorFormat {
   public static let mediaTypes = ["application/json", "text/json"]
 
   public static func matches(_ prefix: ArraySlice<UInt8>) -> Bool {
-    var scanner = JSONScanner(prefix)
+    var scanner = JSONScanner(JSONScanner.withoutByteOrderMark(prefix))
     let first = scanner.peek()
-    return first == UInt8(ascii: "{") || first == UInt8(ascii: "[")
+    // Text in UTF-16 is refused by name when it is read.
+    return first == UInt8(ascii: "{") || first == UInt8(ascii: "[") || JSONScanner.isWide(prefix)
   }
 
   public static func decode(

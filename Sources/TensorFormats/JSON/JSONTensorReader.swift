@@ -8,7 +8,7 @@ struct JSONTensorReader {
 
   private var scanner: JSONScanner
 
-  init(_ body: ArraySlice<UInt8>) { scanner = JSONScanner(body) }
+  init(_ body: ArraySlice<UInt8>) { scanner = JSONScanner(JSONScanner.withoutByteOrderMark(body)) }
 
   mutating func readDocument(_ hints: DecodingHints) throws(TensorFormatError) -> TensorDocument {
     do throws(JSONError) {

@@ -76,13 +76,23 @@ enum TensorObject {
         if let text = readKnownBase64(&scanner) {
           base64 = (text, offset + 1)
         } else {
-          base64 = (try scanner.readUnescapedString(), offset + 1)
+          base64 = (try Self.readText(&scanner), offset + 1)
         }
       default:
         throw JSONError(
           .content, offset: offset,
           "a tensor has no member '\(name)'; it has \(memberNames.joined(separator: ", "))")
       }
+    }
+
+    /// The bytes of a string: a slice where it has no escapes, else a copy.
+    private static func readText(_ scanner: inout JSONScanner) throws(JSONError) -> ArraySlice<UInt8> {
+      var ahead = scanner
+      if let text = try? ahead.readUnescapedString() {
+        scanner = ahead
+        return text
+      }
+      return Array(try scanner.readString().utf8)[...]
     }
 
     /// Decodes the string ahead while looking for its end, if the members before it tell how long it is.
@@ -110,9 +120,10 @@ enum TensorObject {
     _ = scanner.peek()
     let offset = scanner.offset
     let name = try scanner.readString()
-    guard let elementType = ElementType(rawValue: name) else {
-      let known = ElementType.allCases.map(\.rawValue).joined(separator: ", ")
-      throw JSONError(.content, offset: offset, "dtype '\(name)' is not supported; use one of \(known)")
+    guard let elementType = ElementType(named: name) else {
+      throw JSONError(
+        .content, offset: offset,
+        "dtype '\(name.prefix(40))' is not supported; use one of \(ElementType.knownNames)")
     }
     return elementType
   }
@@ -146,7 +157,7 @@ enum TensorObject {
     }
     let bytes: [UInt8]
     do throws(Base64.Failure) {
-      bytes = try Base64.decode(text)
+      bytes = try Base64.decodeWrapped(text)
     } catch {
       throw JSONError(.content, offset: offset + error.offset, error.message)
     }

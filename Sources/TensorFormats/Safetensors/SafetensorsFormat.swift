@@ -4,7 +4,8 @@ public import Tensors
 /// safetensors: a length, a JSON header, and the tensors' bytes without gaps.
 ///
 /// Source: huggingface/safetensors, README and tensor.rs. Tensors are views of the body; no element is copied.
-/// `__metadata__` holds strings only, so parameters and the response travel in it as JSON text.
+/// `__metadata__` holds strings only, so parameters travel in it as text, each under its own name or all as one JSON
+/// object under `parameters`, and the response as JSON text.
 public enum SafetensorsFormat: TensorFormat {
   public static let name = "safetensors"
   public static let mediaTypes = [
@@ -31,14 +32,13 @@ public enum SafetensorsFormat: TensorFormat {
       let bytes = data[(data.startIndex + entry.begin)..<(data.startIndex + entry.end)]
       tensors.append((entry.name, try .named(entry.name, entry.elementType, entry.shape, bytes)))
     }
+    let (parameters, others) = try header.parameters(named: hints.parameterNames)
     return TensorDocument(
-      tensors: try TensorLists.bundle(tensors), parameters: try header.parameters())
+      tensors: try TensorLists.bundle(tensors), parameters: parameters, otherMetadata: others)
   }
 
   public static func dimensions(of body: ArraySlice<UInt8>) -> [[Int]]? {
-    guard let header = try? SafetensorsHeader(body), let parameters = try? header.parameters(),
-      parameters.isEmpty
-    else { return nil }
+    guard let header = try? SafetensorsHeader(body), !header.mayHaveParameters else { return nil }
     return header.entries.map(\.shape.dimensions)
   }
 

@@ -64,14 +64,16 @@ struct SafetensorsHeader {
   }
 
   private static func metadata(_ value: JSONValue) throws(TensorFormatError) -> JSONObject {
+    // The reference implementation reads null as no metadata.
+    guard value != .null else { return JSONObject() }
     guard let object = value.objectValue else {
       throw TensorFormatError(
-        .malformed, tensor: "__metadata__", "expected an object of strings, found \(value.kind)")
+        .malformed, tensor: "__metadata__", "expected an object of strings, found \(value.kindWithArticle)")
     }
     for member in object.members where member.value.stringValue == nil {
       throw TensorFormatError(
         .malformed, pointer: "/__metadata__" + JSONPointer.token(member.name),
-        "expected a string, found \(member.value.kind)")
+        "expected a string, found \(member.value.kindWithArticle)")
     }
     return object
   }
@@ -81,7 +83,7 @@ struct SafetensorsHeader {
       TensorFormatError(.malformed, tensor: name, message)
     }
     guard let object = value.objectValue else {
-      throw malformed("expected an object with dtype, shape and data_offsets, found \(value.kind)")
+      throw malformed("expected an object with dtype, shape and data_offsets, found \(value.kindWithArticle)")
     }
     guard let dtype = object["dtype"]?.stringValue else { throw malformed("dtype must be a string") }
     guard let dimensions = wholeNumbers(object["shape"]) else {
@@ -137,8 +139,39 @@ struct SafetensorsHeader {
     }
   }
 
+  /// The parameters in `__metadata__`: those of the JSON object written as text under `parameters`, and members that
+  /// have a parameter's own name, whose text is read as in a query string.
+  ///
+  /// - Throws: for a parameter given both ways.
+  /// - Returns: the names of all other members, too, which describe the file.
+  func parameters(
+    named known: Set<String>
+  ) throws(TensorFormatError) -> (parameters: JSONObject, others: [String]) {
+    var parameters = try parameterObject()
+    var others: [String] = []
+    for member in metadata.members where member.name != "parameters" {
+      guard known.contains(member.name) else {
+        others.append(member.name)
+        continue
+      }
+      guard parameters[member.name] == nil else {
+        throw TensorFormatError(
+          .invalidContent, pointer: "/__metadata__" + JSONPointer.token(member.name),
+          "is given here and in __metadata__.parameters; give it once")
+      }
+      parameters[member.name] = ParameterText.value(of: member.value.stringValue ?? "")
+    }
+    return (parameters, others)
+  }
+
+  /// Whether there is metadata that may hold a parameter.
+  var mayHaveParameters: Bool {
+    metadata.names.contains { $0 != "format" && $0 != "parameters" }
+      || (try? parameterObject())?.isEmpty != true
+  }
+
   /// The JSON object written as text in `__metadata__["parameters"]`; an empty one when it is absent.
-  func parameters() throws(TensorFormatError) -> JSONObject {
+  private func parameterObject() throws(TensorFormatError) -> JSONObject {
     guard let text = metadata["parameters"]?.stringValue else { return JSONObject() }
     let pointer = "/__metadata__/parameters"
     let value: JSONValue
@@ -149,7 +182,7 @@ struct SafetensorsHeader {
     }
     guard let object = value.objectValue else {
       throw TensorFormatError(
-        .invalidContent, pointer: pointer, "expected a JSON object as text, found \(value.kind)")
+        .invalidContent, pointer: pointer, "expected a JSON object as text, found \(value.kindWithArticle)")
     }
     return object
   }

@@ -119,11 +119,10 @@ struct ParameterReading {
   /// A number as it is, or the kind of any other value with its article, for error messages.
   static func found(_ value: JSONValue) -> String {
     switch value {
-    case .null: "null"
-    case .array, .object: "an \(value.kind)"
     case .integer(let number): "\(number)"
+    case .unsigned(let number): "\(number)"
     case .number(let number): "\(number)"
-    case .bool, .string: "a \(value.kind)"
+    case .null, .array, .object, .bool, .string: value.kindWithArticle
     }
   }
 

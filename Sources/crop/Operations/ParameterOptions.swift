@@ -126,7 +126,8 @@ func regionValue(_ text: String) throws(InputError) -> JSONValue {
 func jsonObject(_ text: String, from flag: String) throws(InputError) -> JSONObject {
   let value = try json(text, from: flag)
   guard let object = value.objectValue else {
-    throw InputError("\(flag): expected a JSON object, such as {\"keep_tokens\": 64}, not a \(value.kind)")
+    throw InputError(
+      "\(flag): expected a JSON object, such as {\"keep_tokens\": 64}, not \(value.kindWithArticle)")
   }
   return object
 }

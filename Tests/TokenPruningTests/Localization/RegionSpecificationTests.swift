@@ -30,6 +30,11 @@ struct RegionSpecificationTests {
       ([512, 256, 1024, 768], "paligemma"),
       ([249.5, 499.5, 749.5, 999.5], "florence2"),
       ([250, 500, 750, 1000], "internvl"),
+      ([500, 250, 1000, 750], "gemini"),
+      ([249.75, 499.5, 749.25, 999], "deepseek_vl2"),
+      ([250, 500, 750, 1000], "glm4v"),
+      ([250, 500, 750, 1000], "cogvlm"),
+      ([250, 500, 750, 1000], "minicpm_v"),
       ([2, 4, 5, 7], "blocks"),
     ] as [([Double], String)])
   func boxFormats(numbers: [Double], format: String) throws {
@@ -40,7 +45,7 @@ struct RegionSpecificationTests {
   }
 
   @Test("the table of formats above names every format")
-  func formatsAreComplete() { #expect(BoxFormat.allCases.count == 11) }
+  func formatsAreComplete() { #expect(BoxFormat.allCases.count == 16) }
 
   @Test("blocks, the default format, a stated resized size and lists")
   func otherRegions() throws {
@@ -87,6 +92,14 @@ struct RegionSpecificationTests {
       (["box": [0.5, 0, 0.5, 1]], "/region/box", "reversed or empty"),
       (["box": [1e308, 0, 1.7e308, 1]], "/region/box", "outside the image"),
       (["box": [10, 20, 300, 200]], "/region/box", "is box_format right?"),
+      (["box": [0.8, 0.2, 0.4, 0.6]], "/region/box", "send [0.4, 0.2, 0.8, 0.6]"),
+      (
+        ["box": [0.46, 0.51, 0.61, 0.75], "box_format": "qwen3_vl"], "/region/box",
+        "is box_format 'normalized'"
+      ),
+      (["box": [0, 0, 1, 1], "box_format": "pixels"], "/region/box", "is box_format 'normalized'"),
+      (["box": [0, 0.5, 2, 2], "box_format": "florence2"], "/region/box", "is box_format 'normalized'"),
+      (["box": [1010, 1010, 1040, 1040], "box_format": "internvl"], "/region/box", "outside the image"),
       (["box": [1.01, 0, 1.03, 1]], "/region/box", "outside the image"),
       (["box": [0, 0, 1, 1], "box_format": "pixel"], "/region/box_format", "did you mean 'pixels'?"),
       (["box": [0, 0, 1, 1], "box_format": 7], "/region/box_format", "not 7"),

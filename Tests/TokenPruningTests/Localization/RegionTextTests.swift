@@ -114,6 +114,8 @@ struct RegionTextTests {
   @Test(
     "hostile repetitions cost work in proportion to their length",
     arguments: [
+      "<box>1 2 3 ", "<points x1=\"1\" ", "\"x_min\":1,", "1_2_3_", "<patch_index_0001>", "[1,1,1,1;",
+      "<think>",
       "[", "[1,", "(", "(1,2),", "<", "<loc0001>", "<box>", "[1,1,1,", "bbox_2d", "b", "[ ", "0", "((1,1),",
     ])
   func hostileTexts(unit: String) {
@@ -128,6 +130,9 @@ struct RegionTextTests {
     let seeds = [
       "[2,4,5,7] (0.25, 0.5) (0.75, 1.00)", "<|box_start|>(250,500),(750,1000)<|box_end|>",
       "<loc0512><loc0256><loc1023><loc0768>", "cat<loc_249><loc_499><loc_749><loc_999>",
+      "<box>100 200 300 400</box> 476_496_698_728", "<patch_index_0044><patch_index_0863>",
+      "{\"x_min\":0.1,\"y_min\":0.2,\"x_max\":0.3,\"y_max\":0.4}", "<point x=\"63.5\" y=\"44.5\">",
+      "[[097,514,283,996;300,100,500,400]]", "<think>a</think>\"box_2d\": [1, 2, 300, 400]",
       "```json\n[{\"bbox_2d\": [70, 70, 210, 140]}]\n```", "<box>[[250,500,750,1000],[1,2,3,4]]</box>",
     ].map { Array($0.utf8) }
     let alphabet = Array("0123456789.,-[](){}<>|_ \n\"'e+bloc".utf8) + [0, 0x80, 0xff]

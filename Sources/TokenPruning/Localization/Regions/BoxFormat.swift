@@ -12,6 +12,11 @@
 /// | `paligemma` | y0 x0 y1 x1 | location tokens 0...1023, divided by 1024 (arXiv 2407.07726) |
 /// | `florence2` | x0 y0 x1 y1 | location bins 0...999, read at their centre (arXiv 2311.06242) |
 /// | `internvl` | x0 y0 x1 y1 | 0...1000 (arXiv 2312.14238) |
+/// | `gemini` | y0 x0 y1 x1 | 0...1000 (Gemini's `box_2d`) |
+/// | `deepseek_vl2` | x0 y0 x1 y1 | 0...999, divided by 999 (arXiv 2412.10302) |
+/// | `glm4v` | x0 y0 x1 y1 | 0...1000 (arXiv 2507.01006) |
+/// | `cogvlm` | x0 y0 x1 y1 | 000...999, divided by 1000 (arXiv 2311.03079) |
+/// | `minicpm_v` | x0 y0 x1 y1 | 0...1000 |
 /// | `blocks` | x0 y0 x1 y1 | inclusive blocks 0...7 of the 8 x 8 grid (CROP section 3) |
 enum BoxFormat: String, Sendable, Hashable, CaseIterable {
   case normalized
@@ -24,7 +29,20 @@ enum BoxFormat: String, Sendable, Hashable, CaseIterable {
   case paligemma
   case florence2
   case internvl
+  case gemini
+  case deepseekVL2 = "deepseek_vl2"
+  case glm4V = "glm4v"
+  case cogVLM = "cogvlm"
+  case minicpmV = "minicpm_v"
   case blocks
+
+  /// Whether numbers count something smaller than the image: thousandths, location tokens or pixels.
+  var isCounting: Bool {
+    switch self {
+    case .normalized, .cxcywh, .blocks: false
+    default: true
+    }
+  }
 
   static let names = allCases.map(\.rawValue).joined(separator: ", ")
 }
@@ -59,13 +77,19 @@ extension Box {
       self = try Self.blocks(numbers, at: pointer)
       return
     }
-    let box = try Self.corners(numbers, format, in: frame, at: pointer)
     let written = "\(text(numbers)) as '\(format.rawValue)'"
+    guard !format.isCounting || !Self.areShares(numbers) else {
+      throw PruningError(
+        at: pointer,
+        "the box \(written) does not fit that format, whose numbers count thousandths, tokens or pixels: these are "
+          + "shares of the image; is box_format 'normalized' meant?")
+    }
+    let box = try Self.corners(numbers, format, in: frame, at: pointer)
     guard box.x0 < box.x1, box.y0 < box.y1 else {
       throw PruningError(
         at: pointer,
         "the box \(written) is reversed or empty: it runs from x \(rounded(box.x0)) to \(rounded(box.x1)) and y "
-          + "\(rounded(box.y0)) to \(rounded(box.y1)) of the image")
+          + "\(rounded(box.y0)) to \(rounded(box.y1)) of the image" + Self.swapHint(numbers, box, format))
     }
     let allowed = -Self.tolerableOvershoot...(1 + Self.tolerableOvershoot)
     guard [box.x0, box.y0, box.x1, box.y1].allSatisfy(allowed.contains), let inside = box.clippedToImage
@@ -77,6 +101,21 @@ extension Box {
           + "known: \(BoxFormat.names)")
     }
     self = inside
+  }
+
+  /// Whether numbers can only be shares of the image: none is above 1 but for an overshoot, or some have decimals and
+  /// none reaches 10, which in a format that counts would be a speck in the corner.
+  private static func areShares(_ numbers: [Double]) -> Bool {
+    guard let largest = numbers.map(abs).max() else { return false }
+    return largest <= 1 + tolerableOvershoot
+      || largest < 10 && numbers.contains { $0 != $0.rounded(.toNearestOrEven) }
+  }
+
+  /// How the box reads with its corners the other way round, where it then has an extent.
+  private static func swapHint(_ n: [Double], _ box: Box, _ format: BoxFormat) -> String {
+    guard box.x0 != box.x1, box.y0 != box.y1, format != .cxcywh, format != .pixelsXYWH else { return "" }
+    let ordered = [min(n[0], n[2]), min(n[1], n[3]), max(n[0], n[2]), max(n[1], n[3])]
+    return "; if its corners are swapped, send \(text(ordered))"
   }
 
   private static func blocks(_ numbers: [Double], at pointer: String) throws(PruningError) -> Box {
@@ -112,8 +151,10 @@ extension Box {
             + "beside it, or a grid layout of 28-pixel tokens")
       }
       return scaled(n[0], n[1], n[2], n[3], by: size)
-    case .qwen2VL, .qwen3VL, .internvl:
+    case .qwen2VL, .qwen3VL, .internvl, .glm4V, .cogVLM, .minicpmV:
       return Box(x0: n[0] / 1000, y0: n[1] / 1000, x1: n[2] / 1000, y1: n[3] / 1000)
+    case .gemini: return Box(x0: n[1] / 1000, y0: n[0] / 1000, x1: n[3] / 1000, y1: n[2] / 1000)
+    case .deepseekVL2: return Box(x0: n[0] / 999, y0: n[1] / 999, x1: n[2] / 999, y1: n[3] / 999)
     case .paligemma: return Box(x0: n[1] / 1024, y0: n[0] / 1024, x1: n[3] / 1024, y1: n[2] / 1024)
     case .florence2:
       return Box(

@@ -96,10 +96,10 @@ private struct RegionObject {
     case "text":
       let text = try reading.string("text") ?? ""
       // Without a stated size, pixels of Qwen2.5-VL cannot be told from thousandths of Qwen3-VL.
-      let isPixels = format == nil && resized != nil
-      let found = try RegionText.boxes(in: text, at: pointer)
+      let isPixels = resized != nil
+      let found = try RegionText.boxes(in: text, as: format, at: pointer)
       return try found.map { (box) throws(PruningError) -> Box in
-        let boxFormat = if let format { format } else { try box.format(isPixels: isPixels, at: pointer) }
+        let boxFormat = try box.format(format, isPixels: isPixels, at: pointer)
         return try Box(box.numbers, boxFormat, in: frame(resized, image, for: boxFormat), at: pointer)
       }
     case "blocks":

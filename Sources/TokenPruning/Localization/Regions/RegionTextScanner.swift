@@ -3,12 +3,15 @@
 /// Every attempt stops at the first byte that does not fit, and no attempt passes a byte at which another
 /// could begin, so each byte is looked at a bounded number of times.
 struct RegionTextScanner {
-  private let bytes: [UInt8]
-  private var position = 0
-  private var found: [RegionText.FoundBox] = []
-  /// What the next list means: set by `<box>` and `bbox_2d`.
-  private var context = RegionText.FoundBox.Syntax.list
+  typealias Syntax = RegionText.FoundBox.Syntax
+
+  let bytes: [UInt8]
+  var position = 0
+  var found: [RegionText.FoundBox] = []
+  /// What the next list means: set by tags and by the names of members.
+  private var context = Syntax.list
   private var locations = LocationRun()
+  private var members = MemberRun()
   /// How many bytes were passed more than once; all others are passed once.
   private(set) var rereadCount = 0
 
@@ -17,15 +20,22 @@ struct RegionTextScanner {
   /// At most `limit` boxes.
   mutating func boxes(limit: Int) -> [RegionText.FoundBox] {
     while position < bytes.count, found.count < limit {
-      switch bytes[position] {
+      let byte = bytes[position]
+      switch byte {
       case UInt8(ascii: "<"): readTag()
       case UInt8(ascii: "["): readList()
-      case UInt8(ascii: "("): readPair(.list)
+      case UInt8(ascii: "("): readTuple()
       case UInt8(ascii: "b") where skip("bbox_2d"): context = .bbox2D
-      case let byte:
+      case UInt8(ascii: "b") where skip("box_2d"): context = .box2D
+      case UInt8(ascii: "\""), UInt8(ascii: "'"): readMember()
+      case _ where isDigit(byte) && !followsWord && readBareNumbers(): break
+      default:
         if !isSpace(byte) { locations = LocationRun() }
-        // Between `bbox_2d` and its list, or two of its lists, stand only quotes, colons, commas, brackets.
-        if isLetter(byte) || byte == UInt8(ascii: "}"), context == .bbox2D { context = .list }
+        if byte == UInt8(ascii: "{") || byte == UInt8(ascii: "}") { members = MemberRun() }
+        // Between the name of a member and its list, or two of its lists, stand only quotes, colons, commas, brackets.
+        if isLetter(byte) || byte == UInt8(ascii: "}"), context == .bbox2D || context == .box2D {
+          context = .list
+        }
         position += 1
       }
     }
@@ -34,24 +44,31 @@ struct RegionTextScanner {
 
   private mutating func readTag() {
     if skip("<|box_start|>") {
-      skipSpaces()
-      readPair(.boxTokens)
+      context = .boxTokens
     } else if skip("<box>") {
-      context = .internvl
-    } else if skip("</box>") {
+      context = .boxTag
+    } else if skip("<|begin_of_box|>") {
+      context = .glm
+    } else if skip("<|det|>") {
+      context = .deepSeek
+    } else if skip("<|box_end|>") || skip("</box>") || skip("<|end_of_box|>") || skip("<|/det|>") {
       context = .list
     } else if skip("<loc_") {
       readLocation(.florence2, digits: 1...3)
     } else if skip("<loc") {
       readLocation(.paligemma, digits: 4...4)
+    } else if skip("<patch_index_") {
+      readLocation(.shares, digits: 4...4)
+    } else if skip("<points") || skip("<point") {
+      readPoints()
     } else {
       locations = LocationRun()
       position += 1
     }
   }
 
-  /// The rest of `<loc0123>` or `<loc_123>`; the fourth in a row makes a box.
-  private mutating func readLocation(_ syntax: RegionText.FoundBox.Syntax, digits: ClosedRange<Int>) {
+  /// The rest of `<loc0123>`, `<loc_123>` or `<patch_index_0123>`; the last of a run makes a box.
+  private mutating func readLocation(_ syntax: Syntax, digits: ClosedRange<Int>) {
     var value = 0
     var count = 0
     while count < 4, let byte = peek(), isDigit(byte) {
@@ -65,40 +82,124 @@ struct RegionTextScanner {
     }
     position += 1
     if let numbers = locations.append(Double(value), syntax) {
-      found.append(RegionText.FoundBox(syntax: syntax, numbers: numbers, hasFraction: false))
+      guard syntax == .shares else {
+        found.append(RegionText.FoundBox(syntax: syntax, numbers: numbers, hasFraction: false))
+        return
+      }
+      if let box = Self.patchBox(Int(numbers[0]), Int(numbers[1])) { appendShares(box) }
     }
   }
 
-  /// `[x0, y0, x1, y1]`; where it is not one, only its bracket is passed, for another may follow inside.
-  private mutating func readList() {
+  /// Attributes `x`, `y` or `x1`, `y1`, `x2`, ... of Molmo's points, in per cent of the image.
+  private mutating func readPoints() {
     locations = LocationRun()
+    var x: Double?
+    while let byte = peek(), byte != UInt8(ascii: ">"), byte != UInt8(ascii: "<") {
+      let isX = byte == UInt8(ascii: "x")
+      let startsName = position > 0 && isSpace(bytes[position - 1])
+      position += 1
+      guard startsName, isX || byte == UInt8(ascii: "y") else { continue }
+      while let digit = peek(), isDigit(digit) { position += 1 }
+      guard skip("=\"") || skip("='"), let number = readNumber() else { continue }
+      if isX {
+        x = number.value
+      } else if let across = x {
+        appendPoint(across / 100, number.value / 100)
+        x = nil
+      }
+    }
+  }
+
+  /// `"x_min": 0.1` and its like; the name in quotes, then a number.
+  private mutating func readMember() {
+    let quote = bytes[position]
     position += 1
     let start = position
-    var numbers: [Number] = []
-    while numbers.count < 4 {
-      skipSpaces()
-      guard let number = readNumber() else { break }
-      numbers.append(number)
-      skipSpaces()
-      guard skip(numbers.count < 4 ? "," : "]") else { break }
-      if numbers.count == 4 {
-        append(numbers, context)
+    let name: MemberRun.Name? =
+      skip("x_min")
+      ? .xMin
+      : skip("y_min")
+        ? .yMin
+        : skip("x_max")
+          ? .xMax
+          : skip("y_max")
+            ? .yMax
+            : skip("x") ? .x : skip("y") ? .y : nil
+    guard let name, peek() == quote else {
+      position = start
+      return
+    }
+    position += 1
+    skipSpaces()
+    guard skip(":") else { return }
+    skipSpaces()
+    guard let number = readNumber() else { return }
+    switch members.set(name, number.value) {
+    case .box(let numbers): appendShares(numbers)
+    // Points in other units than shares of the image are no one's that is known here.
+    case .point(let x, let y): if (0...1).contains(x), (0...1).contains(y) { appendPoint(x, y) }
+    case nil: break
+    }
+  }
+
+  /// `[x0, y0, x1, y1]`, or several with `;` between them; where it is not one, only its bracket is passed, for another
+  /// may follow inside.
+  private mutating func readList() {
+    locations = LocationRun()
+    let isNested = position > 0 && bytes[position - 1] == UInt8(ascii: "[")
+    position += 1
+    let start = position
+    var boxes: [[Number]] = []
+    repeat {
+      guard let numbers = readFour() else {
+        rereadCount += position - start
+        position = start
         return
       }
+      boxes.append(numbers)
+    } while skip(";")
+    guard skip("]") else {
+      rereadCount += position - start
+      position = start
+      return
+    }
+    let hasSpaces = bytes[start..<position].contains(where: isSpace)
+    for numbers in boxes { append(numbers, from: start, isNested: isNested, hasSpaces: hasSpaces) }
+  }
+
+  /// Four numbers with commas between them, up to what follows.
+  private mutating func readFour() -> [Number]? {
+    var numbers: [Number] = []
+    while true {
+      skipSpaces()
+      guard let number = readNumber() else { return nil }
+      numbers.append(number)
+      skipSpaces()
+      if numbers.count == 4 { return numbers }
+      guard skip(",") else { return nil }
+    }
+  }
+
+  /// `(x0, y0, x1, y1)`, or `(x0, y0), (x1, y1)`; the comma between may be missing.
+  private mutating func readTuple() {
+    locations = LocationRun()
+    let start = position
+    position += 1
+    if let numbers = readFour(), skip(")") {
+      append(
+        numbers, from: start, isNested: false, hasSpaces: bytes[start..<position].contains(where: isSpace))
+      return
     }
     rereadCount += position - start
     position = start
-  }
-
-  /// `(x0, y0), (x1, y1)`; the comma between may be missing.
-  private mutating func readPair(_ syntax: RegionText.FoundBox.Syntax) {
-    locations = LocationRun()
     guard let first = readPoint() else { return }
     // A run of points is read in pairs; a lone point is passed.
     skipSpaces()
     if skip(",") { skipSpaces() }
     guard peek() == UInt8(ascii: "("), let second = readPoint() else { return }
-    append(first + second, syntax)
+    append(
+      first + second, from: start, isNested: false,
+      hasSpaces: bytes[start..<position].contains(where: isSpace))
   }
 
   /// `(x, y)`. On failure at least the parenthesis has been passed, if there was one.
@@ -114,19 +215,101 @@ struct RegionTextScanner {
     return skip(")") ? [x, y] : nil
   }
 
-  private mutating func append(_ numbers: [Number], _ syntax: RegionText.FoundBox.Syntax) {
+  /// `100 200 300 400` inside `<box>`, or `476_496_698_728` anywhere.
+  ///
+  /// - Returns: false, with nothing read, where neither stands.
+  private mutating func readBareNumbers() -> Bool {
+    let start = position
+    var numbers: [Number] = []
+    while numbers.count < 4, let number = readNumber() {
+      numbers.append(number)
+      guard numbers.count < 4 else { break }
+      if context == .boxTag {
+        guard let byte = peek(), isSpace(byte) else { break }
+        skipSpaces()
+      } else {
+        guard skip("_") else { break }
+      }
+    }
+    let next = context == .boxTag ? bytes[position...].first { !isSpace($0) } : peek()
+    let isWhole = next.map { !isLetter($0) && !Array("_.,]".utf8).contains($0) } ?? true
+    let areThousandths = numbers.allSatisfy { !$0.hasFraction && (1...4).contains($0.digitCount) }
+    guard numbers.count == 4, isWhole, context == .boxTag || areThousandths else {
+      rereadCount += position - start
+      position = start
+      return false
+    }
     found.append(
       RegionText.FoundBox(
-        syntax: syntax, numbers: numbers.map(\.value), hasFraction: numbers.contains(where: \.hasFraction)))
+        syntax: context == .boxTag ? .spacedBoxTag : .underscores, numbers: numbers.map(\.value),
+        hasFraction: numbers.contains(where: \.hasFraction)))
+    return true
   }
 
-  private struct Number {
+  private mutating func append(_ numbers: [Number], from start: Int, isNested: Bool, hasSpaces: Bool) {
+    let areDigits = numbers.allSatisfy { $0.digitCount == 3 && !$0.hasFraction && $0.value >= 0 }
+    let hasThreeDecimals = numbers.allSatisfy { $0.decimalCount == 3 }
+    let isCogVLM = context == .list && isNested && !hasSpaces && areDigits
+    found.append(
+      RegionText.FoundBox(
+        syntax: isCogVLM ? .cogVLM : context, numbers: numbers.map(\.value),
+        hasFraction: numbers.contains(where: \.hasFraction),
+        isCompact: !hasSpaces && numbers.contains(where: \.hasFraction) && (isNested || hasThreeDecimals),
+        followsPlaceWord: Prose.placeWords.contains(word(before: start))))
+  }
+
+  /// The word in front of a list, in lower case; quotes, brackets, colons and a few spaces may stand between.
+  private func word(before start: Int) -> String {
+    let between = Array(" \n\t\"'`:=([".utf8)
+    var end = start
+    while end > 0, start - end < 8, between.contains(bytes[end - 1]) { end -= 1 }
+    var first = end
+    while first > 0, end - first < 12, isLetter(bytes[first - 1]) { first -= 1 }
+    return String(decoding: bytes[first..<end], as: UTF8.self).lowercased()
+  }
+
+  private mutating func appendShares(_ numbers: [Double]) {
+    found.append(RegionText.FoundBox(syntax: .shares, numbers: numbers, hasFraction: true))
+  }
+
+  /// The box around a point, moved inside the image; a point far outside stays where it is, and is refused as a box.
+  private mutating func appendPoint(_ x: Double, _ y: Double) {
+    let half = RegionText.pointSide / 2
+    func centre(_ value: Double) -> Double {
+      (0...1).contains(value) ? min(max(value, half), 1 - half) : value
+    }
+    let (across, down) = (centre(x), centre(y))
+    appendShares([across - half, down - half, across + half, down + half])
+  }
+
+  /// The box of Kosmos-2's two cells, as its processor has it: between the cells' centres, or the cells themselves where
+  /// they share a row or a column.
+  private static func patchBox(_ first: Int, _ last: Int) -> [Double]? {
+    let side = 32
+    guard first < side * side, last < side * side else { return nil }
+    let (y0, x0) = first.quotientAndRemainder(dividingBy: side)
+    let (y1, x1) = last.quotientAndRemainder(dividingBy: side)
+    let isThin = x0 == x1 || y0 == y1
+    let (from, to) = isThin ? (0.0, 1.0) : (0.5, 0.5)
+    return [Double(x0) + from, Double(y0) + from, Double(x1) + to, Double(y1) + to].map { $0 / Double(side) }
+  }
+}
+
+// MARK: Bytes and numbers
+
+extension RegionTextScanner {
+  struct Number {
     var value: Double
-    var hasFraction: Bool
+    /// Before the point.
+    var digitCount: Int
+    /// Behind the point; nil without one.
+    var decimalCount: Int?
+
+    var hasFraction: Bool { decimalCount != nil }
   }
 
   /// A sign, up to 9 digits, and a fraction of which 15 digits in all count.
-  private mutating func readNumber() -> Number? {
+  mutating func readNumber() -> Number? {
     let isNegative = skip("-")
     var mantissa = 0
     var digits = 0
@@ -136,6 +319,7 @@ struct RegionTextScanner {
       digits += 1
       position += 1
     }
+    let whole = digits
     var divisor = 1.0
     let hasFraction = peek() == UInt8(ascii: ".")
     if hasFraction {
@@ -151,7 +335,16 @@ struct RegionTextScanner {
     }
     guard digits > 0 else { return nil }
     let value = Double(mantissa) / divisor
-    return Number(value: isNegative ? -value : value, hasFraction: hasFraction)
+    return Number(
+      value: isNegative ? -value : value, digitCount: whole, decimalCount: hasFraction ? digits - whole : nil)
+  }
+
+  /// Whether the byte before belongs to a word or a number that is being passed.
+  private var followsWord: Bool {
+    guard position > 0 else { return false }
+    let byte = bytes[position - 1]
+    return isDigit(byte) || isLetter(byte) || byte >= 0x80 || byte == UInt8(ascii: "_")
+      || byte == UInt8(ascii: ".") || byte == UInt8(ascii: "-")
   }
 
   private func peek() -> UInt8? { position < bytes.count ? bytes[position] : nil }
@@ -172,7 +365,7 @@ struct RegionTextScanner {
   }
 }
 
-/// Consecutive location tokens of one kind; every four are a box.
+/// Consecutive location tokens of one kind; every four are a box, or two of Kosmos-2's.
 private struct LocationRun {
   private var syntax: RegionText.FoundBox.Syntax?
   private var values: [Double] = []
@@ -181,9 +374,34 @@ private struct LocationRun {
     if self.syntax != syntax { values = [] }
     self.syntax = syntax
     values.append(value)
-    guard values.count == 4 else { return nil }
+    guard values.count == (syntax == .shares ? 2 : 4) else { return nil }
     defer { values = [] }
     return values
+  }
+}
+
+/// Members of one JSON object that together are a box or a point.
+private struct MemberRun {
+  enum Name: Int { case xMin, yMin, xMax, yMax, x, y }
+
+  enum Found {
+    case box([Double])
+    case point(Double, Double)
+  }
+
+  private var values = [Double?](repeating: nil, count: 6)
+
+  /// - Returns: what is complete with this member.
+  mutating func set(_ name: Name, _ value: Double) -> Found? {
+    values[name.rawValue] = value
+    let corners = values[0..<4].compactMap { $0 }
+    if corners.count == 4 {
+      self = MemberRun()
+      return .box(corners)
+    }
+    guard let x = values[4], let y = values[5] else { return nil }
+    self = MemberRun()
+    return .point(x, y)
   }
 }
 
