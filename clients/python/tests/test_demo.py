@@ -1,0 +1,61 @@
+"""From a photograph to a picture of the kept tokens."""
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from crop_client import demo
+
+EXAMPLES = ROOT / "Examples"
+
+
+def run(server, capsys, *arguments):
+    status = demo.main([*map(str, arguments), "--url", server.url])
+    return status, capsys.readouterr()
+
+
+def bright(path):
+    """-> which pixels of the right half are not darkened."""
+    pixels = np.asarray(Image.open(path).convert("L"), float)
+    half = (pixels.shape[1] - 8) // 2
+    return pixels[:, half + 8 :] > 0.5 * pixels[:, :half]
+
+
+@pytest.mark.parametrize("photo, more, wanted", [
+    ("coffee.jpg", ["the white cup?"], (0.12, 0.0, 0.80, 0.55)),
+    ("astronaut.jpg", ["Where is the ORANGE suit?"], (0.0, 0.45, 0.75, 1.0)),
+    ("cat.jpg", ["--example", "0.25,0.28,0.5,0.5"], (0.2, 0.2, 0.55, 0.55))])
+def test_the_region_is_where_the_thing_is(server, capsys, tmp_path, photo, more, wanted):
+    out = tmp_path / "kept.png"
+    status, printed = run(server, capsys, EXAMPLES / photo, *more, "-o", out)
+    assert status == 0 and "96 of 576 tokens" in printed.out
+    numbers = printed.out.split("region: ")[1].split(" of the picture")[0].replace(" to ", ", ").split(", ")
+    x0, y0, x1, y1 = map(float, numbers)
+    assert wanted[0] <= x0 < x1 <= wanted[2] and wanted[1] <= y0 < y1 <= wanted[3]
+    assert abs(bright(out).mean() - 96 / 576) < 0.05
+
+
+def test_it_says_that_it_does_not_understand_words(server, capsys, tmp_path):
+    status, printed = run(server, capsys, EXAMPLES / "coffee.jpg", "where is the cup?", "-o", tmp_path / "kept.png")
+    assert status == 0 and "no word but a colour is understood" in printed.out
+
+
+@pytest.mark.parametrize("size", [(640, 240), (100, 700), (30, 30)])
+def test_pictures_of_any_shape(server, capsys, tmp_path, size):
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(1).integers(0, 255, (size[1], size[0], 3), np.uint8)).save(photo)
+    status, printed = run(server, capsys, photo, "red", "--keep-tokens", 40, "-o", tmp_path / "kept.png")
+    assert status == 0 and "40 of " in printed.out
+    width, height = Image.open(tmp_path / "kept.png").size
+    assert abs((width - 8) / 2 / height - size[0] / size[1]) < 0.05 * size[0] / size[1]
+
+
+def test_what_is_wrong_is_said(server, capsys, tmp_path):
+    for arguments, text in (
+        (["nothing.jpg"], "nothing.jpg"), ([EXAMPLES / "cat.jpg", "--example", "0.5,0.5,0.2,0.9"], "left,top,right,bottom"),
+        ([EXAMPLES / "cat.jpg", "--method", "topc"], "topk")):
+        status, printed = run(server, capsys, *arguments, "-o", tmp_path / "kept.png")
+        assert status and text in printed.err
+    assert demo.main([str(EXAMPLES / "cat.jpg"), "--url", "http://127.0.0.1:9"]) == 1
+    assert "is `crop serve` running" in capsys.readouterr().err
