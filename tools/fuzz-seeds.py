@@ -163,11 +163,12 @@ def every_method():
     numbers = {name: floats(count, 0.1 + len(name) / 50) for name, count in {
         "image_features": 36, "attention": 54, "reference_attention": 9, "query": 4, "key": 36, "text_features": 12, "text_key": 12,
         "text_raters": 3, "early_attention": 54, "sizes": 9, "hidden_states": 60, "norm_weight": 4, "query_weight": 16,
-        "key_weight": 16}.items()}
+        "key_weight": 16, "encoder_features": 36, "padding_mask": 9, "pixel_values": 72, "value_states": 60}.items()}
     numbers["sizes"] = [1.0] * 9
     shapes = {"image_features": [9, 4], "attention": [2, 3, 9], "reference_attention": [9], "query": [4], "key": [9, 4],
               "text_features": [3, 4], "text_key": [3, 4], "text_raters": [3], "early_attention": [2, 3, 9], "sizes": [9],
-              "hidden_states": [15, 4], "norm_weight": [4], "query_weight": [4, 4], "key_weight": [4, 4]}
+              "hidden_states": [15, 4], "norm_weight": [4], "query_weight": [4, 4], "key_weight": [4, 4], "encoder_features": [9, 4],
+              "padding_mask": [9], "pixel_values": [18, 4], "value_states": [15, 4]}
     tensors = {name: ("F16", shapes[name], packed(values, "e")) for name, values in numbers.items()}
     for name in names:
         parameters = {"method": name, "keep_tokens": 3, "method_parameters": METHOD_PARAMETERS.get(name, {})}

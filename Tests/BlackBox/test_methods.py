@@ -23,11 +23,14 @@ def tensor(name):
         "attention": (HEADS, WORDS, TOKENS), "reference_attention": (HEADS, TOKENS), "early_attention": (HEADS, TOKENS),
         "image_features": (TOKENS, WIDTH), "relevance_features": (TOKENS, WIDTH), "text_features": (WORDS, WIDTH),
         "key": (HEADS, TOKENS, WIDTH), "text_key": (HEADS, WORDS, WIDTH), "hidden_states": (TOKENS + WORDS, WIDTH),
-        "norm_weight": (WIDTH,), "query_weight": (64, WIDTH), "key_weight": (64, WIDTH)}
+        "encoder_features": (TOKENS, WIDTH), "pixel_values": (4 * TOKENS, WIDTH),
+        "value_states": (HEADS, TOKENS + WORDS, WIDTH), "norm_weight": (WIDTH,), "query_weight": (64, WIDTH), "key_weight": (64, WIDTH)}
     if name == "sizes":
         return np.arange(1, TOKENS + 1, dtype=np.float32) % 3 + 1
     if name == "position_ids":
         return np.arange(TOKENS, dtype=np.float32)
+    if name == "padding_mask":
+        return (np.arange(TOKENS) % 5 == 0).astype(np.float32)
     if name == "text_raters":
         return np.arange(WORDS, dtype=np.float32) % 2
     values = np.random.default_rng(sum(name.encode())).standard_normal(shapes[name]).astype(np.float32)

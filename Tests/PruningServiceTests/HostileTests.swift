@@ -88,6 +88,8 @@ import TokenPruning
       ("image_features", [huge, 0, 3]),
       ("relevance_features", [1 << 20, 0]), ("text_features", [huge, 0]), ("query", [huge, 0]),
       ("text_key", [huge, 0, 4]), ("hidden_states", [huge, 0]),
+      ("encoder_features", [huge, 0]), ("pixel_values", [huge, 0]),
+      ("value_states", [huge, 0]),
     ] {
       let empty = try Tensor(elementType: .float32, shape: Shape(shape), bytes: [])
       for method in MethodRegistry.standard.descriptors.map(\.name) {
@@ -202,6 +204,12 @@ private struct RandomRequests {
       try add("norm_weight", [4])
       try add("query_weight", [numbers.pick([64, 4]), 4])
       try add("key_weight", [numbers.pick([64, 4]), 4])
+    }
+    if numbers.below(6) == 0 { try add("encoder_features", leading + [count, 3]) }
+    if numbers.below(6) == 0 { try add("padding_mask", leading + [count]) }
+    if numbers.below(6) == 0 { try add("pixel_values", leading + [numbers.pick([count, 2 * count, 7]), 3]) }
+    if numbers.below(6) == 0 {
+      try add("value_states", leading + [numbers.pick([count, count + 5, 20]), 4])
     }
     if numbers.below(6) == 0 { try add("deep", [numbers.pick([count, 2])]) }
     var parameters = JSONObject()

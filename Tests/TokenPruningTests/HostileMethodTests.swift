@@ -33,7 +33,9 @@ import Testing
     let columns = 12
     return try makeInput(count, columns: columns) { values in
       values["image_features"] = spoiling.apply(values["image_features"] ?? [], columns: columns)
-      values["text_features"] = spoiling.apply(values["text_features"] ?? [], columns: columns)
+      for name in ["text_features", "pixel_values", "value_states"] {
+        values[name] = spoiling.apply(values[name] ?? [], columns: columns)
+      }
       values["attention"] = spoiling.apply(values["attention"] ?? [], columns: 1)
     }
   }

@@ -15,7 +15,8 @@ import Testing
 
   /// Methods that spread over the sequence by themselves, so that equal tokens are not kept from the front.
   static let spreading: Set = [
-    "uniform", "random", "visionzip", "prumerge_plus", "tome", "vispruner", "sparsevlm_plus",
+    "uniform", "random", "visionzip", "prumerge_plus", "tome", "vispruner", "sparsevlm_plus", "holov",
+    "ivcprune", "vscan", "pool", "downsample",
   ]
 
   private func select(
@@ -106,9 +107,7 @@ import Testing
     "Constant features, attention and text still give K different tokens", arguments: names, [Float(0), 1])
   func constantInput(_ name: String, _ value: Float) throws {
     let input = try makeInput(25) { values in
-      for key in ["image_features", "attention", "text_features"] {
-        values[key] = values[key]?.map { _ in value }
-      }
+      for key in values.keys { values[key] = values[key]?.map { _ in value } }
     }
     for count in [1, 5, 24] {
       let kept = try select(name, count, from: input)

@@ -31,6 +31,9 @@ func makeInput(
     "image_features": numbers.floats(count * columns),
     "attention": numbers.floats(2 * count).map { abs($0) },
     "text_features": numbers.floats(columns),
+    "pixel_values": numbers.floats(count * columns),
+    // Five rows of text behind the image.
+    "value_states": numbers.floats((count + 5) * columns),
   ]
   change(&values)
   return PruningInput(
@@ -39,6 +42,8 @@ func makeInput(
       "image_features": try floatTensor(values["image_features"] ?? [], [count, columns]),
       "attention": try floatTensor(values["attention"] ?? [], [2, count]),
       "text_features": try floatTensor(values["text_features"] ?? [], [columns]),
+      "pixel_values": try floatTensor(values["pixel_values"] ?? [], [count, columns]),
+      "value_states": try floatTensor(values["value_states"] ?? [], [count + 5, columns]),
     ], layout: nil, seed: seed)
 }
 

@@ -21,6 +21,7 @@ import numpy as np
 
 import casefile
 import upstream
+import upstream_coverage
 
 SOURCES = {
     "fastv": ("pkunlp-icler/FastV", "d165972", "modeling_llama.py: LlamaModel.forward (in-place branch)"),
@@ -39,6 +40,16 @@ SOURCES = {
     "sparsevlm_rank": ("Gumpest/SparseVLMs", "91fb6d9", "score.py: attn_postprocess_rank"),
     "pdrop": ("Cooperx521/PyramidDrop", "6444f30", "modeling_llama_pdrop.py: pdrop_rank_drop"),
     "fastdpp_openvino": ("openvinotoolkit/openvino.genai", "da1db86", "fast_dpp.cpp: FastGreedyDPP::select"),
+    "scope": ("kinredon/SCOPE", "6bf7306", "scope/clip_encoder.py: SCOPE, CLIPVisionTower_SCOPE.forward"),
+    "holov": ("obananas/HoloV", "1d2e65e", "llava/model/utils.py: HoloV"),
+    "vidcom2": ("xuyang-liu16/VidCom2, vllm-project/vllm", "944a17d, 0f17ee0", "vidcom2.py; compute_retention_mask"),
+    "prunesid": ("ZhengyaoFang/PruneSID", "4ef17d9", "clip_encoder.py: batch_similarity_nms; modeling_qwen2_vl.py: nms"),
+    "mmtok": ("Ironieser/MMTok", "d1522cd", "semantic_selector.py: mm_coverage_selection"),
+    "apet": ("MaQianKun0/ApET", "70cc01b", "llava_arch.py: encode_images, token_merging; utils.py: fps"),
+    "vscan": ("Tencent/SelfEvolvingAgent", "a82450e", "llava_arch.py: window_cls_selection, token_merging, encode_images"),
+    "ivcprune": ("FireRedTeam/IVC-Prune", "03afd9c", "modeling_llama.py, modeling_qwen2_5_vl.py: IVCP_forward_flashattention"),
+    "pixelprune": ("OPPO-Mente-Lab/PixelPrune", "a870e31", "pred_2d.py: Pred2DSelector.select"),
+    "pool": ("TianfanPeng/VLMUniPruneBench", "f93768f", "Pool_PreLLM.py: pool_prune_pre_llm"),
     "vicrop": ("saccharomycetes/mllms_know", "a64c5d5", "utils.py: bbox_from_att_image_adaptive"),
 }
 BUGS = {
@@ -158,6 +169,7 @@ EXPORTERS = {
     "divprune": export_divprune,
     "cdpruner": export_cdpruner,
     **upstream.EXPORTERS,
+    **upstream_coverage.EXPORTERS,
 }
 
 

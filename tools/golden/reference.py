@@ -17,6 +17,7 @@ import numpy as np
 
 import algorithms as reference
 import casefile
+import coverage_cases
 import published
 import published_cases
 
@@ -277,6 +278,7 @@ def build():
     for add in (add_score_cases, add_divprune_cases, add_cdpruner_cases, add_localization_cases, add_merge_cases):
         add(suite)
     published_cases.add(suite, uniform, smooth)
+    coverage_cases.add(suite, uniform, smooth)
     return suite.files
 
 

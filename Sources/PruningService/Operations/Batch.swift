@@ -95,6 +95,7 @@ struct TensorAxes {
   /// Names the endpoints know. Any other name is an attention row that a stage refers to.
   private static let known: [String: TensorAxes] = [
     "image_features": TensorAxes(ranks: 2...2, description: "[N, D]", mayBeShared: false),
+    "encoder_features": TensorAxes(ranks: 2...2, description: "[N, E]", mayBeShared: false),
     "relevance_features": TensorAxes(ranks: 2...2, description: "[N, E]", mayBeShared: false),
     "text_features": TensorAxes(ranks: 1...2, description: "[D] or [M, D]", mayBeShared: true),
     "attention": attention,
@@ -105,6 +106,10 @@ struct TensorAxes {
     "text_raters": TensorAxes(ranks: 1...1, description: "[M]", mayBeShared: true),
     "early_attention": attention,
     "sizes": TensorAxes(ranks: 1...1, description: "[N]", mayBeShared: false),
+    "padding_mask": TensorAxes(ranks: 1...1, description: "[N]", mayBeShared: false),
+    "pixel_values": TensorAxes(
+      ranks: 2...2, description: "[N x patches of a token, numbers of a patch]", mayBeShared: false),
+    "value_states": TensorAxes(ranks: 2...3, description: "[S, d] or [heads, S, d]", mayBeShared: false),
     "hidden_states": TensorAxes(ranks: 2...2, description: "[S, D]", mayBeShared: false),
     "norm_weight": TensorAxes(ranks: 1...1, description: "[D]", mayBeShared: true),
     "query_weight": TensorAxes(ranks: 2...2, description: "[heads d, D]", mayBeShared: true),

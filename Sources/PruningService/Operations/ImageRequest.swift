@@ -24,7 +24,8 @@ struct ImageRequest {
       } else {
         counted.flatMap { TokenLayout.inferred(tokenCount: $0.count) }
       }
-    guard let tokenCount = counted?.count ?? (batchCount != nil ? nil : layout?.tokenCount) else {
+    let isCarried = batchCount == nil || Self.carries(tensors, layout)
+    guard let tokenCount = counted?.count ?? (isCarried ? layout?.tokenCount : nil) else {
       throw PruningError(
         at: "/layout",
         "nothing tells the number of visual tokens; send a tensor that has one row or column per token"
@@ -81,10 +82,20 @@ struct ImageRequest {
     return found
   }
 
+  /// Whether a tensor has a row for each token of the layout, though it does not tell how many there are.
+  private static func carries(_ tensors: [String: Tensor], _ layout: TokenLayout?) -> Bool {
+    guard let layout else { return false }
+    for name in ["hidden_states", "pixel_values", "value_states"] {
+      guard let tensor = tensors[name], tensor.rank >= 2, tensor.elementCount > 0 else { continue }
+      if tensor.shape[tensor.rank - 2] >= layout.tokenCount { return true }
+    }
+    return false
+  }
+
   private static func tokenCount(of tensor: Tensor, named name: String) -> Int? {
     switch name {
-    case "image_features", "relevance_features": tensor.rank == 2 ? tensor.shape[0] : nil
-    case "attention", "reference_attention", "position_ids", "sizes":
+    case "image_features", "encoder_features", "relevance_features": tensor.rank == 2 ? tensor.shape[0] : nil
+    case "attention", "reference_attention", "position_ids", "sizes", "padding_mask":
       tensor.shape.dimensions.last
     case "key": tensor.rank >= 2 ? tensor.shape[tensor.rank - 2] : nil
     // Text, queries, weights and the sequence around the image have no token axis.

@@ -8,10 +8,10 @@ struct SimilarityMatrix: Sendable {
   static let maximumCount = 4096
 
   let slack: Float
-  private let count: Int
-  private let factors: [Float]
+  let count: Int
+  let factors: [Float]
   /// Inner products; the two factors make a similarity of one.
-  private let products: [Float]
+  let products: [Float]
 
   /// - Throws: when it is more work than the limit allows.
   /// - Complexity: O(N^2 D / 2).

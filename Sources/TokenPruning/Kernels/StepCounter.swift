@@ -9,6 +9,10 @@ struct StepCounter: Sendable {
 
   private let limit: StepLimit
   private var left: Int
+
+  /// How many are left.
+  var remaining: Int { max(left, 0) }
+
   private var sinceCheck = 0
   private let work: String
 

@@ -13,11 +13,7 @@ struct EVS: ScoringMethod {
     summary: "Keeps the first frame of a video, then the tokens that change most from frame to frame.",
     paper: "Bagrov et al., 2025, arXiv 2510.14624",
     requiredInputs: ["image_features"],
-    parameters: [
-      ParameterDescriptor(
-        "frames", .integer(1...(1 << 20)), default: nil,
-        "how many frames of equal size the tokens are; absent: the frames of the layout, 1 where it has none")
-    ],
+    parameters: [FrameCount.parameter],
     deviations: [
       "The budget is exact, so that one smaller than a frame keeps the first tokens of the first frame; vLLM"
         + " keeps that frame whole.",
@@ -28,19 +24,13 @@ struct EVS: ScoringMethod {
 
   static let firstFrameScore = 255.0
 
-  private let frames: Int?
+  private let frames: FrameCount
 
-  init(_ parameters: Parameters) { frames = parameters.optionalInteger("frames") }
+  init(_ parameters: Parameters) { frames = FrameCount(parameters) }
 
   func scores(of input: PruningInput) throws(PruningError) -> [Double] {
     let features = try input.features()
-    let frames = frames ?? max(input.layout?.views.count { $0.role == .frame } ?? 1, 1)
-    guard input.tokenCount % frames == 0 else {
-      throw PruningError(
-        at: "/method_parameters/frames",
-        "\(frames) frames do not divide \(input.tokenCount) tokens evenly")
-    }
-    let size = input.tokenCount / frames
+    let size = try frames.size(of: input)
     let space = CosineSpace(features)
     return (0..<input.tokenCount).map { token in
       token < size ? Self.firstFrameScore : 1 - space.exactSimilarity(token, token - size)

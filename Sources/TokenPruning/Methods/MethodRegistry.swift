@@ -21,9 +21,20 @@ public struct MethodRegistry: Sendable {
     SparseVLM.self,
     SparseVLMPlus.self,
     PyramidDrop.self,
+    SCOPE.self,
+    HoloV.self,
+    VidCom2.self,
+    PruneSID.self,
+    MMTok.self,
+    ApET.self,
+    IVCPrune.self,
+    VScan.self,
+    PixelPrune.self,
     TopK.self,
     Uniform.self,
     RandomChoice.self,
+    Pool.self,
+    Downsample.self,
   ])
 
   private let methods: [any PruningMethod.Type]

@@ -1,21 +1,57 @@
+import JSON
+
 /// Keeps tokens at even steps: a control that looks at nothing but the count.
 ///
 /// With a layout the steps go along a Hilbert curve through each view's grid, so that any count is spread
 /// evenly in both directions; without one, along the sequence. Step t of K takes the middle of the t-th of K
-/// equal segments.
+/// equal segments. On a `grid` they are the middles of K cells.
 /// - Complexity: O(N log N).
 struct Uniform: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "uniform",
     summary:
       "Keeps tokens at even steps over the grid (along a Hilbert curve) or, without one, the sequence.",
+    parameters: [
+      ParameterDescriptor(
+        "path", .choice(["auto", "sequence", "curve", "grid"]), default: "auto",
+        "sequence: along the tokens as they come; curve: along a Hilbert curve through each view; grid: the middles of K"
+          + " cells of the grid; auto: curve where there is a layout, else sequence")
+    ],
     properties: [.scaleInvariant], cost: .linear, readsValues: false)
 
-  init(_ parameters: Parameters) {}
+  private let path: String
+
+  init(_ parameters: Parameters) { path = parameters.choice("path") }
 
   func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
-    let path = input.layout.map { Self.path(through: task.candidates, in: $0) } ?? task.candidates
-    return (0..<task.count).map { step in path[(2 * step + 1) * path.count / (2 * task.count)] }
+    switch path {
+    case "sequence": Self.evenly(task.count, along: task.candidates)
+    case "grid": Self.gridCentres(task, of: input)
+    case "auto" where input.layout == nil: Self.evenly(task.count, along: task.candidates)
+    default: Self.alongCurve(task, of: input)
+    }
+  }
+
+  /// The tokens in the middles of as many cells of the grid; of some candidates only, those at even steps of the curve.
+  static func gridCentres(_ task: SelectionTask, of input: PruningInput) -> [Int] {
+    let views = GridCells.views(of: input)
+    let available = views.reduce(0) { $0 + $1.tokenCount }
+    guard task.candidates.count == input.tokenCount, task.count <= available else {
+      return alongCurve(task, of: input)
+    }
+    return GridCells(task.count, of: views).cells.map(\.centre)
+  }
+
+  private static func alongCurve(_ task: SelectionTask, of input: PruningInput) -> [Int] {
+    let layout =
+      input.layout
+      ?? TokenLayout(type: "grid", tokenCount: input.tokenCount, views: GridCells.views(of: input))
+    return evenly(task.count, along: path(through: task.candidates, in: layout))
+  }
+
+  /// The middles of `count` equal segments of a path.
+  private static func evenly(_ count: Int, along path: [Int]) -> [Int] {
+    (0..<count).map { step in path[(2 * step + 1) * path.count / (2 * count)] }
   }
 
   /// The candidates in curve order view by view; those outside every view follow in sequence.

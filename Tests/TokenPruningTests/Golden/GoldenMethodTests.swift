@@ -102,8 +102,10 @@ import Testing
   }
 
   private func given(_ golden: GoldenCase) throws -> (any PruningMethod, PruningInput, Int) {
+    let layout = try golden.parameters["layout"].map { try TokenLayout($0, tokenCount: golden.tokenCount) }
     let input = PruningInput(
-      tokenCount: golden.tokenCount, tensors: golden.tensors, layout: nil,
+      tokenCount: golden.tokenCount, tensors: golden.tensors,
+      layout: layout ?? TokenLayout.inferred(tokenCount: golden.tokenCount),
       stepLimit: StepLimit(100_000_000_000))
     let count = try TokenBudget(ParameterReading(golden.parameters)).resolve(total: golden.tokenCount)
     let method = try MethodRegistry.standard.make(

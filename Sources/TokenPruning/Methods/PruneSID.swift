@@ -1,0 +1,265 @@
+import JSON
+
+/// PruneSID groups tokens by their dominant principal component, thins each group of near copies, and divides the budget
+/// among the groups by what is left of them.
+///
+/// Principal components of sigmoid(features) with tokens as variables; group of token i = the component g with the
+/// largest |V[i, g]|. In a group the token with the highest score stays and suppresses those whose cosine with it is above
+/// a threshold, and so on; a group's share of the budget follows the number that stayed.
+/// - Complexity: O(N m D + m^3) with m = min(N, D).
+///
+/// Source: "Prune Redundancy, Preserve Essence: Vision Token Compression in VLMs via Synergistic Importance-Diversity",
+/// ICLR 2026, arXiv 2603.09480.
+struct PruneSID: PruningMethod {
+  static let descriptor = MethodDescriptor(
+    name: "prunesid",
+    summary:
+      "Groups tokens by principal component, thins each group, and divides the budget among the groups.",
+    paper: "ICLR 2026, arXiv 2603.09480",
+    requiredInputs: ["image_features"], optionalInputs: ["attention"],
+    parameters: [
+      ParameterDescriptor(
+        "variant", .choice(["llava", "qwen2_vl"]), default: "llava",
+        "llava: scores are the attention, and the authors' token number M is K + 1, because it counts [CLS]; qwen2_vl:"
+          + " scores are the components themselves, M is K, and no attention is read")
+    ],
+    deviations: [
+      "Components are exact; the authors' code finds them by a randomised method without a seed, so that two of its runs"
+        + " share 73 to 84 % of the tokens (30 to 52 % for qwen2_vl).",
+      "Groups of as many survivors, and tokens of equal scores, keep the lower index; the authors' sort is unstable.",
+      "There are at most as many groups as components that are not 0, and at least 1; the authors' code fails below 4"
+        + " tokens.",
+      "The [CLS] row, which the authors keep first, is the caller's.",
+      "With a region the candidates are grouped, not the whole image.",
+    ],
+    budget: "The kept tokens, exactly that many; the [CLS] row, which the authors count too, is the caller's."
+  )
+
+  private let isQwen: Bool
+
+  init(_ parameters: Parameters) { isQwen = parameters.choice("variant") == "qwen2_vl" }
+
+  func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
+    let features = try input.features()
+    let attention = isQwen ? [] : try input.attentionScores()
+    let tokens = task.candidates
+    guard task.count > 0, task.count < tokens.count else { return Array(tokens.prefix(task.count)) }
+    let total = isQwen ? task.count : task.count + 1
+    var steps = StepCounter(limit: input.stepLimit, work: "finding the principal components of these tokens")
+    let rows = tokens.count == features.rows ? features : features.gathered(tokens)
+    let components = try PrincipalComponents(
+      rows, count: max(total / 4, isQwen ? 4 : 1), sharing: input.sharing, &steps)
+    let scores = isQwen ? components.strongest : tokens.map { attention[$0] }
+    let unit = UnitRows(rows)
+    let threshold = Self.meanSimilarity(of: unit, isQwen: isQwen) * factor(total, tokens.count)
+    var groups = [[Int]](repeating: [], count: components.count)
+    for (place, group) in components.groups.enumerated() { groups[group].append(place) }
+    let thinned = try groups.map { (group) throws(PruningError) -> ThinnedGroup in
+      try steps.spend(group.count * group.count * (2 + unit.columns / 2) / 2)
+      return ThinnedGroup(group, scores: scores, unit, threshold)
+    }
+    let lower = thinned.map { min(1, $0.ranking.count) }
+    let free = max(0, total - (isQwen ? 0 : 1) - lower.reduce(0, +))
+    let quotas = Self.quotas(thinned, lower: lower, free: free, total: total)
+    var kept = zip(thinned, quotas).flatMap { $0.ranking.prefix($1) }
+    kept.removeLast(max(0, kept.count - task.count))
+    if kept.count < task.count {
+      let isKept = Set(kept)
+      let rest = tokens.indices.filter { !isKept.contains($0) }
+      kept += Ranking.highest(task.count - kept.count, of: scores, among: Array(rest))
+    }
+    return kept.map { tokens[$0] }
+  }
+
+  /// Rows in the order of the authors' code: group by group; `qwen2_vl` sorts more than 150.
+  func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {
+    let task = SelectionTask(count: count, candidates: Array(0..<input.tokenCount))
+    let kept = try select(task, from: input)
+    return MergedTokens.gathered(
+      isQwen && count > Self.unsortedCount ? kept.sorted() : kept, of: try input.features())
+  }
+
+  private static let unsortedCount = 150
+
+  private func factor(_ total: Int, _ count: Int) -> Double {
+    isQwen ? max(18 * Double(total) / Double(count), 1) : Double(total) / 32
+  }
+
+  /// The mean cosine of different tokens; of the qwen2_vl code the sum over i <= j divided by N^2.
+  private static func meanSimilarity(of rows: UnitRows, isQwen: Bool) -> Double {
+    let count = Double(rows.count)
+    let mean = rows.mean(of: 0..<rows.count)
+    // The sum over all pairs is the square of the sum.
+    let all = innerProduct(mean, mean) * count * count
+    let own = rows.values.reduce(0) { $0 + $1 * $1 }
+    return isQwen ? (all + own) / 2 / (count * count) : (all - own) / (count * (count - 1))
+  }
+
+  /// How many tokens each group keeps.
+  static func quotas(_ groups: [ThinnedGroup], lower: [Int], free: Int, total: Int) -> [Int] {
+    let sizes = groups.map(\.ranking.count)
+    let survivors = groups.map(\.survivorCount)
+    let most = 5 * ((total + 63) / 64)
+    var upper = zip(sizes, survivors).map { min(most, $0, $1) }
+    while upper.reduce(0, +) < min(total, sizes.reduce(0, +)) {
+      upper = zip(upper, sizes).map { min($0 + 1, $1) }
+    }
+    let weights = survivors.contains { $0 > 0 } ? survivors : sizes
+    let sum = Float(max(weights.reduce(0, +), 1))
+    // As the authors' library computes it: shares in binary32, added up in binary64, rounded to binary32 each time.
+    var running = 0.0
+    var before = 0
+    var quotas: [Int] = []
+    for (group, weight) in weights.enumerated() {
+      running += Double(Float(weight) / sum)
+      let rounded = Int((Float(free) * Float(running)).rounded(.toNearestOrEven))
+      quotas.append(min(rounded - before + lower[group], upper[group]))
+      before = rounded
+    }
+    let wanted = free + lower.reduce(0, +)
+    let order = Ranking.highest(
+      survivors.count, of: survivors.map(Double.init), among: Array(survivors.indices))
+    for group in order {
+      let missing = wanted - quotas.reduce(0, +)
+      quotas[group] += min(max(missing, 0), upper[group] - quotas[group])
+    }
+    return quotas.map { max($0, 0) }
+  }
+}
+
+/// A group of tokens in the order in which they are kept: survivors first, then what they suppressed.
+struct ThinnedGroup {
+  let ranking: [Int]
+  let survivorCount: Int
+
+  /// - Parameter scores: of all tokens; one of 0 or less survives nothing.
+  init(_ group: [Int], scores: [Double], _ rows: UnitRows, _ threshold: Double) {
+    let order = Ranking.highest(group.count, of: scores, among: group)
+    var isOpen = [Bool](repeating: true, count: order.count)
+    var survivors: [Int] = []
+    for (place, token) in order.enumerated() where isOpen[place] && scores[token] > 0 {
+      survivors.append(token)
+      isOpen[place] = false
+      for other in (place + 1)..<order.count where isOpen[other] {
+        if rows.product(token, order[other]) > threshold { isOpen[other] = false }
+      }
+    }
+    let isSurvivor = Set(survivors)
+    ranking = survivors + order.filter { !isSurvivor.contains($0) }
+    survivorCount = survivors.count
+  }
+}
+
+extension UnitRows {
+  /// The cosine of two rows.
+  func product(_ a: Int, _ b: Int) -> Double {
+    values.withUnsafeBufferPointer { values in
+      guard let base = values.baseAddress else { return 0 }
+      return wideDot(base + a * columns, base + b * columns, columns)
+    }
+  }
+}
+
+/// The principal components of tokens, which are the variables; channels are the samples.
+struct PrincipalComponents {
+  /// How many there are.
+  let count: Int
+  /// The component that is strongest in each token, the first of equals.
+  let groups: [Int]
+  /// How strong it is there.
+  let strongest: [Double]
+
+  /// Components whose variance is smaller than this part of the first one's are rounding.
+  private static let smallestShare = 1e-13
+
+  /// - Parameter count: fewer are found where the rest is 0.
+  /// - Throws: when it is more work than the limit allows.
+  /// - Complexity: O(N m D + m^3) with m = min(N, D).
+  init(
+    _ features: Matrix, count: Int, sharing: WorkSharing, _ steps: inout StepCounter
+  ) throws(PruningError) {
+    let (rows, columns) = (features.rows, features.columns)
+    try steps.spend(features.values.count * 20)
+    let values = Self.centredSigmoids(of: features)
+    let isWide = columns >= rows
+    let size = min(rows, columns)
+    let (cost, overflow) = (size * size).multipliedReportingOverflow(
+      by: max(rows, columns) / 2 + 4 * size / 3)
+    guard !overflow, cost <= steps.remaining else {
+      throw PruningError(
+        at: "image_features",
+        "finding the principal components of \(rows) tokens of \(columns) numbers is more work than one request may ask"
+          + " for; give each tile its own budget (budget_scope 'tile')")
+    }
+    let matrix =
+      isWide
+      ? Self.products(values, rows, columns, sharing)
+      : Self.products(Self.transposed(values, rows, columns), columns, rows, sharing)
+    try steps.spend(size * size * max(rows, columns) / 2)
+    let found = try LeadingEigenvectors(min(count, size), of: matrix, size: size, &steps)
+    let first = found.values.first ?? 0
+    let components = found.values.indices.filter {
+      found.values[$0] > Self.smallestShare * first && first > 0
+    }
+    let vectors = components.map { component -> [Double] in
+      let vector = found.vectors[component]
+      if isWide { return vector }
+      let length = found.values[component].squareRoot()
+      return (0..<rows).map { row in
+        innerProduct(Array(values[(row * columns)..<((row + 1) * columns)]), vector) / length
+      }
+    }
+    var groups = [Int](repeating: 0, count: rows)
+    var strongest = [Double](repeating: 0, count: rows)
+    for (component, vector) in vectors.enumerated() {
+      for row in 0..<rows where vector[row].magnitude > strongest[row] {
+        strongest[row] = vector[row].magnitude
+        groups[row] = component
+      }
+    }
+    self.count = max(vectors.count, 1)
+    self.groups = groups
+    self.strongest = strongest
+  }
+
+  private static func centredSigmoids(of features: Matrix) -> [Double] {
+    var values = features.values.map { 1 / (1 + exponential(-Double($0))) }
+    let columns = features.columns
+    for row in 0..<features.rows {
+      let range = (row * columns)..<((row + 1) * columns)
+      let mean = values[range].reduce(0, +) / Double(columns)
+      for place in range { values[place] -= mean }
+    }
+    return values
+  }
+
+  private static func transposed(_ values: [Double], _ rows: Int, _ columns: Int) -> [Double] {
+    var result = [Double](repeating: 0, count: values.count)
+    for row in 0..<rows {
+      for column in 0..<columns { result[column * rows + row] = values[row * columns + column] }
+    }
+    return result
+  }
+
+  /// The inner products of rows with each other and themselves, the lower triangle [rows, rows].
+  private static func products(_ values: [Double], _ rows: Int, _ columns: Int, _ sharing: WorkSharing)
+    -> [Double]
+  {
+    var products = [Double](repeating: 0, count: rows * rows)
+    products.withUnsafeMutableBufferPointer { target in
+      guard let base = target.baseAddress else { return }
+      let into = SharedAddress(base)
+      sharing.forEach((rows + 15) / 16) { part in
+        values.withUnsafeBufferPointer { values in
+          guard let into = into.pointer, let from = values.baseAddress else { return }
+          for row in (16 * part)..<min(16 * part + 16, rows) {
+            for other in 0...row {
+              into[row * rows + other] = wideDot(from + row * columns, from + other * columns, columns)
+            }
+          }
+        }
+      }
+    }
+    return products
+  }
+}

@@ -1,0 +1,212 @@
+import JSON
+
+/// VidCom2 gives frames that differ from the whole video more tokens, and keeps in each those least like the video's
+/// and the frame's mean.
+///
+/// On the half of the channels that varies least, rows normalised: v = sum over alpha in 1/8, 1/4, 1/2, 1, 2 of
+/// exp(-|x - V|^2 / (2 alpha)) with V the mean row of the video, f the same with that of the frame. A frame's share is
+/// r (1 + p - mean p), p = softmax over frames of (-mean v) / 0.01; its tokens with the smallest v + f are kept.
+/// - Complexity: O(N D).
+///
+/// Source: Liu et al., "Video Compression Commander: Plug-and-Play Inference Acceleration for Video Large Language
+/// Models", EMNLP 2025, arXiv 2505.14454; the exact count is vLLM's.
+struct VidCom2: PruningMethod {
+  static let descriptor = MethodDescriptor(
+    name: "vidcom2",
+    summary:
+      "Keeps the tokens of a video that are least like its mean and their frame's, more of distinct frames.",
+    paper: "Liu et al., EMNLP 2025, arXiv 2505.14454",
+    requiredInputs: ["image_features"],
+    parameters: [
+      FrameCount.parameter,
+      ParameterDescriptor(
+        "base_ratio", .number(0...1), default: nil,
+        "r, the share of tokens that a frame keeps before distinctness counts: the authors' R_RATIO, 1 - pruning rate in"
+          + " vLLM; absent: K / N"),
+      ParameterDescriptor(
+        "variant", .choice(["vllm", "published"]), default: "vllm",
+        "vllm: frames' tokens are added or dropped until the count is exact; published: the frames' own counts, at most"
+          + " K in all"),
+    ],
+    deviations: [
+      "Of channels that vary equally the lower index counts; of equal scores it stays.",
+      "vLLM's own count, max(frames, floor(N (1 - rate))), is the caller's to ask for.",
+      "`published` takes the budget as the most: what exceeds it is dropped as vLLM drops.",
+      "Rows of newlines, which LLaVA-Video puts behind each frame's tokens, are the caller's.",
+    ],
+    budget: "The kept tokens of all frames together, exactly that many; at most with `published`.",
+    properties: [.scaleInvariant])
+
+  private let frames: FrameCount
+  private let baseRatio: Double?
+  private let isPublished: Bool
+
+  init(_ parameters: Parameters) {
+    frames = FrameCount(parameters)
+    baseRatio = parameters.optionalNumber("base_ratio")
+    isPublished = parameters.choice("variant") == "published"
+  }
+
+  var mayKeepFewer: Bool { isPublished }
+
+  func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
+    let features = try input.features()
+    let size = try frames.size(of: input)
+    guard task.count > 0 else { return [] }
+    var steps = StepCounter(limit: input.stepLimit, work: "scoring these tokens")
+    try steps.spend(20 * input.tokenCount + 4 * features.values.count)
+    let rows = UnitRows(features, channels: Self.quietChannels(of: features))
+    let scores = Self.scores(of: rows, frameSize: size)
+    let ratio = baseRatio ?? Double(task.count) / Double(max(task.candidates.count, 1))
+    let shares = Self.shares(of: scores.video, frameSize: size, ratio: ratio)
+
+    let likeness = zip(scores.video, scores.frame).map { $0 + $1 }
+    let distinctness = likeness.map { -$0 }
+    var kept: [Int] = []
+    var first = task.candidates.startIndex
+    for (frame, share) in shares.enumerated() {
+      let end = task.candidates[first...].firstIndex { $0 >= (frame + 1) * size } ?? task.candidates.endIndex
+      let own = Array(task.candidates[first..<end])
+      first = end
+      let count = min(max(roundHalfToEven(share, of: own.count), 1), own.count)
+      kept += Ranking.highest(count, of: distinctness, among: own)
+    }
+    if kept.count > task.count {
+      return Ranking.highest(task.count, of: distinctness, among: kept.sorted())
+    }
+    guard !isPublished, kept.count < task.count else { return kept }
+    let isKept = Set(kept)
+    let rest = task.candidates.filter { !isKept.contains($0) }
+    return kept + Ranking.highest(task.count - kept.count, of: distinctness, among: rest)
+  }
+
+  /// The floor(D / 2) channels, at least 1, with the lowest variance, ascending.
+  static func quietChannels(of features: Matrix) -> [Int] {
+    let columns = features.columns
+    let count = Double(max(features.rows, 1))
+    var means = [Double](repeating: 0, count: columns)
+    var squares = means
+    features.forEachValue { _, column, value in means[column] += value }
+    for column in means.indices { means[column] /= count }
+    features.forEachValue { _, column, value in
+      let difference = value - means[column]
+      squares[column] += difference * difference
+    }
+    return Ranking.highestAscending(
+      max(columns / 2, 1), of: squares.map { -$0 / count }, among: Array(0..<columns))
+  }
+
+  /// How much each token is like the video (v) and like its frame (f).
+  static func scores(of rows: UnitRows, frameSize: Int) -> (video: [Double], frame: [Double]) {
+    let all = rows.mean(of: 0..<rows.count)
+    var (video, frame) = ([Double](), [Double]())
+    for start in stride(from: 0, to: rows.count, by: max(frameSize, 1)) {
+      let range = start..<min(start + frameSize, rows.count)
+      let own = rows.mean(of: range)
+      for row in range {
+        video.append(likeness(rows.squaredDistance(of: row, to: all)))
+        frame.append(likeness(rows.squaredDistance(of: row, to: own)))
+      }
+    }
+    return (video, frame)
+  }
+
+  private static func likeness(_ squaredDistance: Double) -> Double {
+    [0.125, 0.25, 0.5, 1, 2].reduce(0) { $0 + exponential(-squaredDistance / (2 * $1)) }
+  }
+
+  /// The share of its tokens that each frame keeps.
+  static func shares(of video: [Double], frameSize: Int, ratio: Double) -> [Double] {
+    let uniqueness = stride(from: 0, to: video.count, by: max(frameSize, 1)).map { start in
+      -video[start..<min(start + frameSize, video.count)].reduce(0, +) / Double(frameSize)
+    }
+    let weights = softmax(uniqueness, 0.01)
+    let mean = weights.reduce(0, +) / Double(max(weights.count, 1))
+    return weights.map { min(1, max(0, ratio * (1 + $0 - mean))) }
+  }
+}
+
+/// How many frames of equal size the tokens of a video are: a parameter of methods for videos.
+struct FrameCount: Sendable {
+  static let parameter = ParameterDescriptor(
+    "frames", .integer(1...(1 << 20)), default: nil,
+    "how many frames of equal size the tokens are; absent: the frames of the layout, 1 where it has none")
+
+  private let given: Int?
+
+  init(_ parameters: Parameters) { given = parameters.optionalInteger("frames") }
+
+  /// The tokens of a frame.
+  func size(of input: PruningInput) throws(PruningError) -> Int {
+    let frames = given ?? max(input.layout?.views.count { $0.role == .frame } ?? 1, 1)
+    guard input.tokenCount % frames == 0 else {
+      throw PruningError(
+        at: "/method_parameters/frames",
+        "\(frames) frames do not divide \(input.tokenCount) tokens evenly")
+    }
+    return input.tokenCount / frames
+  }
+}
+
+/// Some columns of a matrix, each row divided by its length, in binary64; a zero row stays zero.
+struct UnitRows {
+  let count: Int
+  let columns: Int
+  private(set) var values: [Double]
+
+  /// - Parameter channels: ascending; all where none are named.
+  init(_ matrix: Matrix, channels: [Int]? = nil) {
+    count = matrix.rows
+    columns = channels?.count ?? matrix.columns
+    values = []
+    values.reserveCapacity(count * columns)
+    for row in 0..<count {
+      let own = matrix.row(row)
+      let start = values.count
+      if let channels {
+        for channel in channels { values.append(Double(own[own.startIndex + channel])) }
+      } else {
+        for value in own { values.append(Double(value)) }
+      }
+      let length = values[start...].reduce(0) { $0 + $1 * $1 }.squareRoot()
+      guard length > 0 else { continue }
+      for place in start..<values.count { values[place] /= length }
+    }
+  }
+
+  func mean(of rows: Range<Int>) -> [Double] {
+    var sums = [Double](repeating: 0, count: columns)
+    values.withUnsafeBufferPointer { values in
+      sums.withUnsafeMutableBufferPointer { sums in
+        for row in rows {
+          for column in 0..<columns { sums[column] += values[row * columns + column] }
+        }
+      }
+    }
+    return sums.map { $0 / Double(rows.count) }
+  }
+
+  func squaredDistance(of row: Int, to point: [Double]) -> Double {
+    values.withUnsafeBufferPointer { values in
+      point.withUnsafeBufferPointer { point in
+        var sum = 0.0
+        for column in 0..<columns {
+          let difference = values[row * columns + column] - point[column]
+          sum += difference * difference
+        }
+        return sum
+      }
+    }
+  }
+}
+
+extension Matrix {
+  /// Calls `body` with each element in binary64, row by row.
+  func forEachValue(_ body: (_ row: Int, _ column: Int, _ value: Double) -> Void) {
+    values.withUnsafeBufferPointer { values in
+      for row in 0..<rows {
+        for column in 0..<columns { body(row, column, Double(values[row * columns + column])) }
+      }
+    }
+  }
+}
