@@ -29,6 +29,7 @@ struct PruneSID: PruningMethod {
       "Groups of as many survivors, and tokens of equal scores, keep the lower index; the authors' sort is unstable.",
       "There are at most as many groups as components that are not 0, and at least 1; the authors' code fails below 4"
         + " tokens.",
+      "Without `attention` the scores of `llava`, too, are the components.",
       "The [CLS] row, which the authors keep first, is the caller's.",
       "With a region the candidates are grouped, not the whole image.",
     ],
@@ -41,7 +42,8 @@ struct PruneSID: PruningMethod {
 
   func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
     let features = try input.features()
-    let attention = isQwen ? [] : try input.attentionScores()
+    let hasAttention = !isQwen && input.tensors["attention"] != nil
+    let attention = hasAttention ? try input.attentionScores() : []
     let tokens = task.candidates
     guard task.count > 0, task.count < tokens.count else { return Array(tokens.prefix(task.count)) }
     let total = isQwen ? task.count : task.count + 1
@@ -49,7 +51,7 @@ struct PruneSID: PruningMethod {
     let rows = tokens.count == features.rows ? features : features.gathered(tokens)
     let components = try PrincipalComponents(
       rows, count: max(total / 4, isQwen ? 4 : 1), sharing: input.sharing, &steps)
-    let scores = isQwen ? components.strongest : tokens.map { attention[$0] }
+    let scores = hasAttention ? tokens.map { attention[$0] } : components.strongest
     let unit = UnitRows(rows)
     let threshold = Self.meanSimilarity(of: unit, isQwen: isQwen) * factor(total, tokens.count)
     var groups = [[Int]](repeating: [], count: components.count)
