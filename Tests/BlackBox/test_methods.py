@@ -116,22 +116,28 @@ def test_an_image_alone_is_the_image_in_a_batch(connection, name):
     """Regular and ragged; every image has its own tensors."""
     method = METHODS[name]
     names = method["required_inputs"] or method["optional_inputs"][:1] or ["attention"]
+    sides = (SIDE, SIDE + 1, SIDE)
     images = []
-    for sides in (SIDE, SIDE + 1, SIDE):
-        count, image = sides * sides, {}
+    for side in sides:
+        count, image = side * side, {}
+        extents = {TOKENS: count, TOKENS + WORDS: count + WORDS, 4 * TOKENS: 4 * count}
         for each in names:
-            shape = tuple(count if extent == TOKENS else extent for extent in tensor(each).shape)
+            shape = tuple(extents.get(extent, extent) for extent in tensor(each).shape)
             values = np.random.default_rng(len(images) * 100 + sum(each.encode())).standard_normal(shape)
             image[each] = (np.abs(values) if "attention" in each else values).astype(np.float32)
         images.append(image)
     options = {"method": name, "keep_tokens": 9, "seed": 5}
-    alone = [answer(connection, "/prune", safetensors_bytes(image, options)).json for image in images]
+    # Tensors of a whole sequence, or of patches, do not tell how many tokens there are.
+    layouts = [{"type": "grid", "rows": side, "columns": side} for side in sides]
+    alone = [
+        answer(connection, "/prune", safetensors_bytes(image, {**options, "layout": layout})).json
+        for image, layout in zip(images, layouts)]
     ragged = {f"{each}.{index}": array for index, image in enumerate(images) for each, array in image.items()}
     regular = {each: np.stack([images[0][each], images[2][each]]) for each in names}
-    together = answer(connection, "/prune", safetensors_bytes(ragged, options)).json
+    together = answer(connection, "/prune", safetensors_bytes(ragged, {**options, "layout": layouts})).json
     assert together["kept_indices"] == [each["kept_indices"] for each in alone]
     assert together["batched"] is True
-    pair = answer(connection, "/prune", safetensors_bytes(regular, {**options, "batched": True})).json
+    pair = answer(connection, "/prune", safetensors_bytes(regular, {**options, "batched": True, "layout": layouts[0]})).json
     assert pair["kept_indices"] == [alone[0]["kept_indices"], alone[2]["kept_indices"]]
 
 
