@@ -9,7 +9,7 @@ enum CompressOperation {
       "mode", "method", "method_parameters", "model", "anchor_share", "anchors", "region", "localize",
       "region_share", "region_ratio",
       "background_ratio", "dtype",
-      "model_dimensions",
+      "model_dimensions", "newline_policy", "renumber",
     ]
 
   static func run(_ image: ImageRequest, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
@@ -35,6 +35,9 @@ enum CompressOperation {
     if result.rowPositions.contains(where: { $0 != nil }) {
       members["positions"] = .array(result.rowPositions.map(\.json))
     }
+    members.append(
+      try rowMembers(
+        image, kept: result.keptIndices, rows: result.features.rows, imageRows: result.imageRows))
     if let model = try ModelDimensions.parse(image.parameters) {
       members["savings"] = .object(
         Savings(tokenCount: result.tokenCount, kept: result.features.rows, model).members)
@@ -47,6 +50,19 @@ enum CompressOperation {
       ],
       tensors: [("features", try features(result.features, image))],
       tokenCount: result.tokenCount, keptCount: result.keptIndices.count)
+  }
+
+  /// What both modes say of rows: how many each image has, how many are newlines, and where they stand in the LLM.
+  static func rowMembers(
+    _ image: ImageRequest, kept: [Int], rows: Int, imageRows: [Int]?
+  ) throws(PruningError) -> JSONObject {
+    var members = JSONObject()
+    members["image_rows"] = imageRows.map { .array($0.map { .integer($0) }) }
+    if let layout = image.input.layout, !layout.separators.isEmpty {
+      members["newline_tokens"] = .integer(kept.count { layout.position(of: $0) == nil })
+    }
+    members.append(try PositionMembers.of(image, kept: kept, rows: rows))
+    return members
   }
 
   /// How rows are made.

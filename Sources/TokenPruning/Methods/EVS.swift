@@ -30,7 +30,8 @@ struct EVS: ScoringMethod {
 
   func scores(of input: PruningInput) throws(PruningError) -> [Double] {
     let features = try input.features()
-    let size = try frames.size(of: input)
+    // As one frame the first tokens would be kept.
+    let size = try frames.size(of: input, comparedBy: Self.name)
     let space = CosineSpace(features)
     return (0..<input.tokenCount).map { token in
       token < size ? Self.firstFrameScore : 1 - space.exactSimilarity(token, token - size)

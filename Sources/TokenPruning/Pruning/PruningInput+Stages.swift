@@ -3,16 +3,12 @@ import Tensors
 extension PruningInput {
   /// The same with one of `count` equal parts of its work.
   func dividingSteps(among count: Int) -> PruningInput {
-    PruningInput(
-      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed,
-      stepLimit: stepLimit.divided(by: count), sharing: sharing)
+    replacing(stepLimit: stepLimit.divided(by: count))
   }
 
   /// The same for one of `count` budgets: its part of the work, and random choices of its own.
   func part(_ index: Int, of count: Int) -> PruningInput {
-    PruningInput(
-      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed &+ UInt64(index),
-      stepLimit: stepLimit.divided(by: count), sharing: sharing)
+    replacing(seed: seed &+ UInt64(index), stepLimit: stepLimit.divided(by: count))
   }
 
   /// The most numbers a stage's attention may have over all tokens: 256 MiB of them.
@@ -44,9 +40,7 @@ extension PruningInput {
     var tensors = tensors
     tensors["attention"] =
       columns == tokenCount ? tensor : try spread(tensor, over: survivors, stage.attention)
-    return PruningInput(
-      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed, stepLimit: stepLimit,
-      sharing: sharing)
+    return replacing(tensors: tensors)
   }
 
   private func spread(_ tensor: Tensor, over survivors: [Int], _ name: String) throws(PruningError) -> Tensor
