@@ -28,6 +28,22 @@ public struct FactorKernelSet: Sendable {
       _ kernel: WideRow, _ inversePivots: WideRow, _ residual: Double
     ) -> Double
 
+  /// Row `step` of the factor of all candidates at once, [step + 1, stride], and what it leaves of their gains:
+  ///
+  ///     factor[step, j] = (x . panel[, j] * scales[j] * scale - sum over t < step of weights[t] factor[t, j]) * inversePivot
+  ///     gains[j] -= factor[step, j]^2
+  ///
+  /// `panel` holds features transposed, [columns, stride]; `stride` is a multiple of 32. Bits are those of ``panelProducts``
+  /// and ``advance``.
+  public let condition:
+    @Sendable (
+      _ x: WideRow, _ panel: Row, _ columns: Int, _ stride: Int, _ factor: UnsafeMutablePointer<Double>,
+      _ step: Int, _ weights: WideRow, _ scales: WideRow, _ scale: Double, _ inversePivot: Double,
+      _ gains: UnsafeMutablePointer<Double>
+    ) -> Void
+  /// The index of the highest value, the first of equals; `count` is a multiple of 8.
+  public let highest: @Sendable (_ values: WideRow, _ count: Int) -> Int
+
   /// Where column `column` of a row of a panel lies.
   public static func place(row: Int, column: Int, columns: Int) -> Int {
     let whole = columns / 8 * 8
@@ -52,7 +68,24 @@ extension FactorKernelSet {
         left -= factor[start + lane] * factor[start + lane]
       }
       return left
-    })
+    },
+    condition: { x, panel, columns, stride, factor, step, weights, scales, scale, inversePivot, gains in
+      for j in 0..<stride {
+        let row = (0..<columns).map { Float(x[$0]) }
+        let other = (0..<columns).map { panel[$0 * stride + j] }
+        let product = row.withUnsafeBufferPointer { a in
+          other.withUnsafeBufferPointer { b in
+            guard let a = a.baseAddress, let b = b.baseAddress else { return 0.0 }
+            return TileKernelSet.inTurns(a, b, columns)
+          }
+        }
+        let explained = (0..<step).reduce(0.0) { $0 + weights[$1] * factor[$1 * stride + j] }
+        let entry = (product * scales[j] * scale - explained) * inversePivot
+        factor[step * stride + j] = entry
+        gains[j] -= entry * entry
+      }
+    },
+    highest: { values, count in (1..<max(count, 1)).reduce(0) { values[$1] > values[$0] ? $1 : $0 } })
   @Sendable
   private static func products(
     _ x: Row, _ panel: Row, _ columns: Int, _ sums: UnsafeMutablePointer<Double>

@@ -48,15 +48,6 @@ public struct FormatKernels: Sendable {
 
   /// The inner product of two rows, likewise.
   public let product: @Sendable (_ a: UnsafeRawPointer, _ b: UnsafeRawPointer, _ count: Int) -> Float
-  /// What four rows are to each other: sums[4 j + i] = the inner product of a_i and a_j, likewise and zero where
-  /// i = j; squares[i] = that of a_i with itself, off by 2^-20 of itself at most.
-  ///
-  /// A square is not finite where an element is not, and may be so where none is: squares are formed in binary32.
-  public let ownTile:
-    @Sendable (
-      _ a0: UnsafeRawPointer, _ a1: UnsafeRawPointer, _ a2: UnsafeRawPointer, _ a3: UnsafeRawPointer,
-      _ count: Int, _ sums: UnsafeMutablePointer<Float>, _ squares: UnsafeMutablePointer<Double>
-    ) -> Void
 
   /// The obvious loops.
   static func reference<Format: FloatFormat>(_: Format.Type) -> FormatKernels {
@@ -106,16 +97,7 @@ public struct FormatKernels: Sendable {
           for (i, a) in [a0, a1, a2, a3].enumerated() { sums[4 * j + i] = product(a, b, count) }
         }
       },
-      product: product,
-      ownTile: { a0, a1, a2, a3, count, sums, squares in
-        for (j, b) in [a0, a1, a2, a3].enumerated() {
-          for (i, a) in [a0, a1, a2, a3].enumerated() { sums[4 * j + i] = i == j ? 0 : product(a, b, count) }
-          squares[j] = (0..<count).reduce(0.0) {
-            let element = Double(Format.one(b + $1 * Format.byteWidth))
-            return $0 + element * element
-          }
-        }
-      })
+      product: product)
   }
 }
 

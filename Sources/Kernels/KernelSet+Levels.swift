@@ -64,7 +64,12 @@ extension KernelSet {
     factors: FactorKernelSet(
       panelProducts: KernelsBaseline.FactorKernels.panelProducts,
       panelPairs: KernelsBaseline.FactorKernels.panelPairs,
-      advance: KernelsBaseline.FactorKernels.advance),
+      advance: KernelsBaseline.FactorKernels.advance,
+      condition: KernelsBaseline.ColumnKernels.condition, highest: KernelsBaseline.ColumnKernels.highest),
+    search: SearchKernelSet(
+      combine: KernelsBaseline.SearchKernels.combine, above: KernelsBaseline.SearchKernels.above,
+      lowest: KernelsBaseline.SearchKernels.lowest, highest: KernelsBaseline.SearchKernels.highest,
+      raise: KernelsBaseline.SearchKernels.raise),
     widenFloat16: KernelsBaseline.FloatFormatKernels.widenFloat16,
     widenBFloat16: KernelsBaseline.FloatFormatKernels.widenBFloat16,
     selection: SelectionKernelSet(
@@ -79,8 +84,7 @@ extension KernelSet {
       accumulate: KernelsBaseline.FloatFormatKernels.accumulateFloat32,
       column: KernelsBaseline.RowProductKernels.columnFloat32,
       tile: KernelsBaseline.RowProductKernels.tileFloat32,
-      product: KernelsBaseline.RowProductKernels.productFloat32,
-      ownTile: KernelsBaseline.RowProductKernels.ownTileFloat32),
+      product: KernelsBaseline.RowProductKernels.productFloat32),
     float16: FormatKernels(
       widen: KernelsBaseline.FloatFormatKernels.widenRowFloat16,
       measure: KernelsBaseline.FloatFormatKernels.measureFloat16,
@@ -89,8 +93,7 @@ extension KernelSet {
       accumulate: KernelsBaseline.FloatFormatKernels.accumulateFloat16,
       column: KernelsBaseline.RowProductKernels.columnFloat16,
       tile: KernelsBaseline.RowProductKernels.tileFloat16,
-      product: KernelsBaseline.RowProductKernels.productFloat16,
-      ownTile: KernelsBaseline.RowProductKernels.ownTileFloat16),
+      product: KernelsBaseline.RowProductKernels.productFloat16),
     bfloat16: FormatKernels(
       widen: KernelsBaseline.FloatFormatKernels.widenRowBFloat16,
       measure: KernelsBaseline.FloatFormatKernels.measureBFloat16,
@@ -99,8 +102,7 @@ extension KernelSet {
       accumulate: KernelsBaseline.FloatFormatKernels.accumulateBFloat16,
       column: KernelsBaseline.RowProductKernels.columnBFloat16,
       tile: KernelsBaseline.RowProductKernels.tileBFloat16,
-      product: KernelsBaseline.RowProductKernels.productBFloat16,
-      ownTile: KernelsBaseline.RowProductKernels.ownTileBFloat16),
+      product: KernelsBaseline.RowProductKernels.productBFloat16),
     panelWidth: KernelsBaseline.BlockedProducts.panelWidth,
     pack: KernelsBaseline.BlockedProducts.pack,
     multiply: KernelsBaseline.BlockedProducts.multiply,
@@ -124,7 +126,12 @@ extension KernelSet {
       factors: FactorKernelSet(
         panelProducts: KernelsV3.FactorKernels.panelProducts,
         panelPairs: KernelsV3.FactorKernels.panelPairs,
-        advance: KernelsV3.FactorKernels.advance),
+        advance: KernelsV3.FactorKernels.advance,
+        condition: KernelsV3.ColumnKernels.condition, highest: KernelsV3.ColumnKernels.highest),
+      search: SearchKernelSet(
+        combine: KernelsV3.SearchKernels.combine, above: KernelsV3.SearchKernels.above,
+        lowest: KernelsV3.SearchKernels.lowest, highest: KernelsV3.SearchKernels.highest,
+        raise: KernelsV3.SearchKernels.raise),
       widenFloat16: KernelsV3.FloatFormatKernels.widenFloat16,
       widenBFloat16: KernelsV3.FloatFormatKernels.widenBFloat16,
       selection: SelectionKernelSet(
@@ -137,8 +144,7 @@ extension KernelSet {
         measureWith: KernelsV3.FloatFormatKernels.measureWithFloat32, isDirect: true,
         accumulate: KernelsV3.FloatFormatKernels.accumulateFloat32,
         column: KernelsV3.RowProductKernels.columnFloat32, tile: KernelsV3.RowProductKernels.tileFloat32,
-        product: KernelsV3.RowProductKernels.productFloat32,
-        ownTile: KernelsV3.RowProductKernels.ownTileFloat32),
+        product: KernelsV3.RowProductKernels.productFloat32),
       float16: FormatKernels(
         widen: KernelsV3.FloatFormatKernels.widenRowFloat16,
         measure: KernelsV3.FloatFormatKernels.measureFloat16,
@@ -146,8 +152,7 @@ extension KernelSet {
         measureWith: KernelsV3.FloatFormatKernels.measureWithFloat16, isDirect: true,
         accumulate: KernelsV3.FloatFormatKernels.accumulateFloat16,
         column: KernelsV3.RowProductKernels.columnFloat16, tile: KernelsV3.RowProductKernels.tileFloat16,
-        product: KernelsV3.RowProductKernels.productFloat16,
-        ownTile: KernelsV3.RowProductKernels.ownTileFloat16),
+        product: KernelsV3.RowProductKernels.productFloat16),
       bfloat16: FormatKernels(
         widen: KernelsV3.FloatFormatKernels.widenRowBFloat16,
         measure: KernelsV3.FloatFormatKernels.measureBFloat16,
@@ -155,8 +160,7 @@ extension KernelSet {
         measureWith: KernelsV3.FloatFormatKernels.measureWithBFloat16, isDirect: true,
         accumulate: KernelsV3.FloatFormatKernels.accumulateBFloat16,
         column: KernelsV3.RowProductKernels.columnBFloat16, tile: KernelsV3.RowProductKernels.tileBFloat16,
-        product: KernelsV3.RowProductKernels.productBFloat16,
-        ownTile: KernelsV3.RowProductKernels.ownTileBFloat16),
+        product: KernelsV3.RowProductKernels.productBFloat16),
       panelWidth: KernelsV3.BlockedProducts.panelWidth,
       pack: KernelsV3.BlockedProducts.pack,
       multiply: KernelsV3.BlockedProducts.multiply,
@@ -179,7 +183,12 @@ extension KernelSet {
       factors: FactorKernelSet(
         panelProducts: KernelsV4.FactorKernels.panelProducts,
         panelPairs: KernelsV4.FactorKernels.panelPairs,
-        advance: KernelsV4.FactorKernels.advance),
+        advance: KernelsV4.FactorKernels.advance,
+        condition: KernelsV4.ColumnKernels.condition, highest: KernelsV4.ColumnKernels.highest),
+      search: SearchKernelSet(
+        combine: KernelsV4.SearchKernels.combine, above: KernelsV4.SearchKernels.above,
+        lowest: KernelsV4.SearchKernels.lowest, highest: KernelsV4.SearchKernels.highest,
+        raise: KernelsV4.SearchKernels.raise),
       widenFloat16: KernelsV4.FloatFormatKernels.widenFloat16,
       widenBFloat16: KernelsV4.FloatFormatKernels.widenBFloat16,
       selection: SelectionKernelSet(
@@ -192,8 +201,7 @@ extension KernelSet {
         measureWith: KernelsV4.FloatFormatKernels.measureWithFloat32, isDirect: true,
         accumulate: KernelsV4.FloatFormatKernels.accumulateFloat32,
         column: KernelsV4.RowProductKernels.columnFloat32, tile: KernelsV4.RowProductKernels.tileFloat32,
-        product: KernelsV4.RowProductKernels.productFloat32,
-        ownTile: KernelsV4.RowProductKernels.ownTileFloat32),
+        product: KernelsV4.RowProductKernels.productFloat32),
       float16: FormatKernels(
         widen: KernelsV4.FloatFormatKernels.widenRowFloat16,
         measure: KernelsV4.FloatFormatKernels.measureFloat16,
@@ -201,8 +209,7 @@ extension KernelSet {
         measureWith: KernelsV4.FloatFormatKernels.measureWithFloat16, isDirect: true,
         accumulate: KernelsV4.FloatFormatKernels.accumulateFloat16,
         column: KernelsV4.RowProductKernels.columnFloat16, tile: KernelsV4.RowProductKernels.tileFloat16,
-        product: KernelsV4.RowProductKernels.productFloat16,
-        ownTile: KernelsV4.RowProductKernels.ownTileFloat16),
+        product: KernelsV4.RowProductKernels.productFloat16),
       bfloat16: FormatKernels(
         widen: KernelsV4.FloatFormatKernels.widenRowBFloat16,
         measure: KernelsV4.FloatFormatKernels.measureBFloat16,
@@ -210,8 +217,7 @@ extension KernelSet {
         measureWith: KernelsV4.FloatFormatKernels.measureWithBFloat16, isDirect: true,
         accumulate: KernelsV4.FloatFormatKernels.accumulateBFloat16,
         column: KernelsV4.RowProductKernels.columnBFloat16, tile: KernelsV4.RowProductKernels.tileBFloat16,
-        product: KernelsV4.RowProductKernels.productBFloat16,
-        ownTile: KernelsV4.RowProductKernels.ownTileBFloat16),
+        product: KernelsV4.RowProductKernels.productBFloat16),
       panelWidth: KernelsV4.BlockedProducts.panelWidth,
       pack: KernelsV4.BlockedProducts.pack,
       multiply: KernelsV4.BlockedProducts.multiply,

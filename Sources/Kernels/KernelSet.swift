@@ -29,6 +29,8 @@ public struct KernelSet: Sendable {
   public let tiles: TileKernelSet
   /// One row with eight others at a time, and rows of a Cholesky factor.
   public let factors: FactorKernelSet
+  /// What greedy searches do to all candidates at once.
+  public let search: SearchKernelSet
 
   /// Widens binary16 (bfloat16) patterns to binary32 and returns how many it did: all but fewer than sixteen.
   public let widenFloat16,

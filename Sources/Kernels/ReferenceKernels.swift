@@ -37,6 +37,7 @@ extension KernelSet {
     },
     tiles: .reference,
     factors: .reference,
+    search: .reference,
     widenFloat16: { _, _, _ in 0 },
     widenBFloat16: { _, _, _ in 0 },
     selection: .reference,

@@ -81,54 +81,6 @@ enum RowLoops<Format: FloatFormat> {
     return sum
   }
 
-  /// What four rows are to each other.
-  ///
-  /// sums[4 j + i] = the inner product of rows i and j, zero where i = j; squares[i] = that of row i with itself: eight
-  /// products a lane in binary32 and everything else in binary64, so that it is off by 2^-20 of itself at most.
-  @inline(__always)
-  static func ownTile(
-    _ a: Rows, _ count: Int, _ sums: UnsafeMutablePointer<Float>, _ squares: UnsafeMutablePointer<Double>
-  ) {
-    var cross = (Lanes.zero, Lanes.zero, Lanes.zero, Lanes.zero)
-    var inner = (Lanes.zero, Lanes.zero)
-    var total = SIMD4<Double>.zero
-    var index = 0
-    while index &+ width <= count {
-      var own = (Lanes.zero, Lanes.zero, Lanes.zero, Lanes.zero)
-      let end = min(count, index &+ 8 &* width)
-      while index &+ width <= end {
-        let x = load(a, index)
-        own.0.add(x.0, times: x.0)
-        own.1.add(x.1, times: x.1)
-        own.2.add(x.2, times: x.2)
-        own.3.add(x.3, times: x.3)
-        inner.0.add(x.0, times: x.1)
-        inner.1.add(x.2, times: x.3)
-        cross.0.add(x.0, times: x.2)
-        cross.1.add(x.1, times: x.2)
-        cross.2.add(x.0, times: x.3)
-        cross.3.add(x.1, times: x.3)
-        index &+= width
-      }
-      total += SIMD4<Double>(widening: totals(own, a, a, 0, 0))
-    }
-    let apart = totals(cross, (a.0, a.1, a.0, a.1), (a.2, a.2, a.3, a.3), index, count)
-    let zero = Lanes.zero
-    let beside = totals(
-      (inner.0, inner.1, zero, zero), (a.0, a.2, a.0, a.2), (a.1, a.3, a.1, a.3), index, count)
-    while index < count {
-      let four = SIMD4<Double>(widening: one(a, index))
-      total += four * four
-      index &+= 1
-    }
-    let into = UnsafeMutableRawPointer(sums)
-    into.storeBytes(of: SIMD4(0, beside[0], apart[0], apart[2]), as: SIMD4<Float>.self)
-    into.storeBytes(of: SIMD4(beside[0], 0, apart[1], apart[3]), toByteOffset: 16, as: SIMD4<Float>.self)
-    into.storeBytes(of: SIMD4(apart[0], apart[1], 0, beside[1]), toByteOffset: 32, as: SIMD4<Float>.self)
-    into.storeBytes(of: SIMD4(apart[2], apart[3], beside[1], 0), toByteOffset: 48, as: SIMD4<Float>.self)
-    UnsafeMutableRawPointer(squares).storeBytes(of: total, as: SIMD4<Double>.self)
-  }
-
   typealias Rows = (UnsafeRawPointer, UnsafeRawPointer, UnsafeRawPointer, UnsafeRawPointer)
 
   @inline(__always)
@@ -316,30 +268,13 @@ public enum RowProductKernels {
   }
 
   @Sendable @inline(never)
-  public static func ownTileFloat32(
-    _ a0: Row, _ a1: Row, _ a2: Row, _ a3: Row, _ count: Int, _ sums: Sums,
-    _ squares: UnsafeMutablePointer<Double>
-  ) { RowLoops<Binary32>.ownTile((a0, a1, a2, a3), count, sums, squares) }
-
-  @Sendable @inline(never)
   public static func productFloat16(_ a: Row, _ b: Row, _ count: Int) -> Float {
     RowLoops<Binary16>.product(a, b, count)
   }
-
-  @Sendable @inline(never)
-  public static func ownTileFloat16(
-    _ a0: Row, _ a1: Row, _ a2: Row, _ a3: Row, _ count: Int, _ sums: Sums,
-    _ squares: UnsafeMutablePointer<Double>
-  ) { RowLoops<Binary16>.ownTile((a0, a1, a2, a3), count, sums, squares) }
 
   @Sendable @inline(never)
   public static func productBFloat16(_ a: Row, _ b: Row, _ count: Int) -> Float {
     RowLoops<Brain16>.product(a, b, count)
   }
 
-  @Sendable @inline(never)
-  public static func ownTileBFloat16(
-    _ a0: Row, _ a1: Row, _ a2: Row, _ a3: Row, _ count: Int, _ sums: Sums,
-    _ squares: UnsafeMutablePointer<Double>
-  ) { RowLoops<Brain16>.ownTile((a0, a1, a2, a3), count, sums, squares) }
 }

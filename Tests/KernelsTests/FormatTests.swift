@@ -85,8 +85,7 @@ import Testing
         let bytes = [UInt8](repeating: 0, count: shift) + patterns
         func products(_ kernels: KernelSet) -> [Float] {
           let format = Self.formats(kernels)[kind].format
-          var sums = [Float](repeating: .nan, count: 37)
-          var squares = [Double](repeating: .nan, count: 4)
+          var sums = [Float](repeating: .nan, count: 21)
           bytes.withUnsafeBytes { source in
             sums.withUnsafeMutableBufferPointer { sums in
               guard let base = source.baseAddress, let into = sums.baseAddress else { return }
@@ -94,13 +93,8 @@ import Testing
               format.column(row(0), row(4), row(5), row(6), row(7), count, into)
               format.tile(
                 row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7), count, into + 4)
-              format.ownTile(row(0), row(1), row(2), row(3), count, into + 20, &squares)
-              into[36] = format.product(row(0), row(4), count)
+              into[20] = format.product(row(0), row(4), count)
             }
-          }
-          for (row, square) in squares.enumerated() {
-            let exact = floats[row * count..<(row + 1) * count].reduce(0.0) { $0 + Double($1) * Double($1) }
-            #expect(abs(square - exact) <= 0x1p-20 * exact, "\(kernels.name) \(kind) \(shift)")
           }
           return sums
         }
@@ -156,9 +150,9 @@ import Testing
   func notFinite(_ place: Int) {
     for bits: UInt16 in [0x7c00, 0xfc00, 0x7e01] {
       for kernels in KernelSet.available {
-        var halves = [UInt16](repeating: 0x3c00, count: 37)
+        var halves = [UInt16](repeating: 0x3c00, count: 21)
         halves[place] = bits
-        var floats = [Float](repeating: 0, count: 37)
+        var floats = [Float](repeating: 0, count: 21)
         let square = halves.withUnsafeBytes { source in
           floats.withUnsafeMutableBufferPointer { target in
             guard let from = source.baseAddress, let into = target.baseAddress else { return 0.0 }

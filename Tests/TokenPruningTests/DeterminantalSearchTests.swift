@@ -71,51 +71,22 @@ import Testing
   private func expectEager(_ features: Matrix, _ quality: [Double], _ count: Int) throws {
     let expected = eager(features, quality, count)
     for kernels in KernelSet.available {
-      var search = try DeterminantalSearch(
-        features, quality: quality, among: Array(0..<features.rows), capacity: count, kernels: kernels)
-      #expect(try search.next(count) == expected, "\(kernels.name)")
+      for isEager in [false, true] {
+        var search = try DeterminantalSearch(
+          features, quality: quality, among: Array(0..<features.rows), capacity: count, kernels: kernels,
+          isEager: isEager)
+        #expect(try search.next(count) == expected, "\(kernels.name) \(isEager)")
+      }
     }
   }
 
-  /// Algorithm 1 of arXiv 1709.05135: every row brought up to date after every choice.
   private func eager(_ features: Matrix, _ quality: [Double], _ count: Int) -> [Int] {
     let norms = features.norms(.portable)
     let scales = norms.indices.map { norms[$0] > 0 ? quality[$0] / norms[$0] : 0 }
-    var left = norms.indices.map { norms[$0] > 0 ? quality[$0] * quality[$0] : 0 }
-    var factor = [[Double]](repeating: [], count: features.rows)
-    var isOpen = [Bool](repeating: true, count: features.rows)
-    var chosen: [Int] = []
-    var exhausted: [Int] = []
-    while chosen.count < count {
-      let open = isOpen.indices.filter { isOpen[$0] }
-      guard let best = open.max(by: { left[$0] != left[$1] ? left[$0] < left[$1] : $0 > $1 }) else { break }
-      isOpen[best] = false
-      let share = DeterminantalSearch.exhaustedShare * quality[best] * quality[best]
-      if left[best] <= share || left[best] <= 0 {
-        exhausted.append(best)
-        continue
-      }
-      let pivot = 1 / left[best].squareRoot()
-      let row = factor[best]
-      chosen.append(best)
-      for other in 0..<features.rows {
-        var product = 0.0
-        features.row(other).withUnsafeBufferPointer { a in
-          features.row(best).withUnsafeBufferPointer { b in
-            guard let a = a.baseAddress, let b = b.baseAddress else { return }
-            var sums = [0.0, 0, 0, 0]
-            KernelSet.reference.tiles.preciseColumn(a, a, a, a, b, features.columns, &sums)
-            product = sums[0]
-          }
-        }
-        let explained = zip(factor[other], row).reduce(0.0) { $0 + $1.0 * $1.1 }
-        let entry = (product * scales[other] * scales[best] - explained) * pivot
-        factor[other].append(entry)
-        left[other] -= entry * entry
-      }
-    }
-    let rest = exhausted.sorted { quality[$0] != quality[$1] ? quality[$0] > quality[$1] : $0 < $1 }
-    return chosen + rest.prefix(count - chosen.count)
+    return DeterminantalReference.select(
+      count, among: Array(norms.indices), quality: quality,
+      diagonal: { norms[$0] > 0 ? quality[$0] * quality[$0] : 0 },
+      kernel: { features.exactProduct($0, $1) * scales[$0] * scales[$1] })
   }
 
   @Test(

@@ -47,71 +47,14 @@ import Testing
     let count = max(1, features.rows * 2 / 3)
     // Norms of the same bits as at every level: rows on one line differ by rounding alone.
     let exact = CosineSpace(features, kernels: .portable)
-    var left = Array(0..<features.rows)
-    var expected: [Int] = []
-    while expected.count < count {
-      let isZero = left.filter { !exact.isZero($0) }.isEmpty
-      let others = expected.isEmpty ? nil : expected.filter { !exact.isZero($0) }
-      func nearest(_ row: Int) -> Double {
-        let compared = others ?? (0..<features.rows).filter { $0 != row && !exact.isZero($0) }
-        return compared.map { exact.exactSimilarity(row, $0) }.max() ?? -.infinity
-      }
-      let candidates = isZero ? left : left.filter { !exact.isZero($0) }
-      let best = isZero ? candidates[0] : try #require(candidates.min { nearest($0) < nearest($1) })
-      expected.append(best)
-      left.removeAll { $0 == best }
-    }
+    let expected = FarthestPointReference.select(
+      count, among: Array(0..<features.rows), isZero: exact.isZero, cosine: exact.exactSimilarity)
     for kernels in KernelSet.available {
-      var search = FarthestPointSearch(
-        CosineSpace(features, kernels: kernels), among: Array(0..<features.rows))
-      #expect(try search.next(count) == expected, "\(kernels.name)")
-      let rows = FeatureRows(features, kernels)
-      guard let tiles = OwnTiles(rows) else { continue }
-      var other = FarthestPointSearch(
-        CosineSpace(rows, ownTiles: tiles, kernels: kernels), among: Array(0..<features.rows))
-      #expect(try other.next(count) == expected, "\(kernels.name), measured in blocks")
-    }
-  }
-
-  @Test("Rows measured in blocks have the products and, but for little, the lengths that they have")
-  func ownTiles() throws {
-    let (rows, columns) = (23, 300)
-    var numbers = TestNumbers(4)
-    let matrix = Matrix(rows: rows, columns: columns, values: numbers.floats(rows * columns))
-    for kernels in KernelSet.available {
-      let features = FeatureRows(matrix, kernels)
-      let tiles = try #require(OwnTiles(features))
-      let space = CosineSpace(features, ownTiles: tiles, kernels: kernels)
-      let exact = CosineSpace(matrix, kernels: kernels)
-      for row in 0..<rows {
-        #expect(abs(Double(space.factors[row]) * exact.norm(of: row) - 1) <= 0x1p-20)
-        #expect(space.norm(of: row) == exact.norm(of: row))
+      for design in [nil] + FarthestPointSearch.Design.allCases {
+        var search = FarthestPointSearch(
+          CosineSpace(features, kernels: kernels), among: Array(0..<features.rows), design: design)
+        #expect(try search.next(count) == expected, "\(kernels.name) \(String(describing: design))")
       }
-      for first in stride(from: 0, to: rows, by: 4) {
-        let block = SIMD4(first, first + 1, first + 2, first + 3).clamped(
-          lowerBound: .zero, upperBound: SIMD4(repeating: rows - 1))
-        let tile = space.withReader { $0.similarities(of: block) }.columns
-        for (j, column) in [tile.0, tile.1, tile.2, tile.3].enumerated() {
-          for i in 0..<4 where i != j {
-            let expected = exact.exactSimilarity(block[i], block[j])
-            #expect(abs(Double(column[i]) - expected) <= Double(space.slack) / 2)
-          }
-        }
-        #expect(tiles.products(of: block &+ 1) == nil)
-      }
-    }
-  }
-
-  @Test(
-    "Rows of which one is zero, not finite or of no ordinary length are not measured in blocks",
-    arguments: [0, .infinity, .nan, 1e30, 1e-30])
-  func unusualRows(_ value: Float) {
-    let ordinary = [Float](repeating: 0.5, count: 9 * 4)
-    #expect(OwnTiles(FeatureRows(Matrix(rows: 9, columns: 4, values: ordinary), .active)) != nil)
-    for row in 0..<9 {
-      var values = ordinary
-      for column in 0..<4 { values[4 * row + column] = value }
-      #expect(OwnTiles(FeatureRows(Matrix(rows: 9, columns: 4, values: values), .active)) == nil)
     }
   }
 
@@ -125,24 +68,6 @@ import Testing
     }
   }
 
-  private static func eagerFarthest(_ space: CosineSpace, _ count: Int) -> [Int] {
-    let all = Array(0..<space.rows)
-    let similarities = space.exactSimilarities(of: all, to: all)
-    func largest(_ row: Int, _ others: [Int]) -> Double {
-      others.reduce(-.infinity) { $1 == row ? $0 : max($0, similarities[row * space.rows + $1]) }
-    }
-    var nearest = all.map { largest($0, all) }
-    var chosen: [Int] = []
-    while chosen.count < count {
-      let left = all.filter { !chosen.contains($0) }
-      let best = left.min { nearest[$0] < nearest[$1] } ?? 0
-      if chosen.isEmpty { nearest = all.map { _ in -.infinity } }
-      chosen.append(best)
-      for row in all { nearest[row] = max(nearest[row], similarities[row * space.rows + best]) }
-    }
-    return chosen
-  }
-
   @Test(
     "Farthest-point search of half-precision rows where they lie chooses as the eager one does",
     arguments: [(40, 7), (177, 33), (260, 20), (300, 16)], [Float(0), 0.5, 3])
@@ -154,7 +79,12 @@ import Testing
       elementType: .float16, shape: Shape([shape.rows, shape.columns]), bytes: ([0] + bytes)[1...])
     let matrix = Matrix(rows: shape.rows, columns: shape.columns, values: values.map(Float.init))
     let count = shape.rows / 2
-    let expected = Self.eagerFarthest(CosineSpace(matrix, kernels: .portable), count)
+    let exact = CosineSpace(matrix, kernels: .portable)
+    let all = Array(0..<shape.rows)
+    let cosines = exact.exactSimilarities(of: all, to: all)
+    let expected = FarthestPointReference.select(count, among: all, isZero: exact.isZero) {
+      cosines[$0 * shape.rows + $1]
+    }
     for kernels in KernelSet.available {
       var search = FarthestPointSearch(
         CosineSpace(matrix, kernels: kernels), among: Array(0..<shape.rows))
@@ -163,9 +93,9 @@ import Testing
     let norms = tensor.squares(columns: shape.columns).map { $0.squareRoot() }
     #expect(norms == matrix.norms(.portable))
     let rows = try #require(FeatureRows(tensor, columns: shape.columns))
-    let tiles = try #require(OwnTiles(rows))
-    for space in [CosineSpace(rows, norms: norms), CosineSpace(rows, ownTiles: tiles)] {
-      var search = FarthestPointSearch(space, among: Array(0..<shape.rows))
+    for design in FarthestPointSearch.Design.allCases {
+      var search = FarthestPointSearch(
+        CosineSpace(rows, norms: norms), among: Array(0..<shape.rows), design: design)
       #expect(try search.next(count) == expected)
     }
     #expect(rows.matrix() == matrix)

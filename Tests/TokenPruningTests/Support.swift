@@ -1,4 +1,5 @@
 import JSON
+import Kernels
 import Tensors
 import Testing
 
@@ -62,4 +63,17 @@ func pruningError(_ body: () throws -> Void) -> PruningError? {
 
 extension Sequence where Element: Comparable {
   var isStrictlyAscending: Bool { zip(self, dropFirst()).allSatisfy { $0 < $1 } }
+}
+
+extension Matrix {
+  /// The inner product of two rows in binary64, in the order that all levels share.
+  func exactProduct(_ a: Int, _ b: Int) -> Double {
+    var sums = [0.0, 0, 0, 0]
+    values.withUnsafeBufferPointer { values in
+      guard let base = values.baseAddress else { return }
+      let row = base + a * columns
+      KernelSet.reference.tiles.preciseColumn(row, row, row, row, base + b * columns, columns, &sums)
+    }
+    return sums[0]
+  }
 }

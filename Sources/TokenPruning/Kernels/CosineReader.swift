@@ -11,7 +11,6 @@ struct CosineReader {
   private let columns: Int
   private let factors: UnsafePointer<Float>
   private let format: FormatKernels
-  private let ownTiles: OwnTiles?
   /// Room for the products of a tile.
   private let products: UnsafeMutablePointer<Float>
 
@@ -25,7 +24,6 @@ struct CosineReader {
     stride = space.fast.stride
     columns = space.columns
     format = space.fast.format
-    ownTiles = space.ownTiles
   }
 
   /// The fast similarities of one row to four.
@@ -45,9 +43,33 @@ struct CosineReader {
     return tile(SimilarityTile(columns: (four(0), four(1), four(2), four(3))), rows, others)
   }
 
+  /// The fast similarity of two rows.
+  func similarity(of row: Int, to other: Int) -> Float {
+    format.product(base + row &* stride, base + other &* stride, columns) * factors[row] * factors[other]
+  }
+
   /// The fast similarities of four rows to each other; what they are to themselves is anything.
-  func similarities(of rows: SIMD4<Int>) -> SimilarityTile {
-    ownTiles?.products(of: rows).map { tile($0, rows, rows) } ?? similarities(of: rows, to: rows)
+  func similarities(of rows: SIMD4<Int>) -> SimilarityTile { similarities(of: rows, to: rows) }
+
+  /// Raises what belongs to some rows to their fast similarities to another.
+  ///
+  /// - Parameter places: of `rows`.
+  func raise(
+    _ nearest: UnsafeMutablePointer<Float>, bySimilaritiesTo row: Int, of rows: [Int],
+    at places: ArraySlice<Int32>
+  ) {
+    let last = places.endIndex - 1
+    for first in Swift.stride(from: places.startIndex, through: last, by: 4) {
+      let four = SIMD4(
+        places[first], places[min(first + 1, last)], places[min(first + 2, last)],
+        places[min(first + 3, last)])
+      let similarities = similarities(
+        of: row, to: SIMD4(rows[Int(four[0])], rows[Int(four[1])], rows[Int(four[2])], rows[Int(four[3])]))
+      for lane in 0..<4 {
+        let place = Int(four[lane])
+        if similarities[lane] > nearest[place] { nearest[place] = similarities[lane] }
+      }
+    }
   }
 
   @inline(__always)

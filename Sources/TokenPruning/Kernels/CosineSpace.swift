@@ -1,5 +1,4 @@
 import Kernels
-import Locking
 
 /// The rows of a matrix compared by the cosine of their angle: fast in binary32, exact in binary64 on demand.
 ///
@@ -15,12 +14,8 @@ final class CosineSpace: Sendable {
   let factors: [Float]
   let kernels: KernelSet
   let slack: Float
-  /// What is known of neighbours already.
-  let ownTiles: OwnTiles?
-  /// The lengths of the rows; empty where they are formed when they are asked for.
+  /// The lengths of the rows, in binary64.
   private let norms: [Double]
-  /// Those that were asked for; NaN for the others.
-  private let found: Locked<[Double]>
 
   /// Rows of such lengths are multiplied as they are: no product of theirs overflows, and what vanishes is
   /// far below ``slack``.
@@ -41,8 +36,6 @@ final class CosineSpace: Sendable {
     self.features = features
     self.kernels = kernels
     self.norms = norms
-    found = Locked([])
-    ownTiles = nil
     if norms.allSatisfy({ $0 == 0 || Self.ordinaryNorms.contains($0) }) {
       fast = features
       factors = norms.map { $0 > 0 ? Float(1 / $0) : 0 }
@@ -53,18 +46,6 @@ final class CosineSpace: Sendable {
     slack = 2 * KernelSet.tolerance(columns: features.columns)
   }
 
-  /// - Parameter ownTiles: those of the rows; exact lengths are formed when they are asked for.
-  init(_ features: FeatureRows, ownTiles: OwnTiles, kernels: KernelSet = .active) {
-    self.features = features
-    self.kernels = kernels
-    self.ownTiles = ownTiles
-    norms = []
-    found = Locked(Array(repeating: .nan, count: features.count))
-    fast = features
-    factors = ownTiles.factors
-    slack = 2 * (KernelSet.tolerance(columns: features.columns) + OwnTiles.similarityError)
-  }
-
   var rows: Int { features.count }
 
   var columns: Int { features.columns }
@@ -72,17 +53,7 @@ final class CosineSpace: Sendable {
   func isZero(_ row: Int) -> Bool { factors[row] == 0 }
 
   /// The length of a row, in binary64.
-  func norm(of row: Int) -> Double {
-    if !norms.isEmpty { return norms[row] }
-    return found.withLock { found in
-      if found[row].isNaN {
-        features.withGathered([row]) { values in
-          found[row] = kernels.preciseDot(values, values, columns).squareRoot()
-        }
-      }
-      return found[row]
-    }
-  }
+  func norm(of row: Int) -> Double { norms[row] }
 
   /// The exact similarity of two rows, the same whichever comes first.
   func exactSimilarity(_ a: Int, _ b: Int) -> Double {

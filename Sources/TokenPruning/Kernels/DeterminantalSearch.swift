@@ -15,6 +15,9 @@ struct DeterminantalSearch {
   /// there is rounding, and a square root or quotient of it would be noise or NaN.
   static let exhaustedShare = 1e-10
 
+  /// Features of so few columns are compared all at once (``DeterminantalColumns``).
+  private static let fewColumns = 128
+
   /// How many entries behind the first of the queue may go forward with it: the three levels below.
   private static let lookahead = 14
 
@@ -44,15 +47,18 @@ struct DeterminantalSearch {
   private var pivots: [Double] = []
   private let factor: SelectedFactor
   private var exhausted: [Int]
+  /// The eager form, for narrow features.
+  private let columns: DeterminantalColumns?
   private let cosineError: Double
   private var steps: StepCounter
 
   /// - Parameters:
   ///   - capacity: the most selections there will be, `given` included.
   ///   - given: rows selected already; what they explain no longer counts as gain.
+  ///   - isEager: whether all gains are kept up to date; decided by the number of columns where nobody says.
   init(
     _ features: MeasuredRows, quality: [Double], among candidates: [Int], given: [Int] = [], capacity: Int,
-    stepLimit: StepLimit = .unlimited, kernels: KernelSet = .active
+    stepLimit: StepLimit = .unlimited, kernels: KernelSet = .active, isEager: Bool? = nil
   ) throws(PruningError) {
     self.features = features
     self.quality = quality
@@ -73,7 +79,15 @@ struct DeterminantalSearch {
       places: candidates.count, rows: features.count, columns: features.columns, capacity: capacity)
     factor = SelectedFactor(columns: features.columns, capacity: capacity, kernels: kernels.factors)
     selected.reserveCapacity(capacity)
-    if !given.isEmpty {
+    columns =
+      !(isEager ?? (features.columns <= Self.fewColumns))
+      ? nil
+      : DeterminantalColumns(
+        features, rows: rows, quality: quality, scales: scales, gains: states.map(\.residual),
+        capacity: capacity, kernels: kernels.factors)
+    if let columns {
+      for place in candidateCount..<rows.count { try columns.selectGiven(place, &steps) }
+    } else if !given.isEmpty {
       try withReader { search, reader throws(PruningError) in try search.selectGiven(reader) }
     }
   }
@@ -90,12 +104,12 @@ struct DeterminantalSearch {
   /// The same of a matrix.
   init(
     _ features: Matrix, quality: [Double], among candidates: [Int], given: [Int] = [], capacity: Int,
-    stepLimit: StepLimit = .unlimited, kernels: KernelSet = .active
+    stepLimit: StepLimit = .unlimited, kernels: KernelSet = .active, isEager: Bool? = nil
   ) throws(PruningError) {
     try self.init(
       MeasuredRows(features, kernels: kernels), quality: quality, among: candidates,
       given: given,
-      capacity: capacity, stepLimit: stepLimit, kernels: kernels)
+      capacity: capacity, stepLimit: stepLimit, kernels: kernels, isEager: isEager)
   }
 
   private mutating func withReader<Value>(
@@ -122,15 +136,21 @@ struct DeterminantalSearch {
     let chosen = try withReader { search, reader throws(PruningError) in
       var chosen: [Int] = []
       chosen.reserveCapacity(count)
-      while chosen.count < count, let row = try search.selectBest(reader) { chosen.append(row) }
+      while chosen.count < count, let row = try search.selectNext(reader) { chosen.append(row) }
       return chosen
     }
+    exhausted += columns?.takeExhausted() ?? []
     let missing = count - chosen.count
     guard missing > 0 else { return chosen }
     let rest = Ranking.highest(missing, of: quality, among: exhausted.sorted())
     let isTaken = Set(rest)
     exhausted.removeAll { isTaken.contains($0) }
     return chosen + rest
+  }
+
+  private mutating func selectNext(_ reader: MeasuredRows.Reader) throws(PruningError) -> Int? {
+    if let columns { return try columns.selectBest(&steps) }
+    return try selectBest(reader)
   }
 
   private mutating func selectBest(_ reader: MeasuredRows.Reader) throws(PruningError) -> Int? {
@@ -155,7 +175,11 @@ struct DeterminantalSearch {
   }
 
   private func isExhausted(_ residual: Double, _ row: Int) -> Bool {
-    residual <= Self.exhaustedShare * quality[row] * quality[row] || residual <= 0
+    Self.isExhausted(residual, quality: quality[row])
+  }
+
+  static func isExhausted(_ residual: Double, quality: Double) -> Bool {
+    residual <= exhaustedShare * quality * quality || residual <= 0
   }
 
   /// Conditions on a row, which is up to date and has a positive residual.

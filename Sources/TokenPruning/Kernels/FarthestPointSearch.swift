@@ -12,11 +12,16 @@ import Kernels
 /// all. Most candidates are ruled out by few selections and never see the others; above all by their neighbours in the
 /// sequence, which resemble them most, and which the first pick has compared them with: a candidate that close to one
 /// selection cannot be closer to others that are far from that one (`passOver`). Where bounds rule out little (rows
-/// without any structure), the first pick computes the similarities of all pairs in one go (``SimilarityMatrix``),
-/// and the rest reads them.
+/// without any structure, or of few columns), the first pick computes the similarities of all pairs in one go
+/// (``SimilarityMatrix``), and the rest reads them. Where rows share a mean, all similarities are high and no stale one rules
+/// anything out: then bounds by few coordinates do (``SketchedFarthestPoints``).
 /// - Complexity: at most O(T N (D + N / 256)) for T selections. The first pick (``IsolationSearch``) is O(N^2 D) at
 ///   worst, and far less where neighbouring tokens resemble each other. Memory is O(N), or N^2 numbers with the matrix.
 struct FarthestPointSearch {
+  /// How pairs are spared; whichever is chosen, the result is the same.
+  enum Design: CaseIterable { case lazy, matrix, sketch }
+
+  private let design: Design?
   private let space: CosineSpace
   private let sharing: WorkSharing
   private var slack: Float { matrix?.slack ?? space.slack }
@@ -39,16 +44,21 @@ struct FarthestPointSearch {
   private var leftovers: [Int]
   private var steps: StepCounter
   private var matrix: SimilarityMatrix?
+  /// What chooses instead, where rows share a mean; nothing is decided before the first choice.
+  private var sketched: SketchedFarthestPoints?
+  private var hasBegun = false
   /// The places of the selections that `nearest` does not know of yet; for the matrix alone.
   private var unread: [Int] = []
 
   /// - Parameters:
   ///   - given: rows selected already; zero rows among them repel nothing.
   ///   - candidates: rows to choose from, ascending, none of them in `given`.
+  ///   - design: decided by what the rows are like where nobody says.
   init(
     _ space: CosineSpace, among candidates: [Int], given: [Int] = [], stepLimit: StepLimit = .unlimited,
-    sharing: WorkSharing = .none
+    sharing: WorkSharing = .none, design: Design? = nil
   ) {
+    self.design = design
     self.space = space
     self.sharing = sharing
     steps = StepCounter(limit: stepLimit)
@@ -77,10 +87,10 @@ struct FarthestPointSearch {
     chosen.reserveCapacity(count)
     selected.reserveCapacity(selected.count + count)
     nearestBefore.reserveCapacity(selected.count + count)
+    try begin(reader)
     while chosen.count < count {
-      if let place = try selected.isEmpty ? mostIsolated(reader) : farthest(reader) {
-        select(place)
-        chosen.append(blocks.row(at: place))
+      if let row = try nextRow(reader) {
+        chosen.append(row)
       } else {
         let missing = count - chosen.count
         precondition(leftovers.count >= missing, "more rows asked for than there are candidates")
@@ -91,9 +101,26 @@ struct FarthestPointSearch {
     return chosen
   }
 
+  private mutating func nextRow(_ reader: CosineReader) throws(PruningError) -> Int? {
+    if sketched != nil { return try sketched?.next(reader, &steps) }
+    guard let place = try selected.isEmpty ? mostIsolated(reader) : farthest(reader) else { return nil }
+    select(place)
+    return blocks.row(at: place)
+  }
+
+  private mutating func begin(_ reader: CosineReader) throws(PruningError) {
+    guard !hasBegun else { return }
+    hasBegun = true
+    guard blocks.rowCount > 0, design == nil || design == .sketch else { return }
+    let promisesMuch = try RowSketch.promisesMuch(space, blocks.rows, reader, &steps)
+    guard design == .sketch || promisesMuch else { return }
+    sketched = try SketchedFarthestPoints(
+      space, among: blocks.rows, given: selected, sharing: sharing, &steps)
+  }
+
   private mutating func mostIsolated(_ reader: CosineReader) throws(PruningError) -> Int? {
     guard blocks.rowCount > 1 else { return blocks.rowCount == 1 ? 0 : nil }
-    var search = IsolationSearch(space, blocks, sharing: sharing)
+    var search = IsolationSearch(space, blocks, design, sharing: sharing)
     let place = try search.run(reader, &steps)
     matrix = search.matrix
     neighbours = search.neighbours

@@ -23,24 +23,30 @@ struct IsolationSearch {
 
   /// After what share of the tiles that all pairs would take the search stops being lazy.
   private static let patience = 0.4
+  private static let narrow = 96
   private static let blocksPerSegment = BoundTable.segment / 4
 
   /// - Precondition: at least two rows.
-  init(_ space: CosineSpace, _ blocks: RowBlocks, sharing: WorkSharing) {
+  init(
+    _ space: CosineSpace, _ blocks: RowBlocks, _ design: FarthestPointSearch.Design?, sharing: WorkSharing
+  ) {
     self.space = space
     self.blocks = blocks
     self.sharing = sharing
     nearest = BoundTable(count: blocks.rowCount)
     neighbours = SegmentSimilarities(blocks)
     followed = FollowedRows(blocks)
-    tilesLeft = Int(Self.patience * Double(blocks.count * (blocks.count + 1) / 2)) + 4 * blocks.count
+    // All pairs of narrow rows cost no more than bounds that spare some.
+    let isLazy =
+      design.map { $0 == .lazy } ?? (space.columns > Self.narrow) || blocks.rowCount > SimilarityMatrix.maximumCount
+    tilesLeft = !isLazy ? -1 : Int(Self.patience * Double(blocks.count * (blocks.count + 1) / 2)) + 4 * blocks.count
   }
 
   /// The place of the row.
   ///
   /// - Throws: when it is more work than the limit allows.
   mutating func run(_ reader: CosineReader, _ steps: inout StepCounter) throws(PruningError) -> Int {
-    try compareSegments(reader, &steps)
+    if tilesLeft >= 0 { try compareSegments(reader, &steps) }
     let contenders = try scan(reader, &steps)
     return contenders.count == 1 ? contenders[0] : try mostIsolatedExactly(contenders, &steps)
   }
@@ -160,20 +166,8 @@ struct IsolationSearch {
   private func mostIsolatedExactly(
     _ contenders: [Int], _ steps: inout StepCounter
   ) throws(PruningError) -> Int {
-    let rows = blocks.rows
-    let slack = matrix?.slack ?? space.slack
-    var choice = contenders[0]
-    var best = Double.infinity
-    for place in contenders {
-      try steps.spend(rows.count * StepCounter.comparison(columns: space.columns))
-      // Contenders ascend, so an equal one loses to the earlier.
-      let largest = space.largestExactSimilarity(
-        of: blocks.row(at: place), to: rows[...], fastest: nearest[place], within: slack, enough: best)
-      if largest < best {
-        best = largest
-        choice = place
-      }
-    }
-    return choice
+    let fastest = (0..<blocks.rowCount).map { nearest[$0] }
+    return try space.mostIsolated(
+      of: contenders, blocks.rows, fastest: fastest, matrix?.slack ?? space.slack, &steps)
   }
 }

@@ -10,6 +10,7 @@ struct SimilarityMatrix: Sendable {
   let slack: Float
   let count: Int
   let factors: [Float]
+  private let kernels: SearchKernelSet
   /// Inner products; the two factors make a similarity of one.
   let products: [Float]
 
@@ -19,6 +20,7 @@ struct SimilarityMatrix: Sendable {
     _ space: CosineSpace, _ rows: [Int], sharing: WorkSharing, _ steps: inout StepCounter
   ) throws(PruningError) {
     count = rows.count
+    kernels = space.kernels.search
     factors = rows.map { space.factors[$0] }
     slack = max(space.slack, 2 * KernelSet.blockedTolerance(columns: space.columns))
     try steps.spend(rows.count * (rows.count / 2 + 1) * StepCounter.comparison(columns: space.columns))
@@ -45,22 +47,10 @@ struct SimilarityMatrix: Sendable {
   /// - Parameter nearest: one number for each row.
   func merge(_ place: Int, into nearest: UnsafeMutablePointer<Float>) {
     let own = nearest[place]
-    products.withUnsafeBytes { bytes in
-      factors.withUnsafeBytes { factors in
-        let row = 4 * place * count
-        let factor = self.factors[place]
-        for block in 0..<(count / 4) {
-          let four = bytes.loadUnaligned(fromByteOffset: row + 16 * block, as: SIMD4<Float>.self)
-          let scale = factors.loadUnaligned(fromByteOffset: 16 * block, as: SIMD4<Float>.self)
-          let address = UnsafeMutableRawPointer(nearest + 4 * block)
-          var largest = address.loadUnaligned(as: SIMD4<Float>.self)
-          largest.raise(to: four * scale * factor)
-          address.storeBytes(of: largest, as: SIMD4<Float>.self)
-        }
+    products.withUnsafeBufferPointer { products in
+      if let base = products.baseAddress {
+        kernels.raise(base + place * count, factors, factors[place], nearest, count)
       }
-    }
-    forEachSimilarity(of: place, in: (count / 4 * 4)..<count) { other, similarity in
-      nearest[other] = max(nearest[other], similarity)
     }
     nearest[place] = own
   }

@@ -64,6 +64,12 @@ struct StepCounter: Sendable {
   /// Finding the lowest in a ``BoundTable`` of so many places, and raising what is found.
   static func look(atPlaces count: Int) -> Int { 100 + count / 64 }
 
+  /// Looking at one number of each of so many candidates.
+  static func scan(of count: Int) -> Int { 50 + count / 4 }
+
+  /// Bounds for all candidates by a ``RowSketch``, and a look at them.
+  static func bounds(count: Int, dimensions: Int) -> Int { 100 + count * (dimensions + 8) / 16 }
+
   /// Taking an entry out of a heap and putting it back.
   static let heapTurn = 400
 }

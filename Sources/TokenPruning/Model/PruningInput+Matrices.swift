@@ -39,7 +39,6 @@ extension PruningInput {
     guard let tensor = tensors[name], tensor.rank == 2, tensor.shape[0] == tokenCount, tensor.shape[1] >= 1,
       let rows = FeatureRows(tensor, columns: tensor.shape[1]), rows.format.isDirect
     else { return CosineSpace(try features(named: name)) }
-    if let tiles = OwnTiles(rows) { return CosineSpace(rows, ownTiles: tiles) }
     let squares = tensor.squares(columns: tensor.shape[1])
     if !squares.allSatisfy(\.isFinite) { try requireFinite(tensor, named: name) }
     return CosineSpace(rows, norms: squares.map { $0.squareRoot() })
