@@ -21,6 +21,7 @@ enum CompressOperation {
       return try ResampleOperation.run(image, localization, shared: &shared)
     }
     let request = try CompressRequest(image.parameters, regionTokens: localization?.tokens)
+    try image.requireFrames(for: request.method)
     let result = try compress(image.input, request)
     if request.method == CompressRequest.defaultMethod {
       shared["anchors"] = .string(request.anchors.rawValue)

@@ -112,6 +112,25 @@ struct ImageRequest {
     return number
   }
 
+  /// Refuses a method that compares frames where nothing says what they are: as one frame, the tokens would be kept in
+  /// their order.
+  func requireFrames(for method: String) throws(PruningError) {
+    guard let descriptor = MethodRegistry.standard.descriptors.first(where: { $0.name == method }),
+      descriptor.parameters.contains(where: { $0.name == "frames" && $0.defaultValue == .null }),
+      // A name that the method lacks is the first thing to say.
+      (parameters["method_parameters"]?.objectValue?.names ?? []).allSatisfy({ name in
+        name != "frames" && descriptor.parameters.contains { $0.name == name }
+      }),
+      !(input.layout?.views.contains { $0.role == .frame } ?? false)
+    else { return }
+    throw PruningError(
+      at: parameters["layout"] == nil ? "/method_parameters/frames" : "/layout",
+      parameters["layout"] == nil
+        ? "is needed by '\(method)': nothing says which tokens belong to which frame; give frames, or the layout of a video"
+        : "has no frames, which '\(method)' compares; give the layout of a video, or frames in method_parameters"
+    )
+  }
+
   static func withoutPlaces(_ layout: TokenLayout) -> PruningError {
     PruningError(
       at: "/layout", "'\(layout.type)' says nothing of where tokens lie, so none are in a region")

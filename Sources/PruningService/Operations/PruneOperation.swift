@@ -66,6 +66,7 @@ enum PruneOperation {
       localization = try PruneOperation.localization(for: image)
       request = try PruneRequest(image.parameters, regionTokens: localization?.tokens)
         .expandingSchedule(for: image.input)
+      try image.requireFrames(for: request.method)
       guard request.stages.count * image.input.tokenCount <= maximumStageIndices else {
         throw tooManyStages(request.stages.count, image.input.tokenCount)
       }

@@ -130,7 +130,7 @@ struct VidCom2: PruningMethod {
 struct FrameCount: Sendable {
   static let parameter = ParameterDescriptor(
     "frames", .integer(1...(1 << 20)), default: nil,
-    "how many frames of equal size the tokens are; absent: the frames of the layout, 1 where it has none")
+    "how many frames of equal size the tokens are; absent: the frames of the layout; requests without either are refused")
 
   private let given: Int?
 
