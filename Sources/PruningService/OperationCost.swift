@@ -65,7 +65,7 @@ enum OperationCost {
   private static let largestBriefWork = 608 * 608 * 1024
 
   private static let harmlessNames: Set = [
-    "method", "keep_tokens", "keep_ratio", "prune_ratio", "seed", "tensor", "tensor_dtype",
+    "method", "keep_tokens", "keep_ratio", "prune_ratio", "seed", "tensor", "tensor_dtype", "batched",
   ]
 
   private static let costs = Dictionary(

@@ -37,6 +37,7 @@ struct QueryParameters {
           )
         }
         elementType = type
+        parameters[item.name] = .string(type.rawValue)
       default: parameters[item.name] = ParameterText.value(of: item.value)
       }
     }
@@ -48,12 +49,16 @@ struct QueryParameters {
   /// - Throws: when the query describes a body that says itself what its tensors are.
   func requireFit(with format: any TensorFormat.Type) throws(Problem) {
     guard format.name != NPYFormat.name else { return }
-    for (name, isGiven) in [("tensor", tensorName != nil), ("tensor_dtype", elementType != nil)] where isGiven
-    {
+    guard tensorName == nil else {
+      throw Problem(
+        .invalidInput, "describes an npy body; a \(format.name) body names its tensors itself",
+        pointer: "/tensor")
+    }
+    if let elementType, !SixteenBits.choices.contains(elementType) {
       throw Problem(
         .invalidInput,
-        "describes an npy body; a \(format.name) body names its tensors and their types itself",
-        pointer: "/\(name)")
+        "describes an npy body; of a \(format.name) body it can only say what two-byte integers are: BF16, F16, U16, I16",
+        pointer: "/tensor_dtype")
     }
   }
 

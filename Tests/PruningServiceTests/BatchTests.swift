@@ -64,8 +64,10 @@ import Testing
       try prune(Body([("image_features", images[image]), ("text_features", text)]), "/localize").json[
         "saliency"]
     }
-    let shared = try regions(texts).json["saliency"]?.arrayValue
-    #expect(try shared == [single(0, texts), single(1, texts)].compactMap { $0 })
+    #expect(try regions(texts).summary == "422 invalid-input at text_features")
+    let rows = try Tensor.random([3, 3], seed: 2)
+    let shared = try regions(rows).json["saliency"]?.arrayValue
+    #expect(try shared == [single(0, rows), single(1, rows)].compactMap { $0 })
     let own = try [single(0, texts[0]), single(1, texts[1])].compactMap { $0 }
     #expect(try regions(texts, batched: true).json["saliency"]?.arrayValue == own)
     #expect(try regions(try .of(texts.floats(), 2, 1, 3)).json["saliency"]?.arrayValue == own)

@@ -53,7 +53,7 @@ struct ContractTests {
       let parameter = try #require(try contract.resolved(reference).objectValue)
       if parameter["in"] == "query" { described.append(try #require(parameter["name"]?.stringValue)) }
     }
-    #expect(described.sorted() == (operation.parameterNames + ["tensor", "tensor_dtype"]).sorted())
+    #expect(described.sorted() == (operation.parameterNames + ["tensor"]).sorted())
   }
 
   @Test("bodies and answers have the media types that are read and written", arguments: Operation.allCases)
@@ -123,6 +123,7 @@ struct ContractTests {
     ("GridLayout", ["type": "grid", "rows": 2, "columns": 2]),
     ("LlavaLayout", ["type": "llava"]),
     ("LlavaNextLayout", ["type": "llava_next", "image_size": [640, 480]]),
+    ("LlavaOneVisionLayout", ["type": "llava_onevision", "image_size": [640, 480]]),
     ("Qwen2VLLayout", ["type": "qwen2_vl", "image_size": [640, 480]]),
     ("Qwen25VLLayout", ["type": "qwen2_5_vl", "image_size": [640, 480]]),
     ("Qwen3VLLayout", ["type": "qwen3_vl", "image_size": [640, 480]]),
@@ -130,6 +131,13 @@ struct ContractTests {
     ("Gemma3Layout", ["type": "gemma3", "image_size": [640, 480], "pan_and_scan": true]),
     ("Idefics3Layout", ["type": "idefics3", "image_size": [640, 480]]),
     ("SmolVLMLayout", ["type": "smolvlm", "image_size": [640, 480]]),
+    ("PixtralLayout", ["type": "pixtral", "image_size": [640, 480]]),
+    ("MiniCPMVLayout", ["type": "minicpm_v", "image_size": [640, 480]]),
+    ("GLM4VLayout", ["type": "glm4v", "image_size": [640, 480]]),
+    ("DeepSeekVL2Layout", ["type": "deepseek_vl2", "image_size": [640, 480]]),
+    ("KimiVLLayout", ["type": "kimi_vl", "image_size": [640, 480]]),
+    ("MolmoLayout", ["type": "molmo", "image_size": [640, 480]]),
+    ("Molmo2Layout", ["type": "molmo2", "image_size": [640, 480]]),
     ("VideoLayout", ["type": "video", "frames": 2, "rows": 2, "columns": 2]),
     ("RawLayout", ["type": "raw", "tokens": 4]),
   ]
@@ -141,7 +149,8 @@ struct ContractTests {
     "second_per_grid": 0.5, "tokens_per_second": 2, "min_tiles": 1, "max_tiles": 12, "tokens_per_side": 16,
     "thumbnail": true, "pan_and_scan": true, "min_crop_size": 256, "max_crops": 4, "min_ratio": 1.2,
     "longest_edge": 1456, "scale_factor": 2, "split": true, "frames": 2, "temporal_patch_size": 2,
-    "tokens": 4, "hexagons": 1,
+    "tokens": 4, "max_slices": 4, "slice_size": 448, "max_patches": 4096, "max_side": 512, "breaks": true,
+    "overlap": 4, "crop": true, "hexagons": 1,
   ]
 
   @Test("a layout refuses every member that the contract does not name, and takes every other")

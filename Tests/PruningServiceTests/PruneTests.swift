@@ -20,7 +20,7 @@ import TokenPruning
 
   private func prune(_ parameters: JSONObject, _ extra: [(name: String, tensor: Tensor)] = []) throws -> Reply
   {
-    try service.send("POST /prune", body: Body(try tensors() + extra, parameters).safetensors())
+    try service.send("POST /prune", body: Body(try tensors() + extra, parameters.withFrames(4)).safetensors())
   }
 
   static let methods = MethodRegistry.standard.descriptors.map(\.name)
@@ -232,11 +232,7 @@ import TokenPruning
         [
           ("attention", try .random([count], seed: 1)), ("image_features", try .random([count, 3], seed: 1)),
           ("text_features", try .random([3], seed: 2)),
-        ],
-        [
-          "keep_tokens": .integer(count), "method": .string(method), "localize": false,
-          "method_parameters": method == "evs" ? ["frames": 1] : [:],
-        ])
+        ], (["keep_tokens": .integer(count), "method": .string(method), "localize": false] as JSONObject).withFrames(1))
       let reply = try service.send("POST /prune", body: body.safetensors())
       #expect(reply.integers("kept_indices") == Array(0..<count), "\(reply.text)")
     }

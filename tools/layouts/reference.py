@@ -10,24 +10,30 @@ package where that runs without PyTorch (`unpad_image`, `smart_resize`), else by
 Per case: `tokens`, `separators` (how many tokens are newlines), `centres` ([token, x, y] for a sample of tokens, x and
 y in 0...1 of the image, null for a newline).
 
-Run with Python 3.11, transformers 5.23.0, NumPy and Pillow; PyTorch is not needed:
+Run with Python 3.11, transformers 5.24.0, NumPy and Pillow; PyTorch is not needed:
 
     python3 tools/layouts/reference.py
 """
 
 import ast
 import importlib.util
+import itertools
 import json
 import math
 import pathlib
+import types
 
 import numpy
 import transformers
 from transformers.image_processing_utils import select_best_resolution
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.glm4v.image_processing_pil_glm4v import Glm4vImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
+from transformers.models.minicpmv4_6.image_processing_pil_minicpmv4_6 import MiniCPMV4_6ImageProcessorPil
+from transformers.models.pixtral.image_processing_pil_pixtral import PixtralImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
@@ -36,18 +42,41 @@ TARGET = ROOT / "Tests/Golden/layouts.json"
 SIZES = [(640, 480), (480, 640), (500, 500), (1024, 300), (333, 1000), (672, 672), (1500, 1499), (97, 61)]
 
 
-def function_of(module: str, name: str):
+class Array(numpy.ndarray):
+    """A NumPy array with the methods of PyTorch's that the functions below call."""
+
+    def to(self, dtype):
+        return self.astype(dtype)
+
+    def amin(self, dim, keepdim):
+        return self.min(axis=dim, keepdims=keepdim)
+
+
+TORCH = types.SimpleNamespace(
+    tensor=lambda values, dtype: numpy.array(values, dtype).view(Array),
+    int32=numpy.int32,
+    float32=numpy.float32,
+    all=numpy.all,
+    where=numpy.where,
+)
+
+
+def function_of(module: str, name: str, **more):
     """A function of a module that cannot be imported without PyTorch, from its source."""
     path = pathlib.Path(importlib.util.find_spec(module).origin)
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.FunctionDef) and node.name == name:
-            scope = {"np": numpy, "torch": numpy, "math": math}
+            scope = {"np": numpy, "torch": numpy, "math": math, "itertools": itertools} | more
             exec(compile(ast.Module([node], []), str(path), "exec"), scope)  # noqa: S102
             return scope[name]
     raise SystemExit(f"{module} has no function {name}")
 
 
 unpad_image = function_of("transformers.models.llava_next.modeling_llava_next", "unpad_image")
+navit_resize = function_of("transformers.models.kimi_k25.image_processing_kimi_k25", "navit_resize")
+MOLMO2 = "transformers.models.molmo2.image_processing_molmo2"
+select_tiling = function_of(MOLMO2, "select_tiling", torch=TORCH)
+compute_crop_geometry = function_of(MOLMO2, "compute_crop_geometry", select_tiling=select_tiling)
 
 
 def ramp(width: int, height: int) -> numpy.ndarray:
@@ -161,6 +190,101 @@ def idefics(size, kind: str, tile: int, edge: int, side: int, split: bool = True
     return case(layout | ({} if split else {"split": False}), positions)
 
 
+def llava_onevision(size) -> dict:
+    processor = LlavaOnevisionImageProcessorPil()
+    width, height = size
+    pixels = processor(ramp(*size), **PLAIN)["pixel_values"][0]
+    best = select_best_resolution((height, width), processor.image_grid_pinpoints)
+    rows, columns = (extent // 384 for extent in best)
+    cells = numpy.stack([centres(p, 27, 14) for p in pixels[: 1 + rows * columns]])
+    raster = cells[1:].reshape(rows, columns, 27, 27, 3).transpose(4, 0, 2, 1, 3).reshape(3, rows * 27, columns * 27)
+    raster = unpad_image(raster, (height, width))
+    ratio = math.sqrt(raster.shape[1] * raster.shape[2] / (9 * 27**2))
+    if ratio > 1.1:
+        # Bilinear interpolation of positions is linear between the centres of old cells.
+        new = int(raster.shape[1] // ratio), int(raster.shape[2] // ratio)
+        at = [(numpy.arange(n) + 0.5) * old / n - 0.5 for n, old in zip(new, raster.shape[1:])]
+        for axis, places in enumerate(at):
+            low = numpy.clip(numpy.floor(places).astype(int), 0, raster.shape[axis + 1] - 1)
+            high = numpy.minimum(low + 1, raster.shape[axis + 1] - 1)
+            share = numpy.clip(places - low, 0, 1).reshape((-1, 1) if axis == 0 else (1, -1))
+            raster = raster.take(low, axis + 1) * (1 - share) + raster.take(high, axis + 1) * share
+    newline = numpy.full((3, raster.shape[1], 1), numpy.nan)
+    raster = numpy.concatenate([raster, newline], axis=2).reshape(3, -1).T
+    return case(
+        {"type": "llava_onevision", "image_size": list(size)}, numpy.concatenate([cells[0].reshape(-1, 3), raster])
+    )
+
+
+def pixtral(size, edge: int, patch: int, merge: int, breaks: bool = False) -> dict:
+    cell = patch * merge
+    processor = PixtralImageProcessorPil(
+        size={"longest_edge": edge}, patch_size={"height": cell, "width": cell}, do_pad=False
+    )
+    pixels = processor(ramp(*size), **PLAIN)["pixel_values"][0]
+    rows, columns = pixels.shape[1] // cell, pixels.shape[2] // cell
+    positions = numpy.moveaxis(pixels.reshape(3, rows, cell, columns, cell).mean(axis=(2, 4)), 0, -1)
+    layout = {"type": "pixtral", "image_size": list(size)}
+    if merge > 1:
+        layout |= {"longest_edge": edge, "patch_size": patch, "merge_size": merge}
+    if breaks:
+        layout["breaks"] = True
+        positions = numpy.concatenate([positions, numpy.full((rows, 1, 3), numpy.nan)], axis=1)
+    return case(layout, positions.reshape(-1, 3))
+
+
+def glm4v(size, **limits) -> dict:
+    more = {"size": {"shortest_edge": limits["min_pixels"], "longest_edge": limits["max_pixels"]}} if limits else {}
+    result = Glm4vImageProcessorPil(**more)(ramp(*size), **PLAIN)
+    _, rows, columns = (int(v) for v in result["image_grid_thw"][0])
+    patches = result["pixel_values"].reshape(-1, 4, 3, 2, 14, 14).mean(axis=(1, 3, 4, 5))
+    made = case({"type": "glm4v", "image_size": list(size)} | limits, patches)
+    made["grid_thw"] = [1, rows, columns]
+    return made
+
+
+def minicpm_v(size, slices: int = 9, merge: int = 4) -> dict:
+    processor = MiniCPMV4_6ImageProcessorPil(max_slice_nums=slices, downsample_mode="16x" if merge == 4 else "4x")
+    result = processor(ramp(*size), **PLAIN)
+    strip = result["pixel_values"][0]
+    parts = []
+    start = 0
+    for rows, columns in result["target_sizes"]:
+        width = int(rows * columns) * 14
+        patches = strip[:, :, start : start + width].reshape(3, 14, rows, columns, 14).mean(axis=(1, 4))
+        cells = patches.reshape(3, rows // merge, merge, columns // merge, merge).mean(axis=(2, 4))
+        parts.append(cells.reshape(3, -1).T)
+        start += width
+    layout = {"type": "minicpm_v", "image_size": list(size)}
+    layout |= ({} if slices == 9 else {"max_slices": slices}) | ({} if merge == 4 else {"merge_size": merge})
+    return case(layout, numpy.concatenate(parts))
+
+
+def grid_of(rows: int, columns: int, cell_height: float, cell_width: float) -> numpy.ndarray:
+    """Centres of cells whose sides are shares of the image: [rows x columns, 3]."""
+    x, y = numpy.meshgrid((numpy.arange(columns) + 0.5) * cell_width, (numpy.arange(rows) + 0.5) * cell_height)
+    return numpy.stack([x, y, numpy.ones_like(x)], axis=-1).reshape(-1, 3)
+
+
+def kimi(size, patches: int) -> dict:
+    """The sizes by the package's code; the picture is padded at the right and at the bottom."""
+    width, height = size
+    (new_height, new_width), padded = navit_resize(height, width, 14, 2, patches, 512)
+    rows, columns = (extent // 28 for extent in padded)
+    layout = {"type": "kimi_vl", "image_size": list(size)} | ({} if patches == 4096 else {"max_patches": patches})
+    return case(layout, grid_of(rows, columns, 28 / new_height, 28 / new_width))
+
+
+def molmo2(size) -> dict:
+    """The canvas by the package's code; it is a plain resize of the picture, and 2 x 2 patches make a token."""
+    width, height = size
+    _, _, canvas_height, canvas_width = compute_crop_geometry(height, width, 8, [4, 4], 378, 14)
+    parts = []
+    for high, wide in ((378, 378), (canvas_height, canvas_width)):
+        parts.append(grid_of((high // 14 + 1) // 2, (wide // 14 + 1) // 2, 28 / high, 28 / wide))
+    return case({"type": "molmo2", "image_size": list(size)}, numpy.concatenate(parts))
+
+
 def main() -> None:
     cases = []
     for size in SIZES:
@@ -171,6 +295,23 @@ def main() -> None:
         cases.append(gemma3(size, True))
         cases.append(idefics(size, "smolvlm", 512, 2048, 8))
         cases.append(idefics(size, "idefics3", 364, 1456, 13))
+        cases.append(llava_onevision(size))
+        cases.append(pixtral(size, 1024, 16, 1))
+        cases.append(glm4v(size))
+        cases.append(minicpm_v(size))
+        cases.append(kimi(size, 4096))
+        cases.append(molmo2(size))
+    for size in SIZES[3:7]:
+        cases.append(pixtral(size, 1540, 14, 2))
+        cases.append(pixtral(size, 1024, 16, 1, breaks=True))
+        cases.append(minicpm_v(size, slices=1))
+        cases.append(minicpm_v(size, merge=2))
+        cases.append(glm4v(size, min_pixels=12544, max_pixels=401408))
+        cases.append(kimi(size, 1024))
+    cases.append(llava_onevision((3000, 2500)))
+    cases.append(molmo2((3000, 1800)))
+    cases.append(minicpm_v((3000, 1800)))
+    cases.append(kimi((9000, 600), 16384))
     for size in SIZES[:3]:
         cases.append(llava_next(size, "spatial"))
         cases.append(llava_next(size, "flat"))

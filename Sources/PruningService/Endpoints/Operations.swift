@@ -51,6 +51,11 @@ extension Endpoints {
       if format.name != JSONTensorFormat.name { error.message += BodyFormat.alteringHint(request) ?? "" }
       throw Problem(error)
     }
+    if format.name == NPYFormat.name, query.tensorName == nil, let name = document.tensors.names.first,
+      case .one(let tensor)? = document.tensors[name]
+    {
+      try AmbiguousReading.refuseUnnamed(tensor, readAs: name)
+    }
     try query.merge(into: &document.parameters)
     return document
   }

@@ -26,8 +26,9 @@ public struct Answer: Sendable {
     }
   }
 
-  public init(samples: [Sample], isBatched: Bool, shared: JSONObject) {
+  public init(samples: [Sample], isBatched: Bool, shared: JSONObject, reading: JSONObject = JSONObject()) {
     self.samples = samples
+    self.reading = reading
     self.isBatched = isBatched
     self.shared = shared
   }
@@ -37,6 +38,8 @@ public struct Answer: Sendable {
   public let isBatched: Bool
   /// Which method or mode made it; the same for all images.
   public let shared: JSONObject
+  /// How the request's tensors were read; the last members of an answer.
+  public let reading: JSONObject
 
   public var tokenCount: Int { samples.reduce(0) { $0 + $1.tokenCount } }
   public var keptCount: Int { samples.reduce(0) { $0 + $1.keptCount } }
@@ -58,6 +61,7 @@ public struct Answer: Sendable {
     for name in names {
       result[name] = isBatched ? .array(objects.map { $0[name] ?? .null }) : objects[0][name]
     }
+    result.append(reading)
     return result
   }
 

@@ -49,7 +49,7 @@ final class AnswerMemory: Sendable {
   /// Longer texts, and bytes before a tensor, are not held.
   private static let maximumTextBytes = 32 << 10
 
-  private static let parameterNames = Set(TokenBudget.names + ["method", "seed"])
+  private static let parameterNames = Set(TokenBudget.names + ["method", "seed", "tensor_dtype", "batched"])
   private static let fixedMembers = Set(
     TokenBudget.names + ["decided_by", "pruned_count", "average_tokens"])
 

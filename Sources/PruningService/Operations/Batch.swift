@@ -3,10 +3,10 @@ import Tensors
 
 /// A request's tensors, taken apart into one set per image.
 ///
-/// A batch is made by a list of tensors (ragged is fine), by one more axis than a tensor has for one image, or
-/// by `batched: true`, which says that the first axis counts images wherever a tensor may have it. Ranks decide,
-/// never whether two extents happen to be equal. In a batch, tensors that belong to an image must be batched
-/// too; a text may be shared.
+/// A batch is made by a list of tensors (ragged is fine), by one more axis than a tensor has for one image, by
+/// `batched: true`, which says that the first axis counts images wherever a tensor may have it, or by `axes`. Ranks
+/// decide, never whether two extents happen to be equal; where ranks leave two readings, the request is refused
+/// (``AmbiguousReading``). In a batch, tensors that belong to an image must be batched too; a text may be shared.
 struct Batch {
   let samples: [[String: Tensor]]
   /// Whether answers are lists, one entry per image; a batch of one is still a batch.
@@ -15,15 +15,22 @@ struct Batch {
   /// More images than this in one request are refused: each costs a result, even an empty one.
   static let maximumCount = 4096
 
-  init(_ tensors: TensorBundle, isDeclaredBatched: Bool?) throws(Problem) {
-    let entries = tensors.names.compactMap { name in tensors[name].map { (name: name, entry: $0) } }
-    let count = try Self.count(entries, isDeclaredBatched)
+  /// - Parameters:
+  ///   - axes: whose axes the request names; their tensors stand in the order of ``TensorAxes``, images first.
+  ///   - isDeclaredBatched: the request's `batched`, or true where a list of layouts says the same.
+  init(_ tensors: TensorBundle, axes: DeclaredAxes = .none, isDeclaredBatched: Bool?) throws(Problem) {
+    let reading = Reading(
+      entries: tensors.names.compactMap { name in tensors[name].map { (name: name, entry: $0) } },
+      declared: axes.isBatched, isDeclaredBatched: isDeclaredBatched)
+    let entries = try AmbiguousReading.settled(reading)
+    let settled = Reading(entries: entries, declared: reading.declared, isDeclaredBatched: isDeclaredBatched)
+    let count = try settled.count()
     guard (1...Self.maximumCount).contains(count ?? 1) else {
       throw Problem(
         .invalidInput, "a batch of \(count ?? 0) images; 1 to \(Self.maximumCount) are accepted",
-        pointer: entries.first { TensorAxes.count(of: $0.entry, named: $0.name, isDeclaredBatched) != nil }?
-          .name)
+        pointer: entries.first { settled.count(of: $0.entry, named: $0.name) != nil }?.name)
     }
+    try AmbiguousReading.refuse(settled, count: count)
     var samples = [[String: Tensor]](repeating: [:], count: count ?? 1)
     for (name, entry) in entries {
       for index in samples.indices {
@@ -31,7 +38,7 @@ struct Batch {
           switch entry {
           case .many(let list): try TensorAxes.checked(list[index], named: name, index: index)
           case .one(let tensor):
-            if let count, try Self.hasBatchAxis(tensor, named: name, count: count, isDeclaredBatched) {
+            if let count, try settled.hasBatchAxis(tensor, named: name, count: count) {
               tensor[index]
             } else {
               try TensorAxes.checked(tensor, named: name)
@@ -42,52 +49,12 @@ struct Batch {
     self.samples = samples
     isBatched = count != nil
   }
-
-  /// The number of images when the tensors form a batch.
-  private static func count(
-    _ entries: [(name: String, entry: TensorBundle.Entry)], _ isDeclaredBatched: Bool?
-  ) throws(Problem) -> Int? {
-    var found: (name: String, count: Int)?
-    for (name, entry) in entries {
-      if case .many = entry, isDeclaredBatched == false {
-        throw Problem(.invalidInput, "is a list of tensors, but batched is false", pointer: name)
-      }
-      guard let count = TensorAxes.count(of: entry, named: name, isDeclaredBatched) else { continue }
-      if let found, found.count != count {
-        let hint = TensorAxes.of(name).mayBeShared ? "; one text for all images has the shape [D]" : ""
-        throw Problem(
-          .invalidInput, "holds \(count) images, but \(found.name) holds \(found.count)\(hint)", pointer: name
-        )
-      }
-      found = found ?? (name, count)
-    }
-    if isDeclaredBatched == true, found == nil {
-      throw Problem(.invalidInput, "is true, but no tensor has a batch axis", pointer: "/batched")
-    }
-    return found?.count
-  }
-
-  /// Whether a tensor of a batch has a row per image, or is one for all of them.
-  private static func hasBatchAxis(
-    _ tensor: Tensor, named name: String, count: Int, _ isDeclaredBatched: Bool?
-  ) throws(Problem) -> Bool {
-    if TensorAxes.count(of: .one(tensor), named: name, isDeclaredBatched) != nil { return true }
-    let axes = TensorAxes.of(name)
-    if axes.mayBeShared { return false }
-    // [2, N] may be two heads of one image or one row for each of two: in a batch it is the latter.
-    guard tensor.rank > axes.ranks.lowerBound, tensor.shape[0] == count else {
-      throw Problem(
-        .invalidInput,
-        "shape \(tensor.shape) has no leading axis of \(count) images, as the other tensors have",
-        pointer: name)
-    }
-    return true
-  }
 }
 
 /// The axes a tensor has for one image.
 struct TensorAxes {
   let ranks: ClosedRange<Int>
+  /// Every order a tensor may have, from the fewest axes to the most: `[N], [heads, N] or [heads, queries, N]`.
   let description: String
   /// One for all images of a batch is fine: the question may be the same.
   let mayBeShared: Bool
@@ -122,9 +89,17 @@ struct TensorAxes {
   private static let attention = TensorAxes(
     ranks: 1...3, description: "[N], [heads, N] or [heads, queries, N]", mayBeShared: false)
 
+  /// Tensors that hold whole numbers; all others hold floating-point numbers, of whatever type.
+  static let integerNames: Set<String> = ["position_ids", "sizes", "text_raters"]
+
   static var names: [String] { known.keys.sorted() }
 
   static func of(_ name: String) -> TensorAxes { known[name] ?? attention }
+
+  /// Whether a tensor is read as rows of scores over the tokens.
+  static func isAttention(_ name: String) -> Bool {
+    known[name].map { $0.description == attention.description } ?? true
+  }
 
   /// How many images an entry says it holds, or nil when it says nothing of a batch.
   static func count(of entry: TensorBundle.Entry, named name: String, _ isDeclaredBatched: Bool?) -> Int? {
@@ -149,7 +124,8 @@ struct TensorAxes {
     let axes = of(name)
     guard axes.ranks.contains(tensor.rank) else {
       throw Problem(
-        .invalidInput, "shape \(tensor.shape) has \(tensor.rank) axes; expected \(axes.description)",
+        .invalidInput,
+        "shape \(tensor.shape) has \(tensor.rank) axes; expected \(axes.description), or name the axes in \"axes\"",
         pointer: name + (index.map { "/\($0)" } ?? ""))
     }
     return tensor

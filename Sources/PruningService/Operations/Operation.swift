@@ -49,7 +49,10 @@ public enum Operation: String, CaseIterable, Sendable {
   ) throws(Problem) -> Answer {
     try OperationParameters.refuseUnknown(document, for: self)
     let given = document.parameters.withoutNulls
-    let batch = try Batch(document.tensors, isDeclaredBatched: try OperationParameters.batched(given))
+    let tensors = try SixteenBits.resolved(document.tensors, given)
+    let axes = try DeclaredAxes(given, tensors: tensors)
+    let batch = try Batch(
+      try axes.applied(to: tensors), axes: axes, isDeclaredBatched: try OperationParameters.batched(given))
     var samples: [Answer.Sample] = []
     var shared = JSONObject()
     do throws(PruningError) {
@@ -78,7 +81,11 @@ public enum Operation: String, CaseIterable, Sendable {
       throw Problem(error)
     }
     if batch.isBatched { shared["batched"] = true }
-    return Answer(samples: samples, isBatched: batch.isBatched, shared: shared)
+    let interpretation = Interpretation(
+      batch.samples, tokenCounts: samples.map(\.tokenCount), hasLayout: given["layout"] != nil,
+      isDeclared: given["batched"] != nil || given["axes"] != nil)
+    return Answer(
+      samples: samples, isBatched: batch.isBatched, shared: shared, reading: interpretation.members)
   }
 
   fileprivate func run(_ image: ImageRequest, shared: inout JSONObject) throws(PruningError) -> Answer.Sample
@@ -165,7 +172,7 @@ extension JSONObject {
 
 /// Reading the parameters that all operations share.
 enum OperationParameters {
-  static let common = ["layout", "batched", "seed"]
+  static let common = ["layout", "batched", "seed", "axes", "tensor_dtype"]
 
   /// - Throws: naming the nearest known parameter or tensor.
   static func refuseUnknown(_ document: TensorDocument, for operation: Operation) throws(Problem) {
@@ -178,32 +185,53 @@ enum OperationParameters {
             + "dtype, shape and data or base64",
           pointer: JSONPointer.token(name))
       }
-      let owners = Operation.allCases.filter { $0.parameterNames.contains(name) }
-      let hint =
-        if !owners.isEmpty {
-          "; it belongs to \(owners.map { "/\($0.rawValue)" }.joined(separator: " and "))"
-        } else {
-          "; \(nameSuggestion(for: name, among: known.sorted()))"
-        }
+      throw unknown(name, known, document.parameters, for: operation)
+    }
+    for name in document.otherMetadata where name != "format" {
+      guard let near = nearestName(to: name, among: known) else { continue }
       throw Problem(
-        .unknownParameter, "\(operation.rawValue) has no parameter '\(name.prefix(80))'" + hint,
-        pointer: JSONPointer.token(String(name.prefix(80))))
+        .unknownParameter,
+        "the metadata '\(name.prefix(80))' is no parameter; did you mean '\(near)'?",
+        pointer: "/__metadata__" + JSONPointer.token(String(name.prefix(80))))
     }
     let stageTensors = PruneOperation.stageTensorNames(document.parameters)
     let tensors = TensorAxes.names + stageTensors
     for name in document.tensors.names where !tensors.contains(name) {
       // A parameter of the wrong kind (an array where a number belongs) looks like a tensor at first.
-      let near = nearestName(to: name, among: tensors + known)
+      let near = UsualNames.suggestion(for: name, among: tensors + known)
+      let method = document.parameters["method"]?.stringValue
       throw Problem(
         .unknownParameter,
-        "there is no tensor '\(name.prefix(80))'"
+        UsualNames.methodParameter(name, of: method)
+          ?? "there is no tensor '\(name.prefix(80))'"
           + (near.map { "; did you mean '\($0)'?" } ?? "; known: \(tensors.joined(separator: ", "))"),
         pointer: String(name.prefix(80)))
     }
   }
 
+  private static func unknown(
+    _ name: String, _ known: [String], _ parameters: JSONObject, for operation: Operation
+  ) -> Problem {
+    let owners = Operation.allCases.filter { $0.parameterNames.contains(name) }
+    let missing = "\(operation.rawValue) has no parameter '\(name.prefix(80))'; "
+    let detail: String
+    if !owners.isEmpty {
+      detail = missing + "it belongs to \(owners.map { "/\($0.rawValue)" }.joined(separator: " and "))"
+    } else if let place = UsualNames.methodParameter(name, of: parameters["method"]?.stringValue) {
+      detail = place
+    } else if let near = UsualNames.suggestion(for: name, among: known.sorted() + TensorAxes.names) {
+      detail = missing + "did you mean '\(near)'?"
+    } else {
+      detail = missing + "known: \(known.sorted().joined(separator: ", "))"
+    }
+    return Problem(.unknownParameter, detail, pointer: JSONPointer.token(String(name.prefix(80))))
+  }
+
   static func batched(_ parameters: JSONObject) throws(Problem) -> Bool? {
-    guard let value = parameters["batched"] else { return nil }
+    // A list of layouts has one for each image, so it says the same.
+    guard let value = parameters["batched"] else {
+      return parameters["layout"]?.arrayValue == nil ? nil : true
+    }
     guard let flag = value.boolValue else {
       throw Problem(.invalidInput, "must be true or false, not \(value.kindWithArticle)", pointer: "/batched")
     }

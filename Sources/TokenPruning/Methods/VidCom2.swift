@@ -130,7 +130,7 @@ struct VidCom2: PruningMethod {
 struct FrameCount: Sendable {
   static let parameter = ParameterDescriptor(
     "frames", .integer(1...(1 << 20)), default: nil,
-    "how many frames of equal size the tokens are; absent: the frames of the layout, which must have some for evs, else 1"
+    "how many frames of equal size the tokens are; absent: the frames of the layout, else 1 where the method can do without"
   )
 
   private let given: Int?

@@ -24,7 +24,8 @@ public struct PositionIDs: Sendable, Hashable {
   /// - Parameters:
   ///   - kept: token indices in the order of the answer's.
   ///   - rows: how many rows stand for all tokens where there are others than those of kept tokens.
-  ///   - positions: `position_ids` [N] or [3, N]; nil means those of the layout, or 0, 1, ..., N - 1.
+  ///   - positions: `position_ids` [N] or [3, N], or [4, N] with those of text beside them; nil means those of the layout,
+  ///     or 0, 1, ..., N - 1.
   ///   - layout: for families with multimodal RoPE, see ``TokenLayout/rotaryPositions``.
   ///   - renumber: contiguous ids instead, one for each row, from the first given one (0 without any).
   /// - Throws: at `position_ids` for another shape, a type that is not integer, or an id that does not fit, or
@@ -85,9 +86,10 @@ public struct PositionIDs: Sendable, Hashable {
   private static func rows(of positions: Tensor, tokenCount: Int) throws(PruningError) -> [[Int]] {
     let name = "position_ids"
     let shape = positions.shape.dimensions
-    guard shape == [tokenCount] || shape == [3, tokenCount] else {
+    guard shape == [tokenCount] || shape == [3, tokenCount] || shape == [4, tokenCount] else {
       throw PruningError(
-        at: name, "shape must be [\(tokenCount)] or [3, \(tokenCount)], not \(positions.shape)")
+        at: name,
+        "shape must be [\(tokenCount)], [3, \(tokenCount)] or [4, \(tokenCount)], not \(positions.shape)")
     }
     guard let ids = positions.integers() else {
       throw PruningError(
@@ -97,7 +99,7 @@ public struct PositionIDs: Sendable, Hashable {
     guard ids.allSatisfy({ $0 < 1 << 48 && $0 > -(1 << 48) }) else {
       throw PruningError(at: name, "ids must lie within +-2^48")
     }
-    return (0..<(shape.count == 1 ? 1 : 3)).map { row in
+    return (0..<(shape.count == 1 ? 1 : shape[0])).map { row in
       Array(ids[(row * tokenCount)..<((row + 1) * tokenCount)])
     }
   }

@@ -1,6 +1,7 @@
 import JSON
 import TensorFormats
 import Tensors
+import TokenPruning
 
 /// Tensors and parameters, and the bytes they make in each format.
 struct Body {
@@ -31,6 +32,20 @@ struct Body {
     }
     let text = JSONValue.object(header).serialized()
     return withUnsafeBytes(of: UInt64(text.count).littleEndian) { Array($0) } + text + data
+  }
+}
+
+extension JSONObject {
+  /// With so many frames where the method compares frames and is not told how many there are.
+  func withFrames(_ count: Int) -> JSONObject {
+    guard self["method_parameters"] == nil,
+      MethodRegistry.standard.descriptors.contains(where: { descriptor in
+        .string(descriptor.name) == self["method"] && descriptor.parameters.contains { $0.name == "frames" }
+      })
+    else { return self }
+    var result = self
+    result["method_parameters"] = ["frames": .integer(count)]
+    return result
   }
 }
 

@@ -13,6 +13,8 @@ extension TokenLayout {
     LayoutFamily(type: "grid", make: { (given) throws(PruningError) in try grid(given) }),
     LayoutFamily(type: "llava", make: { (given) throws(PruningError) in try llava(given) }),
     LayoutFamily(type: "llava_next", make: { (given) throws(PruningError) in try llavaNext(given) }),
+    LayoutFamily(
+      type: "llava_onevision", make: { (given) throws(PruningError) in try llavaOneVision(given) }),
     LayoutFamily(type: "qwen2_vl", make: { (given) throws(PruningError) in try qwen(.qwen2, given) }),
     LayoutFamily(type: "qwen2_5_vl", make: { (given) throws(PruningError) in try qwen(.qwen25, given) }),
     LayoutFamily(type: "qwen3_vl", make: { (given) throws(PruningError) in try qwen(.qwen3, given) }),
@@ -20,6 +22,13 @@ extension TokenLayout {
     LayoutFamily(type: "gemma3", make: { (given) throws(PruningError) in try gemma3(given) }),
     LayoutFamily(type: "idefics3", make: { (given) throws(PruningError) in try idefics(.idefics3, given) }),
     LayoutFamily(type: "smolvlm", make: { (given) throws(PruningError) in try idefics(.smolVLM, given) }),
+    LayoutFamily(type: "pixtral", make: { (given) throws(PruningError) in try pixtral(given) }),
+    LayoutFamily(type: "minicpm_v", make: { (given) throws(PruningError) in try miniCPMV(given) }),
+    LayoutFamily(type: "glm4v", make: { (given) throws(PruningError) in try qwen(.glm4V, given) }),
+    LayoutFamily(type: "deepseek_vl2", make: { (given) throws(PruningError) in try deepSeekVL2(given) }),
+    LayoutFamily(type: "kimi_vl", make: { (given) throws(PruningError) in try kimiVL(given) }),
+    LayoutFamily(type: "molmo", make: { (given) throws(PruningError) in try molmo(.molmo, given) }),
+    LayoutFamily(type: "molmo2", make: { (given) throws(PruningError) in try molmo(.molmo2, given) }),
     LayoutFamily(type: "video", make: { (given) throws(PruningError) in try video(given) }),
     LayoutFamily(type: "raw", make: { (given) throws(PruningError) in try raw(given) }),
   ]
@@ -50,7 +59,9 @@ extension TokenLayout {
       throw PruningError(
         at: "/layout",
         "describes \(layout.tokenCount) tokens (\(layout.dimensionsText)), but the tensors have \(tokenCount)"
-      )
+          + (tokenCount == layout.tokenCount + 1
+            ? ": \(tokenCount) = \(layout.dimensionsText) + 1, so the first looks like [CLS]; leave it out of all tensors"
+            : ""))
     }
     self = layout
   }

@@ -36,7 +36,9 @@ extension TokenLayout {
     }
     let canvas: AnyresCanvas
     if let size {
-      let pinpoints = try given.pinpoints(tileSize: tileSize)
+      // Those of other towers have the same shapes in tiles.
+      let standard = standardPinpoints.map { ($0.0 / 336 * tileSize, $0.1 / 336 * tileSize) }
+      let pinpoints = try given.pinpoints(tileSize: tileSize, standard: standard)
       let grid = if let tiles { tiles } else { try AnyresCanvas.tiles(for: size, pinpoints, tileSize, given) }
       canvas = AnyresCanvas(tiles: grid, tileSize: tileSize, patchSize: patchSize, image: size)
     } else if let tiles, merge != .spatialUnpad {
@@ -50,11 +52,11 @@ extension TokenLayout {
 }
 
 extension ParameterReading {
-  fileprivate func pinpoints(tileSize: Int) throws(PruningError) -> [(height: Int, width: Int)] {
-    guard let value = member("grid_pinpoints") else {
-      // Those of other towers have the same shapes in tiles.
-      return TokenLayout.standardPinpoints.map { ($0.0 / 336 * tileSize, $0.1 / 336 * tileSize) }
-    }
+  /// The member `grid_pinpoints`, [height, width] in pixels.
+  func pinpoints(
+    tileSize: Int, standard: [(Int, Int)]
+  ) throws(PruningError) -> [(height: Int, width: Int)] {
+    guard let value = member("grid_pinpoints") else { return standard.map { (height: $0.0, width: $0.1) } }
     let pairs = value.arrayValue?.map { $0.arrayValue?.compactMap(\.integerValue) ?? [] } ?? []
     let limit = tileSize * TileGrid.maximumCount
     let isValid = pairs.allSatisfy { pair in
@@ -162,7 +164,7 @@ struct AnyresCanvas {
 
   /// The cells left when the padding is cut away, by the package's rounding: the padded side shrinks by twice
   /// the whole cells of half its padding.
-  private var visibleCells: (rows: Range<Int>, columns: Range<Int>) {
+  var visibleCells: (rows: Range<Int>, columns: Range<Int>) {
     let rows = tiles.rows * side
     let columns = tiles.columns * side
     guard let image else { return (0..<rows, 0..<columns) }
@@ -183,13 +185,13 @@ struct AnyresCanvas {
   }
 
   /// The whole image is stretched to one tile; a rest that is no whole patch is not seen.
-  private var baseBox: Box {
+  var baseBox: Box {
     let share = Double(side * patchSize) / Double(tileSize)
     return Box(x0: 0, y0: 0, x1: share, y1: share)
   }
 
-  /// What cells of the raster, all in one tile, show of the original image.
-  private func box(rows: Range<Int>, columns: Range<Int>) -> Box {
+  /// What cells of the raster show of the original image.
+  func box(rows: Range<Int>, columns: Range<Int>) -> Box {
     let width = tiles.columns * tileSize
     let height = tiles.rows * tileSize
     var placed = (left: 0, top: 0, width: width, height: height)
@@ -204,17 +206,15 @@ struct AnyresCanvas {
       placed.left = (width - placed.width) / 2
       placed.top = (height - placed.height) / 2
     }
-    func pixel(_ cell: Int, ofRangeFrom first: Int) -> Int {
-      let tile = first / side
-      return tile * tileSize + (cell - tile * side) * patchSize
-    }
-    func share(_ cell: Int, _ range: Range<Int>, _ start: Int, _ extent: Int) -> Double {
-      Double(pixel(cell, ofRangeFrom: range.lowerBound) - start) / Double(extent)
+    /// Where an edge of cells lies: a rest at the end of a tile belongs to none of its cells.
+    func share(_ edge: Int, inTileOf cell: Int, _ start: Int, _ extent: Int) -> Double {
+      let tile = cell / side
+      return Double(tile * tileSize + (edge - tile * side) * patchSize - start) / Double(extent)
     }
     return Box(
-      x0: share(columns.lowerBound, columns, placed.left, placed.width),
-      y0: share(rows.lowerBound, rows, placed.top, placed.height),
-      x1: share(columns.upperBound, columns, placed.left, placed.width),
-      y1: share(rows.upperBound, rows, placed.top, placed.height))
+      x0: share(columns.lowerBound, inTileOf: columns.lowerBound, placed.left, placed.width),
+      y0: share(rows.lowerBound, inTileOf: rows.lowerBound, placed.top, placed.height),
+      x1: share(columns.upperBound, inTileOf: columns.upperBound - 1, placed.left, placed.width),
+      y1: share(rows.upperBound, inTileOf: rows.upperBound - 1, placed.top, placed.height))
   }
 }

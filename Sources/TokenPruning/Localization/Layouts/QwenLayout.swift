@@ -11,6 +11,8 @@ extension TokenLayout {
     var hasTimedFrames = false
     /// Qwen3-VL writes a time stamp before each frame.
     var hasTextBetweenFrames = false
+    /// How many frames the limits of pixels count an image as; GLM-4V repeats it to two.
+    var countedFrames = 1
 
     static let qwen2 = QwenFamily(
       type: "qwen2_vl", patchSize: 14, minimumPixels: 56 * 56, maximumPixels: 28 * 28 * 1280)
@@ -20,9 +22,12 @@ extension TokenLayout {
     static let qwen3 = QwenFamily(
       type: "qwen3_vl", patchSize: 16, minimumPixels: 256 * 256, maximumPixels: 4096 * 4096,
       hasTextBetweenFrames: true)
+    static let glm4V = QwenFamily(
+      type: "glm4v", patchSize: 14, minimumPixels: 112 * 112, maximumPixels: 28 * 28 * 15_000,
+      hasTextBetweenFrames: true, countedFrames: 2)
   }
 
-  /// Qwen2-VL, Qwen2.5-VL, Qwen3-VL: images and videos as t frames of (h / 2) x (w / 2) merged tokens.
+  /// Qwen2-VL, Qwen2.5-VL, Qwen3-VL, GLM-4V: images and videos as t frames of (h / 2) x (w / 2) merged tokens.
   ///
   /// Members: `grid_thw`, [t, h, w] in patches or a list of them, one per image; or `image_size` alone, from
   /// which the grid follows with `min_pixels` and `max_pixels`. `image_size` is [width, height], or a list of
@@ -51,7 +56,7 @@ extension TokenLayout {
       }
       let limits = try given.pixelLimits(family)
       grids = try sizes.map { (size) throws(PruningError) -> PatchGrid in
-        try PatchGrid(size, family.patchSize, merge: merge, limits, at: given.path("image_size"))
+        try PatchGrid(size, family, merge: merge, limits, at: given.path("image_size"))
       }
     }
     var sequence = ViewSequence(at: given.path("grid_thw"))
@@ -93,24 +98,31 @@ private struct PatchGrid {
   ///
   /// The package's `smart_resize`, Python's rounding half to even included.
   init(
-    _ size: ImageSize, _ patch: Int, merge: Int, _ limits: (minimum: Int, maximum: Int), at pointer: String
+    _ size: ImageSize, _ family: TokenLayout.QwenFamily, merge: Int, _ limits: (minimum: Int, maximum: Int),
+    at pointer: String
   ) throws(PruningError) {
-    let factor = Double(patch * merge)
-    let width = Double(size.width)
-    let height = Double(size.height)
+    let factor = Double(family.patchSize * merge)
+    let frames = Double(family.countedFrames)
+    var width = Double(size.width)
+    var height = Double(size.height)
+    if family.countedFrames > 1, min(width, height) < factor {
+      // GLM-4V first enlarges what is smaller than a token.
+      let scale = factor / min(width, height)
+      (width, height) = ((width * scale).rounded(.down), (height * scale).rounded(.down))
+    }
     guard max(width, height) / min(width, height) <= 200 else {
       throw PruningError(
         at: pointer, "\(size.width) x \(size.height) is thinner than 1 : 200, which the model refuses")
     }
     var rows = (height / factor).rounded(.toNearestOrEven)
     var columns = (width / factor).rounded(.toNearestOrEven)
-    let pixels = rows * columns * factor * factor
+    let pixels = frames * rows * columns * factor * factor
     if pixels > Double(limits.maximum) {
-      let scale = (width * height / Double(limits.maximum)).squareRoot()
+      let scale = (frames * width * height / Double(limits.maximum)).squareRoot()
       rows = max(1, (height / scale / factor).rounded(.down))
       columns = max(1, (width / scale / factor).rounded(.down))
     } else if pixels < Double(limits.minimum) {
-      let scale = (Double(limits.minimum) / (width * height)).squareRoot()
+      let scale = (Double(limits.minimum) / (frames * width * height)).squareRoot()
       rows = (height * scale / factor).rounded(.up)
       columns = (width * scale / factor).rounded(.up)
     }

@@ -1,0 +1,210 @@
+import TensorFormats
+import Tensors
+
+/// Shapes that can be read in two ways, and orders that the field's own code writes.
+///
+/// What only one reading fits is settled by it; what two fit is refused, with what to send so that one is meant.
+enum AmbiguousReading {
+  /// More heads than any model has: the largest have 128.
+  private static let mostHeads = 128
+
+  /// The entries, with those in an order of the field's own brought into that of ``TensorAxes``.
+  static func settled(_ reading: Reading) throws(Problem) -> [(name: String, entry: TensorBundle.Entry)] {
+    var entries = reading.entries
+    for (index, (name, entry)) in entries.enumerated() where reading.declared[name] == nil {
+      guard case .one(let tensor) = entry else { continue }
+      if name == "position_ids" {
+        entries[index].entry = .one(try positionIDs(tensor, reading))
+      } else if name == "query" {
+        entries[index].entry = .one(try query(tensor, reading))
+      } else if TensorAxes.isAttention(name), isMap(tensor), reading.isDeclaredBatched != true {
+        entries[index].entry = .one(tensor.withLeadingAxis)
+      }
+    }
+    return entries
+  }
+
+  /// As many rows as tokens, and more than there are heads: the whole map of one head, [queries, N].
+  private static func isMap(_ tensor: Tensor) -> Bool {
+    tensor.rank == 2 && tensor.shape[0] == tensor.shape[1] && tensor.shape[0] > mostHeads
+  }
+
+  /// [heads, N, N] with more queries than any model has heads: no other reading fits.
+  private static func isWholeMap(_ tensor: Tensor) -> Bool {
+    tensor.rank == 3 && tensor.shape[1] == tensor.shape[2] && tensor.shape[1] > mostHeads
+  }
+
+  /// Position ids as `transformers` holds them: [B, N], [3, B, N], or [4, B, N] with those of text in front.
+  private static func positionIDs(_ tensor: Tensor, _ reading: Reading) throws(Problem) -> Tensor {
+    let others = Reading(
+      entries: reading.entries.filter { $0.name != "position_ids" }, declared: reading.declared,
+      isDeclaredBatched: reading.isDeclaredBatched == true ? nil : reading.isDeclaredBatched)
+    let count = try others.count()
+    let isBatch = count != nil || reading.isDeclaredBatched == true
+    let components = 3...4
+    switch tensor.rank {
+    case 2 where tensor.shape[0] == 1 && !isBatch: return tensor[0]
+    case 3:
+      let isFirst = components.contains(tensor.shape[0])
+      let isSecond = components.contains(tensor.shape[1])
+      let fitsFirst = isFirst && (count ?? tensor.shape[1]) == tensor.shape[1]
+      let fitsSecond = isSecond && (count ?? tensor.shape[0]) == tensor.shape[0]
+      guard fitsFirst != fitsSecond else {
+        throw Problem(
+          .invalidInput,
+          fitsFirst
+            ? "shape \(tensor.shape) may be [3, images, N] or [images, 3, N]; say \"axes\": {\"position_ids\": \"cbn\"} "
+              + "or \"bcn\""
+            : "shape \(tensor.shape) is none of [3, images, N], [images, 3, N], or 4 in place of 3",
+          pointer: "position_ids")
+      }
+      guard fitsFirst else { return tensor }
+      if tensor.shape[1] == 1, !isBatch { return tensor.squeezed(axis: 1) }
+      return tensor.withFirstAxesSwapped
+    default: return tensor
+    }
+  }
+
+  /// The query of one position with the axis of positions left in, [heads, 1, d].
+  private static func query(_ tensor: Tensor, _ reading: Reading) throws(Problem) -> Tensor {
+    guard tensor.rank == 3, tensor.shape[1] == 1, tensor.shape[0] > 1, reading.isDeclaredBatched != true
+    else {
+      return tensor
+    }
+    if reading.isDeclaredBatched == false { return tensor.squeezed(axis: 1) }
+    let key = reading.entries.first { $0.name == "key" }
+    guard case .one(let keys)? = key?.entry, keys.rank <= 3, reading.declared["key"] != true else {
+      return tensor
+    }
+    guard keys.rank == 2 || keys.shape[0] != tensor.shape[0] else {
+      throw Problem(
+        .invalidInput,
+        "shape \(tensor.shape) beside a key \(keys.shape) may be \(tensor.shape[0]) heads of one image or "
+          + "\(tensor.shape[0]) images of one head; say \"batched\": false or true",
+        pointer: "query")
+    }
+    return tensor.squeezed(axis: 1)
+  }
+
+  /// - Parameter count: the images of the batch.
+  static func refuse(_ reading: Reading, count: Int?) throws(Problem) {
+    for (name, entry) in reading.entries where reading.declared[name] == nil {
+      guard case .one(let tensor) = entry else { continue }
+      if let count {
+        try refuseSharing(tensor, name, count, reading)
+      } else {
+        try refuseImagesAsHeads(tensor, name, reading)
+        try refuseTokensAsHeads(tensor, name)
+      }
+    }
+  }
+
+  /// [B, E] beside B images: a text for each, or B rows of text for all of them.
+  private static func refuseSharing(
+    _ tensor: Tensor, _ name: String, _ count: Int, _ reading: Reading
+  ) throws(Problem) {
+    let axes = TensorAxes.of(name)
+    if name == "position_ids", tensor.rank == 2, count == tensor.shape[0], (3...4).contains(count),
+      reading.isDeclaredBatched == nil
+    {
+      throw Problem(
+        .invalidInput,
+        "shape \(tensor.shape) beside \(count) images may be a row for each or three rows of one; say \"axes\": "
+          + "{\"position_ids\": \"bn\"}",
+        pointer: name)
+    }
+    guard axes.mayBeShared, reading.isDeclaredBatched == nil, count > 1, axes.ranks.contains(tensor.rank),
+      tensor.rank > axes.ranks.lowerBound, tensor.shape[0] == count
+    else { return }
+    let letters = tensor.rank == 2 ? ("bd", "md") : ("bmd", "hmd")
+    throw Problem(
+      .invalidInput,
+      "shape \(tensor.shape) beside \(count) images may be one for each image, or shared by all of them; say "
+        + "\"axes\": {\"\(name)\": \"\(letters.0)\"} or \"\(letters.1)\"",
+      pointer: name)
+  }
+
+  /// [B, heads, N] of images, or [heads, queries, N] of one.
+  private static func refuseImagesAsHeads(
+    _ tensor: Tensor, _ name: String, _ reading: Reading
+  ) throws(Problem) {
+    let isAttention = TensorAxes.isAttention(name)
+    guard tensor.rank == 3, isAttention || name == "key", !reading.isCertainlyOneImage else { return }
+    // One image of one head, or heads of one query row each, as the last row of a prompt is sent.
+    if isAttention ? tensor.shape[1] == 1 || isWholeMap(tensor) : tensor.shape[0] == 1 { return }
+    if !isAttention, reading.entries.contains(where: { $0.name == "query" }) { return }
+    let letters = isAttention ? ("hqn", "bhn") : ("hnd", "bnd")
+    let meanings =
+      isAttention
+      ? "[heads, queries, N] of one image or [images, heads, N]"
+      : "[heads, N, d] of one image or [images, N, d]"
+    throw Problem(
+      .invalidInput,
+      "shape \(tensor.shape) may be \(meanings); say \"batched\": false or true, or \"axes\": {\"\(name)\": "
+        + "\"\(letters.0)\"} or \"\(letters.1)\"",
+      pointer: name)
+  }
+
+  /// [576, 64] as attention would be 576 heads of 64 tokens: features, or the whole map of one head.
+  private static func refuseTokensAsHeads(_ tensor: Tensor, _ name: String) throws(Problem) {
+    guard TensorAxes.isAttention(name), tensor.rank >= 2, tensor.shape[0] > mostHeads else { return }
+    throw Problem(
+      .invalidInput,
+      "shape \(tensor.shape) would be \(tensor.shape[0]) heads, more than any model has; call features "
+        + "image_features (npy: ?tensor=image_features), or say \"axes\": {\"\(name)\": \"qn\"} for a map of one head, "
+        + "\"hn\" for heads",
+      pointer: name)
+  }
+
+  /// The one tensor of an npy body that nobody named: many rows and few columns are features, not scores.
+  static func refuseUnnamed(_ tensor: Tensor, readAs name: String) throws(Problem) {
+    guard TensorAxes.isAttention(name), tensor.rank == 2, tensor.shape[0] >= 16,
+      tensor.shape[0] > tensor.shape[1] || tensor.shape[0] > mostHeads
+    else { return }
+    throw Problem(
+      .invalidInput,
+      "shape \(tensor.shape) would be \(tensor.shape[0]) heads of \(tensor.shape[1]) tokens, and looks like features; "
+        + "name the tensor: ?tensor=image_features, or ?tensor=\(name) if it is scores",
+      pointer: name)
+  }
+}
+
+extension Tensor {
+  /// The same elements behind an axis of extent 1.
+  fileprivate var withLeadingAxis: Tensor {
+    guard let shape = try? Shape([1] + shape.dimensions),
+      let tensor = try? Tensor(elementType: elementType, shape: shape, bytes: bytes)
+    else { preconditionFailure("as many elements as before") }
+    return tensor
+  }
+
+  /// The same elements without an axis of extent 1.
+  fileprivate func squeezed(axis: Int) -> Tensor {
+    precondition(shape[axis] == 1)
+    var extents = shape.dimensions
+    extents.remove(at: axis)
+    guard let shape = try? Shape(extents),
+      let tensor = try? Tensor(elementType: elementType, shape: shape, bytes: bytes)
+    else { preconditionFailure("as many elements as before") }
+    return tensor
+  }
+
+  /// [a, b, ...] as [b, a, ...].
+  fileprivate var withFirstAxesSwapped: Tensor {
+    let rows = elements(0..<elementCount).bytes
+    let (first, second) = (shape[0], shape[1])
+    let row = first * second == 0 ? 0 : bytes.count / (first * second)
+    var moved: [UInt8] = []
+    moved.reserveCapacity(bytes.count)
+    for inner in 0..<second {
+      for outer in 0..<first {
+        let start = rows.startIndex + (outer * second + inner) * row
+        moved += rows[start..<(start + row)]
+      }
+    }
+    guard let shape = try? Shape([second, first] + shape.dimensions.dropFirst(2)),
+      let tensor = try? Tensor(elementType: elementType, shape: shape, bytes: moved[...])
+    else { preconditionFailure("as many elements as before") }
+    return tensor
+  }
+}

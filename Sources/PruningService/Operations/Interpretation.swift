@@ -1,0 +1,76 @@
+import JSON
+import Tensors
+import TokenPruning
+
+/// How a request's tensors were read: the members `read` and `warnings` of every answer.
+struct Interpretation {
+  let members: JSONObject
+
+  /// - Parameters:
+  ///   - samples: each image's tensors.
+  ///   - tokenCounts: each image's N.
+  ///   - hasLayout: whether the request says where tokens lie.
+  init(_ samples: [[String: Tensor]], tokenCounts: [Int], hasLayout: Bool, isDeclared: Bool) {
+    var read: JSONObject = ["images": .integer(samples.count)]
+    if let first = tokenCounts.first {
+      read["tokens"] =
+        tokenCounts.allSatisfy { $0 == first } ? .integer(first) : .array(tokenCounts.map { .integer($0) })
+    }
+    var warnings: [String] = []
+    let sample = samples.first ?? [:]
+    if let (name, tensor) = Self.attention(of: sample) {
+      let heads = tensor.rank >= 2 ? tensor.shape[0] : 1
+      let queries = tensor.rank == 3 ? tensor.shape[1] : 1
+      read["heads"] = .integer(heads)
+      read["queries"] = .integer(queries)
+      warnings += Self.doubts(name, heads, queries, tensor, isOne: samples.count == 1 && !isDeclared)
+    } else if let query = sample["query"] {
+      read["heads"] = .integer(query.rank == 2 ? query.shape[0] : 1)
+    }
+    if !hasLayout, let first = tokenCounts.first, let text = Self.classToken(first) {
+      warnings.append(text + "; leave it out, or every index counts it")
+    }
+    var members: JSONObject = ["read": .object(read)]
+    if !warnings.isEmpty { members["warnings"] = .array(warnings.map { .string($0) }) }
+    self.members = members
+  }
+
+  /// The first tensor of scores, `attention` before all others.
+  private static func attention(of sample: [String: Tensor]) -> (name: String, tensor: Tensor)? {
+    if let tensor = sample["attention"] { return ("attention", tensor) }
+    return sample.filter { TensorAxes.isAttention($0.key) }.min { $0.key < $1.key }.map { ($0.key, $0.value) }
+  }
+
+  /// Readings that are the usual ones, but not the only ones.
+  private static func doubts(
+    _ name: String, _ heads: Int, _ queries: Int, _ tensor: Tensor, isOne: Bool
+  ) -> [String] {
+    var doubts: [String] = []
+    if isOne, tensor.rank == 2, (2...fewHeads).contains(heads) {
+      doubts.append(
+        "\(name) \(tensor.shape) was read as \(heads) heads of one image; for \(heads) images send \"batched\": true"
+      )
+    }
+    if isOne, tensor.rank == 3, queries == 1, heads > 1 {
+      doubts.append(
+        "\(name) \(tensor.shape) was read as \(heads) heads of one query; for \(heads) images send \"batched\": true"
+      )
+    }
+    if queries > 1, queries == tensor.shape[2] {
+      doubts.append(
+        "\(name) has as many queries as tokens, so it looks like a whole attention map; methods that want one row, such "
+          + "as that of [CLS], read the mean or the last row")
+    }
+    return doubts
+  }
+
+  /// Vision encoders and language models have more.
+  private static let fewHeads = 4
+
+  /// "577 = 24 x 24 + 1: the first column looks like [CLS]", where the number is a square and one, of the size of a grid.
+  static func classToken(_ tokenCount: Int) -> String? {
+    guard tokenCount > 49, let grid = TokenLayout.inferred(tokenCount: tokenCount - 1) else { return nil }
+    let side = grid.views[0].rows
+    return "\(tokenCount) = \(side) x \(side) + 1: the first column looks like [CLS]"
+  }
+}

@@ -1,0 +1,271 @@
+import JSON
+import TensorFormats
+import Tensors
+import Testing
+
+@testable import PruningService
+
+@Suite("How tensors are read: declared, refused, or said")
+struct ReadingTests {
+  private let service = TestService()
+
+  private func send(
+    _ tensors: [(String, [Int])], _ parameters: JSONObject = [:], _ route: String = "/prune"
+  ) throws -> Reply {
+    var all: JSONObject = route == "/localize" ? [:] : ["keep_tokens": 2, "method": "topk"]
+    for member in parameters.members { all[member.name] = member.value }
+    let bodies = try tensors.enumerated().map { index, tensor in
+      (tensor.0, try Tensor.random(tensor.1, seed: UInt64(index + 1)))
+    }
+    return try service.send(
+      "POST \(route)", ["Accept: application/json"], body: Body(bodies, all).safetensors())
+  }
+
+  private func kept(_ tensor: Tensor, _ parameters: JSONObject, named name: String = "attention") throws
+    -> JSONValue?
+  {
+    let body = Body([(name, tensor)], parameters)
+    return try service.send("POST /prune", ["Accept: application/json"], body: body.safetensors()).json[
+      "kept_indices"]
+  }
+
+  @Test("every answer says how many images, tokens, heads and queries were read")
+  func read() throws {
+    let expected: [(JSONValue, [(String, [Int])], JSONObject)] = [
+      (["images": 1, "tokens": 9, "heads": 1, "queries": 1], [("attention", [9])], [:]),
+      (["images": 1, "tokens": 9, "heads": 12, "queries": 1], [("attention", [12, 9])], [:]),
+      (
+        ["images": 1, "tokens": 9, "heads": 12, "queries": 5], [("attention", [12, 5, 9])], ["batched": false]
+      ),
+      (
+        ["images": 2, "tokens": 9, "heads": 12, "queries": 1], [("attention", [2, 12, 9])], ["batched": true]
+      ),
+      (
+        ["images": 2, "tokens": [9, 4], "heads": 1, "queries": 1],
+        [("attention.0", [9]), ("attention.1", [4])], [:]
+      ),
+      (["images": 1, "tokens": 9], [("image_features", [9, 4])], ["method": "divprune"]),
+    ]
+    for (read, tensors, parameters) in expected {
+      let reply = try send(tensors, parameters)
+      #expect(reply.json["read"] == read, "\(reply.text)")
+      #expect(reply.json["warnings"] == nil)
+    }
+    let localized = try send([("attention", [16])], [:], "/localize")
+    #expect(localized.json["read"] == ["images": 1, "tokens": 16, "heads": 1, "queries": 1])
+    let compressed = try send([("image_features", [16, 3])], ["method": nil], "/compress")
+    #expect(compressed.json["read"] == ["images": 1, "tokens": 16], "\(compressed.text)")
+  }
+
+  @Test(
+    "a shape that two readings fit is refused, with the words that declare each",
+    arguments: [
+      ([("attention", [1, 12, 9])], "attention", "\"bhn\""),
+      ([("attention", [2, 12, 9])], "attention", "\"batched\""),
+      ([("attention", [9]), ("reference_attention", [2, 3, 9])], "", ""),
+      ([("key", [2, 9, 4])], "key", "\"bnd\""),
+      ([("attention", [576, 64])], "attention", "image_features"),
+      ([("image_features", [2, 9, 4]), ("text_features", [2, 4])], "text_features", "\"md\""),
+      ([("attention", [12, 9]), ("position_ids", [3, 3, 9])], "position_ids", "\"cbn\""),
+      ([("attention", [12, 9]), ("position_ids", [5, 2, 9])], "position_ids", "[3, images, N]"),
+      ([("query", [4, 1, 8]), ("key", [4, 9, 8])], "query", "\"batched\""),
+    ] as [([(String, [Int])], String, String)])
+  func ambiguous(tensors: [(String, [Int])], pointer: String, word: String) throws {
+    let reply = try send(tensors)
+    if pointer.isEmpty {
+      #expect(reply.summary == "200", "\(reply.text)")
+    } else {
+      #expect(reply.summary == "422 invalid-input at \(pointer)", "\(reply.text)")
+      #expect(reply.json["detail"]?.stringValue?.contains(word) == true, "\(reply.text)")
+    }
+  }
+
+  @Test("declared axes give what the same numbers give in their own order")
+  func declaredAxes() throws {
+    let parameters: JSONObject = ["keep_tokens": 4, "method": "fastv"]
+    func with(_ axes: JSONObject, _ more: JSONObject = [:]) -> JSONObject {
+      var all = parameters
+      all["axes"] = .object(axes)
+      for member in more.members { all[member.name] = member.value }
+      return all
+    }
+    let plain = try Tensor.random([3, 5, 16], seed: 1)
+    var single = parameters
+    single["batched"] = false
+    let expected = try kept(plain, single)
+    #expect(expected != nil)
+    #expect(try kept(plain, with(["attention": "hqn"])) == expected)
+    #expect(try kept(plain, with(["attention": "HQK"])) == expected)
+    let values = plain.floats()
+    func moved(_ shape: [Int], _ source: (Int, Int, Int) -> Int) throws -> Tensor {
+      var result: [Float] = []
+      for a in 0..<shape[0] {
+        for b in 0..<shape[1] { for c in 0..<shape[2] { result.append(values[source(a, b, c)]) } }
+      }
+      return try .float32(result, shape: Shape(shape))
+    }
+    #expect(
+      try kept(moved([16, 3, 5]) { n, h, q in (h * 5 + q) * 16 + n }, with(["attention": "nhq"])) == expected)
+    #expect(
+      try kept(moved([5, 3, 16]) { q, h, n in (h * 5 + q) * 16 + n }, with(["attention": "qhn"])) == expected)
+    let asBatch = try Tensor.float32(values, shape: Shape([1, 3, 5, 16]))
+    #expect(try kept(asBatch, with(["attention": "1hqn"])) == expected)
+    #expect(try kept(asBatch, with(["attention": "bhqk"])) == expected.map { [$0] })
+    let images = try kept(plain, with(["attention": "bhn"]))?.arrayValue
+    #expect(try images == (0..<3).map { try #require(try kept(plain[$0], parameters)) })
+    let rows = try kept(plain[0], with(["attention": "qn"]))
+    #expect(try rows == kept(plain[0][4], parameters))
+  }
+
+  @Test("axes that do not fit are refused at their member")
+  func wrongAxes() throws {
+    for (axes, word) in [
+      ("hn", "names 2 axes"), ("hqnb", "names 4 axes"), ("hhn", "twice"), ("hqd", "'d'"),
+      ("hqb", "lacks 'n'"), ("", "letter"),
+      ("1qn", "must be 1"),
+    ] {
+      let reply = try send([("attention", [3, 5, 16])], ["axes": ["attention": .string(axes)]])
+      #expect(reply.summary == "422 invalid-input at /axes/attention", "\(axes): \(reply.text)")
+      #expect(reply.text.contains(word), "\(reply.text)")
+    }
+    #expect(try send([("attention", [16])], ["axes": "n"]).summary == "422 invalid-input at /axes")
+    #expect(
+      try send([("attention", [16])], ["axes": ["atention": "n"]]).summary
+        == "422 invalid-input at /axes/atention")
+    #expect(
+      try send([("attention", [2, 16])], ["axes": ["attention": "bn"], "batched": false]).summary
+        == "422 invalid-input at /axes/attention")
+    #expect(
+      try send([("attention.0", [3, 16])], ["axes": ["attention": "bn"]]).summary
+        == "422 invalid-input at /axes/attention")
+    #expect(
+      try send([("attention", [2, 16]), ("image_features", [16, 3])], ["axes": ["attention": "bn"]]).summary
+        == "422 invalid-input at image_features")
+  }
+
+  @Test("position ids are gathered in the models' own orders")
+  func positionIDs() throws {
+    let values = (0..<24).map { $0 * 7 % 24 }
+    func positions(_ shape: [Int], _ more: JSONObject = [:], count: Int = 24, attention: [Int] = [8]) throws
+      -> JSONValue?
+    {
+      var parameters: JSONObject = ["keep_tokens": 3, "method": "topk"]
+      for member in more.members { parameters[member.name] = member.value }
+      let ids = try Tensor.int64(Array((0..<count).map { values[$0 % 24] }), shape: Shape(shape))
+      let body = Body([("attention", try .random(attention, seed: 5)), ("position_ids", ids)], parameters)
+      let reply = try service.send("POST /prune", ["Accept: application/json"], body: body.safetensors())
+      #expect(reply.status == 200, "\(reply.text)")
+      return reply.json["position_ids"]
+    }
+    let plain = try positions([3, 8])
+    #expect(plain?.arrayValue?.count == 3)
+    #expect(try positions([3, 1, 8]) == plain)
+    #expect(try positions([1, 3, 8], attention: [1, 1, 1, 8]) == plain.map { [$0] })
+    #expect(try positions([3, 8], ["axes": ["position_ids": "cn"]]) == plain)
+    #expect(try positions([4, 8], count: 32)?.arrayValue?.count == 4)
+    #expect(try positions([1, 8], count: 8) == positions([8], count: 8))
+    let batch = try positions([3, 2, 8], count: 48, attention: [2, 1, 1, 8])?.arrayValue
+    #expect(batch?.count == 2 && batch?.first?.arrayValue?.count == 3)
+    let swapped = try positions([3, 2, 8], ["axes": ["position_ids": "cbn"]], count: 48, attention: [2, 8])
+    #expect(swapped?.arrayValue?.count == 2)
+  }
+
+  @Test("the query of grouped attention is read with its row of queries left in")
+  func groupedQuery() throws {
+    let localize: JSONObject = ["localize": ["source": "query_key"]]
+    let reply = try send([("key", [4, 16, 8]), ("query", [28, 1, 8])], localize, "/localize")
+    #expect(
+      reply.summary == "200" && reply.json["read"] == ["images": 1, "tokens": 16, "heads": 28],
+      "\(reply.text)")
+    let same = try send([("key", [4, 16, 8]), ("query", [28, 8])], localize, "/localize")
+    #expect(reply.json["saliency"] == same.json["saliency"])
+  }
+
+  @Test("two-byte integers are floats, or integers, only when the request says so")
+  func sixteenBits() throws {
+    let scores: [Float] = [0.5, -3, 2, 1, -1, 0.25]
+    let halves = try Tensor.floatingPoint(scores, shape: Shape([6]), as: .bfloat16)
+    let viewed = try Tensor(elementType: .uint16, shape: Shape([6]), bytes: halves.bytes)
+    let refused = try service.send(
+      "POST /prune?method=topk&keep_tokens=2", body: Body([("attention", viewed)]).safetensors())
+    #expect(refused.summary == "422 invalid-input at attention" && refused.text.contains("tensor_dtype"))
+    for (dtype, indices) in [("BF16", [2, 3]), ("bfloat16", [2, 3]), ("U16", [1, 4])] {
+      let target = "POST /prune?method=topk&keep_tokens=2&tensor_dtype=\(dtype)"
+      for body in [Body([("attention", viewed)]).safetensors(), try Body([("attention", viewed)]).npy()] {
+        let reply = try service.send(target, body: body)
+        #expect(reply.integers("kept_indices") == indices, "\(dtype): \(reply.text)")
+      }
+    }
+    let floats = Body([("attention", halves)]).safetensors()
+    let other = try service.send("POST /prune?method=topk&keep_tokens=2&tensor_dtype=U16", body: floats)
+    #expect(other.summary == "422 invalid-input at /tensor_dtype")
+    let positions = try Tensor(elementType: .uint16, shape: Shape([6]), bytes: viewed.bytes)
+    let whole = Body([("attention", halves), ("position_ids", positions)]).safetensors()
+    #expect(try service.send("POST /prune?method=topk&keep_tokens=2", body: whole).status == 200)
+  }
+
+  @Test("an npy body that nobody named is not read as hundreds of heads")
+  func unnamed() throws {
+    let features = try Body([("x", .random([576, 64], seed: 1))]).npy()
+    let refused = try service.send("POST /prune?method=topk&keep_tokens=4", body: features)
+    #expect(
+      refused.summary == "422 invalid-input at attention" && refused.text.contains("?tensor=image_features"))
+    let wide = try Body([("x", .random([200, 1000], seed: 1))]).npy()
+    #expect(try service.send("POST /localize", body: wide).summary == "422 invalid-input at attention")
+    let named = try service.send("POST /prune?method=divprune&keep_tokens=4", body: features)
+    #expect(named.json["read"] == ["images": 1, "tokens": 576])
+    let rows = try Body([("x", .random([12, 576], seed: 1))]).npy()
+    #expect(try service.send("POST /prune?method=topk&keep_tokens=4", body: rows).status == 200)
+  }
+
+  @Test("what is probably not meant is said beside the answer")
+  func warnings() throws {
+    func warning(_ tensors: [(String, [Int])], _ parameters: JSONObject = [:]) throws -> String? {
+      try send(tensors, parameters).json["warnings"]?.arrayValue?.first?.stringValue
+    }
+    #expect(try warning([("attention", [12, 577])])?.contains("577 = 24 x 24 + 1") == true)
+    #expect(try warning([("attention", [12, 576])]) == nil)
+    #expect(try warning([("attention", [2, 16])])?.contains("\"batched\": true") == true)
+    #expect(try warning([("attention", [2, 16])], ["batched": false]) == nil)
+    #expect(try warning([("attention", [12, 1, 16])])?.contains("12 heads") == true)
+    #expect(try warning([("attention", [300, 300])])?.contains("whole attention map") == true)
+  }
+
+  @Test("names of others and parameters of methods are told where they belong")
+  func names() throws {
+    for (body, words) in [
+      (
+        "{\"method\":\"evs\",\"frames\":4,\"image_features\":[[1],[2]]}",
+        ["'frames'", "belongs in method_parameters"]
+      ),
+      ("{\"features\":[[1],[2]]}", ["did you mean 'image_features'?"]),
+      ("{\"attn\":[1,2]}", ["did you mean 'attention'?"]),
+      ("{\"attention\":[1,2],\"ratio\":0.5}", ["did you mean 'keep_ratio'?"]),
+      ("{\"attention\":[1,2],\"method_params\":{}}", ["did you mean 'method_parameters'?"]),
+    ] {
+      let reply = try service.post("/prune?keep_tokens=1", body)
+      #expect(reply.summary.hasPrefix("422 unknown-parameter"), "\(reply.text)")
+      for word in words {
+        #expect(reply.json["detail"]?.stringValue?.contains(word) == true, "\(reply.text)")
+      }
+    }
+    let list = "{\"attention\":[1,2,3,4],\"layout\":[{\"type\":\"raw\",\"tokens\":4}],\"keep_tokens\":1}"
+    let reply = try service.post("/prune?method=topk", list)
+    #expect(reply.status == 422 && reply.text.contains("list of layouts"), "\(reply.text)")
+  }
+
+  @Test("what curl does to files and forms is named")
+  func curl() throws {
+    let form = ["Content-Type: application/x-www-form-urlencoded"]
+    let npy = try Body([("x", .random([12, 576], seed: 1))]).npy().filter {
+      $0 != 0 && $0 != 0x0a && $0 != 0x0d
+    }
+    for body in [npy, Array("keep_tokens=4&method=topk".utf8)] {
+      let reply = try service.send("POST /prune?method=topk&keep_tokens=4", form, body: body)
+      #expect(reply.status >= 400 && reply.text.contains("--data-binary"), "\(reply.text)")
+    }
+    let multipart = try service.send(
+      "POST /prune", ["Content-Type: multipart/form-data; boundary=x"], body: Array("--x\r\n".utf8))
+    #expect(multipart.summary == "415 unsupported-format" && multipart.text.contains("--data-binary"))
+  }
+}
