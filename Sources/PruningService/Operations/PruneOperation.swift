@@ -69,6 +69,10 @@ enum PruneOperation {
       guard request.stages.count * image.input.tokenCount <= maximumStageIndices else {
         throw tooManyStages(request.stages.count, image.input.tokenCount)
       }
+      // An explanation has a score, a rule, a rank and a region for each token; positions have up to three numbers.
+      try image.reserveAnswer(
+        listsPerToken: (request.explain ? 4 : 0) + (PruneOperation.answersPositions(image) ? 3 : 0),
+        stages: request.stages.count)
     }
   }
 
@@ -116,15 +120,19 @@ enum PruneOperation {
     return try image.localization()
   }
 
+  /// Ids in three dimensions cannot be told from the kept indices, so they are answered unasked where known.
+  private static func answersPositions(_ image: ImageRequest) -> Bool {
+    image.parameters["renumber"] != nil || image.input.tensors["position_ids"] != nil
+      || image.input.layout?.hasRotaryPositions ?? false
+  }
+
   private static func positionIDs(_ image: ImageRequest, kept: [Int]) throws(PruningError) -> JSONObject? {
     let renumber = image.parameters["renumber"]
+    let given = image.input.tensors["position_ids"]
     if let renumber, renumber.boolValue == nil {
       throw PruningError(at: "/renumber", "must be true or false, not \(renumber.kindWithArticle)")
     }
-    let given = image.input.tensors["position_ids"]
-    // Ids in three dimensions cannot be told from the kept indices, so they are answered unasked where known.
-    let isKnown = image.input.layout?.hasRotaryPositions ?? false
-    guard renumber != nil || given != nil || isKnown else { return nil }
+    guard answersPositions(image) else { return nil }
     let positions = try PositionIDs(
       keeping: kept, of: image.input.tokenCount, positions: given?.wholeNumbers ?? given,
       layout: image.input.layout, renumber: renumber?.boolValue ?? false)

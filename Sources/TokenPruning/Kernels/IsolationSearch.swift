@@ -165,7 +165,8 @@ struct IsolationSearch {
     var choice = contenders[0]
     var best = Double.infinity
     for place in contenders {
-      try steps.spend(rows.count * StepCounter.comparison(columns: space.columns))
+      try steps.spend(
+        StepCounter.exactDecision + rows.count * StepCounter.comparison(columns: space.columns))
       // Contenders ascend, so an equal one loses to the earlier.
       let largest = space.largestExactSimilarity(
         of: blocks.row(at: place), to: rows[...], fastest: nearest[place], within: slack, enough: best)

@@ -32,6 +32,8 @@ struct EVS: ScoringMethod {
     let features = try input.features()
     let size = try frames.size(of: input)
     let space = CosineSpace(features)
+    var steps = StepCounter(limit: input.stepLimit)
+    try steps.spend(input.tokenCount * StepCounter.exactComparison(columns: features.columns))
     return (0..<input.tokenCount).map { token in
       token < size ? Self.firstFrameScore : 1 - space.exactSimilarity(token, token - size)
     }

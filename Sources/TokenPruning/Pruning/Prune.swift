@@ -13,7 +13,7 @@ public func prune(
   let groups = trace.groups
   let quotas = try Quotas(request, sizes: groups.sizes, name: groups.name)
   for step in quotas.steps {
-    let stageInput = try trace.input(for: step, of: quotas.steps.count)
+    let stageInput = try trace.input(for: step)
     try trace.explain(stageInput)
     let kept = try trace.selection.keep(step.counts, of: trace.survivors, stageInput)
     trace.record(kept, at: step)
@@ -60,7 +60,7 @@ public func pruneTogether(
     var scores: [[Double]] = []
     for (image, trace) in traces.enumerated() {
       try SharedPruningError.about(image) { () throws(PruningError) in
-        let stageInput = try trace.input(for: step, of: quotas.steps.count)
+        let stageInput = try trace.input(for: step)
         stageInputs.append(stageInput)
         if let own = try trace.selection.scores(of: stageInput) { scores.append(own) }
       }
