@@ -114,7 +114,9 @@ private struct BatchWork: Sendable {
   func results() throws(PruningError) -> [(Answer.Sample, JSONObject)] {
     let outcomes = outcomes()
     let errors = outcomes.compactMap { if case .failure(let error) = $0 { error } else { nil } }
-    if let error = errors.first(where: { $0.kind == .invalidInput || $0.kind == .unknownMethod }) ?? errors.first {
+    if let error = errors.first(where: { $0.kind == .invalidInput || $0.kind == .unknownMethod })
+      ?? errors.first
+    {
       throw error
     }
     return outcomes.compactMap { try? $0.get() }

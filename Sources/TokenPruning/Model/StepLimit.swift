@@ -75,7 +75,8 @@ public final class StepLimit: Sendable {
       throw PruningError(
         .workLimit, at: "",
         "the answers about all images and stages together would take more than "
-          + "\(Self.maximumAnswerBytes >> 20) MiB; send fewer images or stages in one request, or explain less")
+          + "\(Self.maximumAnswerBytes >> 20) MiB; send fewer images or stages in one request, or explain less"
+      )
     }
   }
 
