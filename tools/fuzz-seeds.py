@@ -43,6 +43,11 @@ def golden(limit):
     return [path.read_bytes() for path in files if path.stat().st_size <= limit]
 
 
+def choices():
+    """Bytes that OperationTarget.swift takes apart: nothing, and 48 that chance chose."""
+    return [b""] + [hashlib.shake_128(str(index).encode()).digest(16 + 5 * index) for index in range(48)]
+
+
 def models():
     """Weights as they are, cut short, and with one name, one number and one type that are wrong."""
     few = (ROOT / "Tests" / "Golden" / "models" / "weights" / "few.safetensors").read_bytes()
@@ -253,6 +258,7 @@ def main():
         "media-type": MEDIA, "query": QUERIES, "json": JSON_TEXTS + json_texts, "numbers": NUMBERS, "base64": BASE64,
         "json-tensors": json_texts, "safetensors": binary + [b for b in golden(1024) if b[8:9] == b"{"],
         "npy": arrays, "model": models(), "region-text": REGIONS, "request": requests(json_texts, binary, arrays),
+        "operation": choices(),
     }
     for target, inputs in seeds.items():
         (folder / target).mkdir(parents=True, exist_ok=True)

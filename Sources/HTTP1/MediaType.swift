@@ -88,7 +88,7 @@ extension RequestHead {
 
   /// The codings applied to the body, in the order applied and in lower case; `identity` is left out.
   public var contentCodings: [String] {
-    fields.list("content-encoding").map { String(decoding: $0.map { ASCII.lowercase($0) }, as: UTF8.self) }
-      .filter { $0 != "identity" }
+    fields.list("content-encoding").filter { !ASCII.equalsIgnoringCase($0, "identity".utf8) }
+      .map { String(decoding: $0.map { ASCII.lowercase($0) }, as: UTF8.self) }
   }
 }

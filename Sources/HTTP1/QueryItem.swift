@@ -13,7 +13,8 @@ public struct QueryItem: Sendable, Equatable {
   ///
   /// Empty pairs are skipped; a repeated name is kept as often as it came.
   /// - Parameter maximumCount: how many pairs are accepted.
-  /// - Throws: ``PercentEncodingError`` for a broken escape, for bytes that are not UTF-8, and for too many pairs.
+  /// - Throws: ``PercentEncodingError`` for a broken escape, for bytes that are not UTF-8, for names that
+  ///   are not ASCII, and for too many pairs.
   public static func decode(
     _ query: String, maximumCount: Int = 100
   ) throws(PercentEncodingError) -> [QueryItem] {
@@ -24,6 +25,10 @@ public struct QueryItem: Sendable, Equatable {
       }
       let equals = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.endIndex
       let name = try PercentEncoding.decode(pair[..<equals], plusIsSpace: true)
+      // Names are compared before anybody is authenticated: ASCII is compared byte by byte.
+      guard name.utf8.allSatisfy({ $0 < 0x80 }) else {
+        throw PercentEncodingError(reason: "a parameter name in the URL is not ASCII")
+      }
       let value = try PercentEncoding.decode(pair[equals...].dropFirst(), plusIsSpace: true)
       items.append(QueryItem(name, value))
     }

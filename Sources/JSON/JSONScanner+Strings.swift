@@ -153,6 +153,10 @@ extension JSONScanner {
     guard let text = ascii ?? String(validating: content, as: UTF8.self) else {
       throw JSONError(offset: offset, "a string is not valid UTF-8")
     }
+    guard ascii != nil || StreamSafeText.accepts(text) else {
+      throw JSONError(
+        offset: offset, "a string has more than \(StreamSafeText.longestRun) combining marks in a row")
+    }
     return text
   }
 }

@@ -58,12 +58,12 @@ public struct JSONScanner: Sendable {
     var isFirst = true
     // The first names need no memory beside the value; a handful more is compared one by one, and the set takes
     // over before that becomes quadratic.
-    private var first = InlineArray<6, String>(repeating: "")
+    private var first = InlineArray<6, Name>(repeating: Name(""))
     private var firstCount = 0
-    private var few: [String] = []
-    private var many: Set<String> = []
+    private var few: [Name] = []
+    private var many: Set<Name> = []
 
-    mutating func insert(_ name: String) -> Bool {
+    mutating func insert(_ name: Name) -> Bool {
       for index in 0..<firstCount where first[index] == name { return false }
       if firstCount < first.count {
         first[firstCount] = name
@@ -107,7 +107,11 @@ public struct JSONScanner: Sendable {
     members.isFirst = false
     let start = offset
     let name = try readString()
-    guard members.insert(name) else {
+    guard name.utf8.count <= Name.maximumBytes else {
+      throw JSONError(
+        offset: start, "a member name has \(name.utf8.count) bytes; at most \(Name.maximumBytes) are read")
+    }
+    guard members.insert(Name(name)) else {
       throw JSONError(offset: start, pointer: JSONPointer.token(name), "member \"\(name)\" occurs twice")
     }
     guard peek() == UInt8(ascii: ":") else { throw unexpected("':'") }

@@ -18,7 +18,9 @@ enum OperationCost {
       items.allSatisfy({ harmlessNames.contains($0.name) })
     else { return .pooled }
     let methods = items.filter { $0.name == "method" }
-    guard methods.count == 1, let cost = costs[methods[0].value] else { return .pooled }
+    guard methods.count == 1, methods[0].value.utf8.allSatisfy({ $0 < 0x80 }),
+      let cost = costs[methods[0].value]
+    else { return .pooled }
     switch cost {
     case .linear: return length <= tinyBodyBytes ? .inline : .inlineWhenIdle
     case .quadratic: return .inlineWhenAlone

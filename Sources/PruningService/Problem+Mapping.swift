@@ -7,7 +7,8 @@ import TokenPruning
 extension Problem {
   init(_ error: PruningError) {
     switch error.kind {
-    case .invalidInput: self.init(.invalidInput, error.message, pointer: error.pointer)
+    case .invalidInput, .workLimit: self.init(.invalidInput, error.message, pointer: error.pointer)
+    case .overdue: self.init(.computeTimeout, error.message)
     case .unknownMethod: self.init(.unknownMethod, error.message, pointer: error.pointer)
     // For the record only: nobody is there to read it.
     case .abandoned: self.init(.overloaded, error.message)

@@ -88,6 +88,7 @@ public enum ProblemType: String, Sendable, CaseIterable {
   case unknownParameter = "unknown-parameter"
   case unknownMethod = "unknown-method"
   case overloaded = "overloaded"
+  case computeTimeout = "compute-timeout"
 
   public var slug: String { rawValue }
 
@@ -104,7 +105,7 @@ public enum ProblemType: String, Sendable, CaseIterable {
     case .unsupportedFormat: 415
     case .invalidInput, .unknownParameter, .unknownMethod: 422
     case .headTooLarge: 431
-    case .overloaded: 503
+    case .overloaded, .computeTimeout: 503
     }
   }
 
@@ -127,6 +128,7 @@ public enum ProblemType: String, Sendable, CaseIterable {
     case .unknownParameter: "There is no such parameter or tensor"
     case .unknownMethod: "There is no such pruning method"
     case .overloaded: "The server is at capacity"
+    case .computeTimeout: "The computation took too long"
     }
   }
 }

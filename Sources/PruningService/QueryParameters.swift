@@ -24,6 +24,11 @@ struct QueryParameters {
     }
     var names = Set<String>()
     for item in items {
+      guard StreamSafeText.accepts(item.value) else {
+        throw Problem(
+          .malformedQuery,
+          "'\(item.name.prefix(60))' has more than \(StreamSafeText.longestRun) combining marks in a row")
+      }
       guard names.insert(item.name).inserted else {
         throw Problem(.malformedQuery, "'\(item.name.prefix(60))' is given twice")
       }

@@ -99,12 +99,14 @@ struct Router: Sendable {
   }
 
   /// The path with its escapes resolved, since `/%70rune` is `/prune` (RFC 3986 section 6.2.2.2), or nil when an
-  /// escape is broken or hides a slash.
+  /// escape is broken, hides a slash, or names what no route has.
   private func decoded(_ path: String) -> String? {
     guard path.utf8.contains(UInt8(ascii: "%")) else { return path }
     var segments: [String] = []
     for segment in path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false) {
-      guard let segment = try? PercentEncoding.decode(segment), !segment.utf8.contains(UInt8(ascii: "/"))
+      // Routes are ASCII, which is compared byte by byte.
+      guard let segment = try? PercentEncoding.decode(segment), !segment.utf8.contains(UInt8(ascii: "/")),
+        segment.utf8.allSatisfy({ $0 < 0x80 })
       else { return nil }
       segments.append(segment)
     }

@@ -13,6 +13,8 @@ public struct Service: Responder {
     public var crossOrigin: CrossOrigin?
     /// The learned models that requests may name.
     public var models: ModelStore
+    /// How long a request may be read and computed; nil sets no limit.
+    public var computeTimeout: Duration?
 
     public init(maximumBodyBytes: Int = 64 << 20, models: ModelStore = ModelStore()) {
       self.maximumBodyBytes = maximumBodyBytes
@@ -32,7 +34,10 @@ public struct Service: Responder {
     self.configuration = configuration
     self.metrics = metrics
     self.accessLog = accessLog
-    router = Router(Endpoints.all(lifecycle: lifecycle, metrics: metrics, models: configuration.models))
+    router = Router(
+      Endpoints.all(
+        lifecycle: lifecycle, metrics: metrics, models: configuration.models,
+        computeTimeout: configuration.computeTimeout))
     metrics.count(routes: router.routes)
   }
 

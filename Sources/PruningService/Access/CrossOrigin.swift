@@ -38,9 +38,9 @@ public struct CrossOrigin: Sendable {
 
   private func allowedOrigin(_ head: RequestHead) -> String? {
     let values = head.fields.values("origin")
-    guard values.count == 1, let origin = String(validating: values[0], as: UTF8.self) else { return nil }
+    guard values.count == 1 else { return nil }
     guard let origins else { return "*" }
-    return origins.contains(origin) ? origin : nil
+    return origins.first { $0.utf8.elementsEqual(values[0]) }
   }
 
   private static let exposedFields = "X-Request-Id, Server-Timing, traceparent, Retry-After"

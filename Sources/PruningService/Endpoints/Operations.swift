@@ -6,8 +6,11 @@ import TokenPruning
 
 extension Endpoints {
   /// `POST /localize`, `/compress` or `/prune`: decode, compute, encode.
-  static func operation(_ operation: Operation, _ models: ModelStore) -> Endpoint {
+  ///
+  /// - Parameter timeout: how long that may take, from the body's last byte on.
+  static func operation(_ operation: Operation, _ models: ModelStore, timeout: Duration?) -> Endpoint {
     Endpoint(method: "POST", route: "/\(operation.rawValue)", kind: .operation) { context throws(Problem) in
+      let deadline = timeout.map { ContinuousClock.now + $0 }
       let format = try BodyFormat.ofRequest(context.request)
       let document = try context.timing.measure("decode") { () throws(Problem) in
         try decode(context.request, as: format, for: operation)
@@ -16,7 +19,9 @@ extension Endpoints {
       let isAbandoned = context.request.isAbandoned
       let sharing = WorkSharing(context.request.share)
       let answer = try context.timing.measure("compute") { () throws(Problem) in
-        try operation.run(document, models: models, isAbandoned: isAbandoned, sharing: sharing)
+        try operation.run(
+          document, models: models, isAbandoned: isAbandoned,
+          isOverdue: { deadline.map { ContinuousClock.now >= $0 } ?? false }, sharing: sharing)
       }
       context.metrics.recordTokens(received: answer.tokenCount, kept: answer.keptCount)
       let encoded = try context.timing.measure("encode") { () throws(Problem) in

@@ -13,6 +13,8 @@ enum CompressOperation {
     ]
 
   static func run(_ image: ImageRequest, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
+    // Assignments, sizes, and the positions of rows, of which there are as many as tokens at most.
+    try image.reserveAnswer(listsPerToken: 5)
     let mode = try Mode(image.parameters)
     shared["mode"] = .string(mode.rawValue)
     // Without a region all tokens are one part; nothing is localised unasked.
@@ -99,6 +101,8 @@ enum CompressOperation {
       }
       type = named
     }
+    // As numbers of the type, and as text.
+    try image.input.stepLimit.reserveAnswer(bytes: 8 * features.values.count)
     let tensor: Tensor
     do throws(TensorError) {
       let shape = try Shape([features.rows, features.columns])

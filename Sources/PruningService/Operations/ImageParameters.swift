@@ -41,6 +41,11 @@ struct ImageParameters {
   /// The same complaint, said of one image of a batch: `image_features` becomes `image_features/2`, and
   /// `/region/box` becomes `/region/2/box` where each image has its own.
   func error(_ error: PruningError, inImage index: Int) -> PruningError {
+    // Which image meets the limit of all depends on who computes which.
+    switch error.kind {
+    case .invalidInput, .unknownMethod: break
+    case .workLimit, .abandoned, .overdue: return error
+    }
     var pointer = error.pointer
     if !pointer.hasPrefix("/") {
       pointer += "/\(index)"

@@ -112,6 +112,21 @@ struct ImageRequest {
     return number
   }
 
+  /// Memory of a number of a list: in the result, as a JSON value and as text.
+  private static let listedBytes = 40
+  /// Of what is said of an image beside its lists, and of a stage beside its two.
+  private static let imageBytes = 8 << 10
+  private static let stageBytes = 1 << 10
+
+  /// Sets memory for the answer about this image aside, as much as its lists take if all tokens stay.
+  ///
+  /// - Parameter listsPerToken: beside the indices.
+  func reserveAnswer(listsPerToken: Int = 0, stages: Int = 0) throws(PruningError) {
+    let lists = 1 + listsPerToken + 2 * stages
+    try input.stepLimit.reserveAnswer(
+      bytes: Self.imageBytes + stages * Self.stageBytes + lists * input.tokenCount * Self.listedBytes)
+  }
+
   static func withoutPlaces(_ layout: TokenLayout) -> PruningError {
     PruningError(
       at: "/layout", "'\(layout.type)' says nothing of where tokens lie, so none are in a region")

@@ -4,6 +4,7 @@ import TokenPruning
 /// `/localize`: the contextual region, the map it was found on, the tokens inside.
 enum LocalizeOperation {
   static func run(_ image: ImageRequest) throws(PruningError) -> Answer.Sample {
+    try image.reserveAnswer()
     let localization = try image.localization()
     return Answer.Sample(
       members: localization.members, indices: [("region_indices", localization.tokens)], tensors: [],

@@ -42,10 +42,12 @@ public enum Operation: String, CaseIterable, Sendable {
   /// - Parameters:
   ///   - isAbandoned: asked between images and between steps of long searches; once true, the work is given up,
   ///     since nobody waits for the answer.
+  ///   - isOverdue: asked as often; once true, the request has had all the time there is.
   ///   - sharing: who else may compute images of a large batch, or parts of one image.
   public func run(
     _ document: TensorDocument, models: ModelSet = ModelSet(),
-    isAbandoned: @escaping @Sendable () -> Bool = { false }, sharing: WorkSharing = .none
+    isAbandoned: @escaping @Sendable () -> Bool = { false },
+    isOverdue: @escaping @Sendable () -> Bool = { false }, sharing: WorkSharing = .none
   ) throws(Problem) -> Answer {
     try OperationParameters.refuseUnknown(document, for: self)
     let given = document.parameters.withoutNulls
@@ -58,7 +60,7 @@ public enum Operation: String, CaseIterable, Sendable {
     do throws(PruningError) {
       let parameters = try ImageParameters(given, batchCount: batch.isBatched ? batch.samples.count : nil)
       let stepLimit = StepLimit(
-        PruningInput.standardStepLimit / max(batch.samples.count, 1), isAbandoned: isAbandoned)
+        PruningInput.standardStepLimit, isAbandoned: isAbandoned, isOverdue: isOverdue)
       let work = BatchWork(
         operation: self, batch: batch, parameters: parameters, models: models, stepLimit: stepLimit,
         sharing: sharing)
@@ -71,8 +73,7 @@ public enum Operation: String, CaseIterable, Sendable {
           throw error.image.map { parameters.error(error.error, inImage: $0) } ?? error.error
         }
       } else {
-        for outcome in work.outcomes() {
-          let (sample, members) = try outcome.get()
+        for (sample, members) in try work.results() {
           samples.append(sample)
           for member in members.members { shared[member.name] = member.value }
         }
@@ -113,8 +114,23 @@ private struct BatchWork: Sendable {
   /// Batches of fewer numbers take less time than waking another thread is worth.
   private static let leastShared = 1 << 18
 
-  /// One per image, up to the first that failed. Which that is does not depend on who computes which.
-  func outcomes() -> [Outcome] {
+  /// One per image.
+  ///
+  /// - Throws: what is wrong with the first image that is wrong by itself; which image met the limit of all depends on who
+  ///   computes which.
+  func results() throws(PruningError) -> [(Answer.Sample, JSONObject)] {
+    let outcomes = outcomes()
+    let errors = outcomes.compactMap { if case .failure(let error) = $0 { error } else { nil } }
+    if let error = errors.first(where: { $0.kind == .invalidInput || $0.kind == .unknownMethod })
+      ?? errors.first
+    {
+      throw error
+    }
+    return outcomes.compactMap { try? $0.get() }
+  }
+
+  /// One per image, up to the first that failed where they are computed one after the other.
+  private func outcomes() -> [Outcome] {
     let numbers = batch.samples.reduce(0) { $0 + $1.values.reduce(0) { $0 + $1.elementCount } }
     if batch.samples.count > 1, numbers >= Self.leastShared {
       return sharing.map(batch.samples.count) { outcome($0) }
@@ -143,7 +159,7 @@ private struct BatchWork: Sendable {
   /// The image's tensors and parameters, checked.
   func request(_ index: Int) -> Result<ImageRequest, PruningError> {
     do throws(PruningError) {
-      try stepLimit.checkAbandonment()
+      try stepLimit.check()
     } catch {
       return .failure(error)
     }

@@ -68,6 +68,10 @@ enum PruneOperation {
       guard request.stages.count * image.input.tokenCount <= maximumStageIndices else {
         throw tooManyStages(request.stages.count, image.input.tokenCount)
       }
+      // An explanation has a score, a rule, a rank and a region for each token; positions have up to three numbers.
+      try image.reserveAnswer(
+        listsPerToken: (request.explain ? 4 : 0) + (PositionMembers.areAnswered(image) ? 3 : 0),
+        stages: request.stages.count)
     }
   }
 
@@ -116,16 +120,20 @@ enum PruneOperation {
 
 /// The position ids of what `/prune` and `/compress` keep, where they are asked for, given or known.
 enum PositionMembers {
+  /// Ids in three dimensions cannot be told from the kept indices, so they are answered unasked where known.
+  static func areAnswered(_ image: ImageRequest) -> Bool {
+    image.parameters["renumber"] != nil || image.input.tensors["position_ids"] != nil
+      || image.input.layout?.hasRotaryPositions ?? false
+  }
+
   /// - Parameter rows: how many rows stand for all tokens.
   static func of(_ image: ImageRequest, kept: [Int], rows: Int) throws(PruningError) -> JSONObject {
     let renumber = image.parameters["renumber"]
+    let given = image.input.tensors["position_ids"]
     if let renumber, renumber.boolValue == nil {
       throw PruningError(at: "/renumber", "must be true or false, not \(renumber.kindWithArticle)")
     }
-    let given = image.input.tensors["position_ids"]
-    // Ids in three dimensions cannot be told from the kept indices, so they are answered unasked where known.
-    let isKnown = image.input.layout?.hasRotaryPositions ?? false
-    guard renumber != nil || given != nil || isKnown else { return [:] }
+    guard areAnswered(image) else { return [:] }
     let positions = try PositionIDs(
       keeping: kept, of: image.input.tokenCount, rows: rows, positions: given?.wholeNumbers ?? given,
       layout: image.input.layout, renumber: renumber?.boolValue ?? false)

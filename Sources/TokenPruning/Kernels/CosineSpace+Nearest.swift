@@ -35,13 +35,13 @@ extension CosineSpace {
       try steps.spend(comparingWith: turn.count * others.count, of: self)
       let found = sharing.map(min(perTurn, parts - first)) { part in
         let start = turn.lowerBound + part * Self.rowsPerPart
-        var nearest: [Int] = []
+        var nearest = Nearest()
         packed.forEachSimilarities(of: rows[start..<min(start + Self.rowsPerPart, turn.upperBound)]) {
-          nearest.append(self.nearest(to: $0, others, UnsafeBufferPointer($1), within: packed.slack))
+          self.find(&nearest, to: $0, others, UnsafeBufferPointer($1), within: packed.slack)
         }
         return nearest
       }
-      for part in found { positions += part }
+      try take(found, into: &positions, &steps)
     }
     return positions
   }
@@ -67,12 +67,30 @@ extension CosineSpace {
         let end = min((group + 1) * Self.groupBlocks, left.count)
         return self.nearest(left, group * Self.groupBlocks..<end, right)
       }
-      for part in found { positions += part }
+      try take(found, into: &positions, &steps)
     }
     return positions
   }
 
-  private func nearest(_ left: RowBlocks, _ group: Range<Int>, _ right: RowBlocks) -> [Int] {
+  /// What one part found.
+  private struct Nearest {
+    /// Of each row, in order.
+    var positions: [Int] = []
+    /// How many rows binary32 could not tell from the nearest, and binary64 compared.
+    var ties = 0
+  }
+
+  /// Takes over what parts found, and spends what no count of pairs tells: rows alike are all compared twice.
+  private func take(
+    _ found: [Nearest], into positions: inout [Int], _ steps: inout StepCounter
+  ) throws(PruningError) {
+    for part in found {
+      positions += part.positions
+      try steps.spend(part.ties * StepCounter.exactComparison(columns: columns))
+    }
+  }
+
+  private func nearest(_ left: RowBlocks, _ group: Range<Int>, _ right: RowBlocks) -> Nearest {
     let stride = 4 * right.count
     // Row by row of the group, the similarities to all others.
     var similarities = [Float](repeating: 0, count: 4 * group.count * stride)
@@ -89,31 +107,32 @@ extension CosineSpace {
       }
     }
     return similarities.withUnsafeBufferPointer { similarities in
-      var positions: [Int] = []
+      var nearest = Nearest()
       for a in group {
         for lane in left.lanes(of: a) {
           let start = (4 * (a - group.lowerBound) + lane) * stride
-          positions.append(
-            nearest(
-              to: left[a][lane], right.rows,
-              UnsafeBufferPointer(rebasing: similarities[start..<(start + right.rowCount)]), within: slack))
+          find(
+            &nearest, to: left[a][lane], right.rows,
+            UnsafeBufferPointer(rebasing: similarities[start..<(start + right.rowCount)]), within: slack)
         }
       }
-      return positions
+      return nearest
     }
   }
 
   /// The largest of the given fast similarities, where several are near by the exact ones.
-  private func nearest(
-    to row: Int, _ others: [Int], _ similarities: UnsafeBufferPointer<Float>, within slack: Float
-  ) -> Int {
+  private func find(
+    _ nearest: inout Nearest, to row: Int, _ others: [Int], _ similarities: UnsafeBufferPointer<Float>,
+    within slack: Float
+  ) {
     let limit = Self.largest(similarities) - slack
     var near: [Int] = []
     for place in similarities.indices where similarities[place] >= limit { near.append(place) }
-    guard near.count > 1 else { return near[0] }
+    guard near.count > 1 else { return nearest.positions.append(near[0]) }
+    nearest.ties += near.count
     let exact = exactSimilarities(of: near.map { others[$0] }, to: features.row(row), norm: norm(of: row))
     // The first of equals.
-    return near[exact.indices.max { exact[$0] < exact[$1] } ?? 0]
+    nearest.positions.append(near[exact.indices.max { exact[$0] < exact[$1] } ?? 0])
   }
 
   private static func largest(_ values: UnsafeBufferPointer<Float>) -> Float {

@@ -226,6 +226,7 @@ struct FarthestPointSearch {
   // MARK: Exactly
 
   private mutating func farthestExactly(_ contenders: [Int]) throws(PruningError) -> Int {
+    try steps.spend(contenders.count * StepCounter.exactDecision)
     for place in contenders { try refreshExactly(place) }
     // Contenders ascend, and the first of equals is the minimum.
     return contenders.min { exactNearest[$0] < exactNearest[$1] } ?? contenders[0]

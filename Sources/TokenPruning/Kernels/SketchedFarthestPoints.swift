@@ -176,7 +176,8 @@ extension CosineSpace {
     guard contenders.count > 1 else { return choice }
     var best = Double.infinity
     for place in contenders {
-      try steps.spend(rows.count * StepCounter.comparison(columns: columns))
+      try steps.spend(
+        StepCounter.exactDecision + rows.count * StepCounter.comparison(columns: columns))
       let largest = largestExactSimilarity(
         of: rows[place], to: rows[...], fastest: fastest[place], within: slack, enough: best)
       if largest < best {

@@ -1,47 +1,46 @@
-/// The work that one search may still do, in steps of roughly a nanosecond.
+/// Spends the steps of one search, each roughly a nanosecond, out of the account of its request.
 ///
 /// A few kilobytes can ask for hours of quadratic work. Steps are counted as they are done instead of being
 /// estimated beforehand, because lazy searches nearly always do far less than their worst case; and they are
-/// counted instead of timed, so that the same request ends the same way on every machine.
+/// counted instead of timed, so that the same request ends the same way on every machine. What was miscounted
+/// nevertheless ends by the clock (``StepLimit/check()``).
 struct StepCounter: Sendable {
   /// About half a millisecond: a client that went away is noticed soon, and asking costs nothing beside the work.
-  private static let stepsBetweenChecks = 500_000
+  private static let largestAdvance = 500_000
+  /// What a search costs to set up.
+  private static let smallestAdvance = 2_000
 
   private let limit: StepLimit
-  private var left: Int
-
-  /// How many are left.
-  var remaining: Int { max(left, 0) }
-
-  private var sinceCheck = 0
+  /// Taken from the account, and not spent yet.
+  private var left = 0
+  private var advance = smallestAdvance
   private let work: String
 
   /// - Parameter work: what costs the steps, for the refusal.
   init(limit: StepLimit, work: String = "comparing these tokens with each other") {
     self.limit = limit
     self.work = work
-    left = limit.steps
   }
 
-  /// - Throws: at `image_features` when that is more than what is left; `.abandoned` when nobody waits any more.
+  /// How many are left of the request's; others may be spending them.
+  var remaining: Int { left + limit.remaining }
+
+  /// - Throws: `.workLimit` at `image_features` when that is more than what is left; `.abandoned`, `.overdue`.
   @inline(__always)
   mutating func spend(_ steps: Int) throws(PruningError) {
-    sinceCheck += steps
     left -= steps
-    if left < 0 || sinceCheck >= Self.stepsBetweenChecks { try check() }
+    if left < 0 { try refill() }
   }
 
+  /// Takes what is missing and an advance, which grows with what the search spends: a short one takes little that it
+  /// does not need, and a long one seldom asks.
   @inline(never)
-  private mutating func check() throws(PruningError) {
-    if sinceCheck >= Self.stepsBetweenChecks {
-      sinceCheck = 0
-      try limit.checkAbandonment()
-    }
-    guard left < 0 else { return }
-    throw PruningError(
-      at: "image_features",
-      "\(work) is more work than one request may ask for; send fewer tokens or "
-        + "images, keep fewer, or choose by scores instead of similarity (GET /methods)")
+  private mutating func refill() throws(PruningError) {
+    let needed = -left
+    guard let taken = limit.take(needed, spare: advance) else { throw StepLimit.tooMuch(work) }
+    left = taken - needed
+    advance = min(2 * advance, Self.largestAdvance)
+    try limit.check()
   }
 
   /// Spends what comparing one row with `others` costs.
@@ -69,6 +68,9 @@ struct StepCounter: Sendable {
 
   /// Bounds for all candidates by a ``RowSketch``, and a look at them.
   static func bounds(count: Int, dimensions: Int) -> Int { 100 + count * (dimensions + 8) / 16 }
+
+  /// Deciding in binary64 about one row among several that binary32 cannot tell apart, beside the comparisons.
+  static let exactDecision = 1_000
 
   /// Taking an entry out of a heap and putting it back.
   static let heapTurn = 400

@@ -2,13 +2,15 @@
 /// Computations, section 8.5), in no particular order.
 enum SymmetricEigenvalues {
   /// - Complexity: O(n^3) per sweep; a handful of sweeps.
-  static func of(_ rows: [[Double]]) -> [Double] {
+  /// - Throws: when it is more work than the limit allows.
+  static func of(_ rows: [[Double]], _ steps: inout StepCounter) throws(PruningError) -> [Double] {
     var matrix = rows
     let count = rows.count
     let scale = rows.indices.reduce(0.0) { max($0, rows[$1][$1].magnitude) }
     for _ in 0..<30 {
       var largest = 0.0
       for p in 0..<count {
+        try steps.spend((count - p) * (20 + 8 * count))
         for q in (p + 1)..<max(count, p + 1) {
           largest = max(largest, matrix[p][q].magnitude)
           rotate(&matrix, p, q)

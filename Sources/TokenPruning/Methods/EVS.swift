@@ -33,6 +33,8 @@ struct EVS: ScoringMethod {
     // As one frame the first tokens would be kept.
     let size = try frames.size(of: input, comparedBy: Self.name)
     let space = CosineSpace(features)
+    var steps = StepCounter(limit: input.stepLimit)
+    try steps.spend(input.tokenCount * StepCounter.exactComparison(columns: features.columns))
     return (0..<input.tokenCount).map { token in
       token < size ? Self.firstFrameScore : 1 - space.exactSimilarity(token, token - size)
     }

@@ -58,7 +58,7 @@ struct HoloV: PruningMethod {
     try steps.spend(pairs * (2 + features.columns / 2))
     var scores: [Double] = []
     for run in runs {
-      try input.stepLimit.checkAbandonment()
+      try input.stepLimit.check()
       scores.append(score(of: run, features, attention))
     }
     let quotas = Self.quotas(scores, of: task.count)

@@ -145,7 +145,7 @@ struct TextAttention {
       throw PruningError(at: "attention", "has \(rows.count) raters; the rank rule takes at most 512")
     }
     var steps = StepCounter(limit: stepLimit)
-    try steps.spend(rows.count * rows.count * (tokenCount + 40 * rows.count))
+    try steps.spend(rows.count * (rows.count + 2 * heads) * tokenCount)
     let averaged = rows.map { query in
       var sums = [Double](repeating: 0, count: tokenCount)
       for head in 0..<heads {
@@ -154,7 +154,7 @@ struct TextAttention {
       return sums
     }
     let gram = averaged.map { a in averaged.map { b in RowArithmetic.dot(a[...], b[...]) } }
-    let singular = SymmetricEigenvalues.of(gram).map { max($0, 0).squareRoot() }
+    let singular = try SymmetricEigenvalues.of(gram, &steps).map { max($0, 0).squareRoot() }
     let limit = Double(max(rows.count, tokenCount)) * 0x1p-23 * (singular.max() ?? 0)
     return singular.count { $0 > limit }
   }

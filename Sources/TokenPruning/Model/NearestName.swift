@@ -8,7 +8,6 @@ public func nearestName(to name: String, among candidates: [String]) -> String? 
   var best: (name: String, distance: Int)?
   for candidate in candidates {
     let word = lowercased(candidate)
-    // A hostile name of megabytes must not cost a quadratic table.
     guard typed.count <= 2 * word.count + 4 else { continue }
     let distance = editDistance(typed, word)
     let limit = max(1, max(typed.count, word.count) / 3)
@@ -23,8 +22,9 @@ public func nameSuggestion(for name: String, among candidates: [String]) -> Stri
     ?? (candidates.isEmpty ? "there are none" : "known: \(candidates.joined(separator: ", "))")
 }
 
+/// Clients write both sides, since stages name tensors: what is compared is short.
 private func lowercased(_ text: String) -> [UInt8] {
-  text.utf8.map { $0 >= 0x41 && $0 <= 0x5a ? $0 | 0x20 : $0 }
+  text.utf8.prefix(longestCompared).map { $0 >= 0x41 && $0 <= 0x5a ? $0 | 0x20 : $0 }
 }
 
 private func editDistance(_ a: [UInt8], _ b: [UInt8]) -> Int {
@@ -40,3 +40,6 @@ private func editDistance(_ a: [UInt8], _ b: [UInt8]) -> Int {
   }
   return row[b.count]
 }
+
+/// In bytes; no name that is known has more.
+private let longestCompared = 64

@@ -5,8 +5,12 @@ public struct PruningError: Error, Sendable, Equatable {
     case invalidInput
     /// The named method is not registered.
     case unknownMethod
+    /// All images, stages and budgets of the request together are more than one request may ask for.
+    case workLimit
     /// Nobody waits for the result any more.
     case abandoned
+    /// The time that one request may take is over.
+    case overdue
   }
 
   public let kind: Kind

@@ -96,9 +96,13 @@ extension PruningInput {
 
   /// The tensor of that name.
   ///
-  /// - Throws: when absent, naming the tensors that are there.
+  /// - Throws: when absent, naming the tensors that are there; `.workLimit` when it was read too often.
   func tensor(_ name: String) throws(PruningError) -> Tensor {
-    if let tensor = tensors[name] { return tensor }
+    if let tensor = tensors[name] {
+      // Each reader goes through all of it, and stages and budgets have it read again.
+      try stepLimit.spend(2 * tensor.elementCount, on: "reading these tensors")
+      return tensor
+    }
     let present = tensors.keys.sorted()
     throw PruningError(
       at: name,

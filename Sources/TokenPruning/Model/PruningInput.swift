@@ -13,7 +13,7 @@ public struct PruningInput: Sendable {
   public let seed: UInt64
   /// The learned models that a request may name.
   public let models: ModelSet
-  /// How much work a search among these tokens may be, see ``StepCounter``.
+  /// What the request may still cost; shared with its other images.
   public let stepLimit: StepLimit
   /// Who else may do parts of the work.
   public let sharing: WorkSharing

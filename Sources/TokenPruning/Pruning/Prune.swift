@@ -13,7 +13,7 @@ public func prune(
   var trace = try PruningTrace(input, request, method: method, scope: request.scope)
   let quotas = try trace.quotas()
   for step in quotas.steps {
-    try trace.keep(at: step, trace.input(for: step, of: quotas.steps.count))
+    try trace.keep(at: step, trace.input(for: step))
   }
   return trace.result(notes: quotas.notes)
 }

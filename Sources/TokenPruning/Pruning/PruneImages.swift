@@ -105,7 +105,7 @@ struct ImagesRun {
     let whole = try SharedPruningError.about(own[0]) { () throws(PruningError) in
       try inputs[input].attending(by: stage, number: number, over: held)
     }
-    return whole.imageParts().map { $0.input.dividingSteps(among: quotas[0].steps.count) }
+    return whole.imageParts().map(\.input)
   }
 
   private func results() -> [PruneResult] {

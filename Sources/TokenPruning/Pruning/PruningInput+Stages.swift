@@ -1,14 +1,9 @@
 import Tensors
 
 extension PruningInput {
-  /// The same with one of `count` equal parts of its work.
-  func dividingSteps(among count: Int) -> PruningInput {
-    replacing(stepLimit: stepLimit.divided(by: count))
-  }
-
-  /// The same for one of `count` budgets: its part of the work, and random choices of its own.
-  func part(_ index: Int, of count: Int) -> PruningInput {
-    replacing(seed: seed &+ UInt64(index), stepLimit: stepLimit.divided(by: count))
+  /// The same for one of several budgets, with random choices of its own.
+  func part(_ index: Int) -> PruningInput {
+    replacing(seed: seed &+ UInt64(index))
   }
 
   /// The most numbers a stage's attention may have over all tokens: 256 MiB of them.

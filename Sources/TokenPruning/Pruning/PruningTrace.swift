@@ -78,9 +78,9 @@ struct PruningTrace {
   }
 
   /// The input as the step sees it.
-  func input(for step: Quotas.Step, of stepCount: Int) throws(PruningError) -> PruningInput {
+  func input(for step: Quotas.Step) throws(PruningError) -> PruningInput {
     guard let stage = step.stage else { return input }
-    return try input.dividingSteps(among: stepCount).attending(by: stage, number: step.number, over: held)
+    return try input.attending(by: stage, number: step.number, over: held)
   }
 
   /// Scores and ranks of the first step, where they are asked for.

@@ -48,14 +48,21 @@ struct RegionSelection {
     var kept: [[Int]] = []
     kept.reserveCapacity(groups.count)
     for (index, group) in groups.enumerated() {
-      try input.stepLimit.checkAbandonment()
+      try input.stepLimit.spend(cost(of: group, scorer, input), on: "choosing among these tokens")
       kept.append(
         try keep(
           min(counts[index], group.count), of: group, scorer,
-          groups.count > 1 ? input.part(index, of: groups.count) : input))
+          groups.count > 1 ? input.part(index) : input))
     }
     noteShortfall(kept, counts, groups)
     return kept
+  }
+
+  /// What one choice costs beside the work of a search: scores at hand are ranked, any other method walks through all
+  /// places and candidates.
+  private func cost(of group: [Int], _ scorer: any PruningMethod, _ input: PruningInput) -> Int {
+    let places = scorer is GivenScores ? input.tokenCount / 64 : Self.numbersPerPlace * input.tokenCount
+    return 1_000 + places + 16 * group.count
   }
 
   /// A choice in one group, under any policy but `bias`, which compares scores and has no parts.

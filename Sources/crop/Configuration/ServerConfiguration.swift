@@ -30,6 +30,7 @@ struct ServerConfiguration: Sendable, Equatable {
   var maxInFlightBytes = 1 << 30
   var headerTimeout = Duration.seconds(10)
   var bodyTimeout = Duration.seconds(10)
+  var computeTimeout = Duration.seconds(5)
   // Proxies keep idle upstream connections for up to 60 s. The server must outlast them: the side that
   // closes first decides whether a request is lost on a dying connection.
   var idleTimeout = Duration.seconds(65)

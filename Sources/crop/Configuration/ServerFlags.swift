@@ -17,6 +17,7 @@ struct ServerFlags: ParsableArguments {
   @Option(\.maxInFlightBytes) var maxInFlightBytes: String?
   @Option(\.headerTimeout) var headerTimeout: String?
   @Option(\.bodyTimeout) var bodyTimeout: String?
+  @Option(\.computeTimeout) var computeTimeout: String?
   @Option(\.idleTimeout) var idleTimeout: String?
   @Option(\.drainDelay) var drainDelay: String?
   @Option(\.shutdownTimeout) var shutdownTimeout: String?
@@ -43,7 +44,8 @@ struct ServerFlags: ParsableArguments {
       (\.tlsClientCA, tlsClientCA), (\.maxBodyBytes, maxBodyBytes),
       (\.maxConnections, maxConnections), (\.maxInFlight, maxInFlight),
       (\.maxInFlightBytes, maxInFlightBytes), (\.headerTimeout, headerTimeout),
-      (\.bodyTimeout, bodyTimeout), (\.idleTimeout, idleTimeout), (\.drainDelay, drainDelay),
+      (\.bodyTimeout, bodyTimeout), (\.computeTimeout, computeTimeout), (\.idleTimeout, idleTimeout),
+      (\.drainDelay, drainDelay),
       (\.shutdownTimeout, shutdownTimeout), (\.eventLoops, eventLoops),
       (\.computeThreads, computeThreads),
       (\.receiveSpin, receiveSpin), (\.unixReceiveSpin, unixReceiveSpin), (\.bulkPriority, bulkPriority),

@@ -67,6 +67,9 @@ extension Setting {
       "body-timeout", \.bodyTimeout, .duration(.milliseconds(1)...(.seconds(3600))),
       "Grace for a request body or an answer, beyond which the peer must move 16 KiB/s on average; then 408."),
     Setting(
+      "compute-timeout", \.computeTimeout, .duration(.milliseconds(1)...(.seconds(3600))),
+      "Longest time to compute one answer, from the body's last byte on; then 503."),
+    Setting(
       "idle-timeout", \.idleTimeout, .duration(.milliseconds(1)...(.seconds(86_400))),
       "How long a connection without a request stays open; keep it above the proxy's (usually 60s)."),
     Setting(

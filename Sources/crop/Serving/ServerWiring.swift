@@ -188,6 +188,7 @@ extension ServerConfiguration {
     var service = Service.Configuration(maximumBodyBytes: maxBodyBytes)
     service.apiKeys = keys
     service.models = models
+    service.computeTimeout = computeTimeout
     service.compressesResponses = responseCompression
     service.crossOrigin = corsAllowedOrigins.isEmpty ? nil : CrossOrigin(allowing: corsAllowedOrigins)
     return service

@@ -1,0 +1,249 @@
+"""One small request must not kill, stall or outgrow the server: each kind of attack against a fresh one.
+
+Every case states how much processor time and how much memory at its peak (VmHWM) it may take, within an address space
+of 3 GB; afterwards the server must still answer. Work that is refused beforehand takes milliseconds; the limit in
+seconds is that of compute-timeout (5 s, which two threads may use at once) and what its checks are late by.
+"""
+import base64
+import gzip
+import json
+import pathlib
+import resource
+import struct
+
+import numpy as np
+import pytest
+
+from server import Server
+from wire import Connection, request
+
+MEBI = 1 << 20
+ADDRESS_SPACE = 3 << 30
+METHODS = sorted(
+    "cdpruner crop dart divprune evs fastervlm fastv hired prumerge prumerge_plus random sparsevlm sparsevlm_plus tome "
+    "topk trim uniform visionzip vispruner".split())
+# Combining marks of two classes, which Unicode's canonical order has sorted: the worst for a comparison of strings.
+MARKS = "\u0301\u0323"
+
+
+def fresh(*flags):
+    limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))  # noqa: E731
+    return Server("--event-loops", "1", "--compute-threads", "2", *flags, preexec_fn=limit)
+
+
+def peak_bytes(server):
+    status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+def tensor(shape, data=b"", dtype="U8"):
+    return {"dtype": dtype, "shape": shape, "base64": base64.b64encode(data).decode()}
+
+
+def check(requests, statuses, seconds, mebibytes, flags=()):
+    """Sends each of `requests`, (method, target, fields, body), and measures the server over all of them."""
+    with fresh(*flags) as server:
+        for method, target, fields, body in requests:
+            with Connection(server.target, timeout=60) as connection:
+                answer = connection.exchange(request(method, target, fields, body))
+            assert answer.status in statuses, (answer.status, answer.body[:300])
+            if answer.status >= 400:
+                assert answer.json["status"] == answer.status
+        with Connection(server.target, timeout=10) as connection:
+            assert connection.exchange(request(target="/livez")).status == 200
+        used, peak = server.cpu_seconds(), peak_bytes(server) / MEBI
+        assert used <= seconds, f"{used:.2f} s of processor time"
+        assert peak <= mebibytes, f"{peak:.0f} MiB at the peak"
+
+
+def post(target, document, coding=None):
+    body = document if isinstance(document, bytes) else json.dumps(document, ensure_ascii=False).encode()
+    fields = [("Content-Type", "application/json")]
+    if coding == "gzip":
+        body, fields = gzip.compress(body, 9), [*fields, ("Content-Encoding", "gzip")]
+    return "POST", target, fields, body
+
+
+# Extents
+
+HUGE = [2**62, 2**61, 2**60, 2**47, 2**32, 2**31, 2**24 + 1, 2**24]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rows_without_elements_are_not_believed(method):
+    requests = []
+    for extent in HUGE:
+        for shape in ([0, extent], [extent, 0], [0, extent, 0], [extent, 0, extent]):
+            tensors = {"image_features": tensor(shape)}
+            for name in ("attention", "key", "text_features"):
+                requests.append(post("/prune", {"method": method, "keep_ratio": 1, **tensors, name: tensor(shape)}))
+            requests.append(post("/prune", {"method": method, "keep_ratio": 1, **tensors}))
+            requests.append(post("/compress", {"method": method, "keep_ratio": 1, **tensors}))
+    check(requests, {400, 422}, seconds=4, mebibytes=200)
+
+
+@pytest.mark.parametrize("mode", ["diversity", "strided", "attention", "density_peaks"])
+def test_compress_without_elements(mode):
+    check(
+        [post("/compress", {"anchors": mode, "keep_ratio": 1, "image_features": tensor(shape)})
+         for extent in HUGE for shape in ([0, extent], [extent, 0])], {400, 422}, seconds=2, mebibytes=200)
+
+
+def test_extents_in_every_format():
+    requests = []
+    for extent in HUGE[:6]:
+        header = json.dumps({"image_features": {"dtype": "F32", "shape": [0, extent], "data_offsets": [0, 0]}}).encode()
+        safetensors = struct.pack("<Q", len(header)) + header
+        npy = f"{{'descr':'<f4','fortran_order':False,'shape':(0,{extent}),}}".encode()
+        npy = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(npy)) + npy
+        for query in ("method=divprune&keep_ratio=1", "method=tome&keep_tokens=0"):
+            requests.append(("POST", f"/prune?{query}", [("Content-Type", "application/x-safetensors")], safetensors))
+            requests.append(("POST", f"/prune?{query}", [("Content-Type", "application/x-npy")], npy))
+            requests.append(post(f"/prune?{query}", {"image_features": {"shape": [0, extent], "data": []}}))
+    check(requests, {400, 422}, seconds=2, mebibytes=200)
+
+
+INTEGERS = [2**63 - 1, -2**63, 2**62, 2**53, 2**31, -1, 1e308, 1e19]
+
+
+@pytest.mark.parametrize("member", [
+    "keep_tokens", "seed", "stages.layer", "stages.keep_tokens", "model_dimensions.layers", "model_dimensions.hidden_size",
+    "method_parameters.frames", "layout.rows", "layout.frames", "region.blocks"])
+def test_whole_numbers_do_not_overflow(member):
+    base = {"image_features": [[1, 2], [3, 1], [1, 1], [2, 2]], "attention": [1, 2, 3, 4], "method": "evs"}
+    requests = []
+    for number in INTEGERS:
+        document = {**base, "keep_tokens": 2}
+        outer, _, inner = member.partition(".")
+        if outer == "stages":
+            document.pop("keep_tokens")
+            document["stages"] = [{"layer": 1, "keep_tokens": 2, inner: number}]
+        elif outer == "layout":
+            document["layout"] = {"type": "video" if inner == "frames" else "grid", "rows": 2, "columns": 2, inner: number}
+        elif outer == "region":
+            document["region"] = {"blocks": [0, 0, number, number]}
+        elif inner:
+            document[outer] = {inner: number}
+        else:
+            document[outer] = number
+        requests += [post("/prune", document), post("/plan", {**document, "layout": document.get("layout", {"type": "grid", "rows": 2, "columns": 2})})]
+    check(requests, {200, 400, 422}, seconds=2, mebibytes=200)
+
+
+# Text
+
+def percent(text):
+    return "".join(f"%{byte:02X}" for byte in text.encode())
+
+
+def test_member_names_of_combining_marks():
+    long, other = MARKS * 10_000, MARKS * 9_999 + "\u0323\u0301"
+    documents = [
+        {long: 1}, {long: 1, other: 2}, {"attention": [1, 2], "keep_tokens": 1, "layout": {long: 1, other: 1}},
+        {"attention": [1, 2], "keep_tokens": 1, "method": long}, {"attention": [1, 2], "keep_tokens": 1, "region": {"text": long}},
+        {f"{MARKS * 14}{index:06}": 1 for index in range(5_000)},
+        {"attention": [1, 2], "stages": [{"layer": 1, "keep_tokens": 1, "attention": long}]},
+    ]
+    requests = [post(target, document, coding) for document in documents for target in ("/prune", "/plan")
+                for coding in (None, "gzip")]
+    check(requests, {400, 422}, seconds=4, mebibytes=300)
+
+
+def test_safetensors_names_of_combining_marks():
+    requests = []
+    for name in (MARKS * 10_000, MARKS * 64, MARKS * 15):
+        names = [name, name[:-2] + "\u0323\u0301"]
+        header = {n: {"dtype": "U8", "shape": [1], "data_offsets": [i, i + 1]} for i, n in enumerate(names)}
+        for text in (json.dumps(header), json.dumps(header, ensure_ascii=False), json.dumps({"__metadata__": {name: name}})):
+            raw = text.encode()
+            data = b"\0\0" if "dtype" in text else b""
+            requests.append(
+                ("POST", "/prune?keep_tokens=1", [("Content-Type", "application/x-safetensors")],
+                 struct.pack("<Q", len(raw)) + raw + data))
+    check(requests, {400, 422}, seconds=2, mebibytes=200)
+
+
+def test_heads_of_combining_marks():
+    text = MARKS * 600  # 7,200 characters of escapes, of the 8 KiB that a request line has
+    raw = MARKS * 7_000
+    requests = [("POST", target, [("Content-Type", "application/json")], b'{"attention":[1,2],"keep_tokens":1}') for target in (
+        f"/prune?{percent(text)}=1", f"/prune?method={percent(text)}", f"/prune?{percent(text[:600])}=1&{percent(text[599::-1])}=2",
+        f"/prune?tensor={percent(text)}", f"/prune?tensor_dtype={percent(text)}", f"/{percent(text)}",
+        f"/methods/{percent(text)}")]
+    for name in ("Origin", "Content-Encoding", "Accept-Encoding", "Accept", "Content-Type", "Expect", "Authorization",
+                 "X-Api-Key", "X-Request-Id", "traceparent", "TE", "Connection"):
+        fields = [("Content-Type", "application/json")] if name != "Content-Type" else []
+        requests.append(
+            ("POST", "/prune", [*fields, (name, raw)], b'{"attention":[1,2],"keep_tokens":1}'))
+    check(
+        requests, {200, 400, 401, 404, 415, 417, 422}, seconds=2, mebibytes=200,
+        flags=("--cors-allowed-origins", "https://a.example"))
+
+
+def test_nearest_names_are_short():
+    stages = [{"layer": index, "keep_tokens": 1, "attention": "a" * 16 + f"{index:03}" + "b" * 230} for index in range(64)]
+    check(
+        [post("/prune", {"c" * 250: [1, 2], "stages": stages}), post("/prune", {"keep_tokns" * 25: 1})],
+        {400, 422}, seconds=1, mebibytes=200)
+
+
+# Answers
+
+def test_answers_are_summed_over_the_request():
+    stages = [{"layer": index, "keep_ratio": 1} for index in range(64)]
+    batch = {"shape": [40, 1, 16384], "dtype": "I8", "base64": base64.b64encode(bytes(40 * 16384)).decode()}
+    requests = [
+        post("/prune", {"attention": batch, "batched": True, "method": "topk", "stages": stages, "explain": True}),
+        post("/prune", {"attention": batch, "batched": True, "method": "topk", "stages": stages[:40]}),
+    ]
+    check(requests, {422, 503}, seconds=22, mebibytes=1000)
+
+
+def test_explanations_are_charged():
+    batch = tensor([4096, 1, 4096], bytes(4096 * 4096), "U8")
+    check(
+        [post("/prune", {"attention": batch, "batched": True, "method": "topk", "keep_ratio": 1, "explain": True}),
+         post("/localize", {"attention": batch, "batched": True, "localize": {"source": "attention"}})],
+        {422, 503}, seconds=22, mebibytes=1200)
+
+
+# Work
+
+def ones(rows, columns):
+    return tensor([rows, columns], b"\1" * (rows * columns))
+
+
+WORK = {
+    "divprune, equal rows": ("/prune", {"method": "divprune", "keep_tokens": 4096, "image_features": ones(8192, 1)}),
+    "divprune, many rows": ("/prune", {"method": "divprune", "keep_ratio": 0.5, "image_features": ones(65536, 1)}),
+    "tome": ("/prune", {"method": "tome", "keep_ratio": 0.5, "image_features": ones(65536, 1)}),
+    "vispruner": ("/prune", {"method": "vispruner", "keep_ratio": 0.2, "image_features": ones(4096, 1),
+                             "attention": tensor([4096], bytes(4096))}),
+    "sparsevlm ranks": ("/prune", {
+        "method": "sparsevlm", "keep_ratio": 0.5, "method_parameters": {"rank_scale": 1.0},
+        "attention": tensor([1, 512, 576], np.random.default_rng(1).integers(0, 255, 512 * 576, np.uint8).tobytes())}),
+    "uniform by tile": ("/prune", {
+        "method": "uniform", "budget_scope": "tile",
+        "layout": {"type": "video", "frames": 4096, "rows": 2, "columns": 2},
+        "stages": [{"layer": index, "keep_ratio": 0.5} for index in range(64)]}),
+    "density peaks": ("/compress", {"anchors": "density_peaks", "keep_ratio": 0.5, "image_features": ones(4096, 1)}),
+    "diverse anchors": ("/compress", {"anchors": "diversity", "keep_ratio": 0.5, "image_features": ones(16384, 1)}),
+    "cdpruner": ("/prune", {"method": "cdpruner", "keep_ratio": 0.4, "image_features": ones(8192, 1),
+                            "text_features": [1]}),
+}
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_work_ends(name):
+    target, document = WORK[name]
+    check([post(target, document)], {200, 422, 503}, seconds=16, mebibytes=700)
+
+
+def test_the_clock_ends_what_is_left():
+    features = np.random.default_rng(2).standard_normal((4096, 64)).astype(np.float32)
+    document = {"method": "divprune", "keep_tokens": 2000, "image_features": tensor([4096, 64], features.tobytes(), "F32")}
+    with fresh("--compute-timeout", "1ms") as server, Connection(server.target, timeout=60) as connection:
+        answer = connection.exchange(request(*post("/prune", document)))
+        assert (answer.status, answer.json["type"]) == (503, "/problems/compute-timeout")
+        assert "--compute-timeout" in answer.json["detail"]
+        assert answer.field("Retry-After") is None
