@@ -8,6 +8,7 @@ RUN apt-get update -qq \
     && rm -rf /var/lib/apt/lists/*
 
 # Dependencies first: this layer is rebuilt only when the manifest changes.
+# It names exact versions; without a Package.resolved, whose commit ids would hold for one mirror only.
 COPY Package.swift ./
 RUN swift package resolve
 
@@ -18,7 +19,8 @@ COPY Benchmarks/HotPaths Benchmarks/HotPaths
 RUN swift build --configuration release --product crop --static-swift-stdlib \
     && install -D "$(swift build --configuration release --product crop --static-swift-stdlib --show-bin-path)/crop" \
        /out/crop \
-    && strip /out/crop
+    && strip --strip-debug /out/crop \
+    && cp "$(dirname "$(dirname "$(readlink -f "$(command -v swift)")")")/libexec/swift/linux/swift-backtrace-static" /out/
 
 FROM debian:bookworm-slim
 LABEL org.opencontainers.image.title="crop" \
@@ -32,6 +34,10 @@ RUN apt-get update -qq \
     && rm -rf /var/lib/apt/lists/*
 
 COPY --from=build /out/crop /usr/local/bin/crop
+# Says where a crash happened: function names, which the program keeps, and nothing of registers or memory, which may hold
+# parts of a request.
+COPY --from=build /out/swift-backtrace-static /usr/local/libexec/swift-backtrace-static
+ENV SWIFT_BACKTRACE="enable=yes,swift-backtrace=/usr/local/libexec/swift-backtrace-static,interactive=no,color=no,registers=none,images=none,threads=crashed,cache=no"
 COPY config/production.yaml /etc/crop/production.yaml
 COPY LICENSE NOTICE /usr/share/doc/crop/
 
@@ -41,9 +47,10 @@ USER 65532:65532
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 
-# Asks /readyz; turns unhealthy while draining, which is the moment to send nobody new.
-HEALTHCHECK --interval=5s --timeout=3s --start-period=5s --retries=2 \
-  CMD ["crop", "healthcheck", "--config", "/etc/crop/production.yaml"]
+# Asks /livez, so that neither load nor a drain makes a container unhealthy. The program that asks shares the container's
+# processors, which may be a fraction of one and busy.
+HEALTHCHECK --interval=10s --timeout=10s --start-period=10s --retries=3 \
+  CMD ["crop", "healthcheck", "--timeout", "8s", "--config", "/etc/crop/production.yaml"]
 
 ENTRYPOINT ["crop"]
 CMD ["serve", "--config", "/etc/crop/production.yaml"]

@@ -41,11 +41,13 @@ let package = Package(
     .library(
       name: "CropCore", targets: ["HTTP1", "JSON", "Kernels", "TensorFormats", "Tensors", "TokenPruning"]),
   ],
+  // Exact, so that every build has the same versions; a committed Package.resolved would hold commit ids, which differ
+  // between mirrors.
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
-    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
-    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-configuration", exact: "1.4.0", traits: []),
+    .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+    .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
   ],
   targets: [
     // Pure: no Foundation, no Dispatch, no Glibc, no clock, no environment.

@@ -92,10 +92,10 @@ fetch_promtool() {
   if command -v promtool >/dev/null || [ -x .build-tools/promtool ] || ! command -v apt-get >/dev/null; then return; fi
   echo "setup: fetching promtool into .build-tools"
   local folder
+  # Readable by this user alone: what lies there is going to be run. apt-get, which would drop to another user, must not.
   folder=$(mktemp -d)
-  # apt-get drops to another user, who must be able to write there.
-  chmod 777 "$folder"
-  (cd "$folder" && { apt-get download -qq prometheus || { as_root apt-get update -qq && apt-get download -qq prometheus; }; }) \
+  local download=(apt-get -o APT::Sandbox::User="$(id -un)" download -qq prometheus)
+  (cd "$folder" && { "${download[@]}" || { as_root apt-get update -qq && "${download[@]}"; }; }) \
     >/dev/null 2>&1 && dpkg-deb --extract "$folder"/prometheus_*.deb "$folder/all" &&
     install -D "$folder/all/usr/bin/promtool" .build-tools/promtool ||
     echo "setup: no promtool; the test that asks it is skipped"

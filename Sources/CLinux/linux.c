@@ -1,7 +1,10 @@
 #define _GNU_SOURCE
 #include "linux.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -24,6 +27,32 @@ int crop_drop_new_connections(int listening) {
   };
   struct sock_fprog program = {.len = sizeof steps / sizeof *steps, .filter = steps};
   return setsockopt(listening, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+int crop_allowed_processors(void) {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
+}
+
+static void *wait_at_gate(void *gate) {
+  pthread_mutex_lock(gate);
+  pthread_mutex_unlock(gate);
+  return 0;
+}
+
+int crop_try_threads(int count, int *started) {
+  pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+  pthread_t *threads = calloc(count, sizeof *threads);
+  *started = 0;
+  if (!threads) return ENOMEM;
+  // None ends before the last has begun, so that all of them exist at once.
+  pthread_mutex_lock(&gate);
+  int failure = 0;
+  while (*started < count && !(failure = pthread_create(&threads[*started], 0, wait_at_gate, &gate))) ++*started;
+  pthread_mutex_unlock(&gate);
+  for (int index = 0; index < *started; ++index) pthread_join(threads[index], 0);
+  free(threads);
+  return failure;
 }
 
 void crop_begin_thread(const char *name, int level) {

@@ -11,15 +11,27 @@ public final class Lifecycle: Sendable {
 
   private let current = Atomic(Phase.starting)
   private let isOverloaded: @Sendable () -> Bool
+  private let staysReadyWhenOverloaded: Bool
 
-  /// - Parameter isOverloaded: true while a request that computes would be refused.
-  public init(isOverloaded: @escaping @Sendable () -> Bool = { false }) { self.isOverloaded = isOverloaded }
+  /// - Parameters:
+  ///   - isOverloaded: true while a request that computes would be refused.
+  ///   - staysReadyWhenOverloaded: whether readiness stays 200 meanwhile. A balancer that takes an overloaded replica
+  ///     out sends its load to the others, which are then overloaded, too; when all are out, every request is lost.
+  public init(
+    isOverloaded: @escaping @Sendable () -> Bool = { false }, staysReadyWhenOverloaded: Bool = true
+  ) {
+    self.isOverloaded = isOverloaded
+    self.staysReadyWhenOverloaded = staysReadyWhenOverloaded
+  }
 
   public var phase: Phase { current.load(ordering: .acquiring) }
 
   public func enter(_ phase: Phase) { current.store(phase, ordering: .releasing) }
 
-  /// One word for probes and logs; only "ready" means that requests are wanted.
+  /// Whether readiness is 200.
+  var isReady: Bool { phase == .ready && (staysReadyWhenOverloaded || !isOverloaded()) }
+
+  /// One word for probes and logs.
   var readiness: String {
     switch phase {
     case .starting: "starting"

@@ -30,6 +30,8 @@ public struct Problem: Error, Sendable, Equatable {
   /// Messages quote what a client sent; whatever that was, an answer about it stays small.
   private static let maximumDetailBytes = 1_000
   private static let maximumPointerBytes = 200
+  /// Of the reason in the access log.
+  private static let maximumLoggedBytes = 200
 
   /// The text without control characters, which would let it draw on a terminal; cut when it is too long.
   private static func clipped(_ text: String, to limit: Int) -> String {
@@ -65,7 +67,10 @@ public struct Problem: Error, Sendable, Equatable {
     return Response(
       status: status, fields: [Response.Field("Content-Type", "application/problem+json")] + fields,
       body: JSONValue.object(members).serialized() + [0x0a],
-      annotations: [Response.Field("problem", slug)])
+      annotations: [
+        Response.Field("problem", slug),
+        Response.Field("reason", Self.clipped(place + detail, to: Self.maximumLoggedBytes)),
+      ])
   }
 }
 

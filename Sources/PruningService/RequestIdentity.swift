@@ -16,20 +16,28 @@ struct RequestIdentity: Sendable {
       requestID = fields?.single("x-request-id").flatMap { RequestIdentity.isAcceptable($0) ? $0 : nil }
       traceparent = fields?.single("traceparent").flatMap { RequestIdentity.isTraceparent($0) ? $0 : nil }
     }
+
+    /// The 32 digits of the trace, for the access log: what a tracing system finds the request by.
+    var traceID: String? {
+      traceparent.map { String(decoding: $0.dropFirst("00-".utf8.count).prefix(32), as: UTF8.self) }
+    }
   }
 
   let requestID: String
   let traceparent: String?
+  private let traceID: String?
 
   init(_ given: Given) {
     requestID = given.requestID.map { String(decoding: $0, as: UTF8.self) } ?? Self.fresh()
     traceparent = given.traceparent.map { String(decoding: $0, as: UTF8.self) }
+    traceID = given.traceID
   }
 
   func stamp(_ response: inout Response) {
     response.fields.append(Response.Field("X-Request-Id", requestID))
     if let traceparent { response.fields.append(Response.Field("traceparent", traceparent)) }
     response.annotations.insert(Response.Field("id", requestID), at: 0)
+    if let traceID { response.annotations.append(Response.Field("trace", traceID)) }
   }
 
   /// A client's id is taken as it is, or not at all: a changed one would tie nothing together.

@@ -15,11 +15,14 @@ struct Router: Sendable {
   /// Every route once, in the order given.
   let routes: [String]
 
+  /// - Parameters:
+  ///   - endpoints: all that are counted, so that every router of a service shares their indices.
+  ///   - isExposed: whether this router finds an endpoint.
   /// - Precondition: no method and route occurs twice.
-  init(_ endpoints: [Endpoint]) {
+  init(_ endpoints: [Endpoint], where isExposed: (Endpoint) -> Bool = { _ in true }) {
     var exact: [String: [Endpoint]] = [:]
     var byPrefix: [String: [Endpoint]] = [:]
-    for endpoint in endpoints {
+    for endpoint in endpoints where isExposed(endpoint) {
       if let brace = endpoint.route.firstIndex(of: "{") {
         byPrefix[String(endpoint.route[..<brace]), default: []].append(endpoint)
       } else {
@@ -43,10 +46,13 @@ struct Router: Sendable {
     // The target of CONNECT is a host, not a path: the method itself is what is wrong (RFC 9110 section 15.5.6).
     guard head.method != "CONNECT" else { throw notAllowed("CONNECT", allowedMethods(exact.values.joined())) }
     guard !candidates.isEmpty else {
-      let hint = nearestName(to: String(head.path.prefix(100)), among: exact.keys.sorted())
+      // The root is a redirect for people who open it, and near to every short path.
+      let hint = nearestName(
+        to: String(head.path.prefix(100)), among: exact.keys.filter { $0 != "/" }.sorted())
       throw Problem(
         .notFound,
         "no endpoint at \(FieldValue.sanitized(head.path))"
+          + (head.path.utf8.contains(UInt8(ascii: "%")) ? "; paths are matched without percent-decoding" : "")
           + (hint.map { "; did you mean \($0)?" } ?? "; GET /docs lists them"))
     }
     // HEAD is GET without the body (RFC 9110 section 9.3.2); the transport leaves the body out.
@@ -87,8 +93,13 @@ struct Router: Sendable {
     return candidates(for: head.path).endpoints.first { $0.method == method }
   }
 
-  private func candidates(for received: String) -> (endpoints: [Endpoint], variable: String?) {
-    guard let path = decoded(received) else { return ([], nil) }
+  /// The endpoints of a path, by its bytes as received.
+  ///
+  /// Percent-encoded letters are not decoded: names of routes and methods need none, and a proxy that denies `/metrics`
+  /// by its text must not be passed by `/%6Detrics`. There is one spelling of a route.
+  private func candidates(for path: String) -> (endpoints: [Endpoint], variable: String?) {
+    // Strings that are not ASCII would be hashed by their normal form, which takes as long as a client likes.
+    guard path.utf8.allSatisfy({ $0 < 0x80 }) else { return ([], nil) }
     if let endpoints = exact[path] { return (endpoints, nil) }
     guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return ([], nil) }
     let start = path.utf8.index(after: slash)
@@ -96,21 +107,6 @@ struct Router: Sendable {
       return ([], nil)
     }
     return (endpoints, String(path[start...]))
-  }
-
-  /// The path with its escapes resolved, since `/%70rune` is `/prune` (RFC 3986 section 6.2.2.2), or nil when an
-  /// escape is broken, hides a slash, or names what no route has.
-  private func decoded(_ path: String) -> String? {
-    guard path.utf8.contains(UInt8(ascii: "%")) else { return path }
-    var segments: [String] = []
-    for segment in path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false) {
-      // Routes are ASCII, which is compared byte by byte.
-      guard let segment = try? PercentEncoding.decode(segment), !segment.utf8.contains(UInt8(ascii: "/")),
-        segment.utf8.allSatisfy({ $0 < 0x80 })
-      else { return nil }
-      segments.append(segment)
-    }
-    return segments.joined(separator: "/")
   }
 
   private func allowedMethods(_ endpoints: some Sequence<Endpoint>) -> String {

@@ -27,9 +27,26 @@ public struct Service: Responder {
   public let metrics: Metrics
   private let accessLog: AccessLog?
 
+  /// Which endpoints a listener answers; the others are 404 there.
+  public enum Exposure: Sendable {
+    case all
+    /// Everything but metrics, which have a listener of their own.
+    case allButMetrics
+    /// Probes and metrics alone.
+    case administration
+
+    func includes(_ endpoint: Endpoint) -> Bool {
+      switch self {
+      case .all: true
+      case .allButMetrics: endpoint.route != Endpoints.metricsRoute
+      case .administration: endpoint.kind == .probe
+      }
+    }
+  }
+
   public init(
     _ configuration: Configuration = Configuration(), lifecycle: Lifecycle, metrics: Metrics,
-    accessLog: AccessLog? = nil
+    accessLog: AccessLog? = nil, exposure: Exposure = .all
   ) {
     self.configuration = configuration
     self.metrics = metrics
@@ -37,7 +54,8 @@ public struct Service: Responder {
     router = Router(
       Endpoints.all(
         lifecycle: lifecycle, metrics: metrics, models: configuration.models,
-        computeTimeout: configuration.computeTimeout))
+        computeTimeout: configuration.computeTimeout),
+      where: exposure.includes)
     metrics.count(routes: router.routes)
   }
 
@@ -76,10 +94,13 @@ public struct Service: Responder {
     }
   }
 
-  /// Probes and metrics are asked by machines of the operator that hold no key, and browsers send none with the
-  /// question whether they may.
+  /// Whether a request needs no key: probes and metrics, the default check of HAProxy (`OPTIONS /` or `OPTIONS *`), and
+  /// the preflight that a browser sends for an existing path and an allowed origin.
   private func isOpen(_ head: RequestHead, _ resolved: ResolvedHead) -> Bool {
-    resolved.place?.kind == .probe || configuration.crossOrigin?.isPreflight(head) == true
+    guard let place = resolved.place else { return head.method == "OPTIONS" && head.path == "*" }
+    if place.kind == .probe { return true }
+    guard head.method == "OPTIONS" else { return false }
+    return place.route == "/" || configuration.crossOrigin?.allowsPreflight(head) == true
   }
 
   public func mayRespondInline(to request: Request, as execution: Acceptance.Execution) -> Bool {
@@ -99,7 +120,9 @@ public struct Service: Responder {
     else { return false }
     metrics.recordTokens(received: answer.received, kept: answer.kept)
     response.fieldLines.append(
-      contentsOf: "Content-Type: application/json\r\nServer-Timing: receive;dur=".utf8)
+      contentsOf:
+        "Content-Type: application/json\r\nX-Content-Type-Options: nosniff\r\nServer-Timing: receive;dur="
+        .utf8)
     Decimal.appendMilliseconds(request.receiveNanoseconds, to: &response.fieldLines)
     response.fieldLines.append(contentsOf: ", compute;dur=".utf8)
     Decimal.appendMilliseconds((ContinuousClock.now - start).wholeNanoseconds, to: &response.fieldLines)
@@ -114,6 +137,7 @@ public struct Service: Responder {
     if accessLog != nil {
       let id = String(decoding: response.fieldLines[idStart...], as: UTF8.self)
       response.annotations = [Response.Field("id", id)] + answer.annotations
+      if let trace = given.traceID { response.annotations.append(Response.Field("trace", trace)) }
       annotate(&response, request.head)
     }
     if let traceparent = given.traceparent {
@@ -140,7 +164,7 @@ public struct Service: Responder {
             memory: resolved.memory))
       case .options(let allowed):
         response = Response(status: 204, fields: [Response.Field("Allow", allowed)])
-        if configuration.crossOrigin?.isPreflight(request.head) == true { allowedMethods = allowed }
+        if configuration.crossOrigin?.allowsPreflight(request.head) == true { allowedMethods = allowed }
       }
     } catch {
       response = error.response(requestID: identity.requestID)
@@ -182,6 +206,7 @@ public struct Service: Responder {
     allowedMethods: String? = nil
   ) {
     configuration.crossOrigin?.stamp(&response, for: head, allowedMethods: allowedMethods)
+    response.fields.append(Response.Field("X-Content-Type-Options", "nosniff"))
     identity.stamp(&response)
     if let head { annotate(&response, head) }
   }

@@ -66,6 +66,9 @@ public final class Server: Sendable {
     self.listeners = Locked(listeners)
   }
 
+  /// A thread that has not begun by now never will: the system has none to give.
+  private static let longestStart = DispatchTimeInterval.seconds(60)
+
   /// Starts accepting and serving; returns once every loop runs.
   public func start() throws(StartError) {
     shared.compute.start()
@@ -87,7 +90,9 @@ public final class Server: Sendable {
         }
         progress.loopStopped()
       }
-      started.wait()
+      guard started.wait(timeout: .now() + Self.longestStart) == .success else {
+        throw .system(SystemError("starting the thread of an event loop", code: ETIMEDOUT))
+      }
       if let error = failure.withLock({ $0 }) { throw .system(error) }
     }
   }

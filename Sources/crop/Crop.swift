@@ -3,7 +3,7 @@ import FoundationEssentials
 import PruningService
 
 @main
-struct Crop: AsyncParsableCommand {
+struct Crop: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "crop",
     abstract: "Prune the visual tokens of vision-language models.",
@@ -31,7 +31,9 @@ struct Crop: AsyncParsableCommand {
       Serve.self, Localize.self, Compress.self, Prune.self, Plan.self, Methods.self, Models.self,
       Healthcheck.self,
     ])
-  static func main() async {
+  static func main() {
+    // Before anything else: whoever starts a server may stop it at once.
+    Signals.hold(Signals.ofServer)
     do {
       guard !VersionReport.isAskedFor(by: Array(CommandLine.arguments.dropFirst())) else {
         try chooseCPULevel()
@@ -40,15 +42,25 @@ struct Crop: AsyncParsableCommand {
       }
       var command = try parseAsRoot()
       // The server's settings come from more places, and it chooses when it knows them all.
-      if !(command is Serve) { try chooseCPULevel() }
-      if var asynchronous = command as? any AsyncParsableCommand {
-        try await asynchronous.run()
-      } else {
-        try command.run()
+      if !(command is Serve) {
+        Signals.release(Signals.ofServer)
+        try chooseCPULevel()
       }
+      try command.run()
     } catch {
-      exit(withError: error)
+      end(with: error)
     }
+  }
+
+  /// Says what ended the program, on standard output where that is what was asked for, such as help.
+  private static func end(with error: any Error) -> Never {
+    let code = exitCode(for: error)
+    let message = fullMessage(for: error)
+    if !message.isEmpty {
+      let text = message + "\n"
+      if code.isSuccess { StandardStreams.writeOutput(text) } else { StandardStreams.writeError(text) }
+    }
+    endProcess(code)
   }
 
   private static func chooseCPULevel() throws(ExitCode) {

@@ -8,6 +8,10 @@ enum Exit: Sendable {
   case unhealthy
   /// 69: the address is taken or not allowed.
   case cannotListen
+  /// 71: the system lacks threads or memory.
+  case cannotStart
+  /// 74: standard output takes no more.
+  case cannotWrite
   /// 78: an unknown or unusable setting.
   case badConfiguration
 
@@ -16,6 +20,8 @@ enum Exit: Sendable {
     case .badInput: ExitCode(65)
     case .unhealthy: ExitCode(1)
     case .cannotListen: ExitCode(69)
+    case .cannotStart: ExitCode(71)
+    case .cannotWrite: ExitCode(74)
     case .badConfiguration: ExitCode(78)
     }
   }
@@ -35,6 +41,8 @@ enum Exit: Sendable {
       64  wrong use of the command line
       65  files or parameters that cannot be processed
       69  cannot listen on the address
+      71  the system grants too few threads
+      74  standard output cannot be written
       78  wrong configuration
     """
 }

@@ -1,3 +1,5 @@
+import ArgumentParser
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -8,23 +10,34 @@
 
 /// Standard output for results, standard error for everything said about them.
 enum StandardStreams {
-  static func writeOutput(_ text: String) { write(text.utf8, to: STDOUT_FILENO) }
+  /// Writes everything; where that fails, says so and ends the program: a result that is cut off is none.
+  static func writeOutput(_ text: String) { writeOutput(Array(text.utf8)) }
 
-  static func writeError(_ text: String) { write(text.utf8, to: STDERR_FILENO) }
+  static func writeOutput(_ bytes: [UInt8]) {
+    guard let code = write(bytes, to: STDOUT_FILENO) else { return }
+    endProcess(Exit.cannotWrite.saying("standard output: \(String(cString: strerror(code)).lowercased())"))
+  }
 
   /// Writes everything, or gives up silently: there is nowhere left to complain.
-  private static func write(_ text: String.UTF8View, to descriptor: Int32) {
-    var rest = Array(text)[...]
+  static func writeError(_ text: String) { _ = write(Array(text.utf8), to: STDERR_FILENO) }
+
+  /// - Returns: the error number of what failed, if anything did.
+  static func write(_ bytes: [UInt8], to descriptor: Int32) -> Int32? {
+    var rest = bytes[...]
     while !rest.isEmpty {
       let count = rest.withUnsafeBytes { systemWrite(descriptor, $0) }
       if count > 0 {
         rest = rest.dropFirst(count)
       } else if count == 0 || errno != EINTR {
-        return
+        return count == 0 ? EIO : errno
       }
     }
+    return nil
   }
 }
+
+/// Ends the program; inside a command, `exit` alone would be the command's own.
+func endProcess(_ code: ExitCode) -> Never { exit(code.rawValue) }
 
 private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
   write(descriptor, bytes.baseAddress, bytes.count)

@@ -11,6 +11,7 @@ enum VersionReport {
     crop \(Version.current)
     swift: \(swift)
     cpu level: \(KernelSet.active.name) (available: \(CPULevel.available))
+    processors: \(ProcessorBudget.current().explanation)
     readiness: \(ReadinessKind.standard.rawValue)
     openssl: \(TLSLibrary.version)
     zlib: \(Inflater.libraryVersion)

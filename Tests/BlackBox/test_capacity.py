@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 from bodies import PRUNE, features, npy, numbers
-from server import Server
+from server import Server, crop
 from test_connections import EXPECT, heavy, post
 from wire import Connection, request
 
@@ -23,13 +23,16 @@ def endless(tokens=30_000):
                    [("Content-Type", "application/x-npy")], npy(numbers(tokens, 8)))
 
 
-def test_requests_beyond_max_in_flight_get_429_and_probes_are_answered():
-    with Server("--max-in-flight", "1", "--compute-threads", "1") as server:
+@pytest.mark.parametrize("ready, status", [("on", 200), ("off", 503)])
+def test_requests_beyond_max_in_flight_get_429_and_probes_are_answered(ready, status):
+    with Server("--max-in-flight", "1", "--compute-threads", "1", "--ready-when-overloaded", ready) as server:
         with Connection(server.target) as first, Connection(server.target) as second:
             first.send(endless())
             server.wait_for_metric("crop_requests_in_flight 1")
+            # Load makes no server unhealthy, whichever way readiness is set.
+            assert crop("healthcheck", "--url", f"{server.url}/livez").returncode == 0
             overloaded = second.exchange(request(target="/readyz"))
-            assert (overloaded.status, overloaded.json["status"]) == (503, "overloaded")
+            assert (overloaded.status, overloaded.json["status"]) == (status, "overloaded")
             assert second.exchange(request(target="/livez")).status == 200
             assert second.exchange(request(target="/metrics")).status == 200
             # At the head: the client that waits for 100 Continue is spared the body.

@@ -165,7 +165,7 @@ def test_access_log_as_text():
         assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info request ", line)
         for part in ("method=POST", "route=/prune", "status=200", f"bytes_in={len(TINY)}", "format=json", "kept=2"):
             assert f" {part}" in line
-        assert "route=- status=404" in server.wait_for_line(".*id=seen-2 .*").group(0)
+        assert "route=- path=/nowhere status=404" in server.wait_for_line(".*id=seen-2 .*").group(0)
         text = "\n".join(filter(None, server.lines))
         assert "unseen" not in text and "secret" not in text
 

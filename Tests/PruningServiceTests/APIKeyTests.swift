@@ -113,7 +113,7 @@ struct APIKeyTests {
     for line in [
       "GET /", "GET /nowhere", "POST /prune", "DELETE /prune", "GET /methods/topk", "GET /docs",
       "HEAD /openapi.json",
-      "OPTIONS /prune", "OPTIONS *", "GET /livez/", "GET /metrics2", "POST /compress?x",
+      "OPTIONS /prune", "GET /livez/", "GET /metrics2", "GET /%6civez", "GET /", "POST /compress?x",
     ] {
       #expect(try service.send(line).summary == "401 unauthorized", "\(line)")
     }
@@ -122,11 +122,16 @@ struct APIKeyTests {
   @Test("Probes and metrics need no key, and a wrong one does no harm")
   func probes() throws {
     let service = try Self.service()
-    for path in ["/livez", "/readyz", "/healthz", "/health", "/ping", "/metrics", "/%6civez", "/livez?x=1"] {
+    for path in ["/livez", "/readyz", "/healthz", "/health", "/ping", "/metrics", "/livez?x=1"] {
       #expect(try service.send("GET \(path)").status == 200)
       #expect(try service.send("HEAD \(path)", ["X-API-Key: wrong"]).status == 200)
       #expect(try service.send("OPTIONS \(path)").status == 204)
     }
+  }
+
+  @Test("The default check of HAProxy needs no key")
+  func optionsOfTheServer() throws {
+    for target in ["/", "*"] { #expect(try Self.service().send("OPTIONS \(target)").status == 204) }
   }
 
   @Test("A preflight needs no key where pages are allowed; another OPTIONS does")
@@ -136,6 +141,9 @@ struct APIKeyTests {
     let service = try Self.service(CrossOrigin(allowing: ["https://a.example"]))
     #expect(try service.send("OPTIONS /prune", ask).status == 204)
     #expect(try service.send("OPTIONS /prune", [ask[0]]).status == 401)
+    // Neither an unknown path nor an unknown page learns anything.
+    #expect(try service.send("OPTIONS /nowhere", ask).status == 401)
+    #expect(try service.send("OPTIONS /prune", ["Origin: https://evil.example", ask[1]]).status == 401)
     let refused = try service.send("POST /prune", [ask[0], ask[1]])
     #expect(refused.status == 401)
     #expect(refused.field("Access-Control-Allow-Origin") == "https://a.example")

@@ -54,7 +54,9 @@ import Testing
       #expect(short.annotations.first?.name == "id" && short.annotations.first?.value.utf8.count == 32)
       let lines = String(decoding: short.fieldLines, as: UTF8.self)
       #expect(
-        lines.hasPrefix("Content-Type: application/json\r\nServer-Timing: receive;dur=0.000, compute;dur="))
+        lines.hasPrefix(
+          "Content-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"
+            + "Server-Timing: receive;dur=0.000, compute;dur="))
       #expect(lines.hasSuffix("\r\nX-Request-Id: \(short.annotations[0].value)\r\n"))
     }
   }

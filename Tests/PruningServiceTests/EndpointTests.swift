@@ -27,7 +27,13 @@ import TokenPruning
     }
     service.lifecycle.enter(.ready)
     service.isOverloaded.value = true
-    #expect(try service.send("GET \(path)").json["status"] == "overloaded")
+    let overloaded = try service.send("GET \(path)")
+    #expect(overloaded.status == 200 && overloaded.json["status"] == "overloaded")
+    let strict = TestService(Service.Configuration(), staysReadyWhenOverloaded: false)
+    #expect(try strict.send("GET \(path)").status == 200)
+    strict.isOverloaded.value = true
+    let refused = try strict.send("GET \(path)")
+    #expect(refused.status == 503 && refused.json["status"] == "overloaded")
   }
 
   @Test("Probes are exempt from limits, operations are not")
@@ -72,7 +78,6 @@ import TokenPruning
     for (name, description) in zip(names, listed) {
       #expect(try service.send("GET /methods/\(name)").json == description.objectValue)
     }
-    #expect(try service.send("GET /methods/%74opk").json["name"] == "topk")
     let missing = try service.send("GET /methods/topkk")
     #expect(missing.summary == "404 unknown-method" && missing.text.contains("did you mean 'topk'?"))
   }
@@ -83,7 +88,7 @@ import TokenPruning
       let allowed = method == "GET" ? "GET, HEAD, OPTIONS" : "OPTIONS, POST"
       let options = try service.send("OPTIONS \(route)")
       #expect(options.status == 204 && options.field("Allow") == allowed && options.body.isEmpty)
-      #expect(try service.send("HEAD \(route)").status == (method == "GET" ? 200 : 405))
+      #expect(try service.send("HEAD \(route)").status == (method == "POST" ? 405 : route == "/" ? 302 : 200))
       let refused = try service.send("DELETE \(route)")
       #expect(refused.summary == "405 method-not-allowed" && refused.field("Allow") == allowed)
     }
@@ -102,16 +107,70 @@ import TokenPruning
       #expect(reply.text.contains("did you mean \(hint)?"), "\(reply.text)")
     }
     #expect(try service.send("GET /" + String(repeating: "x", count: 5_000)).body.count < 1_500)
-    #expect(try service.send("GET /").status == 404)
     #expect(try service.send("POST /v9/prune", body: [1]).isRejected)
   }
 
-  @Test("Escapes in a path are resolved, but hide no slash")
-  func escapes() throws {
-    #expect(try service.send("GET /%6Civez").status == 200)
+  @Test("A route has one spelling, which rules of a proxy can rely on")
+  func spellings() throws {
     #expect(try service.send("GET http://a/livez").status == 200)
-    for path in ["/methods%2Ftopk", "/livez%", "/livez%zz", "/livez%00", "/%ff"] {
+    for path in [
+      "/%6Civez", "/%6Detrics", "/metrics%3F", "/methods/%74opk", "/methods%2Ftopk", "/livez%", "/livez%zz",
+      "/livez%00",
+      "/%ff", "//metrics", "/./metrics", "/x/../metrics", "/METRICS", "/metrics/", "/metrics;x",
+    ] {
       #expect(try service.send("GET \(path)").status == 404, "\(path)")
+    }
+  }
+
+  @Test("The root leads people to the documentation, and answers the default check of HAProxy")
+  func root() throws {
+    let reply = try service.send("GET /")
+    #expect(reply.status == 302 && reply.field("Location") == "/docs")
+    #expect(try service.send("OPTIONS /").status == 204)
+  }
+
+  @Test("No answer may be taken for another type than it says")
+  func nosniff() throws {
+    for line in [
+      "GET /", "GET /livez", "GET /docs", "GET /openapi.json", "GET /nowhere", "DELETE /prune",
+      "OPTIONS /prune",
+      "POST /prune",
+    ] {
+      #expect(try service.send(line).field("X-Content-Type-Options") == "nosniff", "\(line)")
+    }
+    let refused = service.service.refuse(.queueFull, head: nil)
+    #expect(refused.fields.contains(Response.Field("X-Content-Type-Options", "nosniff")))
+  }
+
+  @Test("Every status that a problem has comes with its reason phrase")
+  func phrases() {
+    for status in Set(ProblemType.allCases.map(\.status) + [200, 204, 302]) {
+      var line: [UInt8] = []
+      ResponseSerializer.appendHead(
+        Response(status: status), keepAlive: true, version: .http11, date: nil, to: &line)
+      let text = String(decoding: line.prefix { $0 != 0x0d }, as: UTF8.self)
+      #expect(text.utf8.count > "HTTP/1.1 401 ".utf8.count, "\(text)")
+    }
+  }
+
+  @Test("Metrics can be served by a listener of their own, and then nowhere else")
+  func exposure() throws {
+    let lifecycle = Lifecycle()
+    let metrics = Metrics()
+    func status(_ path: String, _ exposure: Service.Exposure) throws -> Int {
+      let service = Service(lifecycle: lifecycle, metrics: metrics, exposure: exposure)
+      let head = try TestService.head("GET \(path)")
+      guard case .reject(let response) = service.admit(head, framing: .none) else { return 200 }
+      return response.status
+    }
+    for (path, everywhere, requests, administration) in [
+      ("/livez", 200, 200, 200), ("/metrics", 200, 404, 200), ("/methods", 200, 200, 404),
+      ("/docs", 200, 200, 404),
+      ("/prune", 405, 405, 404), ("/", 200, 200, 404),
+    ] {
+      #expect(try status(path, .all) == everywhere, "\(path)")
+      #expect(try status(path, .allButMetrics) == requests, "\(path)")
+      #expect(try status(path, .administration) == administration, "\(path)")
     }
   }
 

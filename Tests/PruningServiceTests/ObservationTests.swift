@@ -48,9 +48,31 @@ import Testing
         #expect(members["id"] == .string(id) && members["status"] == 404 && members["route"] == "-")
       } else {
         #expect(line.contains(" id=\(JSONValue.string(id)) problem=not-found "), "\(line)")
-        #expect(line.components(" status=") == 1 && !line.contains("nowhere") && !line.contains("User"))
+        #expect(line.components(" status=") == 1 && !line.contains("%0d") && !line.contains("User"))
+        #expect(line.contains(" route=- path=\"/x%0a%20status=200/nowhere\" status=404 "), "\(line)")
       }
     }
+  }
+
+  @Test("The log names the trace of a request and the reason of an error")
+  func traceAndReason() throws {
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    let service = TestService()
+    let fields = ["X-Request-Id: r1", "traceparent: 00-\(trace)-00f067aa0ba902b7-01"]
+    let reply = try service.send("GET /metrisc", fields)
+    service.service.finished(
+      exchange(try TestService.head("GET /metrisc", fields), status: 404, annotations: reply.annotations))
+    let line = try #require(service.log.all.first)
+    #expect(line.contains(" trace=\(trace) "), "\(line)")
+    #expect(line.contains(" reason=\"no endpoint at /metrisc; did you mean /metrics?\" "), "\(line)")
+    #expect(line.contains(" route=- path=/metrisc status=404 "), "\(line)")
+  }
+
+  @Test("A reason in the log stays short whatever a client sent")
+  func longReason() throws {
+    let reply = try TestService().post("/prune", "{\"method\":\"\(String(repeating: "x", count: 5_000))\"}")
+    let reason = try #require(reply.annotations.first { $0.name == "reason" })
+    #expect(reply.status == 422 && reason.value.utf8.count <= 210)
   }
 
   @Test("Bytes that never became a request are logged and counted as such")

@@ -40,6 +40,10 @@ struct AccessSettingsTests {
     try write("a 0123456789abcdef\nb fedcba9876543210", mode: 0o644)
     #expect(file.warning?.contains("chmod") == true)
     #expect(try file.reload() == "2 keys")
+    try write("a 0123456789abcdef", mode: 0o640)
+    #expect(
+      readersWarning(ofSecret: path, setting: "tls.key")?.hasPrefix(
+        "tls.key \(path) can be read by its group") == true)
     try write("short", mode: 0o600)
     let error = #expect(throws: ConfigurationError.self) { try file.reload() }
     #expect(error?.description.contains("line 1") == true && error?.description.contains("short") == false)

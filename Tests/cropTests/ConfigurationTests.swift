@@ -58,8 +58,14 @@ struct ConfigurationTests {
   func printed() throws {
     let resolved = try ResolvedConfiguration(
       flags: ["log-format": "json"], environment: ["CROP_DRAIN_DELAY": "2m"], file: file)
-    let lines = resolved.table.split(separator: "\n").map { $0.split(separator: " ", maxSplits: 2) }
-    #expect(lines.count == Setting.all.count + 1)
+    let processors = ProcessorBudget(online: 64, affinity: nil, quota: 0.5)
+    let lines = resolved.table(for: processors).split(separator: "\n").map {
+      $0.split(separator: " ", maxSplits: 2)
+    }
+    #expect(lines.count == Setting.all.count + 2)
+    #expect(
+      lines.last?.joined(separator: " ")
+        == "threads: event-loops 1, compute-threads 1 (processors: 1: 64 online, 0.5 by cgroup quota)")
     func line(_ key: String) -> String? {
       lines.first { $0[0] == key }.map { "\($0[1]) \($0[2].drop { $0 == " " })" }
     }
@@ -68,8 +74,9 @@ struct ConfigurationTests {
     #expect(line("log-format") == "json flag --log-format")
     #expect(line("http.port") == "1 file a.yaml:http.port")
     #expect(line("max-body-bytes") == "64MiB default")
-    #expect(resolved.json.names == Setting.all.map(\.key))
-    #expect(resolved.json["http.port"] == ["value": "1", "from": "file a.yaml:http.port"])
+    #expect(resolved.json(for: processors).names == Setting.all.map(\.key))
+    #expect(resolved.json(for: processors)["compute-threads"]?.objectValue?["effective"] == 1)
+    #expect(resolved.json(for: processors)["http.port"] == ["value": "1", "from": "file a.yaml:http.port"])
   }
 
   @Test("a wrong value names its source and what was expected")
@@ -105,13 +112,13 @@ struct ConfigurationTests {
   @Test("zero threads mean one per core, event loops at most four")
   func automaticThreads() {
     var configuration = ServerConfiguration()
-    #expect(configuration.eventLoopCount(cores: 2) == 2)
-    #expect(configuration.eventLoopCount(cores: 64) == 4)
-    #expect(configuration.computeThreadCount(cores: 64) == 64)
+    #expect(configuration.eventLoopCount(processors: 2) == 2)
+    #expect(configuration.eventLoopCount(processors: 64) == 4)
+    #expect(configuration.computeThreadCount(processors: 64) == 64)
     configuration.eventLoops = 7
     configuration.computeThreads = 3
-    #expect(configuration.eventLoopCount(cores: 2) == 7)
-    #expect(configuration.computeThreadCount(cores: 64) == 3)
+    #expect(configuration.eventLoopCount(processors: 2) == 7)
+    #expect(configuration.computeThreadCount(processors: 64) == 3)
   }
 }
 

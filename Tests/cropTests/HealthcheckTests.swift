@@ -56,23 +56,25 @@ struct HealthcheckTests {
   @Test("the default address follows the configuration, and wildcard hosts become loopback")
   func defaultAddress() {
     var configuration = ServerConfiguration()
-    #expect(Healthcheck.readinessURL(of: configuration) == "http://127.0.0.1:8080/readyz")
+    #expect(Healthcheck.livenessURL(of: configuration) == "http://127.0.0.1:8080/livez")
     configuration.httpHost = "0.0.0.0"
     configuration.httpPort = 81
-    #expect(Healthcheck.readinessURL(of: configuration) == "http://127.0.0.1:81/readyz")
+    #expect(Healthcheck.livenessURL(of: configuration) == "http://127.0.0.1:81/livez")
     configuration.httpHost = "::"
-    #expect(Healthcheck.readinessURL(of: configuration) == "http://[::1]:81/readyz")
+    #expect(Healthcheck.livenessURL(of: configuration) == "http://[::1]:81/livez")
     configuration.httpPort = 0
-    #expect(Healthcheck.readinessURL(of: configuration) == nil)
+    #expect(Healthcheck.livenessURL(of: configuration) == nil)
     configuration.unixSocket = "/run/crop.sock"
-    #expect(Healthcheck.readinessURL(of: configuration) == "unix:/run/crop.sock")
+    #expect(Healthcheck.livenessURL(of: configuration) == "unix:/run/crop.sock:/livez")
     configuration.listen = [.unix(path: "/a"), .tcp(host: "fd00::7", port: 82, isTLS: false)]
-    #expect(Healthcheck.readinessURL(of: configuration) == "http://[fd00::7]:82/readyz")
+    #expect(Healthcheck.livenessURL(of: configuration) == "http://[fd00::7]:82/livez")
     configuration.listen = [.tcp(host: "::", port: 83, isTLS: true), .unix(path: "/a")]
-    #expect(Healthcheck.readinessURL(of: configuration) == "unix:/a")
+    #expect(Healthcheck.livenessURL(of: configuration) == "unix:/a:/livez")
     configuration.listen.removeLast()
     configuration.unixSocket = nil
-    #expect(Healthcheck.readinessURL(of: configuration) == "https://[::1]:83/readyz")
+    #expect(Healthcheck.livenessURL(of: configuration) == "https://[::1]:83/livez")
+    configuration.adminListen = [.tcp(host: "127.0.0.1", port: 84, isTLS: false)]
+    #expect(Healthcheck.livenessURL(of: configuration) == "http://127.0.0.1:84/livez")
   }
 
   @Test("the status of the answer is read, even when it comes byte by byte", arguments: [200, 503])

@@ -22,7 +22,7 @@ struct ReloadingTests {
   private func lines(of entries: [Reloadable]) -> [Substring] {
     var ends: [Int32] = [0, 0]
     #expect(pipe(&ends) == 0)
-    let sink = LogSink(descriptor: ends[1])
+    let sink = LogSink(descriptor: ends[1]) { Array("\($0) lost\n".utf8) }
     let logger = Logger(label: "test") { _ in LineLogHandler(format: .text, level: .info, sink: sink) }
     Reloading(entries: entries, logger: logger).run()
     sink.flush()

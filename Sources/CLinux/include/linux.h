@@ -18,5 +18,12 @@ int crop_drop_new_connections(int listening);
 /// Names the calling thread (at most 15 bytes), and has it stand back for others: at level 1 as nice(1) does, at level 2
 /// as SCHED_IDLE.
 void crop_begin_thread(const char *name, int level);
+
+/// Starts `count` threads that do nothing, and ends them again. Returns 0, or the error number of the first that could
+/// not be started, with the number of those that could in `started`.
+int crop_try_threads(int count, int *started);
+
+/// How many processors the process may run on (sched_getaffinity(2)), 0 where the system does not say.
+int crop_allowed_processors(void);
 #endif
 #endif

@@ -11,10 +11,10 @@ public struct CrossOrigin: Sendable {
   /// - Parameter origins: as browsers send them, `https://app.example.org`; `*` among them allows all.
   public init(allowing origins: [String]) { self.origins = origins.contains("*") ? nil : origins }
 
-  /// Whether a browser asks beforehand if it may send a request; such a question carries no key.
-  func isPreflight(_ head: RequestHead) -> Bool {
-    head.method == "OPTIONS" && head.fields.contains("origin")
-      && head.fields.contains("access-control-request-method")
+  /// Whether a browser asks on behalf of an allowed page if it may send a request; such a question carries no key.
+  func allowsPreflight(_ head: RequestHead) -> Bool {
+    head.method == "OPTIONS" && head.fields.contains("access-control-request-method")
+      && allowedOrigin(head) != nil
   }
 
   /// Says on any answer, errors included, whether the page that asked may read it.

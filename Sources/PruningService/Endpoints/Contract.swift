@@ -12,8 +12,7 @@ extension Endpoints {
         Response.Field(
           "Content-Security-Policy",
           "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "
-            + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
-        Response.Field("X-Content-Type-Options", "nosniff"),
+            + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
       ]),
   ]
 

@@ -10,9 +10,8 @@ extension Endpoints {
   /// Readiness turns 503 the moment the process should get no new work.
   static func readiness(_ lifecycle: Lifecycle, route: String) -> Endpoint {
     Endpoint(method: "GET", route: route, kind: .probe) { _ in
-      let word = lifecycle.readiness
-      var response = json(["status": .string(word)])
-      if word != "ready" {
+      var response = json(["status": .string(lifecycle.readiness)])
+      if !lifecycle.isReady {
         response.status = 503
         response.fields += Problem.retryAfter
       }
@@ -20,13 +19,20 @@ extension Endpoints {
     }
   }
 
+  static let metricsRoute = "/metrics"
+
   static func prometheus(_ metrics: Metrics) -> Endpoint {
-    Endpoint(method: "GET", route: "/metrics", kind: .probe) { _ in
+    Endpoint(method: "GET", route: metricsRoute, kind: .probe) { _ in
       Response(
         status: 200,
         fields: [Response.Field("Content-Type", "text/plain; version=0.0.4; charset=utf-8")],
         body: Array(metrics.exposition().utf8))
     }
+  }
+
+  /// For people who open the address itself; `OPTIONS /`, the default check of HAProxy, is answered along with it.
+  static let root = Endpoint(method: "GET", route: "/", kind: .information) { _ in
+    Response(status: 302, fields: [Response.Field("Location", "/docs")])
   }
 
   static func json(_ value: JSONValue, status: Int = 200) -> Response {

@@ -3,7 +3,8 @@ import JSON
 
 /// One line per answered request, as logfmt text or as JSON.
 ///
-/// The path is the matched route, never the raw target, and no header, key or tensor value is ever logged.
+/// The path is the matched route; only one that matches none is logged as it was sent, without its query. No header but
+/// the request and trace ids, no key and no body is logged. docs/operations.md explains every member.
 public struct AccessLog: Sendable {
   public enum Format: String, Sendable, CaseIterable {
     case text
@@ -43,9 +44,12 @@ public struct AccessLog: Sendable {
   }
 
   private func append(_ exchange: Exchange, _ route: String?, to line: inout [UInt8]) {
-    for annotation in exchange.annotations { append(annotation.name, annotation.value, to: &line) }
+    for annotation in exchange.annotations {
+      append(annotation.name, annotation.value, isNumber: Self.counts.contains(annotation.name), to: &line)
+    }
     append("method", exchange.head.map { Self.shown($0.method) } ?? "-", to: &line)
     append("route", route ?? "-", to: &line)
+    if route == nil, let path = exchange.head?.path { append("path", FieldValue.sanitized(path), to: &line) }
     append("status", exchange.status, to: &line)
     append("bytes_in", exchange.bodyBytesReceived, to: &line)
     append("bytes_out", exchange.bytesSent, to: &line)
@@ -91,9 +95,14 @@ public struct AccessLog: Sendable {
     while line.last == UInt8(ascii: "0"), line[line.count - 2] != UInt8(ascii: ".") { line.removeLast() }
   }
 
-  private func append(_ name: String, _ value: String, to line: inout [UInt8]) {
+  /// Annotations that are numbers; a client's id of digits is none.
+  private static let counts: Set = ["images", "tokens", "kept"]
+
+  private func append(_ name: String, _ value: String, isNumber: Bool = false, to line: inout [UInt8]) {
     appendName(name, to: &line)
-    if Self.isBare(value) {
+    if isNumber {
+      line.append(contentsOf: value.utf8)
+    } else if Self.isBare(value) {
       if format == .json { line.append(UInt8(ascii: "\"")) }
       line.append(contentsOf: value.utf8)
       if format == .json { line.append(UInt8(ascii: "\"")) }

@@ -67,7 +67,7 @@ extension PruningInput {
         tokens: part.tokens,
         input: PruningInput(
           tokenCount: part.tokens.count, tensors: own, layout: part.layout, seed: seed, models: models,
-          stepLimit: stepLimit.divided(by: parts.count), sharing: sharing,
+          stepLimit: stepLimit, sharing: sharing,
           firstToken: firstToken + part.tokens.lowerBound, requestTokenCount: requestTokenCount))
     }
   }

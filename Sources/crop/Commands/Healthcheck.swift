@@ -3,11 +3,12 @@ import FoundationEssentials
 
 struct Healthcheck: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Ask a running server whether it is ready.",
+    abstract: "Ask a running server whether it lives.",
     discussion: """
       Without --url it asks the server that 'crop serve' would be with the same environment and the same \
       --config: a port given to the server as a flag must be repeated here as --url. Prints one line; the \
-      exit status is 0 for ready and 1 for anything else, as Docker expects. Over https the server's \
+      exit status is 0 for an answer of 200 and 1 for anything else, as Docker expects. Load or a drain \
+      make no server unhealthy; --url with /readyz asks whether it takes requests. Over https the server's \
       certificate is not verified, and none is shown: a server with --tls-client-ca needs a plain address or \
       a socket file for probes.
 
@@ -18,7 +19,7 @@ struct Healthcheck: ParsableCommand {
       """)
 
   @Option(
-    help: ArgumentHelp("What to get; default: /readyz of the configured address.", valueName: "url"))
+    help: ArgumentHelp("What to get; default: /livez of the configured address.", valueName: "url"))
   var url: String?
 
   @Option(help: ArgumentHelp("Longest wait for the answer.", valueName: "duration"))
@@ -51,22 +52,22 @@ struct Healthcheck: ParsableCommand {
   private func defaultURL() throws -> String {
     let resolved = try resolveConfiguration(
       flags: [:], environment: ProcessInfo.processInfo.environment, path: config)
-    guard let url = Self.readinessURL(of: resolved.configuration) else {
+    guard let url = Self.livenessURL(of: resolved.configuration) else {
       throw ValidationError("The configured port is 0, picked at start: say which with --url.")
     }
     return url
   }
 
   /// Where a probe on the same machine reaches the server: its first plain address, else its socket file, else its
-  /// first encrypted address; nil when the system picks the port.
-  static func readinessURL(of configuration: ServerConfiguration) -> String? {
-    let addresses = configuration.listenAddresses
+  /// first encrypted address, those for administration first; nil when the system picks the port.
+  static func livenessURL(of configuration: ServerConfiguration) -> String? {
+    let addresses = configuration.adminListen + configuration.listenAddresses
     for case .tcp(let name, let port, isTLS: false) in addresses where port != 0 {
-      return "http://\(reachable(name)):\(port)/readyz"
+      return "http://\(reachable(name)):\(port)/livez"
     }
-    for case .unix(let path) in addresses { return "unix:\(path)" }
+    for case .unix(let path) in addresses { return "unix:\(path):/livez" }
     for case .tcp(let name, let port, isTLS: true) in addresses where port != 0 {
-      return "https://\(reachable(name)):\(port)/readyz"
+      return "https://\(reachable(name)):\(port)/livez"
     }
     return nil
   }

@@ -1,9 +1,11 @@
 import ArgumentParser
+import Dispatch
 import FoundationEssentials
 import JSON
+import Locking
 import Transport
 
-struct Serve: AsyncParsableCommand {
+struct Serve: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Run the HTTP server.",
     discussion: """
@@ -32,14 +34,14 @@ struct Serve: AsyncParsableCommand {
 
   @OptionGroup(title: "Settings") var flags: ServerFlags
 
-  func run() async throws {
+  func run() throws {
     let resolved = try resolveConfiguration(
       flags: flags.given, environment: ProcessInfo.processInfo.environment, path: config)
     for warning in resolved.warnings { StandardStreams.writeError("crop: warning: \(warning)\n") }
     guard !printConfig else {
       switch format {
-      case .table: StandardStreams.writeOutput(resolved.table)
-      case .json: StandardStreams.writeOutput(prettyText(of: .object(resolved.json)))
+      case .table: StandardStreams.writeOutput(resolved.table(for: .current()))
+      case .json: StandardStreams.writeOutput(prettyText(of: .object(resolved.json(for: .current()))))
       }
       return
     }
@@ -48,7 +50,22 @@ struct Serve: AsyncParsableCommand {
     } catch {
       throw Exit.badConfiguration.saying("\(error)")
     }
-    try await runServer(resolved.configuration, inherited: inheritedListeners())
+    try resolved.configuration.checkThreads()
+    let inherited = try inheritedListeners()
+    try Self.wait { try await runServer(resolved.configuration, inherited: inherited) }
+  }
+
+  /// Runs what is asynchronous on other threads while this one waits: nothing asynchronous begins before it is known that
+  /// there are threads for it.
+  private static func wait(for work: @escaping @Sendable () async throws -> Void) throws {
+    let failure = Locked<(any Error)?>(nil)
+    let ended = DispatchSemaphore(value: 0)
+    Task.detached {
+      do { try await work() } catch { failure.withLock { $0 = error } }
+      ended.signal()
+    }
+    ended.wait()
+    if let error = failure.withLock({ $0 }) { throw error }
   }
 }
 

@@ -13,11 +13,11 @@ struct ConfigurationFile: Sendable, Equatable {
 
   /// - Throws: when the file cannot be read, or for what `init(path:text:)` throws.
   init(path: String) throws(ConfigurationError) {
-    let data: Data
-    do {
-      data = try Data(contentsOf: URL(filePath: path))
+    let data: [UInt8]
+    do throws(FileFailure) {
+      data = try readFile(path, upTo: Self.maximumByteCount)
     } catch {
-      throw ConfigurationError("file \(path): cannot be read (\(fileFailure(error)))")
+      throw ConfigurationError("file \(path): cannot be read (\(error))")
     }
     guard data.count <= Self.maximumByteCount else {
       throw ConfigurationError("file \(path): larger than \(Self.maximumByteCount) bytes")

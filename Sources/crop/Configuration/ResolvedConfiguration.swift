@@ -54,7 +54,7 @@ struct ResolvedConfiguration: Sendable {
   private static let environmentScope = String(Setting.environmentPrefix.dropLast()).lowercased()
 
   /// Values that are fine alone and not together.
-  private var contradictions: [String] { bodyBudgetProblems + listenProblems + tlsProblems }
+  private var contradictions: [String] { bodyBudgetProblems + listenProblems + adminProblems + tlsProblems }
 
   private var bodyBudgetProblems: [String] {
     guard configuration.maxInFlightBytes < configuration.maxBodyBytes else { return [] }
@@ -77,6 +77,23 @@ struct ResolvedConfiguration: Sendable {
     } else if !asksForTLS, configuration.tlsCert != nil {
       problems.append("\(list.origin): \(list.text) has no https:// address for tls.cert to be used at")
     }
+    return problems
+  }
+
+  private var adminProblems: [String] {
+    guard let list = entries.first(where: { $0.key == "admin-listen" }) else { return [] }
+    var problems: [String] = []
+    let asksForTLS = configuration.adminListen.contains {
+      if case .tcp(_, _, isTLS: true) = $0 { true } else { false }
+    }
+    if asksForTLS, configuration.tlsCert == nil {
+      problems.append("\(list.origin): \(list.text) asks for https, which needs tls.cert and tls.key")
+    }
+    let shared = configuration.adminListen.filter { address in
+      if case .tcp(_, port: 0, _) = address { return false }
+      return configuration.listenAddresses.contains(address)
+    }
+    problems += shared.map { "\(list.origin): \($0) is an address for requests already; give another one" }
     return problems
   }
 

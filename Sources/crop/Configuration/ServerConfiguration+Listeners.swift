@@ -10,12 +10,19 @@ extension ServerConfiguration {
   func listeners(inherited: [ListenerConfiguration]) -> [ListenerConfiguration] {
     inherited
       + listenAddresses.compactMap { address in
-        switch address {
-        case .tcp(let host, let port, let isTLS):
-          // The range of ports is the grammar's.
-          inherited.isEmpty ? .tcp(host, UInt16(port), isTLS: isTLS) : nil
-        case .unix(let path): .unix(path, mode: UInt32(unixSocketMode))
-        }
+        if case .tcp = address, !inherited.isEmpty { return nil }
+        return listener(at: address)
       }
+  }
+
+  /// Of probes and metrics alone.
+  var adminListeners: [ListenerConfiguration] { adminListen.map(listener) }
+
+  private func listener(at address: ListenAddress) -> ListenerConfiguration {
+    switch address {
+    // The range of ports is the grammar's.
+    case .tcp(let host, let port, let isTLS): .tcp(host, UInt16(port), isTLS: isTLS)
+    case .unix(let path): .unix(path, mode: UInt32(unixSocketMode))
+    }
   }
 }

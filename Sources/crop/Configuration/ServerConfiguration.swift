@@ -14,6 +14,8 @@ struct ServerConfiguration: Sendable, Equatable {
   var httpPort = 8080
   /// Takes the place of `httpHost` and `httpPort` unless empty.
   var listen: [ListenAddress] = []
+  /// Where probes and metrics are served by a server of their own; the other addresses then serve no metrics.
+  var adminListen: [ListenAddress] = []
   var unixSocket: String?
   var unixSocketMode = 0o660
   var reusePort = false
@@ -37,9 +39,10 @@ struct ServerConfiguration: Sendable, Equatable {
   // Two readiness probes 2 s apart, and the time routers take to hear of it.
   var drainDelay = Duration.seconds(5)
   var shutdownTimeout = Duration.seconds(30)
-  /// 0 means one per core, at most ``largestAutomaticEventLoopCount``.
+  var readyWhenOverloaded = true
+  /// 0 means one per processor that the process may use, at most ``largestAutomaticEventLoopCount``.
   var eventLoops = 0
-  /// 0 means one per core.
+  /// 0 means one per processor that the process may use.
   var computeThreads = 0
   /// Microseconds.
   var receiveSpin = 0
@@ -61,11 +64,11 @@ struct ServerConfiguration: Sendable, Equatable {
   // Event loops only move bytes; more than this many only take cores away from the computation.
   static let largestAutomaticEventLoopCount = 4
 
-  func eventLoopCount(cores: Int) -> Int {
-    eventLoops > 0 ? eventLoops : min(max(cores, 1), Self.largestAutomaticEventLoopCount)
+  func eventLoopCount(processors: Int) -> Int {
+    eventLoops > 0 ? eventLoops : min(max(processors, 1), Self.largestAutomaticEventLoopCount)
   }
 
-  func computeThreadCount(cores: Int) -> Int {
-    computeThreads > 0 ? computeThreads : max(cores, 1)
+  func computeThreadCount(processors: Int) -> Int {
+    computeThreads > 0 ? computeThreads : max(processors, 1)
   }
 }

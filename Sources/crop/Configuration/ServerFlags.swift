@@ -5,6 +5,7 @@ struct ServerFlags: ParsableArguments {
   @Option(\.httpHost) var httpHost: String?
   @Option(\.httpPort) var httpPort: String?
   @Option(\.listen) var listen: String?
+  @Option(\.adminListen) var adminListen: String?
   @Option(\.unixSocket) var unixSocket: String?
   @Option(\.unixSocketMode) var unixSocketMode: String?
   @Option(\.reusePort) var reusePort: String?
@@ -21,6 +22,7 @@ struct ServerFlags: ParsableArguments {
   @Option(\.idleTimeout) var idleTimeout: String?
   @Option(\.drainDelay) var drainDelay: String?
   @Option(\.shutdownTimeout) var shutdownTimeout: String?
+  @Option(\.readyWhenOverloaded) var readyWhenOverloaded: String?
   @Option(\.eventLoops) var eventLoops: String?
   @Option(\.computeThreads) var computeThreads: String?
   @Option(\.receiveSpin) var receiveSpin: String?
@@ -39,14 +41,15 @@ struct ServerFlags: ParsableArguments {
   /// The text of each flag that was given, by setting key.
   var given: [String: String] {
     let texts: [(PartialKeyPath<ServerConfiguration>, String?)] = [
-      (\.httpHost, httpHost), (\.httpPort, httpPort), (\.listen, listen), (\.unixSocket, unixSocket),
+      (\.httpHost, httpHost), (\.httpPort, httpPort), (\.listen, listen), (\.adminListen, adminListen),
+      (\.unixSocket, unixSocket),
       (\.unixSocketMode, unixSocketMode), (\.reusePort, reusePort), (\.tlsCert, tlsCert), (\.tlsKey, tlsKey),
       (\.tlsClientCA, tlsClientCA), (\.maxBodyBytes, maxBodyBytes),
       (\.maxConnections, maxConnections), (\.maxInFlight, maxInFlight),
       (\.maxInFlightBytes, maxInFlightBytes), (\.headerTimeout, headerTimeout),
       (\.bodyTimeout, bodyTimeout), (\.computeTimeout, computeTimeout), (\.idleTimeout, idleTimeout),
-      (\.drainDelay, drainDelay),
-      (\.shutdownTimeout, shutdownTimeout), (\.eventLoops, eventLoops),
+      (\.drainDelay, drainDelay), (\.shutdownTimeout, shutdownTimeout),
+      (\.readyWhenOverloaded, readyWhenOverloaded), (\.eventLoops, eventLoops),
       (\.computeThreads, computeThreads),
       (\.receiveSpin, receiveSpin), (\.unixReceiveSpin, unixReceiveSpin), (\.bulkPriority, bulkPriority),
       (\.readiness, readiness),

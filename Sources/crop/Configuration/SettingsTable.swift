@@ -23,6 +23,9 @@ extension Setting {
       "listen", \.listen, .addresses,
       "Addresses to listen on instead of http.host and http.port, with commas between."),
     Setting(
+      "admin-listen", \.adminListen, .addresses,
+      "Addresses for probes and metrics alone, with threads of their own; the others then serve no metrics."),
+    Setting(
       "unix-socket", \.unixSocket, .path,
       "Socket file to listen on beside the addresses; one that a dead server left is replaced."),
     Setting("unix-socket-mode", \.unixSocketMode, .fileMode, "Permission bits of every socket file."),
@@ -78,16 +81,19 @@ extension Setting {
     Setting(
       "shutdown-timeout", \.shutdownTimeout, .duration(.zero...(.seconds(3600))),
       "After the drain delay, how long requests in flight may take to finish."),
+    Setting(
+      "ready-when-overloaded", \.readyWhenOverloaded, .toggle,
+      "Whether readiness stays 200 while requests are rejected with 429 or 503 for lack of room."),
   ]
 
   private static let threads = [
     Setting(
       "event-loops", \.eventLoops, .integer(0...64),
-      "Threads that move bytes; 0 means one per core, at most "
+      "Threads that move bytes; 0 means one per processor that the process may use, at most "
         + "\(ServerConfiguration.largestAutomaticEventLoopCount)."),
     Setting(
       "compute-threads", \.computeThreads, .integer(0...1024),
-      "Threads that compute answers; 0 means one per core."),
+      "Threads that compute answers; 0 means one per processor that the process may use."),
     Setting(
       "receive-spin", \.receiveSpin, .integer(0...1000),
       "Microseconds to go on asking for the rest of a body that comes quickly over TCP before waiting for it; 0 never does."

@@ -24,7 +24,13 @@ enum InputFiles {
     for path in paths {
       let hints = DecodingHints(
         parameterNames: parameterNames, tensorName: tensorName ?? stem(of: path))
-      let document = try decode(contents(of: path), from: path, hints)
+      let bytes = try contents(of: path)
+      let isNamed = path != "-" || tensorName != nil
+      guard isNamed || TensorFormats.sniff(bytes.prefix(16)[...])?.name != NPYFormat.name else {
+        throw InputError(
+          "-: standard input has no name to call its tensor by; say --tensor attention, for example")
+      }
+      let document = try decode(bytes, from: path, hints)
       for name in document.tensors.names {
         guard merged.tensors[name] == nil else {
           throw InputError("\(path): tensor '\(name)' is in an earlier file already")
@@ -49,16 +55,17 @@ enum InputFiles {
   }
 
   private static func contents(of path: String) throws(InputError) -> [UInt8] {
-    do {
-      return try Array(Data(contentsOf: URL(filePath: path)))
+    do throws(FileFailure) {
+      return try readFile(path)
     } catch {
-      throw InputError("\(path): cannot be read (\(fileFailure(error)))")
+      throw InputError("\(path): cannot be read (\(error))")
     }
   }
 
   private static func decode(
     _ bytes: [UInt8], from path: String, _ hints: DecodingHints
   ) throws(InputError) -> TensorDocument {
+    guard !bytes.isEmpty else { throw InputError("\(path): is empty") }
     guard let format = TensorFormats.sniff(bytes.prefix(16)[...]) else {
       let hint =
         path.hasSuffix(".pt") || path.hasSuffix(".pth") || path.hasSuffix(".pkl")

@@ -46,6 +46,7 @@ struct CertificateFiles: Sendable {
         "client-certificates": "\(context.requiresClientCertificate ? "required" : "not asked for")",
       ])
     warn(of: context, to: logger)
+    if let warning = readersWarning(ofSecret: key, setting: "tls.key") { logger.warning("\(warning)") }
   }
 
   /// Renewals are made weeks before the end; a certificate this old has missed its own.

@@ -35,25 +35,20 @@ struct KeyFile: Sendable {
   /// Its entry in what SIGHUP does.
   var reloading: Reloadable { Reloadable(name: "API keys", reload: reload) }
 
-  /// What should be said about who else can read the file; nil when nobody can.
-  var warning: String? {
-    var status = stat()
-    guard stat(path, &status) == 0, UInt32(status.st_mode) & 0o004 != 0 else { return nil }
-    return "api-key-file can be read by every user of this machine; chmod o-r it"
-  }
+  var warning: String? { readersWarning(ofSecret: path, setting: "api-key-file") }
 
   private static func table(in path: String) throws(ConfigurationError) -> APIKeyTable {
-    let data: Data
-    do {
-      data = try Data(contentsOf: URL(filePath: path))
+    let data: [UInt8]
+    do throws(FileFailure) {
+      data = try readFile(path, upTo: maximumByteCount)
     } catch {
-      throw ConfigurationError("api-key-file \(path): cannot be read (\(fileFailure(error)))")
+      throw ConfigurationError("api-key-file \(path): cannot be read (\(error))")
     }
     guard data.count <= maximumByteCount else {
       throw ConfigurationError("api-key-file \(path): larger than \(maximumByteCount) bytes")
     }
     do {
-      return try APIKeyTable(parsing: Array(data))
+      return try APIKeyTable(parsing: data)
     } catch {
       throw ConfigurationError("api-key-file \(path): \(error)")
     }
@@ -62,4 +57,13 @@ struct KeyFile: Sendable {
   private static func countText(_ table: APIKeyTable) -> String {
     table.count == 1 ? "1 key" : "\(table.count) keys"
   }
+}
+
+/// What should be said about who else can read a file with a secret; nil when only its owner can.
+func readersWarning(ofSecret path: String, setting: String) -> String? {
+  var status = stat()
+  guard stat(path, &status) == 0 else { return nil }
+  let mode = UInt32(status.st_mode)
+  let others = mode & 0o004 != 0 ? "every user of this machine" : mode & 0o040 != 0 ? "its group" : nil
+  return others.map { "\(setting) \(path) can be read by \($0); chmod 600 makes it private" }
 }

@@ -1,5 +1,6 @@
 import Dispatch
 import Locking
+import Synchronization
 
 #if canImport(Glibc)
   import Glibc
@@ -12,7 +13,8 @@ import Locking
 /// Writes log lines to a descriptor without ever making the writer wait.
 ///
 /// Standard error may be a pipe that nobody empties; an event loop must not stall on it. Lines are collected and
-/// written by a queue of their own; beyond a bound they are dropped, and how many is said in the log.
+/// written by a queue of their own; beyond a bound they are dropped. Lines that are dropped, or cannot be written, are
+/// counted, and a line of the log says how many as soon as one can be written.
 final class LogSink: Sendable {
   private struct State {
     var pending: [UInt8] = []
@@ -25,10 +27,21 @@ final class LogSink: Sendable {
   private static let gatheringTime = DispatchTimeInterval.milliseconds(50)
 
   private let state = Locked(State())
+  /// Whether the last byte written was inside a line.
+  private let isTorn = Atomic(false)
+  private let totalDropped = Atomic(0)
   private let queue = DispatchQueue(label: "crop.log")
   private let descriptor: Int32
+  private let loss: @Sendable (_ lines: Int) -> [UInt8]
 
-  init(descriptor: Int32) { self.descriptor = descriptor }
+  /// - Parameter loss: the line that says how many lines are missing, in the format of the log.
+  init(descriptor: Int32, loss: @escaping @Sendable (_ lines: Int) -> [UInt8]) {
+    self.descriptor = descriptor
+    self.loss = loss
+  }
+
+  /// Lines that never reached the descriptor, since the start.
+  var droppedLineCount: Int { totalDropped.load(ordering: .relaxed) }
 
   /// - Parameters:
   ///   - line: whole, with its line feed.
@@ -41,7 +54,7 @@ final class LogSink: Sendable {
   func write(isUrgent: Bool = false, _ append: (inout [UInt8]) -> Void) {
     let schedules = state.withLock { state in
       guard state.pending.count <= Self.maximumPendingBytes else {
-        state.droppedLines += 1
+        drop(1, &state)
         return false
       }
       append(&state.pending)
@@ -66,6 +79,11 @@ final class LogSink: Sendable {
     _ = isWritten.wait(timeout: .now() + .seconds(2))
   }
 
+  private func drop(_ lines: Int, _ state: inout State) {
+    state.droppedLines += lines
+    totalDropped.add(lines, ordering: .relaxed)
+  }
+
   private func writePending() {
     let (lines, droppedLines) = state.withLock { state in
       defer {
@@ -75,23 +93,51 @@ final class LogSink: Sendable {
       }
       return (state.pending, state.droppedLines)
     }
-    writeAll(lines[...])
-    if droppedLines > 0 {
-      writeAll(Array("\(Timestamp.now()) warning dropped lines=\(droppedLines)\n".utf8)[...])
+    if !lines.isEmpty { countUnwritten(writeAll(lines[...])) }
+    if droppedLines > 0, !writeAll(loss(droppedLines)[...]).isEmpty {
+      // Nobody heard of it; the next line that can be written says so.
+      state.withLock { $0.droppedLines += droppedLines }
     }
   }
 
-  private func writeAll(_ bytes: ArraySlice<UInt8>) {
+  private func countUnwritten(_ rest: ArraySlice<UInt8>) {
+    let lines = rest.reduce(0) { $0 + ($1 == Self.lineFeed ? 1 : 0) }
+    guard lines > 0 else { return }
+    state.withLock { drop(lines, &$0) }
+  }
+
+  /// - Returns: what could not be written, because the descriptor failed.
+  private func writeAll(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+    if isTorn.load(ordering: .relaxed) {
+      // What was cut off stays a line of its own.
+      guard writeBytes([Self.lineFeed]).isEmpty else { return bytes }
+      isTorn.store(false, ordering: .relaxed)
+    }
+    let rest = writeBytes(bytes)
+    if let next = rest.first, rest.startIndex > bytes.startIndex {
+      isTorn.store(bytes[rest.startIndex - 1] != Self.lineFeed && next != Self.lineFeed, ordering: .relaxed)
+    }
+    return rest
+  }
+
+  private func writeBytes(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
     var rest = bytes
     while !rest.isEmpty {
       let count = rest.withUnsafeBytes { systemWrite(descriptor, $0) }
       if count > 0 {
         rest = rest.dropFirst(count)
+      } else if errno == EAGAIN {
+        // Another process made the pipe non-blocking; this queue may wait for its reader.
+        var item = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        _ = poll(&item, 1, -1)
       } else if errno != EINTR {
-        return  // Nowhere is left to complain.
+        return rest
       }
     }
+    return rest
   }
+
+  private static let lineFeed = UInt8(ascii: "\n")
 }
 
 private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {

@@ -22,6 +22,10 @@ struct ModelDirectory: Sendable {
   /// Other files, hidden ones and folders are left alone.
   /// - Throws: when one file is not a model: then none is loaded.
   func load() throws(ConfigurationError) -> ModelSet {
+    var status = stat()
+    if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFDIR {
+      throw ConfigurationError("models \(path): is a file; give the folder that holds it")
+    }
     let names: [String]
     do {
       names = try FileManager.default.contentsOfDirectory(atPath: path)
@@ -55,10 +59,10 @@ struct ModelDirectory: Sendable {
       throw ConfigurationError("models \(file): is larger than \(ModelFile.maximumByteCount) bytes")
     }
     let bytes: [UInt8]
-    do {
-      bytes = try Array(Data(contentsOf: URL(filePath: file)))
+    do throws(FileFailure) {
+      bytes = try readFile(file)
     } catch {
-      throw ConfigurationError("models \(file): cannot be read (\(fileFailure(error)))")
+      throw ConfigurationError("models \(file): cannot be read (\(error))")
     }
     do throws(ModelError) {
       return try ModelFile.model(in: bytes)

@@ -8,8 +8,6 @@
 
 /// What the system says of this process.
 enum Process {
-  static var coreCount: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
-
   /// Lets the process open as many descriptors as it may, and returns how many that is.
   static func raiseDescriptorLimit() -> Int {
     var limit = rlimit()
@@ -57,7 +55,8 @@ enum Process {
     return [usage.ru_utime, usage.ru_stime].reduce(0) { $0 + Double($1.tv_sec) + Double($1.tv_usec) * 1e-6 }
   }
 
-  private static func contents(of path: String) -> [UInt8] {
+  /// The first 4 KiB of a file of the system; empty when it cannot be read.
+  static func contents(of path: String) -> [UInt8] {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return [] }
     defer { close(descriptor) }

@@ -1,3 +1,4 @@
+import ArgumentParser
 import HTTP1
 import Logging
 import PruningService
@@ -20,42 +21,60 @@ import Transport
 /// - Parameter inherited: sockets that listen already, in place of the configured TCP addresses.
 func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfiguration] = []) async throws {
   signal(SIGPIPE, SIG_IGN)
-  let sink = LogSink(descriptor: STDERR_FILENO)
+  let format = configuration.logFormat
+  let sink = LogSink(descriptor: STDERR_FILENO) { lines in
+    LineLogHandler.line(format, .warning, "log lines lost", ["lines": .stringConvertible(lines)])
+  }
   defer { sink.flush() }
   let logger = configuration.logger(to: sink)
   let descriptorLimit = Process.raiseDescriptorLimit()
   if descriptorLimit < configuration.maxConnections + 64 {
     logger.warning(
       "max-connections is above what the system allows; accepting pauses when descriptors run out",
-      metadata: ["max-connections": "\(configuration.maxConnections)", "descriptors": "\(descriptorLimit)"])
+      metadata: [
+        "max-connections": .stringConvertible(configuration.maxConnections),
+        "descriptors": .stringConvertible(descriptorLimit),
+      ])
   }
 
   let certificates = CertificateFiles(configuration)
   let tls = try loadTLS(certificates, sink, logger)
   let keyFile = try loadKeys(configuration, sink, logger)
   let models = try loadModels(configuration, sink, logger)
-  var transport = configuration.transport(inherited: inherited)
+  let processors = ProcessorBudget.current()
+  var transport = configuration.transport(inherited: inherited, processors: processors.count)
   transport.tls = tls
   let capacity = Capacity(transport)
-  let lifecycle = Lifecycle(isOverloaded: { capacity.isExhausted })
+  let lifecycle = Lifecycle(
+    isOverloaded: { capacity.isExhausted }, staysReadyWhenOverloaded: configuration.readyWhenOverloaded)
   let metrics = Metrics()
-  let service = Service(
-    configuration.service(keys: keyFile?.keys, models: models.store), lifecycle: lifecycle, metrics: metrics,
-    accessLog: configuration.accessLog(to: sink))
+  let hasAdministration = !configuration.adminListen.isEmpty
+  func service(_ exposure: Service.Exposure) -> Service {
+    Service(
+      configuration.service(keys: keyFile?.keys, models: models.store), lifecycle: lifecycle,
+      metrics: metrics, accessLog: configuration.accessLog(to: sink), exposure: exposure)
+  }
   let entries =
     reloadables(certificates, tls, logger) + (keyFile.map { [$0.reloading] } ?? []) + models.reloading
   let reloading = Reloading(entries: entries, logger: logger)
-  let server: Server
   do throws(Server.StartError) {
-    server = try Server(transport, capacity: capacity, responder: service)
+    let server = try Server(
+      transport, capacity: capacity, responder: service(hasAdministration ? .allButMetrics : .all))
+    let administration = try configuration.administration(tls: tls).map {
+      transport throws(Server.StartError) in
+      try Server(transport, capacity: Capacity(transport), responder: service(.administration))
+    }
     metrics.add(gaugesOf: server, transport)
+    metrics.add(counterOf: sink)
     if let tls { metrics.add(gaugeOf: tls) }
     // Watched before the first request can be accepted, so that no signal finds the default action.
-    let signals = Signals([SIGTERM, SIGINT, SIGHUP])
+    let signals = Signals(Signals.ofServer)
+    try administration?.start()
     try server.start()
     lifecycle.enter(.ready)
     log(server.endpoints, of: configuration, to: logger)
-    await serve(server, lifecycle, configuration, signals, reloading, logger)
+    log(administration, transport, processors, to: logger)
+    await serve(server, administration, lifecycle, configuration, signals, reloading, logger)
   } catch {
     sink.flush()
     throw Exit.cannotListen.saying("\(error)")
@@ -130,9 +149,28 @@ private func log(
   }
 }
 
+/// What was decided, and why: the first thing to look at where a container is slower than its machine.
+private func log(
+  _ administration: Server?, _ transport: TransportConfiguration, _ processors: ProcessorBudget,
+  to logger: Logger
+) {
+  for endpoint in administration?.endpoints ?? [] {
+    logger.notice(
+      "listening for administration",
+      metadata: ["address": "\(endpoint.address)", "url": "\(endpoint.url)"])
+  }
+  logger.notice(
+    "threads",
+    metadata: [
+      "event-loops": .stringConvertible(transport.eventLoops),
+      "compute-threads": .stringConvertible(transport.computeThreads),
+      "processors": "\(processors.explanation)",
+    ])
+}
+
 private func serve(
-  _ server: Server, _ lifecycle: Lifecycle, _ configuration: ServerConfiguration, _ signals: Signals,
-  _ reloading: Reloading, _ logger: Logger
+  _ server: Server, _ administration: Server?, _ lifecycle: Lifecycle, _ configuration: ServerConfiguration,
+  _ signals: Signals, _ reloading: Reloading, _ logger: Logger
 ) async {
   await withTaskGroup { group in
     for await number in signals.numbers {
@@ -142,7 +180,8 @@ private func serve(
       }
       guard lifecycle.phase != .draining else {
         logger.warning(
-          "second signal: stopping now", metadata: ["in-flight": "\(server.capacity.inFlightCount)"])
+          "second signal: stopping now",
+          metadata: ["in-flight": .stringConvertible(server.capacity.inFlightCount)])
         server.stopNow()
         continue
       }
@@ -152,10 +191,12 @@ private func serve(
         "draining",
         metadata: [
           "delay": "\(delay)", "timeout": "\(configuration.shutdownTimeout)",
-          "connections": "\(server.capacity.connectionCount)",
+          "connections": .stringConvertible(server.capacity.connectionCount),
         ])
       group.addTask {
         await server.shutDown(drainDelay: delay, timeout: configuration.shutdownTimeout)
+        // Probes and metrics tell of the drain until its end.
+        await administration?.shutDown(drainDelay: .zero, timeout: .zero)
         signals.finish()
       }
     }
@@ -163,18 +204,19 @@ private func serve(
 }
 
 extension ServerConfiguration {
-  fileprivate func transport(inherited: [ListenerConfiguration]) -> TransportConfiguration {
-    let cores = Process.coreCount
+  fileprivate func transport(
+    inherited: [ListenerConfiguration], processors: Int
+  ) -> TransportConfiguration {
     var transport = TransportConfiguration()
     transport.listeners = listeners(inherited: inherited)
     transport.reusesPort = reusePort
-    transport.eventLoops = eventLoopCount(cores: cores)
-    transport.computeThreads = computeThreadCount(cores: cores)
+    transport.eventLoops = eventLoopCount(processors: processors)
+    transport.computeThreads = computeThreadCount(processors: processors)
     transport.receiveSpin = .microseconds(receiveSpin)
     transport.unixReceiveSpin = .microseconds(unixReceiveSpin)
     transport.bulkPriority = bulkPriority
     transport.readiness = readiness
-    transport.processorCount = cores
+    transport.processorCount = processors
     transport.maximumConnections = maxConnections
     transport.maximumInFlight = maxInFlight
     transport.maximumInFlightBytes = maxInFlightBytes
@@ -182,6 +224,46 @@ extension ServerConfiguration {
     transport.bodyTimeout = bodyTimeout
     transport.idleTimeout = idleTimeout
     return transport
+  }
+
+  /// A small server beside the other, which no load of the other reaches; nil when none is configured.
+  fileprivate func administration(tls: TLSSource?) -> TransportConfiguration? {
+    guard !adminListen.isEmpty else { return nil }
+    var transport = TransportConfiguration()
+    transport.listeners = adminListeners
+    transport.reusesPort = reusePort
+    transport.eventLoops = 1
+    transport.computeThreads = 1
+    transport.bulkBodyBytes = .max
+    transport.readiness = readiness
+    transport.maximumConnections = 256
+    transport.maximumInFlightBytes = 1 << 20
+    transport.pooledBytes = 1 << 20
+    transport.headTimeout = headerTimeout
+    transport.bodyTimeout = bodyTimeout
+    transport.idleTimeout = idleTimeout
+    transport.tls = tls
+    return transport
+  }
+
+  /// Has the system start and end as many threads as a server so configured will need.
+  ///
+  /// - Throws: exit status 71, having said what is missing.
+  func checkThreads() throws(ExitCode) {
+    let processors = ProcessorBudget.current().count
+    // Beside those of the servers: signals, the log, and what runs the program itself.
+    let others = 6
+    let count =
+      transport(inherited: [], processors: processors).threadCount
+      + (administration(tls: nil)?.threadCount ?? 0) + others
+    do throws(ThreadSupply.Shortage) {
+      try ThreadSupply.check(count)
+    } catch {
+      throw Exit.cannotStart.saying(
+        "cannot start \(error.wanted) threads, only \(error.started) (\(error.cause)); allow more processes "
+          + "(ulimit -u, pids.max of the container) and memory (ulimit -v), or set event-loops and compute-threads"
+      )
+    }
   }
 
   fileprivate func service(keys: APIKeys?, models: ModelStore) -> Service.Configuration {
@@ -208,6 +290,13 @@ extension ServerConfiguration {
 }
 
 extension Metrics {
+  fileprivate func add(counterOf sink: LogSink) {
+    add(
+      Gauge("crop_log_lines_lost_total", "Log lines that could not be written.", isCounter: true) {
+        Double(sink.droppedLineCount)
+      })
+  }
+
   fileprivate func add(gaugeOf tls: TLSSource) {
     add(
       Gauge(

@@ -16,8 +16,13 @@ struct TestService: Sendable {
     self.init(Service.Configuration(maximumBodyBytes: maximumBodyBytes), logFormat: logFormat)
   }
 
-  init(_ configuration: Service.Configuration, logFormat: AccessLog.Format = .text) {
-    lifecycle = Lifecycle { [isOverloaded] in isOverloaded.value }
+  init(
+    _ configuration: Service.Configuration, logFormat: AccessLog.Format = .text,
+    staysReadyWhenOverloaded: Bool = true
+  ) {
+    lifecycle = Lifecycle(
+      isOverloaded: { [isOverloaded] in isOverloaded.value },
+      staysReadyWhenOverloaded: staysReadyWhenOverloaded)
     let log = log
     service = Service(
       configuration, lifecycle: lifecycle, metrics: Metrics(),
