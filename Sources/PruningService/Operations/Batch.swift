@@ -120,6 +120,9 @@ struct TensorAxes {
   private static let attention = TensorAxes(
     ranks: 1...3, description: "[N], [heads, N] or [heads, queries, N]", mayBeShared: false)
 
+  /// Whether a tensor holds scores of tokens, which are read row by row where they lie.
+  static func isOfScores(_ name: String) -> Bool { of(name).description == attention.description }
+
   static var names: [String] { known.keys.sorted() }
 
   static func of(_ name: String) -> TensorAxes { known[name] ?? attention }

@@ -47,9 +47,20 @@ public enum Operation: String, CaseIterable, Sendable {
     _ document: TensorDocument, models: ModelSet = ModelSet(),
     isAbandoned: @escaping @Sendable () -> Bool = { false }, sharing: WorkSharing = .none
   ) throws(Problem) -> Answer {
+    try run(
+      document, models: models, isAbandoned: isAbandoned, sharing: sharing,
+      useMemory: { (_, _) throws(Problem) in })
+  }
+
+  /// - Parameter useMemory: told what is to be computed before it is; throws where there is no memory for it.
+  func run(
+    _ document: TensorDocument, models: ModelSet, isAbandoned: @escaping @Sendable () -> Bool,
+    sharing: WorkSharing, useMemory: (TensorDocument, Batch) throws(Problem) -> Void
+  ) throws(Problem) -> Answer {
     try OperationParameters.refuseUnknown(document, for: self)
     let given = document.parameters.withoutNulls
     let batch = try Batch(document.tensors, isDeclaredBatched: try OperationParameters.batched(given))
+    try useMemory(document, batch)
     var samples: [Answer.Sample] = []
     var shared = JSONObject()
     do throws(PruningError) {

@@ -40,8 +40,9 @@ func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfigu
   let lifecycle = Lifecycle(isOverloaded: { capacity.isExhausted })
   let metrics = Metrics()
   let service = Service(
-    configuration.service(keys: keyFile?.keys, models: models.store), lifecycle: lifecycle, metrics: metrics,
-    accessLog: configuration.accessLog(to: sink))
+    configuration.service(
+      keys: keyFile?.keys, models: models.store, memoryBytes: transport.maximumInFlightBytes),
+    lifecycle: lifecycle, metrics: metrics, accessLog: configuration.accessLog(to: sink))
   let entries =
     reloadables(certificates, tls, logger) + (keyFile.map { [$0.reloading] } ?? []) + models.reloading
   let reloading = Reloading(entries: entries, logger: logger)
@@ -55,6 +56,12 @@ func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfigu
     try server.start()
     lifecycle.enter(.ready)
     log(server.endpoints, of: configuration, to: logger)
+    logger.notice(
+      "memory",
+      metadata: [
+        "clients": "\(transport.maximumInFlightBytes)", "resident": "\(transport.residentBytes)",
+        "limit": "\(MemoryLimit.ofThisProcess())",
+      ])
     await serve(server, lifecycle, configuration, signals, reloading, logger)
   } catch {
     sink.flush()
@@ -177,15 +184,21 @@ extension ServerConfiguration {
     transport.processorCount = cores
     transport.maximumConnections = maxConnections
     transport.maximumInFlight = maxInFlight
-    transport.maximumInFlightBytes = maxInFlightBytes
+    let memory = MemoryLimit.ofThisProcess()
+    let threads = transport.threadCount
+    transport.maximumInFlightBytes = maxInFlightBytes > 0 ? maxInFlightBytes : memory.clientBytes(threads: threads)
+    transport.residentBytes = MemoryLimit.residentBytes(holding: transport.maximumInFlightBytes, threads: threads)
     transport.headTimeout = headerTimeout
     transport.bodyTimeout = bodyTimeout
     transport.idleTimeout = idleTimeout
     return transport
   }
 
-  fileprivate func service(keys: APIKeys?, models: ModelStore) -> Service.Configuration {
-    var service = Service.Configuration(maximumBodyBytes: maxBodyBytes)
+  fileprivate func service(
+    keys: APIKeys?, models: ModelStore, memoryBytes: Int
+  ) -> Service.Configuration {
+    // A body that could never be held is refused as too large, and not as one that may come again.
+    var service = Service.Configuration(maximumBodyBytes: min(maxBodyBytes, memoryBytes))
     service.apiKeys = keys
     service.models = models
     service.compressesResponses = responseCompression
