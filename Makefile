@@ -62,6 +62,10 @@ soak: release venv ## A minute of load, 100,000 damaged requests, and a stop ami
 	@timeout 3600 $(PYTHON) tools/soak.py --crop $(CROP) $(ARGS)
 	@CROP_BINARY=$(CURDIR)/$(CROP) CROP_MUTATIONS=100000 timeout 3600 $(PYTHON) -m pytest Tests/BlackBox -k mutated
 
+.PHONY: memory
+memory: release venv ## Look for requests that take more memory than is counted for them (ARGS='--runs 5000')
+	@$(PYTHON) tools/memory.py --crop $(CROP) $(ARGS)
+
 .PHONY: conformance
 conformance: release venv ## Conformance cases against ours, nginx (where installed) and Python servers; writes RESULTS.md
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r Tests/Conformance/peers/requirements.txt

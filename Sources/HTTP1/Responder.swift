@@ -109,6 +109,12 @@ public struct Request: Sendable {
     for index in 0..<$0 { $1(index) }
   }
 
+  /// Has the request hold so many bytes beside its body, in all, and says whether it may: asked before they are taken.
+  /// What does not fit now may wait for other requests.
+  public var useMemory: @Sendable (_ bytes: Int) -> MemoryGrant = { _ in .granted }
+  /// Threads that may compute parts of the request at the same time.
+  public var threadCount = 1
+
   public init(head: RequestHead, body: [UInt8], receiveNanoseconds: Int64 = 0) {
     self.head = head
     self.body = body
@@ -123,6 +129,15 @@ public struct Request: Sendable {
   }
 }
 
+/// Whether a request may have the memory that it needs.
+public enum MemoryGrant: Sendable, Equatable {
+  case granted
+  /// It needs more than there ever is.
+  case exceeds(limit: Int)
+  /// Others hold too much of it.
+  case notNow
+}
+
 public struct Response: Sendable {
   public var status: Int
   /// `Content-Length`, `Connection` and `Date` are the transport's business and never stand here.
@@ -130,6 +145,8 @@ public struct Response: Sendable {
   /// More field lines as they go out, each `Name: value` with its CRLF; who writes them answers for their form.
   public var fieldLines: [UInt8] = []
   public var body: [UInt8]
+  /// The body is one array for all such answers, and takes no memory of its own.
+  public var isBodyShared = false
   /// Close after this response even if the client would keep the connection.
   public var closesConnection: Bool
   /// Facts for the access log that only the responder knows, in order: ("tokens", "576").
@@ -164,6 +181,7 @@ extension Response {
     fields.removeAll(keepingCapacity: true)
     fieldLines.removeAll(keepingCapacity: true)
     body.removeAll(keepingCapacity: true)
+    isBodyShared = false
     closesConnection = false
     annotations = []
   }

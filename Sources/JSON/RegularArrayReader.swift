@@ -62,6 +62,9 @@ struct RegularArrayReader<Element: NumberElement> {
     }
   }
 
+  /// The most arrays of different lengths: each becomes a value of its own. The careful reader says so.
+  private static var maximumRaggedCount: Int { 4096 }
+
   private static var width: Int { MemoryLayout<Element>.size }
 
   /// How many more elements the text may hold, judged by the `count` there were so far; at least a few.
@@ -130,10 +133,12 @@ struct RegularArrayReader<Element: NumberElement> {
     if extents[depth] == 0 { extents[depth] = count }
     if depth == 1 {
       if count != extents[1], innerLengths == nil {
+        guard innerCount < Self.maximumRaggedCount else { return false }
         innerLengths = Array(repeating: extents[1], count: innerCount)
       }
       innerLengths?.append(count)
       innerCount += 1
+      if innerLengths != nil, innerCount > Self.maximumRaggedCount { return false }
     }
     return count == extents[depth] || (depth == 1 && allowsRagged)
   }

@@ -48,6 +48,8 @@ public protocol TensorFormat: Sendable {
   static func decode(
     _ body: ArraySlice<UInt8>, _ hints: DecodingHints
   ) throws(TensorFormatError) -> TensorDocument
+  /// The most memory that ``decode(_:_:)`` takes beside the body.
+  static func decodingBytes(of body: ArraySlice<UInt8>) -> Int
   /// The extents of each tensor, from the header alone; nil where the body carries parameters beside its tensors, where
   /// its header is malformed, and in formats that have none.
   static func dimensions(of body: ArraySlice<UInt8>) -> [[Int]]?

@@ -33,6 +33,8 @@ extension Tensor {
     return (floats, squares)
   }
 
+  private static let widenedAtOnce = 4096
+
   /// Adds rows `first`, `first + step`, ... of the tensor, read as rows of `sums.count` elements, to `sums` in
   /// binary64, one after the other.
   ///
@@ -43,10 +45,14 @@ extension Tensor {
     guard count > 0, width > 0 else { return }
     precondition((first + (count - 1) * step + 1) * width <= elementCount)
     guard elementType.byteWidth <= 4, elementType.isFloatingPoint, let format else {
-      let values = doubles()
+      // A piece at a time: all of it would take up to eight times the bytes that are there.
       for row in 0..<count {
         let start = (first + row * step) * width
-        for index in 0..<width { sums[index] += values[start + index] }
+        for piece in Swift.stride(from: 0, to: width, by: Self.widenedAtOnce) {
+          let end = min(piece + Self.widenedAtOnce, width)
+          let values = elements((start + piece)..<(start + end)).doubles()
+          for index in piece..<end { sums[index] += values[index - piece] }
+        }
       }
       return
     }

@@ -5,6 +5,9 @@ public struct TensorBundle: Sendable, Equatable {
     case many([Tensor])
   }
 
+  /// The most tensors of one list: each takes memory of its own, even one without elements.
+  public static let maximumListCount = 4096
+
   public private(set) var entries: [String: Entry]
 
   public init(_ entries: [String: Entry] = [:]) { self.entries = entries }

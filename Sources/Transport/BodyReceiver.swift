@@ -35,6 +35,16 @@ struct BodyReceiver {
   /// Behind a chunked body: the start of the next request.
   private(set) var leftover: [UInt8] = []
 
+  /// The memory that the body takes so far.
+  var heldBytes: Int {
+    // Small buffers come from the heap, where they may have been touched before.
+    let room = bytes.capacity <= Self.firstCapacity ? bytes.capacity : bytes.count
+    return room + (coded == nil ? 0 : Self.inflaterBytes)
+  }
+
+  /// zlib's window and tables, and the window of coded bytes.
+  private static let inflaterBytes = 64 << 10
+
   /// What is left to receive of a body of known length.
   private var lengthLeft: Int?
   private var chunks: ChunkedDecoder?

@@ -8,6 +8,10 @@ public final class BufferPool: Sendable {
   private struct State {
     var buffers: [[UInt8]] = []
     var heldBytes = 0
+    /// Buffers taken out that were touched before, by address: however little their requests fill, their memory is
+    /// there.
+    var lent: [UInt: Int] = [:]
+    var lentBytes = 0
     /// The fewest buffers held since the last trim: so many were never needed.
     var spareCount = 0
   }
@@ -40,31 +44,38 @@ public final class BufferPool: Sendable {
         best = index
       }
       guard let best else { return nil }
-      state.heldBytes -= state.buffers[best].capacity
       let buffer = state.buffers.remove(at: best)
+      state.heldBytes -= buffer.capacity
+      state.lentBytes += buffer.capacity - (state.lent.updateValue(buffer.capacity, forKey: Self.address(buffer)) ?? 0)
       state.spareCount = min(state.spareCount, state.buffers.count)
       return buffer
     }
     if let pooled { return pooled }
     var buffer: [UInt8] = []
     buffer.reserveCapacity(Self.roundedUp(capacity))
+    ProcessMemory.forget(buffer)
     return buffer
   }
 
   /// Takes a buffer back. Its contents are forgotten; a buffer somebody else still views is let go.
   public func give(_ buffer: consuming [UInt8]) {
-    guard buffer.capacity >= Self.smallest, buffer.capacity <= maximumHeldBytes else { return }
+    guard buffer.capacity >= Self.smallest else { return }
     let capacity = buffer.capacity
-    let address = buffer.withUnsafeBytes { $0.baseAddress }
+    let address = Self.address(buffer)
     buffer.removeAll(keepingCapacity: true)
     // removeAll on a shared buffer made a new one: reusing that would be no reuse at all.
-    guard buffer.withUnsafeBytes({ $0.baseAddress }) == address else { return }
+    let isOwn = Self.address(buffer) == address
     let kept = buffer
     state.withLock { state in
-      guard state.heldBytes + capacity <= maximumHeldBytes else { return }
+      state.lentBytes -= state.lent.removeValue(forKey: address) ?? 0
+      guard isOwn, state.heldBytes + state.lentBytes + capacity <= maximumHeldBytes else { return }
       state.buffers.append(kept)
       state.heldBytes += capacity
     }
+  }
+
+  private static func address(_ buffer: [UInt8]) -> UInt {
+    buffer.withUnsafeBytes { UInt(bitPattern: $0.baseAddress) }
   }
 
   /// Frees the buffers that were not needed since the last call.

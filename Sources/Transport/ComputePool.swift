@@ -15,19 +15,27 @@ final class ComputePool: Sendable {
   final class Job: Sendable {
     private let request: Locked<Request?>
     private let abandoned = Atomic(false)
+    private let clientEnded = Atomic(false)
+    /// Bytes held beside the body, see ``WorkMemory``.
+    let workBytes = Atomic(0)
     let connection: UInt64
+    /// Whose turn in the queue it takes.
+    let client: UInt64
     let mailbox: Mailbox
     let reservation: Reservation
 
-    init(_ request: consuming Request, connection: UInt64, mailbox: Mailbox, reservation: Reservation) {
+    init(
+      _ request: consuming Request, connection: UInt64, client: UInt64 = 0, mailbox: Mailbox,
+      reservation: Reservation
+    ) {
       self.request = Locked(consume request)
       self.connection = connection
+      self.client = client
       self.mailbox = mailbox
       self.reservation = reservation
     }
 
-    /// The request, to whoever asks first; from then on the reservation is theirs to release.
-    func takeRequest() -> Request? {
+    fileprivate func takeRequest() -> Request? {
       request.withLock { request in
         defer { request = nil }
         return request
@@ -38,11 +46,19 @@ final class ComputePool: Sendable {
     func abandon() { abandoned.store(true, ordering: .relaxed) }
 
     var isAbandoned: Bool { abandoned.load(ordering: .relaxed) }
+
+    /// - Returns: whether that is news, and the request still waits.
+    fileprivate func clientHasEnded() -> Bool {
+      request.withLock { request in
+        request != nil && !clientEnded.exchange(true, ordering: .relaxed)
+      }
+    }
+
+    var hasClientEnded: Bool { clientEnded.load(ordering: .relaxed) }
   }
 
   private struct State {
-    var jobs: [Job] = []
-    var first = 0
+    var queue = FairQueue()
     var offers: [SharedWork] = []
     var isStopped = false
   }
@@ -51,6 +67,7 @@ final class ComputePool: Sendable {
   private let available = DispatchSemaphore(value: 0)
   private let responder: any Responder
   private let buffers: BufferPool
+  private let memory: WorkMemory
   private let role: ThreadRole
   private let threads: Int
   private let priority: BulkPriority
@@ -59,12 +76,14 @@ final class ComputePool: Sendable {
   private let idle = Atomic(0)
 
   init(
-    threads: Int, responder: any Responder, buffers: BufferPool, role: ThreadRole = .compute,
+    threads: Int, responder: any Responder, buffers: BufferPool, memory: WorkMemory,
+    role: ThreadRole = .compute,
     priority: BulkPriority = .normal
   ) {
     self.threads = threads
     self.responder = responder
     self.buffers = buffers
+    self.memory = memory
     self.role = role
     self.priority = priority
   }
@@ -83,12 +102,41 @@ final class ComputePool: Sendable {
   }
 
   func submit(_ job: Job) {
-    state.withLock { $0.jobs.append(job) }
+    state.withLock { $0.queue.append(job) }
     available.signal()
   }
 
-  /// Jobs no thread has begun with, those given up by their clients included.
-  var queuedCount: Int { state.withLock { $0.jobs.count - $0.first } }
+  /// Jobs no thread has begun with.
+  var queuedCount: Int { state.withLock { $0.queue.count } }
+
+  /// The request of a job, to whoever asks first; from then on the reservation is theirs to release.
+  func take(_ job: Job) -> Request? {
+    guard let request = job.takeRequest() else { return nil }
+    if job.hasClientEnded { memory.capacity.endedJobs(-1) }
+    return request
+  }
+
+  /// A queued job's client has finished sending: it may read its answer, or be gone.
+  func clientHasEnded(of job: Job) {
+    if job.clientHasEnded() { memory.capacity.endedJobs(1) }
+  }
+
+  /// Refuses one waiting request to make room for one of `client`, so that no client fills the queue.
+  ///
+  /// - Returns: whether there was one that may be refused; its permit is free now.
+  func displace(for client: UInt64) -> Bool {
+    while let job = state.withLock({ $0.queue.popDisplaced(by: client) }) {
+      guard var request = take(job) else { continue }
+      buffers.give(request.takeBody())
+      var reservation = job.reservation
+      memory.capacity.release(&reservation)
+      let response = responder.refuse(.queueFull, head: request.head)
+      job.mailbox.send(
+        .computed(connection: job.connection, response, reservation: reservation, nanoseconds: 0))
+      return true
+    }
+    return false
+  }
 
   func stop() {
     state.withLock { $0.isStopped = true }
@@ -145,26 +193,21 @@ final class ComputePool: Sendable {
 
   private func nextJob() -> Job? {
     state.withLock { state in
-      guard !state.isStopped, state.first < state.jobs.count else { return nil }
-      let job = state.jobs[state.first]
-      state.first += 1
-      // Compacted now and then: removing the first of many is linear.
-      if state.first == state.jobs.count || state.first >= 1024 {
-        state.jobs.removeFirst(state.first)
-        state.first = 0
-      }
-      return job
+      state.isStopped ? nil : state.queue.popFirst()
     }
   }
 
   private func run(_ job: Job) {
-    guard var request = job.takeRequest() else { return }
+    guard var request = take(job) else { return }
     request.isAbandoned = { job.isAbandoned }
     request.share = { [self] count, part in share(count, part) }
+    request.useMemory = { [memory] bytes in memory.hold(bytes, for: job) }
+    request.threadCount = threads
     let start = Clock.now
     let response = responder.respond(to: request)
     let duration = Clock.now - start
     buffers.give(request.takeBody())
+    memory.release(job)
     job.mailbox.send(
       .computed(
         connection: job.connection, response, reservation: job.reservation, nanoseconds: duration))

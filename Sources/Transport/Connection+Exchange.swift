@@ -93,12 +93,12 @@ extension Connection {
 
   /// Counts what has arrived against the byte budget; false when that is used up.
   ///
-  /// The rest of the buffer is address space that nobody has touched, or memory of the pool, which has a bound.
+  /// The rest of a large buffer is address space that nobody has touched, or memory of the pool, which has a bound.
   private func holdReceivedBytes() -> Bool {
     guard exchange.acceptance?.isExemptFromLimits != true else { return true }
-    let added = (body?.bytes.count ?? 0) - exchange.reservation.bytes
+    let added = (body?.heldBytes ?? 0) - exchange.reservation.bytes
     guard added > 0 else { return true }
-    guard loop.capacity.takeBodyBytes(added) else { return false }
+    guard loop.capacity.takeBodyBytes(added, beside: exchange.reservation.bytes) else { return false }
     exchange.reservation.bytes += added
     return true
   }
@@ -131,7 +131,7 @@ extension Connection {
       return start(response)
     }
     if !acceptance.isExemptFromLimits {
-      guard loop.capacity.takeInFlight() else {
+      guard loop.takeInFlight(for: client) else {
         loop.pool.give(request.takeBody())
         loop.capacity.release(&exchange.reservation)
         return start(loop.responder.refuse(.queueFull, head: head))
@@ -141,7 +141,8 @@ extension Connection {
     deadline = .max
     // What the request holds goes with it: the connection may be gone when it comes back.
     let job = ComputePool.Job(
-      consume request, connection: token, mailbox: loop.mailbox, reservation: exchange.reservation)
+      consume request, connection: token, client: client, mailbox: loop.mailbox,
+      reservation: exchange.reservation)
     exchange.job = job
     loop.compute.submit(job)
     exchange.reservation = Reservation()
@@ -153,8 +154,10 @@ extension Connection {
     let attempt = Attempt(until: now &+ Attempt.patience)
     var bounded = request
     bounded.isAbandoned = { attempt.mustStop() }
+    let memory = InlineMemory(loop.capacity)
+    bounded.useMemory = { memory.use($0) }
     let response = loop.responder.respond(to: bounded)
-    return attempt.isOver ? nil : response
+    return attempt.isOver || memory.wasRefused ? nil : response
   }
 
   /// Whether the loop itself may compute this, rather than the pool.
@@ -198,7 +201,9 @@ extension Connection {
     var head = loop.takeHeadBuffer()
     ResponseSerializer.appendHead(
       response, keepAlive: keepAlive, version: exchange.head?.version ?? .http11, date: loop.date, to: &head)
-    output.begin(head: consume head, body: exchange.head?.method == "HEAD" ? [] : response.body)
+    output.begin(
+      head: consume head, body: exchange.head?.method == "HEAD" ? [] : response.body,
+      isBodyShared: response.isBodyShared)
     writeResponse()
   }
 
@@ -209,6 +214,7 @@ extension Connection {
       finishExchange(isBroken: false)
       perform(state.responseWritten())
     case .wouldBlock:
+      guard settleOutput() else { return abort() }
       deadline = exchange.writeStart &+ loop.bodyTimeout &+ loop.earnedTime(bytes: output.sentCount)
       arm(.write)
     case .failed: abort()

@@ -27,6 +27,14 @@ final class Connection {
   /// Raw bytes received before the current message's framing was known; consumed up to `inputStart`.
   var input: [UInt8] = []
   var inputStart = 0
+  /// What of the memory of buffers is counted as this connection's.
+  var bufferBytes = 0
+  /// The same of its TLS session.
+  var sessionBytes = 0
+  /// Whose turn its requests take in the queue: all connections of an address share one.
+  let client: UInt64
+  /// Known while a request is computed only: then nobody reads.
+  var peerHasEnded = false
   private var isParsing = false
   private var isResuming = false
 
@@ -43,6 +51,8 @@ final class Connection {
     self.stream = stream
     self.remote = remote
     isUnix = remote == SocketAddress.unixRemote
+    // An address without its port.
+    client = UInt64(truncatingIfNeeded: remote.utf8.lastIndex(of: UInt8(ascii: ":")).map { remote[..<$0].hashValue } ?? 0)
     self.isOverCapacity = isOverCapacity
     self.loop = loop
     parser = RequestParser(limits: loop.configuration.headLimits)
@@ -59,8 +69,9 @@ final class Connection {
     if event.isBroken, state.phase == .responding || state.phase == .writing {
       return abort()
     }
+    if event.hasPeerEnded, state.phase == .responding || state.phase == .writing { peerFinishedSending() }
     if event.isWritable { state.phase == .writing ? writeResponse() : flushStream() }
-    if event.isReadable || event.isBroken { receive() }
+    if event.isReadable || event.isBroken || event.hasPeerEnded { receive() }
   }
 
   /// The stream holds bytes that no readiness event will announce.
@@ -76,8 +87,9 @@ final class Connection {
     guard state.phase == .responding else { return }
     exchange.respondNanoseconds = nanoseconds
     exchange.job = nil
+    peerHasEnded = false
     // An answer can be far larger than its request, and waits for a client that reads slowly or not at all.
-    if response.body.count > EventLoop.headReadSize {
+    if response.body.count > EventLoop.headReadSize, !response.isBodyShared {
       guard loop.capacity.takeBodyBytes(response.body.count) else {
         return start(loop.responder.refuse(.noMemoryBudget, head: exchange.head))
       }
@@ -124,7 +136,10 @@ final class Connection {
     case .lingering: discardInput()
     // Back-pressure: what a client sends ahead of its answer waits in the kernel. Disarmed lazily, since
     // hardly any client does.
-    case .responding, .writing: return arm(interest.subtracting(.read))
+    case .responding, .writing:
+      if !peerHasEnded, PeerState.hasEnded(stream.descriptor) { peerFinishedSending() }
+      guard state.phase != .closed else { return }
+      return arm(interest.subtracting([.read, .end]).union(peerHasEnded ? [] : .end))
     case .closed: return
     }
     if stream.hasPendingOutput { flushStream() }
@@ -159,7 +174,7 @@ final class Connection {
       if input.isEmpty {
         input = loop.takeHeadBuffer()
       } else {
-        input.reserveCapacity(2 * input.capacity)
+        input.reserveCapacity(max(2 * input.count, input.count + EventLoop.headReadSize))
       }
     }
     switch stream.read(into: &input, atMost: EventLoop.headReadSize) {
@@ -171,6 +186,7 @@ final class Connection {
       refuse(.framing(FramingError("this port speaks TLS; send the request to an https:// address")))
     }
     giveBackHeadBuffer()
+    settleInput()
   }
 
   private func handshakeMayBeOver() {
@@ -282,7 +298,9 @@ final class Connection {
     }
     guard !acceptance.isExemptFromLimits else { return nil }
     guard !isOverCapacity else { return .tooManyConnections }
-    if acceptance.execution != .inline, loop.capacity.isQueueFull { return .queueFull }
+    if acceptance.execution != .inline, loop.capacity.isQueueFull, !loop.makeRoomInQueue(for: client) {
+      return .queueFull
+    }
     return loop.capacity.hasRoom(forBodyBytes: bodyBytes) ? nil : .noMemoryBudget
   }
 
@@ -322,6 +340,7 @@ final class Connection {
           remoteAddress: remote,
           connection: id, isBroken: isBroken))
     }
+    if bufferBytes > 0 { _ = holdBuffers(input.capacity) }
     // Told of: whatever ends the connection before its next request breaks no exchange. And the last copy goes, so that
     // the next head of its form may take its memory.
     exchange.head = nil
@@ -334,7 +353,7 @@ final class Connection {
     guard let job = exchange.job else { return }
     exchange.job = nil
     job.abandon()
-    guard var request = job.takeRequest() else { return }
+    guard var request = loop.compute.take(job) else { return }
     loop.pool.give(request.takeBody())
     exchange.reservation = job.reservation
   }
@@ -342,6 +361,7 @@ final class Connection {
   func close() {
     state.aborted()
     giveBackHeadBuffer()
+    _ = holdBuffers(0)
     loop.closed(self)
   }
 }

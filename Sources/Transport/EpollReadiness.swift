@@ -35,7 +35,8 @@
     ) throws(SystemError) {
       var event = epoll_event()
       event.events =
-        (interest.contains(.read) ? UInt32(EPOLLIN.rawValue) : 0)
+        (interest.contains(.read) ? UInt32(EPOLLIN.rawValue | EPOLLRDHUP.rawValue) : 0)
+        | (interest.contains(.end) ? UInt32(EPOLLRDHUP.rawValue) : 0)
         | (interest.contains(.write) ? UInt32(EPOLLOUT.rawValue) : 0)
       event.data.u64 = token
       guard epoll_ctl(epoll.rawValue, operation, descriptor, &event) == 0 else {
@@ -54,7 +55,8 @@
             token: entry.data.u64,
             isReadable: flags & UInt32(EPOLLIN.rawValue) != 0,
             isWritable: flags & UInt32(EPOLLOUT.rawValue) != 0,
-            isBroken: flags & UInt32(EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0))
+            isBroken: flags & UInt32(EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0,
+            hasPeerEnded: flags & UInt32(EPOLLRDHUP.rawValue) != 0))
       }
     }
   }

@@ -1,5 +1,13 @@
 import HTTP1
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
 /// One thread's worth of connections: waits for readiness, moves bytes, keeps deadlines.
 ///
 /// An event loop is created and run inside one work item of its own serial Dispatch queue and never leaves it;
@@ -47,9 +55,9 @@ final class EventLoop {
   private var spareTurn: [UInt64] = []
   private var nextID: UInt64
   private let idStep: UInt64
-  private var headBuffers: [[UInt8]] = []
+  var headBuffers: [[UInt8]] = []
   /// An answer that is out, for the memory of the next one.
-  private var spareResponse = Response(status: 200)
+  var spareResponse = Response(status: 200)
   private let ciphertextBuffers = CiphertextBuffers()
   private var isStopping = false
   private var isStopped = false
@@ -148,6 +156,16 @@ final class EventLoop {
   /// Whether what the loop does at length keeps nobody waiting, but for who is about to connect.
   var servesOneConnection: Bool { connections.count == 1 && !isBulk }
 
+  /// A permit for one more request of `client`, which may take the place of another's that waits.
+  func takeInFlight(for client: UInt64) -> Bool {
+    capacity.takeInFlight() || (makeRoomInQueue(for: client) && capacity.takeInFlight())
+  }
+
+  /// Refuses a request that waits, of a client that has more of them or may be gone.
+  func makeRoomInQueue(for client: UInt64) -> Bool {
+    compute.displace(for: client) || (isBulk ? shared.compute : shared.bulkCompute).displace(for: client)
+  }
+
   /// Has `connection` read in the next turn, whether or not an event comes for it.
   func resumeLater(_ connection: Connection) { resuming.append(connection.token) }
 
@@ -199,10 +217,12 @@ final class EventLoop {
     for connection in connections.all {
       if isStopping { connection.closeIfIdle(for: Self.drainGrace) }
       if now > connection.deadline { connection.deadlinePassed() }
+      connection.forgetGonePeer()
     }
     if mailbox === acceptingMailbox, now >= nextTrim {
       nextTrim = now &+ Self.trimInterval
       pool.trim()
+      ProcessMemory.trim(above: configuration.residentBytes)
     }
     if isStopping {
       endListeningIfPossible()
@@ -237,19 +257,21 @@ final class EventLoop {
     watch(stream, id: id, remote, isOverCapacity: isOverCapacity)
   }
 
-  /// Begins to serve a connection; nil when the kernel has no room for another watch, and then it is closed.
+  /// Begins to serve a connection; nil when there is no room for another, and then it is closed.
   @discardableResult
   func watch(_ stream: any ByteStream, id: UInt64, _ remote: String, isOverCapacity: Bool) -> Connection? {
     let token = connections.reserve()
     let connection = Connection(
       id: id, token: token, stream: stream, remote: remote, isOverCapacity: isOverCapacity, loop: self)
-    do {
+    do throws(SystemError) {
+      guard connection.holdSession() else { throw SystemError("memory for a TLS session", code: ENOMEM) }
       try readiness.add(stream.descriptor, token: token, .read)
       connections.insert(connection, at: token)
       return connection
     } catch {
       connections.remove(token)
       // The descriptor closes with the stream.
+      connection.releaseSession()
       capacity.connectionClosed()
       shared.connectionEnded()
       return nil
@@ -268,6 +290,7 @@ final class EventLoop {
     guard connections.remove(connection.token) else { return }
     // The descriptor outlives this call if the caller is on the connection's stack: stop watching it now.
     readiness.remove(connection.stream.descriptor, token: connection.token)
+    connection.releaseSession()
     capacity.connectionClosed()
     if acceptor != nil {
       resumeAccepting()
@@ -355,44 +378,5 @@ final class EventLoop {
     guard acceptor != nil, acceptAll(), now >= listeningEndsAt else { return }
     acceptor = nil
     shared.listeningEnded()
-  }
-
-  // MARK: Buffers
-
-  /// A 16 KiB buffer for heads, coming and going with every request, so that idle connections hold none.
-  func takeHeadBuffer() -> [UInt8] {
-    if let buffer = headBuffers.popLast() { return buffer }
-    var buffer: [UInt8] = []
-    buffer.reserveCapacity(Self.headReadSize)
-    return buffer
-  }
-
-  /// Takes a request's body back, wherever its buffer came from.
-  func giveBodyBuffer(_ buffer: consuming [UInt8]) {
-    if buffer.capacity <= 2 * Self.headReadSize {
-      giveHeadBuffer(consume buffer)
-    } else {
-      pool.give(consume buffer)
-    }
-  }
-
-  /// An empty response whose buffers have grown to what answers usually need.
-  func takeSpareResponse() -> Response {
-    var taken = Response(status: 200)
-    swap(&taken, &spareResponse)
-    return taken
-  }
-
-  func giveSpareResponse(_ response: consuming Response) {
-    guard response.body.capacity <= 2 * Self.headReadSize else { return }
-    response.clear()
-    spareResponse = response
-  }
-
-  func giveHeadBuffer(_ buffer: consuming [UInt8]) {
-    // One that grew for a huge head is not kept.
-    guard headBuffers.count < 64, (1...2 * Self.headReadSize).contains(buffer.capacity) else { return }
-    buffer.removeAll(keepingCapacity: true)
-    headBuffers.append(buffer)
   }
 }

@@ -19,6 +19,8 @@ struct Interest: OptionSet {
   let rawValue: UInt8
   static let read = Interest(rawValue: 1)
   static let write = Interest(rawValue: 2)
+  /// To be told that the peer is done with sending, where that can be told without reading; `read` includes it.
+  static let end = Interest(rawValue: 4)
 }
 
 struct ReadinessEvent {
@@ -27,6 +29,8 @@ struct ReadinessEvent {
   let isWritable: Bool
   /// Reset, or closed in both directions: nobody is left to answer.
   let isBroken: Bool
+  /// The peer is done with sending; bytes may still wait to be read.
+  var hasPeerEnded = false
 }
 
 /// How a server learns which sockets are ready.

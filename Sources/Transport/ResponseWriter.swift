@@ -3,6 +3,7 @@ struct ResponseWriter {
   /// Head, and small body.
   private var head: [UInt8] = []
   private var body: [UInt8] = []
+  private var isBodyShared = false
   private(set) var sentCount = 0
 
   enum Progress: Equatable {
@@ -14,7 +15,8 @@ struct ResponseWriter {
   var isEmpty: Bool { head.isEmpty }
 
   /// - Parameter head: has room; a body that fits rides along with it in one packet.
-  mutating func begin(head: consuming [UInt8], body: [UInt8]) {
+  mutating func begin(head: consuming [UInt8], body: [UInt8], isBodyShared: Bool = false) {
+    self.isBodyShared = isBodyShared
     if body.count <= head.capacity - head.count {
       head.append(contentsOf: body)
     } else {
@@ -42,6 +44,17 @@ struct ResponseWriter {
     case .wouldBlock: return .wouldBlock
     case .failed: return .failed
     }
+  }
+
+  /// The memory of what is left to send.
+  var heldBytes: Int { head.capacity + (isBodyShared ? 0 : body.capacity) }
+
+  /// Keeps no more of the head's buffer than is needed, and hands it back: the answer waits for its client.
+  mutating func shrink() -> [UInt8] {
+    guard head.capacity > 2 * head.count else { return [] }
+    var exact = head.withUnsafeBytes { Array($0) }
+    swap(&exact, &head)
+    return exact
   }
 
   /// Forgets the response and hands the head's buffer back.

@@ -134,6 +134,7 @@ final class ServerShared: Sendable {
   let responder: any Responder
   let pool: BufferPool
   let capacity: Capacity
+  let workMemory: WorkMemory
   let compute: ComputePool
   /// For large bodies: what takes long to receive takes long to compute, and a queue of its own keeps nobody else waiting.
   let bulkCompute: ComputePool
@@ -151,11 +152,15 @@ final class ServerShared: Sendable {
     self.responder = responder
     self.capacity = capacity
     self.onIdle = onIdle
-    pool = BufferPool(maximumHeldBytes: configuration.pooledBytes)
-    compute = ComputePool(threads: configuration.computeThreads, responder: responder, buffers: pool)
+    // Buffers hold memory that requests have touched, which the limit is to cover as well.
+    pool = BufferPool(maximumHeldBytes: min(configuration.pooledBytes, configuration.maximumInFlightBytes / 4))
+    let memory = WorkMemory(capacity)
+    workMemory = memory
+    compute = ComputePool(
+      threads: configuration.computeThreads, responder: responder, buffers: pool, memory: memory)
     bulkCompute = ComputePool(
-      threads: configuration.computeThreads, responder: responder, buffers: pool, role: .bulkCompute,
-      priority: configuration.bulkPriority)
+      threads: configuration.computeThreads, responder: responder, buffers: pool, memory: memory,
+      role: .bulkCompute, priority: configuration.bulkPriority)
     var mailboxes: [Mailbox] = []
     let loopCount = configuration.briefLoopCount + configuration.bulkLoopCount
     for _ in 0..<loopCount { mailboxes.append(try Mailbox()) }

@@ -34,8 +34,11 @@ public struct TransportConfiguration: Sendable {
   public var maximumConnections = 10_000
   /// Requests that are queued or computed at the same time, over all connections (429).
   public var maximumInFlight = 256
-  /// Bytes of request bodies and of large unsent answers held at the same time, over all connections (503).
+  /// Bytes held for clients at the same time, over all connections: request bodies, what they are computed with,
+  /// unsent answers, buffers of connections (503).
   public var maximumInFlightBytes = 512 << 20
+  /// Resident memory above which the allocator gives back what it keeps.
+  public var residentBytes = Int.max
 
   /// What listeners that begin with TLS use; they need one.
   public var tls: TLSSource?
@@ -55,6 +58,9 @@ public struct TransportConfiguration: Sendable {
   /// Buffers kept for the next body.
   public var pooledBytes = 128 << 20
 
+  /// Memory of one TLS session, about what OpenSSL and its buffers take.
+  static let tlsSessionBytes = 64 << 10
+
   public static let probeReserve = 64
 
   /// How long to go on asking while so many requests are received or computed.
@@ -69,6 +75,9 @@ public struct TransportConfiguration: Sendable {
   /// Event loops for whatever is not large; the others, ``bulkLoopCount``, come behind them.
   var briefLoopCount: Int { max(eventLoops, 1) }
   var bulkLoopCount: Int { bulkBodyBytes == .max ? 0 : (briefLoopCount + 1) / 2 }
+
+  /// All threads of a server, those for large bodies included.
+  public var threadCount: Int { briefLoopCount + bulkLoopCount + 2 * computeThreads }
 
   public init() {}
 }

@@ -30,7 +30,8 @@ import Testing
 
   private func withPool(threads: Int, _ body: (ComputePool) throws -> Void) rethrows {
     let pool = ComputePool(
-      threads: threads, responder: responder, buffers: BufferPool(maximumHeldBytes: 1 << 20))
+      threads: threads, responder: responder, buffers: BufferPool(maximumHeldBytes: 1 << 20),
+      memory: WorkMemory(Capacity(TransportConfiguration())))
     pool.start()
     defer { pool.stop() }
     try body(pool)

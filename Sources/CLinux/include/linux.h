@@ -15,6 +15,14 @@ int crop_accept(int listening, struct sockaddr *address, unsigned int *length);
 /// begun is finished. Returns 0, or -1 with errno.
 int crop_drop_new_connections(int listening);
 
+/// Whether the process at the other end of a TCP connection within this machine has let go of its socket: 1 if it has, 0 if
+/// not, -1 where the kernel does not tell, as of peers on other machines. A closed socket and one that is only done with
+/// sending send the same FIN; this asks sock_diag(7) which it is.
+int crop_peer_is_gone(int descriptor);
+
+/// Has the allocator give the pages that it keeps back to the system, where it can.
+void crop_trim_memory(void);
+
 /// Names the calling thread (at most 15 bytes), and has it stand back for others: at level 1 as nice(1) does, at level 2
 /// as SCHED_IDLE.
 void crop_begin_thread(const char *name, int level);

@@ -16,6 +16,7 @@ enum ResponseCoding {
     guard head.prefers(.gzip), let coded = Deflater.gzip(response.body), coded.count < response.body.count
     else { return false }
     response.body = coded
+    response.isBodyShared = false
     response.fields.append(Response.Field("Content-Encoding", ContentCoding.gzip.rawValue))
     return true
   }

@@ -19,10 +19,13 @@ extension Endpoints {
   private static func document(
     _ route: String, _ mediaType: String, _ text: StaticString, fields: [Response.Field] = []
   ) -> Endpoint {
-    Endpoint(method: "GET", route: route, kind: .information) { _ in
-      Response(
-        status: 200, fields: [Response.Field("Content-Type", mediaType)] + fields,
-        body: bytes(of: text))
+    // One array for all connections, however many of them do not read it.
+    let bytes = bytes(of: text)
+    return Endpoint(method: "GET", route: route, kind: .information) { _ in
+      var response = Response(
+        status: 200, fields: [Response.Field("Content-Type", mediaType)] + fields, body: bytes)
+      response.isBodyShared = true
+      return response
     }
   }
 

@@ -12,6 +12,8 @@ extension Endpoints {
     Endpoint(method: "POST", route: "/\(operation.rawValue)", kind: .operation) { context throws(Problem) in
       let deadline = timeout.map { ContinuousClock.now + $0 }
       let format = try BodyFormat.ofRequest(context.request)
+      let decodedBytes = format.decodingBytes(of: context.request.body[...])
+      try use(decodedBytes, in: context.request)
       let document = try context.timing.measure("decode") { () throws(Problem) in
         try decode(context.request, as: format, for: operation)
       }
@@ -21,7 +23,12 @@ extension Endpoints {
       let answer = try context.timing.measure("compute") { () throws(Problem) in
         try operation.run(
           document, models: models, isAbandoned: isAbandoned,
-          isOverdue: { deadline.map { ContinuousClock.now >= $0 } ?? false }, sharing: sharing)
+          isOverdue: { deadline.map { ContinuousClock.now >= $0 } ?? false }, sharing: sharing,
+          useMemory: { document, batch throws(Problem) in
+            let need = MemoryNeed(
+              operation, document, batch, decodedBytes: decodedBytes, threads: context.request.threadCount)
+            try use(need.total, in: context.request)
+          })
       }
       context.metrics.recordTokens(received: answer.tokenCount, kept: answer.keptCount)
       let encoded = try context.timing.measure("encode") { () throws(Problem) in
@@ -36,6 +43,22 @@ extension Endpoints {
       return Response(
         status: 200, fields: [Response.Field("Content-Type", encoded.0)], body: encoded.1,
         annotations: annotations)
+    }
+  }
+
+  /// Has the request hold memory before it takes it.
+  private static func use(_ bytes: Int, in request: Request) throws(Problem) {
+    switch request.useMemory(bytes) {
+    case .granted: break
+    case .exceeds(let limit):
+      throw Problem(
+        .bodyTooLarge,
+        "computing this takes up to \(bytes) bytes of memory, and there are \(limit); send fewer or smaller tensors, "
+          + "or raise --max-in-flight-bytes")
+    case .notNow:
+      throw Problem(
+        .overloaded, "other requests hold the memory that this one needs; --max-in-flight-bytes sets the limit",
+        fields: Problem.retryAfter)
     }
   }
 

@@ -92,6 +92,9 @@ struct TensorAxes {
   /// Tensors that hold whole numbers; all others hold floating-point numbers, of whatever type.
   static let integerNames: Set<String> = ["position_ids", "sizes", "text_raters"]
 
+  /// Whether a tensor holds scores of tokens, which are read row by row where they lie.
+  static func isOfScores(_ name: String) -> Bool { of(name).description == attention.description }
+
   static var names: [String] { known.keys.sorted() }
 
   static func of(_ name: String) -> TensorAxes { known[name] ?? attention }

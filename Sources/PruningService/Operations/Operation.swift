@@ -49,12 +49,24 @@ public enum Operation: String, CaseIterable, Sendable {
     isAbandoned: @escaping @Sendable () -> Bool = { false },
     isOverdue: @escaping @Sendable () -> Bool = { false }, sharing: WorkSharing = .none
   ) throws(Problem) -> Answer {
+    try run(
+      document, models: models, isAbandoned: isAbandoned, isOverdue: isOverdue, sharing: sharing,
+      useMemory: { (_, _) throws(Problem) in })
+  }
+
+  /// - Parameter useMemory: told what is to be computed before it is; throws where there is no memory for it.
+  func run(
+    _ document: TensorDocument, models: ModelSet, isAbandoned: @escaping @Sendable () -> Bool,
+    isOverdue: @escaping @Sendable () -> Bool,
+    sharing: WorkSharing, useMemory: (TensorDocument, Batch) throws(Problem) -> Void
+  ) throws(Problem) -> Answer {
     try OperationParameters.refuseUnknown(document, for: self)
     let given = document.parameters.withoutNulls
     let tensors = try SixteenBits.resolved(document.tensors, given)
     let axes = try DeclaredAxes(given, tensors: tensors)
     let batch = try Batch(
       try axes.applied(to: tensors), axes: axes, isDeclaredBatched: try OperationParameters.batched(given))
+    try useMemory(document, batch)
     var samples: [Answer.Sample] = []
     var shared = JSONObject()
     do throws(PruningError) {

@@ -24,6 +24,35 @@ public enum JSONTensorFormat: TensorFormat {
     return try reader.readDocument(hints)
   }
 
+  /// Numbers take up to eight bytes each, twice while their array grows; text in base64 is decoded; parameters become
+  /// values of some hundred bytes.
+  public static func decodingBytes(of body: ArraySlice<UInt8>) -> Int {
+    // Small bodies are not worth a look.
+    guard body.count > 4 << 10 else { return 32 * body.count }
+    let values = 1 + body.withUnsafeBytes(separatorCount)
+    return body.count + 16 * values + 160 * min(values, JSONTensorReader.maximumParameterValueCount)
+  }
+
+  /// Commas and opening brackets: in front of every value but the first stands one.
+  private static func separatorCount(_ bytes: UnsafeRawBufferPointer) -> Int {
+    var count = 0
+    var offset = 0
+    while offset + 64 <= bytes.count {
+      var sums = SIMD64<UInt8>(repeating: 0)
+      // A lane counts up to 255.
+      let end = min(offset + 255 * 64, bytes.count - bytes.count % 64)
+      while offset < end {
+        let some = bytes.loadUnaligned(fromByteOffset: offset, as: SIMD64<UInt8>.self)
+        let isSeparator = (some .== UInt8(ascii: ",")) .| (some .== UInt8(ascii: "["))
+        sums.replace(with: sums &+ 1, where: isSeparator)
+        offset += 64
+      }
+      for lane in 0..<64 { count += Int(sums[lane]) }
+    }
+    for byte in bytes[offset...] where byte == UInt8(ascii: ",") || byte == UInt8(ascii: "[") { count += 1 }
+    return count
+  }
+
   /// Writes the response's members, then the tensors: I64 as plain nested arrays, which is how indices are
   /// read, every other type as `{"dtype", "shape", "data"}` with flat data. `name.0`, `name.1` and so on become
   /// one list of such objects under `name`, the way a list is read.

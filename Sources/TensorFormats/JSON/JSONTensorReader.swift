@@ -5,6 +5,8 @@ import Tensors
 struct JSONTensorReader {
   /// The most JSON values all parameters together may hold; those of real requests hold a few hundred.
   static let maximumParameterValueCount = 1 << 20
+  /// The most names of tensors; requests have a dozen, and one for each stage.
+  static let maximumTensorCount = 1024
 
   private var scanner: JSONScanner
 
@@ -20,6 +22,11 @@ struct JSONTensorReader {
         do throws(JSONError) {
           if let entry = try readTensor(name, hints) {
             tensors[name] = entry
+            guard tensors.count <= Self.maximumTensorCount else {
+              throw JSONError(
+                .content, offset: scanner.offset,
+                "more than \(Self.maximumTensorCount) tensors in one request")
+            }
           } else {
             parameters.append(.init(name: name, value: try scanner.readValue(budget: &budget)))
           }
@@ -72,6 +79,11 @@ struct JSONTensorReader {
     var index = 0
     while try scanner.nextElement(&index) {
       do throws(JSONError) {
+        guard tensors.count < TensorBundle.maximumListCount else {
+          throw JSONError(
+            .content, offset: scanner.offset,
+            "a list of more than \(TensorBundle.maximumListCount) tensors")
+        }
         tensors.append(try TensorObject.read(&scanner))
       } catch {
         throw error.inside(index - 1)

@@ -19,6 +19,8 @@ struct NestedNumbers {
   private var leafDepth: Int?
   /// The lengths of the arrays at depth 1, in order.
   private var innerLengths: [Int] = []
+  /// How many there are; kept one by one only once they differ.
+  private var innerCount = 0
   private var isRagged = false
 
   /// The extents of the whole, `[N, M, ...]`; those of a ragged value have the first one's length at axis 1.
@@ -108,7 +110,10 @@ struct NestedNumbers {
   }
 
   private mutating func record(_ count: Int, depth: Int, offset: Int) throws(JSONError) {
-    if depth == 1 { innerLengths.append(count) }
+    if depth == 1 {
+      innerCount += 1
+      if isRagged { return try recordRagged(count, offset: offset) }
+    }
     guard let expected = extents[depth] else {
       extents[depth] = count
       return
@@ -120,5 +125,19 @@ struct NestedNumbers {
         "expected \(expected) elements as in the arrays before it, found \(count)")
     }
     isRagged = true
+    if innerCount <= TensorBundle.maximumListCount {
+      innerLengths = Array(repeating: expected, count: innerCount - 1)
+    }
+    try recordRagged(count, offset: offset)
+  }
+
+  private mutating func recordRagged(_ count: Int, offset: Int) throws(JSONError) {
+    guard innerCount <= TensorBundle.maximumListCount else {
+      throw JSONError(
+        .content, offset: offset,
+        "arrays of different lengths are a list of tensors, of which at most \(TensorBundle.maximumListCount) are "
+          + "accepted")
+    }
+    innerLengths.append(count)
   }
 }

@@ -36,6 +36,13 @@ public enum NPYFormat: TensorFormat {
     return TensorDocument(tensors: TensorBundle([name: .one(tensor)]))
   }
 
+  /// Nothing, but for a copy where elements lie in another order.
+  public static func decodingBytes(of body: ArraySlice<UInt8>) -> Int {
+    guard let (text, _) = try? headerText(body) else { return 0 }
+    let isForeign = text.contains(UInt8(ascii: ">")) || text.contains(UInt8(ascii: "T"))
+    return isForeign ? 2 * body.count : 0
+  }
+
   public static func dimensions(of body: ArraySlice<UInt8>) -> [[Int]]? {
     guard let (text, offset) = try? headerText(body),
       let header = try? NPYHeader(text, startingAt: offset, tensor: "")

@@ -37,6 +37,11 @@ public enum SafetensorsFormat: TensorFormat {
       tensors: try TensorLists.bundle(tensors), parameters: parameters, otherMetadata: others)
   }
 
+  /// Tensors stay where they are; a header of many small members takes some twenty times its text.
+  public static func decodingBytes(of body: ArraySlice<UInt8>) -> Int {
+    20 * Int(min(headerLength(body) ?? 0, UInt64(body.count)))
+  }
+
   public static func dimensions(of body: ArraySlice<UInt8>) -> [[Int]]? {
     guard let header = try? SafetensorsHeader(body), !header.mayHaveParameters else { return nil }
     return header.entries.map(\.shape.dimensions)

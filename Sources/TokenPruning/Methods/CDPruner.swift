@@ -38,7 +38,9 @@ struct CDPruner: PruningMethod {
         + " meets NaN depends on the rounding of its libraries.",
       "A zero row has no gain and is picked only by that same rule.",
       "`openvino` takes no notice of tokens that the region has kept already.",
-    ], properties: [.nested, .scaleInvariant, .orderEquivariant])
+    ], properties: [.nested, .scaleInvariant, .orderEquivariant],
+    // The factor's rows, and the rows and the triangle of what was selected.
+    memory: MethodMemory(perElement: 24, perPair: 4, perKept: 16))
 
   /// The most numbers of the factor: 512 MiB of them; 2,880 tokens of LLaVA-NeXT halved take 32 MiB.
   static let maximumFactorCount = 1 << 26

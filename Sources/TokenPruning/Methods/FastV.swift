@@ -17,7 +17,7 @@ struct FastV: ScoringMethod {
       "The kept set is decided once, at prefill, as in the authors' in-place variant; their mask variant"
         + " decides again at every forward pass.",
       "Equal scores keep the lower index; the authors' code leaves their order to torch.topk.",
-    ], properties: [.nested, .scaleInvariant, .orderEquivariant], cost: .linear)
+    ], properties: [.nested, .scaleInvariant, .orderEquivariant], cost: .linear, memory: .scores)
 
   init(_ parameters: Parameters) {}
 

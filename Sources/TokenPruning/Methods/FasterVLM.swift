@@ -16,7 +16,7 @@ struct FasterVLM: ScoringMethod {
       "Encoders without [CLS] may give [heads, queries, N]: the attention each token receives, averaged over"
         + " queries, takes its place.",
       "Equal scores keep the lower index; the authors' code leaves their order to torch.topk.",
-    ], properties: [.nested, .scaleInvariant, .orderEquivariant], cost: .linear)
+    ], properties: [.nested, .scaleInvariant, .orderEquivariant], cost: .linear, memory: .scores)
 
   init(_ parameters: Parameters) {}
 

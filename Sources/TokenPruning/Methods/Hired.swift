@@ -36,7 +36,7 @@ struct Hired: PruningMethod {
       "Unpadding is the caller's: all tokens given count.",
     ],
     budget: "The kept tokens of all tiles together, exactly that many; `faithful` may keep fewer.",
-    properties: [.scaleInvariant, .orderEquivariant], cost: .linear)
+    properties: [.scaleInvariant, .orderEquivariant], cost: .linear, memory: .scores)
 
   private let tileRows: Int
   private let tileColumns: Int

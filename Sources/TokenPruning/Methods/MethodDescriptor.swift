@@ -22,6 +22,7 @@ public struct MethodDescriptor: Sendable, Hashable {
   public let cost: Cost
   /// Whether the choice depends on what tensors hold, and not on their shapes alone.
   public let readsValues: Bool
+  public let memory: MethodMemory
 
   /// A law that a method obeys; tests hold it to what it claims.
   public enum Property: String, Sendable, Hashable, CaseIterable {
@@ -46,7 +47,7 @@ public struct MethodDescriptor: Sendable, Hashable {
     name: String, summary: String, paper: String? = nil, requiredInputs: [String] = [],
     optionalInputs: [String] = [], parameters: [ParameterDescriptor] = [], deviations: [String] = [],
     budget: String = exactBudget, schedules: [PublishedSchedule] = [], properties: Set<Property> = [],
-    cost: Cost = .quadratic, readsValues: Bool = true
+    cost: Cost = .quadratic, readsValues: Bool = true, memory: MethodMemory = .features
   ) {
     self.name = name
     self.summary = summary
@@ -60,6 +61,7 @@ public struct MethodDescriptor: Sendable, Hashable {
     self.properties = Property.allCases.filter(properties.contains)
     self.cost = cost
     self.readsValues = readsValues
+    self.memory = memory
   }
 }
 

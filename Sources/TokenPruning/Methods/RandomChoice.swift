@@ -6,7 +6,7 @@ struct RandomChoice: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "random",
     summary: "Keeps tokens at random; the request's seed (0 when absent) decides which.",
-    properties: [.nested, .scaleInvariant], cost: .linear, readsValues: false)
+    properties: [.nested, .scaleInvariant], cost: .linear, readsValues: false, memory: .scores)
 
   init(_ parameters: Parameters) {}
 

@@ -33,7 +33,9 @@ struct ToMe: PruningMethod {
     ],
     budget:
       "The rows that are left after merging; no token is dropped but with `class_token` and a"
-      + " budget of 1.", properties: [.nested, .scaleInvariant])
+      + " budget of 1.", properties: [.nested, .scaleInvariant],
+    // Means in binary64, beside the features, the keys and both once more to compare them.
+    memory: MethodMemory(perElement: 40, perPair: 4))
 
   private let steps: Int
   private let hasClassToken: Bool

@@ -4,7 +4,7 @@ struct TopK: ScoringMethod {
     name: "topk",
     summary: "Keeps the tokens with the highest value in the given attention row (any score will do).",
     requiredInputs: ["attention"],
-    properties: [.nested, .scaleInvariant, .orderEquivariant], cost: .linear)
+    properties: [.nested, .scaleInvariant, .orderEquivariant], cost: .linear, memory: .scores)
 
   init(_ parameters: Parameters) {}
 

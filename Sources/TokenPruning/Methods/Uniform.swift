@@ -17,7 +17,7 @@ struct Uniform: PruningMethod {
         "sequence: along the tokens as they come; curve: along a Hilbert curve through each view; grid: the middles of K"
           + " cells of the grid; auto: curve where there is a layout, else sequence")
     ],
-    properties: [.scaleInvariant], cost: .linear, readsValues: false)
+    properties: [.scaleInvariant], cost: .linear, readsValues: false, memory: .scores)
 
   private let path: String
 

@@ -57,7 +57,7 @@ struct ResolvedConfiguration: Sendable {
   private var contradictions: [String] { bodyBudgetProblems + listenProblems + adminProblems + tlsProblems }
 
   private var bodyBudgetProblems: [String] {
-    guard configuration.maxInFlightBytes < configuration.maxBodyBytes else { return [] }
+    guard (1..<configuration.maxBodyBytes).contains(configuration.maxInFlightBytes) else { return [] }
     let pair = entries.filter { ["max-body-bytes", "max-in-flight-bytes"].contains($0.key) }
       .map { "\($0.key) \($0.text) (\($0.origin))" }
     return ["\(pair.joined(separator: " exceeds ")), so that the largest body could never be accepted"]

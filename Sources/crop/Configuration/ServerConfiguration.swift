@@ -28,8 +28,8 @@ struct ServerConfiguration: Sendable, Equatable {
   var maxConnections = 16_384
   /// Requests queued or computed.
   var maxInFlight = 256
-  /// Request bodies held at once, over all connections.
-  var maxInFlightBytes = 1 << 30
+  /// Bytes held for clients at once, over all connections; 0 follows from the limits of the process, ``MemoryLimit``.
+  var maxInFlightBytes = 0
   var headerTimeout = Duration.seconds(10)
   var bodyTimeout = Duration.seconds(10)
   var computeTimeout = Duration.seconds(5)

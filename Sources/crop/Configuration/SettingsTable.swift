@@ -58,8 +58,9 @@ extension Setting {
       "max-in-flight", \.maxInFlight, .integer(1...1_000_000),
       "Requests queued or computed; beyond it 429."),
     Setting(
-      "max-in-flight-bytes", \.maxInFlightBytes, .bytes((1 << 10)...(1 << 40)),
-      "Bytes of request bodies and unsent answers held at once; beyond it 503. At least max-body-bytes."),
+      "max-in-flight-bytes", \.maxInFlightBytes, .bytes(0...(1 << 40)),
+      "Bytes held for clients at once: bodies, what they are computed with, answers, buffers; beyond it 503. At least "
+        + "max-body-bytes; 0 takes what the control group, ulimit or machine allows."),
   ]
 
   private static let timeouts = [

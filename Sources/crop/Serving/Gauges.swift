@@ -43,6 +43,18 @@ extension Metrics {
     gauge("crop_request_body_bytes_in_flight_limit", "Beyond it a request gets 503.") {
       configuration.maximumInFlightBytes
     }
+    gauge("crop_memory_bytes", "Bytes held for clients: bodies, work, answers and buffers of connections.") {
+      capacity.heldBytes
+    }
+    gauge("crop_work_bytes_in_flight", "Of these, bytes that requests are computed with.") {
+      capacity.inFlightWorkBytes
+    }
+    gauge("crop_connection_buffer_bytes", "Of these, bytes of unfinished heads, unread answers and TLS sessions.") {
+      capacity.heldConnectionBytes
+    }
+    counter("crop_work_bytes_total", "Bytes that requests asked for beside their bodies.") {
+      Double(capacity.requestedWorkBytes)
+    }
     gauge("crop_buffer_pool_bytes", "Bytes of body buffers kept for reuse.") { pool.heldBytes }
   }
 

@@ -51,7 +51,8 @@ func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfigu
   let hasAdministration = !configuration.adminListen.isEmpty
   func service(_ exposure: Service.Exposure) -> Service {
     Service(
-      configuration.service(keys: keyFile?.keys, models: models.store), lifecycle: lifecycle,
+      configuration.service(
+        keys: keyFile?.keys, models: models.store, memoryBytes: transport.maximumInFlightBytes), lifecycle: lifecycle,
       metrics: metrics, accessLog: configuration.accessLog(to: sink), exposure: exposure)
   }
   let entries =
@@ -74,6 +75,12 @@ func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfigu
     lifecycle.enter(.ready)
     log(server.endpoints, of: configuration, to: logger)
     log(administration, transport, processors, to: logger)
+    logger.notice(
+      "memory",
+      metadata: [
+        "clients": "\(transport.maximumInFlightBytes)", "resident": "\(transport.residentBytes)",
+        "limit": "\(MemoryLimit.ofThisProcess())",
+      ])
     await serve(server, administration, lifecycle, configuration, signals, reloading, logger)
   } catch {
     sink.flush()
@@ -219,7 +226,10 @@ extension ServerConfiguration {
     transport.processorCount = processors
     transport.maximumConnections = maxConnections
     transport.maximumInFlight = maxInFlight
-    transport.maximumInFlightBytes = maxInFlightBytes
+    let memory = MemoryLimit.ofThisProcess()
+    let threads = transport.threadCount
+    transport.maximumInFlightBytes = maxInFlightBytes > 0 ? maxInFlightBytes : memory.clientBytes(threads: threads)
+    transport.residentBytes = MemoryLimit.residentBytes(holding: transport.maximumInFlightBytes, threads: threads)
     transport.headTimeout = headerTimeout
     transport.bodyTimeout = bodyTimeout
     transport.idleTimeout = idleTimeout
@@ -266,8 +276,11 @@ extension ServerConfiguration {
     }
   }
 
-  fileprivate func service(keys: APIKeys?, models: ModelStore) -> Service.Configuration {
-    var service = Service.Configuration(maximumBodyBytes: maxBodyBytes)
+  fileprivate func service(
+    keys: APIKeys?, models: ModelStore, memoryBytes: Int
+  ) -> Service.Configuration {
+    // A body that could never be held is refused as too large, and not as one that may come again.
+    var service = Service.Configuration(maximumBodyBytes: min(maxBodyBytes, memoryBytes))
     service.apiKeys = keys
     service.models = models
     service.computeTimeout = computeTimeout

@@ -42,9 +42,9 @@ enum SimilarityScores {
   /// The cosine of each row with a direction.
   private static func cosines(of image: Tensor, _ width: Int, with direction: [Double]) -> [Double] {
     guard image.elementType.byteWidth <= 4, image.elementType.isFloatingPoint else {
-      let values = image.doubles()
-      return (0..<(values.count / width)).map { token in
-        RowArithmetic.dot(unit(values[(token * width)..<((token + 1) * width)]), direction[...])
+      return (0..<(image.elementCount / width)).map { token in
+        let values = image.elements((token * width)..<((token + 1) * width)).doubles()
+        return RowArithmetic.dot(unit(values[...]), direction[...])
       }
     }
     // No square of a binary32 number overflows binary64 or vanishes in it.

@@ -1,0 +1,96 @@
+import JSON
+import TensorFormats
+import Tensors
+import TokenPruning
+
+/// The most memory that a request takes beside its body, told by shapes and parameters before any of it is taken.
+///
+/// An upper bound, not a forecast: `tools/memory.py` looks for requests that exceed it.
+struct MemoryNeed {
+  /// Bytes.
+  let total: Int
+
+  /// What each token takes whatever is done with it: its place, its rank, lists of indices, its part of an answer.
+  private static let perToken = 320
+  /// The same for each index of a stage's answer, as numbers, as JSON values and as text.
+  private static let perStageIndex = 96
+  /// Each element of merged rows: the sums, the row, the bytes of its type, the text of a JSON answer and the room in
+  /// which that grows.
+  private static let perMergedElement = 56
+  /// An image's tensors and parameters, however small.
+  private static let perImage = 8 << 10
+
+  /// - Parameter threads: how many images of a batch may be computed at the same time.
+  /// - Parameter decodedBytes: the most that decoding the body took.
+  init(
+    _ operation: Operation, _ document: TensorDocument, _ batch: Batch, decodedBytes: Int, threads: Int
+  ) {
+    let parameters = document.parameters
+    let method = Self.memory(of: operation, parameters)
+    let stages = operation == .prune ? max(PruneOperation.stageTensorNames(parameters).count, 1) : 1
+    var work: [Int] = []
+    var answers = min(decodedBytes, Self.held(by: document.tensors))
+    for sample in batch.samples {
+      let tokens = Self.tokenCount(sample, isBatched: batch.isBatched, parameters)
+      let elements = sample.reduce(0) { $0 + (TensorAxes.isOfScores($1.key) ? 0 : $1.value.elementCount) }
+      work.append(
+        Self.perImage &+ tokens &* Self.perToken
+          &+ method.bytes(elements: elements, tokens: tokens, kept: Self.keptCount(of: tokens, parameters)))
+      answers &+= tokens &* (operation == .prune ? stages &* Self.perStageIndex : Self.perToken / 2)
+      if operation == .compress {
+        answers &+= (sample["image_features"]?.elementCount ?? 0) &* Self.perMergedElement
+      }
+    }
+    work.sort(by: >)
+    total = work.prefix(max(threads, 1)).reduce(answers, &+)
+  }
+
+  /// Of the method that decides, and of the search for a region before it.
+  private static func memory(of operation: Operation, _ parameters: JSONObject) -> MethodMemory {
+    let descriptors = MethodRegistry.standard.descriptors
+    switch operation {
+    case .localize: return MethodMemory(perElement: 8)
+    case .compress, .prune:
+      let name = parameters["method"]?.stringValue ?? PruneRequest.defaultMethod
+      let known = descriptors.first { $0.name == name }?.memory
+      guard operation == .compress else { return known ?? .features }
+      // The anchors of density peaks compare all tokens in binary64.
+      return MethodMemory(
+        perElement: max(known?.perElement ?? 0, 24), perPair: max(known?.perPair ?? 0, 16),
+        perKept: max(known?.perKept ?? 0, 0))
+    }
+  }
+
+  /// N of an image; of one that only has a layout, the layout's.
+  private static func tokenCount(
+    _ tensors: [String: Tensor], isBatched: Bool, _ parameters: JSONObject
+  ) -> Int {
+    var count = 0
+    for tensor in tensors.values where tensor.elementCount > 0 {
+      count = max(count, tensor.shape.dimensions.max() ?? 0)
+    }
+    if count == 0, !isBatched, let json = parameters["layout"] {
+      count = (try? TokenLayout(json, tokenCount: nil))?.tokenCount ?? 0
+    }
+    return min(count, TokenLayout.maximumTokenCount)
+  }
+
+  /// How many tokens stay; all where that is not said in one number.
+  private static func keptCount(of tokens: Int, _ parameters: JSONObject) -> Int {
+    guard parameters["stages"] == nil else { return tokens }
+    if let count = parameters["keep_tokens"]?.integerValue { return min(max(count, 0), tokens) }
+    let share = parameters["keep_ratio"]?.doubleValue ?? 1 - (parameters["prune_ratio"]?.doubleValue ?? 0)
+    return share >= 0 && share < 1 ? min(Int(share * Double(tokens)) + 1, tokens) : tokens
+  }
+
+  /// What decoding made beside the body: an upper bound, since tensors may be slices of it.
+  private static func held(by tensors: TensorBundle) -> Int {
+    tensors.names.reduce(0) { sum, name in
+      switch tensors[name] {
+      case .one(let tensor): sum + tensor.bytes.count
+      case .many(let list): list.reduce(sum) { $0 + $1.bytes.count + 256 }
+      case nil: sum
+      }
+    }
+  }
+}

@@ -1,0 +1,60 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+#if os(Linux)
+  import CLinux
+#endif
+
+/// What the allocator keeps of memory that was freed.
+enum ProcessMemory {
+  /// Smaller requests do not move the peak.
+  private static let leastRoom = 4 << 20
+
+  /// Has the allocator give back what it keeps when that and `bytes` more would not stay under `limit`.
+  static func makeRoom(for bytes: Int, limit: Int) {
+    #if os(Linux)
+      guard bytes >= leastRoom, limit < .max, residentBytes > limit - bytes else { return }
+      crop_trim_memory()
+    #endif
+  }
+
+  /// Has the allocator give back what it keeps when that does not stay under `limit`.
+  static func trim(above limit: Int) {
+    #if os(Linux)
+      guard limit < .max, residentBytes > limit else { return }
+      crop_trim_memory()
+    #endif
+  }
+
+  /// Has an empty buffer take no memory before it is filled: the allocator hands out again what others have touched.
+  static func forget(_ buffer: [UInt8]) {
+    #if os(Linux)
+      buffer.withUnsafeBytes { bytes in
+        guard let base = bytes.baseAddress else { return }
+        let page = UInt(sysconf(Int32(_SC_PAGESIZE)))
+        let start = (UInt(bitPattern: base) + page - 1) / page * page
+        let end = (UInt(bitPattern: base) + UInt(buffer.capacity)) / page * page
+        guard end > start else { return }
+        madvise(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), MADV_DONTNEED)
+      }
+    #endif
+  }
+
+  /// Resident memory (proc(5), statm); 0 where the system does not say.
+  static var residentBytes: Int {
+    let descriptor = open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return 0 }
+    defer { close(descriptor) }
+    return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 128) { buffer in
+      let count = read(descriptor, buffer.baseAddress, buffer.count)
+      guard count > 0 else { return 0 }
+      let fields = buffer[..<count].split(separator: UInt8(ascii: " "))
+      guard fields.count > 1, let pages = Int(String(decoding: fields[1], as: UTF8.self)) else { return 0 }
+      return pages * Int(sysconf(Int32(_SC_PAGESIZE)))
+    }
+  }
+}

@@ -1,0 +1,102 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// How much memory this process may take, as the system says, and how much of that clients may.
+struct MemoryLimit: Sendable, Equatable, CustomStringConvertible {
+  /// Bytes that the process as a whole may have resident.
+  let bytes: Int
+  /// What set it, for the log.
+  let source: String
+
+  /// What the program takes for itself: code, models aside, threads, allocator.
+  private static let ownBytes = 64 << 20
+
+  /// What may be held for clients: the limit less the program's own part, and a quarter for what the allocator keeps.
+  ///
+  /// - Parameter threads: each has a stack, an arena and small requests that ask for nothing.
+  func clientBytes(threads: Int) -> Int {
+    max(bytes - bytes / 4 - Self.ownBytes - threads << 20, Self.leastClientBytes)
+  }
+
+  /// What the process takes at most when so much is held for clients.
+  static func residentBytes(holding clientBytes: Int, threads: Int) -> Int {
+    let (sum, overflow) = clientBytes.addingReportingOverflow(ownBytes + threads << 20)
+    return overflow ? .max : sum &+ sum / 3
+  }
+
+  var description: String { "\(bytes) (\(source))" }
+
+  private static let leastClientBytes = 16 << 20
+
+  /// The least of the control group's limit, those of the groups around it, RLIMIT_AS, RLIMIT_DATA, and half the memory
+  /// of the machine.
+  ///
+  /// - Parameter root: where /proc and /sys are, for tests.
+  static func ofThisProcess(root: String = "") -> MemoryLimit {
+    var limits = [MemoryLimit(bytes: machineBytes / 2, source: "half of the machine's memory")]
+    if let bytes = controlGroupLimit(root) { limits.append(MemoryLimit(bytes: bytes, source: "control group")) }
+    // Address space holds reserves of the allocator and stacks, too.
+    if let bytes = resourceLimit(addressSpace) { limits.append(MemoryLimit(bytes: bytes / 2, source: "RLIMIT_AS")) }
+    if let bytes = resourceLimit(dataSize) { limits.append(MemoryLimit(bytes: bytes / 2, source: "RLIMIT_DATA")) }
+    return limits.min { $0.bytes < $1.bytes } ?? limits[0]
+  }
+
+  /// The least limit of the groups from this process's up to the root: version 2 (`memory.max`) or 1
+  /// (`memory.limit_in_bytes`); nil where none is set.
+  private static func controlGroupLimit(_ root: String) -> Int? {
+    var limits: [Int] = []
+    for line in text(of: root + "/proc/self/cgroup").split(separator: "\n") {
+      // number:controllers:path
+      let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+      guard parts.count == 3 else { continue }
+      let isUnified = parts[1].isEmpty
+      guard isUnified || parts[1].split(separator: ",").contains("memory") else { continue }
+      let mount = root + (isUnified ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory")
+      let file = isUnified ? "memory.max" : "memory.limit_in_bytes"
+      // In a container the path may be the host's, where nothing is mounted; the own group is the root then.
+      var path = String(parts[2])
+      while true {
+        let word = text(of: "\(mount)\(path == "/" ? "" : path)/\(file)").split(separator: "\n").first
+        if let word, let bytes = Int(word), bytes > 0, bytes < 1 << 60 { limits.append(bytes) }
+        guard path != "/", let slash = path.lastIndex(of: "/") else { break }
+        path = slash == path.startIndex ? "/" : String(path[..<slash])
+      }
+    }
+    return limits.min()
+  }
+
+  private static var machineBytes: Int {
+    Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))
+  }
+
+  private static func text(of path: String) -> String {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return "" }
+    defer { close(descriptor) }
+    let bytes = [UInt8](unsafeUninitializedCapacity: 16 << 10) { buffer, count in
+      count = max(0, read(descriptor, buffer.baseAddress, buffer.count))
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  #if canImport(Glibc)
+    private typealias Resource = __rlimit_resource_t
+    private static let addressSpace = __rlimit_resource_t(RLIMIT_AS.rawValue)
+    private static let dataSize = __rlimit_resource_t(RLIMIT_DATA.rawValue)
+  #else
+    private typealias Resource = Int32
+    private static let addressSpace = RLIMIT_AS
+    private static let dataSize = RLIMIT_DATA
+  #endif
+
+  private static func resourceLimit(_ resource: Resource) -> Int? {
+    var limit = rlimit()
+    guard getrlimit(resource, &limit) == 0, limit.rlim_cur < UInt64(1) << 60 else { return nil }
+    return Int(limit.rlim_cur)
+  }
+}

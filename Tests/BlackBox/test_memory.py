@@ -1,0 +1,171 @@
+"""What clients make the server hold, as the system sees it: the bound of SECURITY.md, and who keeps whom out."""
+import contextlib
+import gzip
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from bodies import npy, numbers
+from server import BINARY, ROOT, Server
+from wire import Connection, request
+
+JSON = [("Content-Type", "application/json")]
+NPY = [("Content-Type", "application/x-npy")]
+
+
+def megabytes(server, name="VmRSS"):
+    """VmRSS now, or VmHWM, the most there ever was."""
+    text = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.search(rf"{name}:\s+(\d+)", text).group(1)) / 1024
+
+
+def bound(server):
+    """What SECURITY.md says the process stays under, as the server computes it."""
+    return int(server.wait_for_line(r"memory .*\bresident=(\d+)").group(1)) / (1 << 20)
+
+
+def metric(server, name):
+    return float(re.search(rf"^{name} (\S+)$", server.metrics().decode(), re.MULTILINE).group(1))
+
+
+def scores(rows, columns):
+    return npy(numbers(rows, columns))
+
+
+def test_pooled_buffers_are_counted_however_little_their_next_bodies_fill():
+    """14 times a body of 32 MiB, then an announcement of as much that sends nothing, each on a connection of its own."""
+    body = scores(2048, 4096)
+    assert len(body) > 32 << 20
+    with Server("--max-in-flight-bytes", "64MiB", "--max-body-bytes", "64MiB") as server, contextlib.ExitStack() as stack:
+        for _ in range(14):
+            connection = stack.enter_context(Connection(server.target, timeout=60))
+            assert connection.exchange(request("POST", "/prune?method=topk&keep_tokens=4", NPY, body)).status == 200
+            connection.send(request("POST", "/prune?method=topk&keep_tokens=4", NPY + [("Content-Length", str(len(body)))]))
+            connection.send(b"\x93NUMPY")
+        assert megabytes(server, "VmHWM") < bound(server)
+
+
+def test_answers_that_nobody_reads_share_the_contract():
+    """Pipelined GETs of a large document on many connections that read nothing."""
+    ask = request(target="/openapi.yaml") * 60
+    with Server() as server, contextlib.ExitStack() as stack:
+        with Connection(server.target) as connection:
+            size = len(connection.exchange(request(target="/openapi.yaml")).body)
+        before, count = megabytes(server), 200
+        for _ in range(count):
+            silent = stack.enter_context(Connection(server.target))
+            silent.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            silent.send(ask)
+        server.wait_for_metric("crop_connection_buffer_bytes [1-9][0-9]*")
+        with Connection(server.target) as connection:
+            assert connection.is_alive()
+        # An answer of its own for each would take all of this.
+        assert megabytes(server) - before < count * size / (1 << 20) / 4
+        # The requests that came behind an unread answer, and its head.
+        assert metric(server, "crop_connection_buffer_bytes") < count * 24 * 1024
+
+
+def test_half_heads_take_the_memory_of_what_came_of_them():
+    count = 400
+    with Server("--header-timeout", "600s") as server, contextlib.ExitStack() as stack:
+        with Connection(server.target) as connection:
+            assert connection.is_alive()
+        before = megabytes(server)
+        for _ in range(count):
+            stack.enter_context(Connection(server.target)).send(b"GET /livez HTTP/1.1\r\nHost: a\r\nX-Sl")
+        server.wait_for_metric("crop_connection_buffer_bytes [1-9][0-9]{3,}")
+        assert metric(server, "crop_connection_buffer_bytes") < count * 512
+        # With a connection's own objects and its share of the event loop's tables.
+        assert megabytes(server) - before < count * 12 / 1024 + 4
+
+
+def test_half_heads_are_refused_when_they_take_all_memory():
+    head = b"GET /livez HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: %b\r\n" % (i, b"y" * 7000) for i in range(8))
+    with Server("--max-in-flight-bytes", "1MiB", "--max-body-bytes", "1MiB") as server, contextlib.ExitStack() as stack:
+        statuses = []
+        for _ in range(40):
+            connection = stack.enter_context(Connection(server.target))
+            connection.send(head)
+            connection.socket.settimeout(0.2)
+            with contextlib.suppress(TimeoutError):
+                statuses.append(connection.read_answer().status)
+        assert 503 in statuses
+        assert metric(server, "crop_connection_buffer_bytes") <= 1 << 20
+
+
+@pytest.mark.parametrize("text", [b"[" + b"[],[0]," * (1 << 20) + b"[]]", b"[" + b"[]," * (1 << 21) + b"[0]]"],
+                         ids=["alternating", "the last one differs"])
+def test_lists_of_empty_rows_are_refused_before_they_are_made(text):
+    body = gzip.compress(b'{"attention":' + text + b"}", 9)
+    assert len(body) < 32 << 10
+    with Server() as server:
+        before = megabytes(server)
+        with Connection(server.target, timeout=120) as connection:
+            answer = connection.exchange(request("POST", "/localize", JSON + [("Content-Encoding", "gzip")], body))
+        assert answer.status == 422 and "4096" in answer.json["detail"]
+        # The text itself, its buffer as that grows, and nothing for each row.
+        assert megabytes(server, "VmHWM") - before < 40
+
+
+def costly():
+    """8.4 KB that keep a thread busy for seconds: 8,192 equal rows of one byte."""
+    import numpy as np
+    return request("POST", "/prune?method=divprune&keep_ratio=0.9&tensor=image_features", NPY,
+                   npy(np.ones((8192, 1), np.int8)))
+
+
+def test_requests_of_clients_that_closed_keep_nobody_out():
+    """As many costly requests as may be in flight, their connections closed with FIN."""
+    with Server("--max-in-flight", "32", "--compute-threads", "1") as server:
+        for _ in range(64):
+            with contextlib.suppress(OSError):
+                with Connection(server.target) as gone:
+                    gone.send(costly())
+        with Connection(server.target, timeout=60) as honest:
+            small = request("POST", "/prune?method=topk&keep_tokens=4&tensor=attention", NPY, scores(16, 4096))
+            for _ in range(5):
+                assert honest.exchange(small).status == 200
+            assert honest.exchange(request(target="/readyz")).status == 200
+        # Nobody waits for any of them.
+        server.wait_for_metric("crop_requests_in_flight 0", seconds=30)
+
+
+def test_clients_that_only_finished_sending_get_their_answers():
+    with Server("--compute-threads", "1") as server, contextlib.ExitStack() as stack:
+        body = scores(16, 4096)
+        clients = [stack.enter_context(Connection(server.target, timeout=60)) for _ in range(20)]
+        for client in clients:
+            client.send(request("POST", "/prune?method=topk&keep_tokens=4", NPY, body))
+            client.finish_sending()
+        for client in clients:
+            assert client.read_answer().status == 200
+            assert client.is_closed_by_server()
+
+
+def test_a_client_at_another_address_gets_its_turn_beside_one_that_fills_the_queue():
+    def dial(address):
+        def connect(timeout):
+            return socket.create_connection(("127.0.0.1", server.port), timeout, source_address=(address, 0))
+        return connect
+
+    with Server("--max-in-flight", "16", "--compute-threads", "1") as server, contextlib.ExitStack() as stack:
+        for _ in range(16):
+            greedy = stack.enter_context(Connection(None, timeout=120, dial=dial("127.0.0.2")))
+            greedy.send(costly())
+        server.wait_for_metric("crop_requests_in_flight 16")
+        with Connection(None, timeout=60, dial=dial("127.0.0.3")) as honest:
+            answer = honest.exchange(request("POST", "/prune?method=topk&keep_tokens=4", NPY, scores(16, 4096)))
+            assert answer.status == 200
+            server.wait_for_metric("crop_requests_in_flight (1[0-6]|[1-9])")
+
+
+def test_the_worst_requests_found_stay_under_the_bound():
+    """Sixteen connections post random requests over all methods, formats, types and shapes at once."""
+    outcome = subprocess.run(
+        [sys.executable, ROOT / "tools" / "memory.py", "--crop", BINARY, "--hold", "512MiB", "--rounds", "3",
+         "--megabytes", "4"], capture_output=True, text=True, timeout=500)
+    assert outcome.returncode == 0, outcome.stdout[-2000:] + outcome.stderr[-2000:]

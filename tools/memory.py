@@ -1,0 +1,263 @@
+#!/usr/bin/env python3
+"""Looks for requests that take more memory than the server counts for them, over endpoints, methods, formats, element
+types and shapes; with --hold, posts the worst of them from many connections and compares the peak with the bound.
+
+    tools/memory.py [--crop BINARY] [--runs N] [--seed N]            ends with 1 when a request took more than counted
+    tools/memory.py --hold 512MiB [--connections 16] [--rounds N]    ends with 1 when the process took more than that
+
+What a request took is the process's peak of resident memory while it was answered (VmHWM, reset by clear_refs) less what
+was resident before; what was counted is the growth of crop_work_bytes_total. Needs numpy and Linux.
+"""
+import argparse
+import json
+import pathlib
+import random
+import struct
+import sys
+import threading
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "Tests" / "BlackBox"))
+
+import server as blackbox  # noqa: E402
+from bodies import npy  # noqa: E402
+from wire import Closed, Connection, request  # noqa: E402
+
+TYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I8": 1, "U8": 1, "BOOL": 1}
+NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I8": "i1", "U8": "u1", "BOOL": "?"}
+# What the server and the allocator take for any request; the bound has room for it.
+SLACK = 6 << 20
+
+
+def methods(port):
+    with Connection(port) as connection:
+        answer = connection.exchange(request(target="/methods")).json
+    return {method["name"]: method for method in answer["methods"]}
+
+
+def elements(rng, dtype, count):
+    """-> `count` finite numbers as bytes: all equal, small whole numbers, or whatever a few bits allow."""
+    kind = rng.choice(["equal", "whole", "mixed"])
+    source = np.random.default_rng(rng.randrange(1 << 30))
+    values = np.ones(count) if kind == "equal" else source.integers(0, 3 if kind == "whole" else 120, count)
+    if dtype == "BF16":
+        return (values.astype("<f4").view("<u4") >> 16).astype("<u2").tobytes()
+    return values.astype(NUMPY[dtype]).tobytes()
+
+
+class Body:
+    """Tensors and parameters, in a wire format."""
+
+    def __init__(self, rng, tensors, parameters):
+        self.rng, self.tensors, self.parameters = rng, tensors, parameters
+
+    def safetensors(self):
+        header, data, offset = {}, [], 0
+        for name, (dtype, shape) in self.tensors.items():
+            count = int(np.prod(shape))
+            data.append(elements(self.rng, dtype, count))
+            header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + len(data[-1])]}
+            offset += len(data[-1])
+        header["__metadata__"] = {"parameters": json.dumps(self.parameters)}
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        return "application/x-safetensors", struct.pack("<Q", len(text)) + text + b"".join(data)
+
+    def base64(self):
+        import base64
+        members = {}
+        for name, (dtype, shape) in self.tensors.items():
+            data = elements(self.rng, dtype, int(np.prod(shape)))
+            members[name] = {"dtype": dtype, "shape": shape, "base64": base64.b64encode(data).decode()}
+        return "application/json", json.dumps({**members, **self.parameters}).encode()
+
+    def numbers(self):
+        """Flat data of one digit each: the most numbers that a text can hold."""
+        parts = []
+        for name, (dtype, shape) in self.tensors.items():
+            text = ",".join(["true" if dtype == "BOOL" else "1"] * int(np.prod(shape)))
+            parts.append(f'"{name}":{{"dtype":"{dtype}","shape":{json.dumps(shape)},"data":[{text}]}}')
+        parts += [f"{json.dumps(name)}:{json.dumps(value)}" for name, value in self.parameters.items()]
+        return "application/json", ("{" + ",".join(parts) + "}").encode()
+
+
+def shape_of_features(rng, budget):
+    """-> [tokens, width] of about `budget` elements, from one token to one column."""
+    # More tokens take the same memory and far more time.
+    tokens = rng.choice([16, 576, 2048, 2880, 4096, 8192])
+    tokens = min(tokens, budget)
+    return [tokens, max(1, min(budget // tokens, 1 << 16))]
+
+
+def case(rng, known, megabytes):
+    """-> (endpoint, body, description): one random request of at most about so many megabytes of elements."""
+    endpoint = rng.choice(["localize", "compress", "prune", "prune"])
+    dtype = rng.choice(list(TYPES))
+    method = rng.choice(list(known))
+    if endpoint == "compress" and rng.random() < 0.5:
+        method = None
+    budget = int(megabytes * (1 << 20) / TYPES[dtype])
+    tokens, width = shape_of_features(rng, budget)
+    tensors, parameters = {}, {}
+    names = known[method]["required_inputs"] + known[method]["optional_inputs"] if method else ["image_features"]
+    if endpoint == "localize" or method == "crop":
+        names = rng.choice([["attention"], ["image_features", "text_features"], ["query", "key"],
+                            ["attention", "reference_attention"]])
+    if endpoint == "compress":
+        names = ["image_features"] + [name for name in names if name != "image_features"]
+    images = rng.choice([None, None, 2, 8])
+    for name in names:
+        if rng.random() < 0.3 and method and name in known[method]["optional_inputs"]:
+            continue
+        share = max(1, width // (images or 1))
+        shape = {
+            "image_features": [tokens, share], "relevance_features": [tokens, share], "text_features": [8, share],
+            "key": [tokens, share], "text_key": [8, share], "query": [share], "sizes": [tokens],
+            "text_raters": [8], "hidden_states": [tokens + 8, share], "norm_weight": [share],
+            "query_weight": [share, share], "key_weight": [share, share],
+        }.get(name, [share, tokens])
+        if name in ("query_weight", "key_weight") and share > 1024:
+            continue
+        tensors[name] = (dtype, [images] + shape if images else shape)
+    if images:
+        parameters["batched"] = True
+    if endpoint == "prune":
+        parameters["method"] = method
+    elif endpoint == "compress" and method:
+        parameters["method"] = method
+    elif endpoint == "compress":
+        parameters["anchors"] = rng.choice(["diversity", "density_peaks", "uniform"])
+    if endpoint != "localize":
+        parameters["keep_ratio"] = rng.choice([0.01, 0.5, 1])
+    if endpoint == "prune" and rng.random() < 0.3:
+        parameters["explain"] = True
+    if endpoint == "prune" and rng.random() < 0.1 and not images:
+        ratio = parameters.pop("keep_ratio")
+        parameters["stages"] = [{"layer": layer, "keep_ratio": ratio} for layer in range(16)]
+    if names and "attention" in tensors or endpoint == "localize" or method == "crop":
+        side = int(tokens ** 0.5)
+        if side * side == tokens:
+            parameters["layout"] = {"type": "grid", "rows": side, "columns": side}
+    body = Body(rng, tensors, parameters)
+    form = rng.choice(["safetensors", "safetensors", "base64", "numbers"])
+    media_type, data = getattr(body, form)()
+    return endpoint, media_type, data, f"{endpoint} {form} {json.dumps(parameters)} {tensors}"
+
+
+class Watched:
+    """A server whose peaks of memory are read from /proc."""
+
+    def __init__(self, arguments, crop):
+        if crop:
+            blackbox.BINARY = crop
+        self.server = blackbox.Server("--log-level", "notice", *arguments)
+
+    def status(self, name):
+        text = pathlib.Path(f"/proc/{self.server.process.pid}/status").read_text()
+        return int(next(line for line in text.splitlines() if line.startswith(name + ":")).split()[1]) << 10
+
+    def forget_peak(self):
+        pathlib.Path(f"/proc/{self.server.process.pid}/clear_refs").write_text("5")
+
+    def counted(self):
+        for line in self.server.metrics().decode().splitlines():
+            if line.startswith("crop_work_bytes_total "):
+                return int(float(line.split()[1]))
+        raise AssertionError("no crop_work_bytes_total")
+
+
+def post_in_time(target, *arguments, timeout=10):
+    """-> the answer, or None where computing takes too long to wait for."""
+    try:
+        return post(target, *arguments, timeout=timeout)
+    except TimeoutError:
+        return None
+
+
+def post(target, endpoint, media_type, data, accept=None, timeout=120):
+    fields = [("Content-Type", media_type)] + ([("Accept", accept)] if accept else [])
+    with Connection(target, timeout=timeout) as connection:
+        return connection.exchange(request("POST", "/" + endpoint, fields, data))
+
+
+def search(options):
+    rng = random.Random(options.seed)
+    watched = Watched(["--compute-threads", "1", "--event-loops", "1", "--max-in-flight-bytes", "8GiB"], options.crop)
+    known = methods(watched.server.target)
+    found, tally = [], {}
+    for run in range(options.runs):
+        endpoint, media_type, data, text = case(rng, known, options.megabytes)
+        accept = rng.choice([None, "application/json"])
+        watched.forget_peak()
+        before, counted = watched.status("VmRSS"), watched.counted()
+        answer = post_in_time(watched.server.target, endpoint, media_type, data, accept)
+        if answer is None:
+            tally["slow"] = tally.get("slow", 0) + 1
+            watched.server.wait_for_metric("crop_requests_in_flight 0", seconds=120)
+            continue
+        took = watched.status("VmHWM") - before - len(data) - len(answer.body)
+        asked = watched.counted() - counted
+        tally[answer.status] = tally.get(answer.status, 0) + 1
+        found.append((took - asked, took, asked, answer.status, accept, text))
+        if took > asked + SLACK:
+            print(f"{took >> 20} MiB taken, {asked >> 20} counted, {answer.status}, body {len(data) >> 20} MiB: {text} "
+                  f"{answer.body[:150] if answer.status != 200 else ''}", flush=True)
+        elif options.verbose:
+            print(f"  {took >> 20} of {asked >> 20}, {answer.status}: {text[:200]} {answer.body[:80] if answer.status != 200 else ''}",
+                  flush=True)
+    watched.server.stop()
+    beyond = [entry for entry in found if entry[0] > SLACK]
+    print(f"{len(found)} requests, answers {tally}, {len(beyond)} took more than was counted")
+    return 1 if beyond else 0
+
+
+def hold(options):
+    """Many connections post random requests at the same time."""
+    units = {"MiB": 20, "GiB": 30}
+    limit = int(options.hold[:-3]) << units[options.hold[-3:]]
+    # The limit of the process is what the setting leaves room for: a third more, and what the program takes.
+    clients = limit - limit // 4 - (80 << 20)
+    watched = Watched(["--max-in-flight-bytes", str(clients)], options.crop)
+    known = methods(watched.server.target)
+    tally, lock = {}, threading.Lock()
+
+    def client(number):
+        rng = random.Random(options.seed * 1000 + number)
+        for _ in range(options.rounds):
+            endpoint, media_type, data, _ = case(rng, known, options.megabytes * rng.choice([0.1, 0.5, 1]))
+            try:
+                status = post(watched.server.target, endpoint, media_type, data, timeout=300).status
+            except (Closed, OSError):
+                status = "closed"
+            with lock:
+                tally[status] = tally.get(status, 0) + 1
+
+    threads = [threading.Thread(target=client, args=[number]) for number in range(options.connections)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    peak = watched.status("VmHWM")
+    watched.server.stop()
+    print(f"peak {peak >> 20} MiB of {limit >> 20}, answers {tally}")
+    return 0 if peak <= limit and tally.get(200) else 1
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--crop", help="the program; else CROP_BINARY or the debug build")
+    parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--megabytes", type=float, default=8, help="of a request's tensors")
+    parser.add_argument("--hold", metavar="SIZE", help="post from many connections under this limit")
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--verbose", action="store_true")
+    options = parser.parse_args()
+    sys.exit(hold(options) if options.hold else search(options))
+
+
+if __name__ == "__main__":
+    main()
