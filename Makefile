@@ -16,7 +16,7 @@ IMAGE ?= crop:latest
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 .PHONY: run
 run: setup ## Build, show one answer, serve on 127.0.0.1:8080 until Ctrl-C (ARGS='--http-port 9000')
@@ -56,6 +56,10 @@ blackbox: release venv ## Black-box tests alone, on the release build (ARGS='-k 
 .PHONY: verify-numbers
 verify-numbers: release venv ## Every method against the float64 reference, 5,000 random requests each (CASES=200)
 	@CROP_BINARY=$(CURDIR)/$(CROP) CROP_NUMBERS=$(CASES) timeout 7200 $(PYTHON) -m pytest Tests/BlackBox -k test_numbers $(ARGS)
+
+.PHONY: test-integrations
+test-integrations: release ## The Python client with transformers' models, tiny and random (ARGS='-k qwen3_vl')
+	@tools/integrations.sh $(ARGS)
 
 .PHONY: soak
 soak: release venv ## A minute of load, 100,000 damaged requests, and a stop amidst it (ARGS='--seconds 600')

@@ -34,10 +34,3 @@ public enum ThreadSupply {
     #endif
   }
 }
-
-extension TransportConfiguration {
-  /// Threads of a server so configured.
-  public var threadCount: Int {
-    briefLoopCount + bulkLoopCount + computeThreads * (bulkLoopCount > 0 ? 2 : 1)
-  }
-}

@@ -77,7 +77,9 @@ public struct TransportConfiguration: Sendable {
   var bulkLoopCount: Int { bulkBodyBytes == .max ? 0 : (briefLoopCount + 1) / 2 }
 
   /// All threads of a server, those for large bodies included.
-  public var threadCount: Int { briefLoopCount + bulkLoopCount + 2 * computeThreads }
+  public var threadCount: Int {
+    briefLoopCount + bulkLoopCount + computeThreads * (bulkLoopCount > 0 ? 2 : 1)
+  }
 
   public init() {}
 }

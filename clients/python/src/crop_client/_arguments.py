@@ -43,6 +43,10 @@ class _Tensors(_Common, total=False):
     text_raters: TensorLike
     early_attention: TensorLike
     sizes: TensorLike
+    encoder_features: TensorLike
+    pixel_values: TensorLike
+    value_states: TensorLike
+    padding_mask: TensorLike
     hidden_states: TensorLike
     norm_weight: TensorLike
     query_weight: TensorLike
@@ -275,7 +279,7 @@ def _unknown(name: str, call: Call) -> str:
 def _check_token_count(name: str, shape: tuple[int, ...], layout: Mapping[str, Any]) -> None:
     """The service refuses the wrong number, too; here the message can say what it looks like."""
     letters = _axes.TENSORS.get(name, _axes.TENSORS["attention"])
-    place = {"image_features": 0, "relevance_features": 0, "key": len(shape) - 2}.get(name, len(shape) - 1)
+    place = {"image_features": 0, "relevance_features": 0, "encoder_features": 0, "key": len(shape) - 2}.get(name, len(shape) - 1)
     tokens = layouts.token_count(layout)
     if tokens is None or "n" not in letters.order or name in _axes.SHARED or not shape:
         return

@@ -4,7 +4,8 @@ Every tensor is brought to the one order the service documents for one image, an
 images. What the shape leaves open is refused until the caller declares it, as in `axes={"attention": "bhqn"}`:
 
     b images   h heads   q queries   n visual tokens   d features   m text tokens
-    c components of position ids (frame, row, column)   s tokens of the whole sequence   1 an axis of length 1
+    c components of position ids (frame, row, column)   s tokens of the whole sequence
+    p patches   1 an axis of length 1
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ TENSORS: dict[str, Axes] = {
     "text_raters": Axes("m", ("m",), is_float=False),
     "sizes": Axes("n", ("n",), is_float=False),
     "hidden_states": Axes("sd", ("sd",)),
+    "encoder_features": Axes("nd", ("nd",)),
+    "pixel_values": Axes("pd", ("pd",)),
+    "value_states": Axes("hsd", ("sd", "hsd")),
+    "padding_mask": Axes("n", ("n",), is_float=False),
     "position_ids": Axes("cn", ("n", "cn"), is_float=False),
 }
 # Weights belong to the model, not to an image.
