@@ -56,6 +56,47 @@ import Testing
     #expect(try prune(try input(200, stepLimit: 200_000_000), request).stages.count == 20)
   }
 
+  @Test("searches that share an account spend it together, an advance included")
+  func account() throws {
+    let limit = StepLimit(100_000)
+    var first = StepCounter(limit: limit)
+    try first.spend(60_000)
+    #expect(first.remaining == 40_000)
+    var second = StepCounter(limit: limit)
+    #expect(pruningError { try second.spend(40_001) }?.kind == .workLimit)
+    // Who asked for more than there is has left nothing for the others.
+    var third = StepCounter(limit: limit)
+    #expect(pruningError { try third.spend(1) }?.kind == .workLimit)
+  }
+
+  @Test("a short search takes little more than it needs")
+  func advance() throws {
+    let limit = StepLimit(10_000_000)
+    for _ in 0..<1_000 {
+      var counter = StepCounter(limit: limit)
+      try counter.spend(1_000)
+    }
+    #expect((5_000_000...9_000_000).contains(limit.remaining))
+  }
+
+  @Test("parts of an answer are charged to one account before they are built")
+  func answers() throws {
+    let limit = StepLimit(0)
+    for _ in 0..<256 { try limit.reserveAnswer(bytes: 1 << 20) }
+    let error = pruningError { try limit.reserveAnswer(bytes: 1) }
+    #expect(error?.kind == .workLimit && error?.message.contains("256 MiB") == true)
+  }
+
+  @Test("what takes longer than it may is ended", arguments: ["divprune", "cdpruner", "tome", "evs", "topk"])
+  func overdue(method: String) throws {
+    let given = try makeInput(64, columns: 4, seed: 3)
+    let input = PruningInput(
+      tokenCount: 64, tensors: given.tensors, layout: nil, stepLimit: StepLimit(.max, isOverdue: { true }))
+    let error = pruningError { _ = try prune(input, PruneRequest(method: method, budget: .keepTokens(7))) }
+    #expect(error?.kind == .overdue)
+    #expect(error?.message.contains("--compute-timeout") == true)
+  }
+
   @Test("a search that nobody waits for is given up", arguments: ["divprune", "cdpruner"])
   func abandonment(method: String) throws {
     let given = try makeInput(1_500, columns: 64, seed: 3)
