@@ -9,6 +9,8 @@ ARGS ?=
 TARGETS ?=
 SECONDS_EACH ?= 60
 RUNS ?=
+# Random requests a method for verify-numbers.
+CASES ?= 5000
 export SECONDS_EACH RUNS
 IMAGE ?= crop:latest
 
@@ -54,6 +56,10 @@ blackbox: release venv ## Black-box tests alone, on the release build (ARGS='-k 
 .PHONY: test-integrations
 test-integrations: release ## The Python client with transformers' models, tiny and random (ARGS='-k qwen3_vl')
 	@tools/integrations.sh $(ARGS)
+
+.PHONY: verify-numbers
+verify-numbers: release venv ## Every method against the float64 reference, 5,000 random requests each (CASES=200)
+	@CROP_BINARY=$(CURDIR)/$(CROP) CROP_NUMBERS=$(CASES) timeout 7200 $(PYTHON) -m pytest Tests/BlackBox -k test_numbers $(ARGS)
 
 .PHONY: soak
 soak: release venv ## A minute of load, 100,000 damaged requests, and a stop amidst it (ARGS='--seconds 600')

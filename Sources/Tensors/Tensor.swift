@@ -51,3 +51,54 @@ public struct Tensor: Sendable, Equatable {
     return Tensor(trusted: elementType, vector, bytes[start..<(start + range.count * width)])
   }
 }
+
+extension Tensor {
+  /// The elements whose index along one axis lies in `range`.
+  ///
+  /// They share the same bytes where these lie together, and are copied otherwise.
+  /// - Precondition: the axis is one of the tensor, and the range lies in it.
+  public func slice(_ range: Range<Int>, axis: Int) -> Tensor {
+    precondition(shape.dimensions.indices.contains(axis) && range.lowerBound >= 0)
+    precondition(range.upperBound <= shape[axis], "a slice outside the axis")
+    var dimensions = shape.dimensions
+    dimensions[axis] = range.count
+    guard let target = try? Shape(dimensions) else { preconditionFailure("a part of a valid shape is valid") }
+    let outer = shape.dimensions[..<axis].reduce(1, *)
+    let inner = shape.dimensions[(axis + 1)...].reduce(1, *) * elementType.byteWidth
+    let stride = shape[axis] * inner
+    let first = bytes.startIndex + range.lowerBound * inner
+    if target.elementCount == 0 { return Tensor(trusted: elementType, target, bytes.prefix(0)) }
+    if outer == 1 {
+      return Tensor(trusted: elementType, target, bytes[first..<(first + range.count * inner)])
+    }
+    var copy: [UInt8] = []
+    copy.reserveCapacity(outer * range.count * inner)
+    for row in 0..<outer {
+      copy += bytes[(first + row * stride)..<(first + row * stride + range.count * inner)]
+    }
+    return Tensor(trusted: elementType, target, copy[...])
+  }
+
+  /// The elements at the given indices of one axis, copied.
+  ///
+  /// - Precondition: the axis is one of the tensor, and the indices lie in it.
+  public func gather(_ indices: [Int], axis: Int) -> Tensor {
+    precondition(shape.dimensions.indices.contains(axis))
+    var dimensions = shape.dimensions
+    dimensions[axis] = indices.count
+    guard let target = try? Shape(dimensions) else { preconditionFailure("a part of a valid shape is valid") }
+    let outer = shape.dimensions[..<axis].reduce(1, *)
+    let inner = shape.dimensions[(axis + 1)...].reduce(1, *) * elementType.byteWidth
+    if target.elementCount == 0 { return Tensor(trusted: elementType, target, bytes.prefix(0)) }
+    var copy: [UInt8] = []
+    copy.reserveCapacity(outer * indices.count * inner)
+    for row in 0..<outer {
+      for index in indices {
+        precondition(index >= 0 && index < shape[axis], "an index outside the axis")
+        let start = bytes.startIndex + (row * shape[axis] + index) * inner
+        copy += bytes[start..<(start + inner)]
+      }
+    }
+    return Tensor(trusted: elementType, target, copy[...])
+  }
+}

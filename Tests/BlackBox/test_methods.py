@@ -1,5 +1,6 @@
 """Every method that GET /methods names: the same answer over HTTP, in every format, and over the command line."""
 import json
+import urllib.parse
 
 import numpy as np
 import pytest
@@ -24,7 +25,8 @@ def tensor(name):
         "image_features": (TOKENS, WIDTH), "relevance_features": (TOKENS, WIDTH), "text_features": (WORDS, WIDTH),
         "key": (HEADS, TOKENS, WIDTH), "text_key": (HEADS, WORDS, WIDTH), "hidden_states": (TOKENS + WORDS, WIDTH),
         "encoder_features": (TOKENS, WIDTH), "pixel_values": (4 * TOKENS, WIDTH),
-        "value_states": (HEADS, TOKENS + WORDS, WIDTH), "norm_weight": (WIDTH,), "query_weight": (64, WIDTH), "key_weight": (64, WIDTH)}
+        "value_states": (HEADS, TOKENS + WORDS, WIDTH), "query": (HEADS, WIDTH), "norm_weight": (WIDTH,),
+        "query_weight": (64, WIDTH), "key_weight": (64, WIDTH), "query_bias": (64,), "key_bias": (64,)}
     if name == "sizes":
         return np.arange(1, TOKENS + 1, dtype=np.float32) % 3 + 1
     if name == "position_ids":
@@ -52,7 +54,14 @@ def bodies(name):
 
 
 CASES = [(name, kind, tensors) for name in METHODS for kind, tensors in bodies(name)]
-OPTIONS = {"layout": {"type": "grid", "rows": SIDE, "columns": SIDE}, "keep_tokens": 9, "seed": 5}
+OPTIONS = {"keep_tokens": 9, "seed": 5}
+
+
+def layout(name):
+    """A grid, or the frames without which evs has nothing to compare."""
+    if name == "evs":
+        return {"type": "video", "frames": 4, "rows": 3, "columns": 3}
+    return {"type": "grid", "rows": SIDE, "columns": SIDE}
 
 
 def answer(connection, path, body, accept="application/json"):
@@ -75,14 +84,14 @@ def close(first, second):
 def test_a_method_answers_the_same_everywhere(connection, tmp_path, operation, name, kind, names):
     names = [*dict.fromkeys([*names, "image_features"] if operation == "compress" else names)]
     tensors = {each: tensor(each) for each in names}
-    parameters = {**OPTIONS, "method": name}
+    parameters = {**OPTIONS, "method": name, "layout": layout(name)}
     path = f"/{operation}"
     first = answer(connection, path, safetensors_bytes(tensors, parameters)).json
     assert len(first["kept_indices"]) == 9 == len(set(first["kept_indices"]))
     # /compress answers by `crop` name the way of its anchors instead.
     assert first.get("method", "crop") == name
     assert close(answer(connection, path, json_bytes(tensors, parameters)).json, first)
-    query = f"{path}?method={name}&keep_tokens=9&seed=5&layout=%7B%22type%22:%22grid%22,%22rows%22:{SIDE},%22columns%22:{SIDE}%7D"
+    query = f"{path}?method={name}&keep_tokens=9&seed=5&layout={urllib.parse.quote(json.dumps(layout(name)))}"
     assert close(answer(connection, query, safetensors_bytes(tensors)).json, first)
     binary = safetensors.numpy.load(
         answer(connection, path, safetensors_bytes(tensors, parameters), "application/x-safetensors").body)
@@ -101,7 +110,7 @@ def test_a_method_answers_the_same_everywhere(connection, tmp_path, operation, n
         for each, array in tensors.items():
             files.append(tmp_path / f"{each}.npy")
             files[-1].write_bytes(npy(array))
-        done = crop(operation, *files, "--method", name, "--keep-tokens", 9, "--seed", 5, "--layout", f"{SIDE}x{SIDE}",
+        done = crop(operation, *files, "--method", name, "--keep-tokens", 9, "--seed", 5, "--layout", json.dumps(layout(name)),
                     "--output", "json")
         assert done.returncode == 0, done.stderr
         assert close(without_features(json.loads(done.stdout)), without_features(first))
@@ -127,6 +136,8 @@ def test_an_image_alone_is_the_image_in_a_batch(connection, name):
             image[each] = (np.abs(values) if "attention" in each else values).astype(np.float32)
         images.append(image)
     options = {"method": name, "keep_tokens": 9, "seed": 5}
+    if name == "evs":
+        options["method_parameters"] = {"frames": 1}
     # Tensors of a whole sequence, or of patches, do not tell how many tokens there are.
     layouts = [{"type": "grid", "rows": side, "columns": side} for side in sides]
     alone = [

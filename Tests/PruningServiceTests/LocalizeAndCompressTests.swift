@@ -112,7 +112,8 @@ import TokenPruning
       ("image_features", features), ("attention", try .random([64], seed: 2)),
       ("text_features", try .random([6], seed: 3)),
     ]
-    let parameters: JSONObject = ["keep_tokens": 20, "method": .string(name)]
+    var parameters: JSONObject = ["keep_tokens": 20, "method": .string(name)]
+    if name == "evs" { parameters["method_parameters"] = ["frames": 1] }
     let request = Body(tensors, parameters)
     let reply = try service.send("POST /compress", ["Accept: application/json"], body: request.safetensors())
     let kept = try #require(reply.integers("kept_indices"), "\(reply.text)")

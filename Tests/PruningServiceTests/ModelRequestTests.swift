@@ -150,15 +150,26 @@ struct ModelRequestTests {
     #expect(reply.summary == "422 invalid-input at /layout")
   }
 
-  @Test("models read one image at a time, and a batch is many")
+  @Test("models read one image at a time, of a layout with several as of a batch")
   func images() throws {
-    let parameters: JSONObject = [
-      "keep_tokens": 8, "model": "queries",
-      "layout": ["type": "qwen2_vl", "grid_thw": [[1, 8, 8], [1, 8, 8]]],
-    ]
-    let together = try compress(parameters, tokens: 32)
-    #expect(together.summary == "422 invalid-input at /layout")
-    #expect(together.json["detail"] == "has 2 images, and a resampler reads one; send a batch")
+    let joint = Body(
+      [("image_features", try .random([32, 20], seed: 3))],
+      [
+        "mode": "resampler", "model": "queries", "keep_tokens": 8,
+        "layout": ["type": "qwen2_vl", "grid_thw": [[1, 8, 8], [1, 8, 8]]],
+      ])
+    let together = try service.send(
+      "POST /compress", ["Accept": "application/json"], body: joint.safetensors())
+    let list = Body(
+      [("image_features", try .random([2, 16, 20], seed: 3))],
+      [
+        "mode": "resampler", "model": "queries", "keep_tokens": 8,
+        "layout": ["type": "qwen2_vl", "grid_thw": [1, 8, 8]],
+      ])
+    let apart = try service.send("POST /compress", ["Accept": "application/json"], body: list.safetensors())
+    #expect(together.json["image_rows"] == [8, 8], "\(together.text)")
+    let rows = ["features.0", "features.1"].compactMap { apart.json[$0]?.objectValue?["data"]?.arrayValue }
+    #expect(together.json["features"]?.objectValue?["data"]?.arrayValue == Array(rows.joined()))
     let features = try Tensor.random([2, 64, 20], seed: 3)
     let batch = Body(
       [("image_features", features)], ["mode": "resampler", "model": "queries", "keep_tokens": 8])

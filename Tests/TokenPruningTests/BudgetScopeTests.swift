@@ -100,7 +100,8 @@ private func falling(_ layout: TokenLayout?, _ count: Int) throws -> PruningInpu
       let result = try prune(
         input,
         PruneRequest(
-          method: method, budget: .keepTokens(3), regionTokens: [1, 2, 5, 6, 7], policy: .first, scope: .tile,
+          method: method, methodParameters: neededParameters(method), budget: .keepTokens(3),
+          regionTokens: [1, 2, 5, 6, 7], policy: .first, scope: .tile,
           newlines: newlines))
       for view in 0..<3 {
         let own = result.kept.filter { owners[$0] == view }

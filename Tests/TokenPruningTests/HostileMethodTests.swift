@@ -47,7 +47,8 @@ import Testing
     for tokenCount in [1, 2, 25] {
       let input = try input(tokenCount, spoiling)
       for count in Set([0, 1, tokenCount / 2, tokenCount - 1, tokenCount]) {
-        let request = PruneRequest(method: name, budget: .keepTokens(count))
+        let request = PruneRequest(
+          method: name, methodParameters: neededParameters(name), budget: .keepTokens(count))
         do throws(PruningError) {
           let result = try prune(input, request)
           #expect(result.kept.count == count && Set(result.kept).count == count)
@@ -60,7 +61,10 @@ import Testing
       }
       #expect(
         pruningError {
-          _ = try prune(input, PruneRequest(method: name, budget: .keepTokens(tokenCount + 1)))
+          _ = try prune(
+            input,
+            PruneRequest(
+              method: name, methodParameters: neededParameters(name), budget: .keepTokens(tokenCount + 1)))
         }?
         .pointer == "/keep_tokens")
     }
@@ -73,7 +77,7 @@ import Testing
     let input = try input(25, spoiling)
     for count in [0, 1, 12, 24, 25] {
       do throws(PruningError) {
-        let merged = try Self.registry.make(name).merge(count, of: input)
+        let merged = try Self.registry.make(name, neededParameters(name)).merge(count, of: input)
         #expect(merged.features.rows == merged.sizes.count)
         let isFinite = !merged.features.values.contains { !$0.isFinite }
         #expect(isFinite || spoiling == .huge)

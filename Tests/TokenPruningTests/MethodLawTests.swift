@@ -22,7 +22,7 @@ import Testing
   private func select(
     _ name: String, _ count: Int, from input: PruningInput, among candidates: [Int]? = nil, given: [Int] = []
   ) throws -> [Int] {
-    try Self.registry.make(name).select(
+    try Self.registry.make(name, neededParameters(name)).select(
       SelectionTask(count: count, candidates: candidates ?? Array(0..<input.tokenCount), given: given),
       from: input)
   }
@@ -152,7 +152,7 @@ import Testing
     [0, 1, 2, 7, 20, 35, 36])
   func merging(_ name: String, _ count: Int) throws {
     let input = try makeInput(36)
-    let merged = try Self.registry.make(name).merge(count, of: input)
+    let merged = try Self.registry.make(name, neededParameters(name)).merge(count, of: input)
     #expect(merged.kept.count == count && Set(merged.kept).count == count)
     #expect(merged.kept.sorted() == (try select(name, count, from: input)).sorted())
     #expect(merged.features.rows == merged.sizes.count && merged.features.rows >= count)
@@ -162,7 +162,7 @@ import Testing
     for case let row? in merged.assignments { sizes[row] += 1 }
     #expect(sizes == merged.sizes && !sizes.contains(0))
     if count == 36 { #expect(merged.features.rows == 36) }
-    #expect(try Self.registry.make(name).merge(count, of: input) == merged)
+    #expect(try Self.registry.make(name, neededParameters(name)).merge(count, of: input) == merged)
   }
 
   @Test("Every descriptor is complete", arguments: MethodRegistry.standard.descriptors)

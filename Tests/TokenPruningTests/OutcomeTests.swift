@@ -15,9 +15,9 @@ import Testing
   func gathered() throws {
     let ids = try Tensor.int64([35, 36, 37, 38], shape: Shape([4]))
     let kept = try PositionIDs(keeping: [0, 3], of: 4, positions: ids)
-    #expect(kept.rows == [[35, 38]] && kept.delta == 37)
+    #expect(kept.rows == [[35, 38]] && kept.delta == 2 && kept.nextPosition == 39)
     let renumbered = try PositionIDs(keeping: [0, 3], of: 4, positions: ids, renumber: true)
-    #expect(renumbered.rows == [[35, 36]] && renumbered.delta == 35)
+    #expect(renumbered.rows == [[35, 36]] && renumbered.delta == 0 && renumbered.nextPosition == 37)
   }
 
   @Test("Multimodal ids [3, N] keep time, height and width")
@@ -25,8 +25,8 @@ import Testing
     let ids = try Tensor.int64([5, 5, 5, 5, 5, 5, 6, 6, 5, 6, 5, 6], shape: Shape([3, 4]))
     let kept = try PositionIDs(keeping: [1, 2], of: 4, positions: ids)
     #expect(kept.rows == [[5, 5], [5, 6], [6, 5]])
-    // Text goes on at 7: 2 tokens + 5.
-    #expect(kept.delta == 5)
+    // Text goes on at 7, which is 2 behind the first id, and 2 tokens are left. Before it was 2 - 4.
+    #expect(kept.delta == 0 && kept.nextPosition == 7)
   }
 
   @Test("Other shapes, types and ids are refused")
@@ -50,7 +50,7 @@ import Testing
     #expect(kept.rows == [[0, 0, 0], [0, 1, 1], [1, 0, 2]])
     // Text goes on at 3: 3 tokens + 0.
     #expect(kept.delta == 0)
-    #expect(kept.extent == PositionIDs.RotaryExtent(nextPosition: 3, gridWidth: 3))
+    #expect(kept.nextPosition == 3 && kept.gridWidth == 3)
     #expect(try PositionIDs(keeping: [1, 3], of: 6, layout: layout, renumber: true).rows[2] == [0, 1])
     // Given ids win.
     let ids = try Tensor.int64(Array(10..<16), shape: Shape([6]))
@@ -88,13 +88,13 @@ import Testing
     "model_dimensions": ["hidden": 4096, "layers": 32, "heads": 32, "intermediate": 11008]
   ]
 
-  @Test("The cost is the papers' formula, worked by hand")
+  @Test("The cost is twice the multiply-adds of the formula in the papers, worked by hand")
   func formula() throws {
     let model = try #require(try ModelDimensions.parse(llava))
     let cost = Savings(tokenCount: 576, kept: 64, model)
     let n = 576.0
     let perLayer = 4 * n * 4096 * 4096 + 2 * n * n * 4096 + 2 * n * 4096 * 11008
-    #expect(abs(cost.before.prefillOperations - 32 * perLayer) < 1)
+    #expect(abs(cost.before.prefillFLOPs - 2 * 32 * perLayer) < 1)
     // 576 tokens x 2 (key, value) x 4096 x 2 bytes x 32 layers
     #expect(cost.before.keyValueBytes == 301_989_888)
     #expect(cost.after.keyValueBytes == 301_989_888 / 9)
@@ -110,8 +110,8 @@ import Testing
         ]
       ]))
     let cost = Savings(tokenCount: 4, kept: 0, model)
-    // n = 6: 2 n d^2 (1 + 1/4) + 2 n^2 d + 3 n d m
-    #expect(cost.before.prefillOperations == 960 + 576 + 2304)
+    // n = 6, two for each of 2 n d^2 (1 + 1/4) + 2 n^2 d + 3 n d m multiply-adds
+    #expect(cost.before.prefillFLOPs == 2 * (960 + 576 + 2304))
     #expect(cost.before.keyValueBytes == 24)
     #expect(cost.after.keyValueBytes == 8)
   }

@@ -101,7 +101,8 @@ import Testing
       let result = try prune(
         input,
         PruneRequest(
-          method: method, budget: .keepTokens(count), regionTokens: Array(12..<22), policy: policy))
+          method: method, methodParameters: neededParameters(method), budget: .keepTokens(count),
+          regionTokens: Array(12..<22), policy: policy))
       #expect(result.kept.count == (policy == .only ? min(count, 10) : count))
       #expect(result.kept.isStrictlyAscending && result.kept.allSatisfy { (0..<36).contains($0) })
       if policy == .first { #expect(Set(result.kept).isSuperset(of: 12..<22) == (count >= 10)) }

@@ -47,6 +47,9 @@ func makeInput(
     ], layout: nil, seed: seed)
 }
 
+/// Parameters without which a method refuses inputs that have no layout.
+func neededParameters(_ method: String) -> JSONObject { method == "evs" ? ["frames": 1] : [:] }
+
 /// The error that `body` throws, for tests of what it says.
 func pruningError(_ body: () throws -> Void) -> PruningError? {
   do {

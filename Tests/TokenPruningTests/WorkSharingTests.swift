@@ -40,7 +40,7 @@ import Testing
   }
 
   private func expectSame(_ name: String, _ alone: PruningInput, _ count: Int, threads: [Int]) throws {
-    let method = try MethodRegistry.standard.make(name)
+    let method = try MethodRegistry.standard.make(name, neededParameters(name))
     let task = SelectionTask(count: count, candidates: Array(0..<alone.tokenCount))
     let kept = try method.select(task, from: alone)
     let merged = try method.merge(count, of: alone)

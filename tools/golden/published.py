@@ -67,8 +67,18 @@ def prumerge_plus(scores, count, important_ratio):
     return important + [rest[(2 * t + 1) * len(rest) // (2 * spread)] for t in range(spread)]
 
 
-def tome(features, keys, sizes, count, class_token=False, steps=1):
-    """-> (assignments, sizes, rows)."""
+def prumerge_plus_adaptive(scores):
+    """The authors' shipped default: the outliers, then every floor(floor(1 / share) / 3)-th token that is none."""
+    scores = np.asarray(scores, np.float64)
+    first, third = np.percentile(scores, [25, 75])
+    count = int((scores > third + 1.5 * (third - first)).sum())
+    important = top_k(scores, count)
+    step = max(1, math.floor(1 / (max(count, 1) / len(scores))) // 3)
+    return important + [i for i in range(0, len(scores) - 1, step) if i not in important]
+
+
+def tome(features, keys, sizes, count, class_token=False, steps=1, anchors=False):
+    """-> (assignments, sizes, rows), or of each row the token that others were merged into."""
     rows = [np.asarray(row, np.float64) for row in features]
     groups, sizes = [[i] for i in range(len(rows))], list(sizes)
     metric = np.asarray(keys, np.float64)
@@ -93,7 +103,10 @@ def tome(features, keys, sizes, count, class_token=False, steps=1):
             new_sizes.append(total)
             new_groups.append([i for m in members for i in groups[m]])
         rows, sizes, groups = new_rows, new_sizes, new_groups
-        metric = np.array(rows)
+        # Merged rows are compared as they are answered.
+        metric = np.array(rows).astype(np.float32)
+    if anchors:
+        return [group[0] for group in groups]
     assignments = np.full(len(features), -1)
     for row, group in enumerate(groups):
         assignments[group] = row
@@ -127,7 +140,10 @@ def hired(scores, early, count, rows, columns, alpha):
         row, column = divmod(token, side)
         marks[row * rows // side * columns + column * columns // side] += 1
     rest = count - whole
-    budgets = [whole] + [min(math.floor(rest * mark / sum(marks)), size) for mark in marks]
+    # In float32, as the authors do; where nothing is marked the rest goes by attention alone.
+    part = min(rest, (tiles - 1) * size)
+    portions = [np.float32(mark) / np.float32(max(sum(marks), 1)) for mark in marks]
+    budgets = [whole] + [min(math.floor(np.float32(part) * portion), size) for portion in portions]
     kept = []
     for tile, budget in enumerate(budgets):
         kept += [tile * size + i for i in top_k(scores[tile * size : (tile + 1) * size], budget)]
@@ -196,20 +212,41 @@ def plus_scores(attention, rows, heads):
     return attention[top_k(per_head, heads)][:, rows].mean(axis=(0, 1))
 
 
-def last_token_scores(hidden, norm, query, key, heads, image, base=10000.0, epsilon=1e-6):
+def shuffled(count, seed):
+    """0..<count in the order of Fisher and Yates, by SplitMix64 and Lemire's way to numbers below a bound."""
+    mask, state = 2**64 - 1, seed
+    pool = list(range(count))
+    for place in range(count):
+        bound = count - place
+        while True:
+            state = (state + 0x9E3779B97F4A7C15) & mask
+            mixed = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
+            mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & mask
+            product = (mixed ^ (mixed >> 31)) * bound
+            if product & mask >= 2**64 % bound:
+                break
+        chosen = place + (product >> 64)
+        pool[place], pool[chosen] = pool[chosen], pool[place]
+    return pool
+
+
+def last_token_scores(
+        hidden, norm, query, key, heads, image, base=10000.0, epsilon=1e-6, key_heads=None, query_bias=0, key_bias=0):
     """[S, D] -> scores of the image's rows (a slice)."""
     hidden, query, key = (np.asarray(a, np.float64) for a in (hidden, query, key))
     normed = hidden / np.sqrt((hidden**2).mean(axis=1, keepdims=True) + epsilon) * norm
     width = len(query) // heads
     angles = np.arange(len(hidden))[:, None] * base ** (-2 * np.arange(width // 2) / width)
 
-    def rotated(rows):
+    def rotated(rows, heads):
         rows = rows.reshape(len(hidden), heads, width)
         first, second = rows[..., : width // 2], rows[..., width // 2 :]
         cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
         return np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=2)
 
-    queries, keys = rotated(normed @ query.T), rotated(normed @ key.T)
+    key_heads = key_heads or heads
+    queries = rotated(normed @ query.T + query_bias, heads)
+    keys = np.repeat(rotated(normed @ key.T + key_bias, key_heads), heads // key_heads, axis=1)
     logits = np.einsum("hd,shd->hs", queries[-1], keys) / math.sqrt(width)
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)

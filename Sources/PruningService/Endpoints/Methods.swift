@@ -79,6 +79,7 @@ extension ParameterDescriptor {
     }
     members["default"] = defaultValue
     members["summary"] = .string(summary)
+    members["only"] = onlyUse.map { .string($0.rawValue) }
     return .object(members)
   }
 }

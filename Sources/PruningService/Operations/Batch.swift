@@ -113,7 +113,9 @@ struct TensorAxes {
     "hidden_states": TensorAxes(ranks: 2...2, description: "[S, D]", mayBeShared: false),
     "norm_weight": TensorAxes(ranks: 1...1, description: "[D]", mayBeShared: true),
     "query_weight": TensorAxes(ranks: 2...2, description: "[heads d, D]", mayBeShared: true),
-    "key_weight": TensorAxes(ranks: 2...2, description: "[heads d, D]", mayBeShared: true),
+    "key_weight": TensorAxes(ranks: 2...2, description: "[kv_heads d, D]", mayBeShared: true),
+    "query_bias": TensorAxes(ranks: 1...1, description: "[heads d]", mayBeShared: true),
+    "key_bias": TensorAxes(ranks: 1...1, description: "[kv_heads d]", mayBeShared: true),
     "position_ids": TensorAxes(ranks: 1...2, description: "[N] or [3, N]", mayBeShared: false),
   ]
 

@@ -9,12 +9,12 @@ enum CompressOperation {
       "mode", "method", "method_parameters", "model", "anchor_share", "anchors", "region", "localize",
       "region_share", "region_ratio",
       "background_ratio", "dtype",
-      "model_dimensions",
+      "model_dimensions", "newline_policy", "renumber",
     ]
 
   static func run(_ image: ImageRequest, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
     // Assignments, sizes, and the positions of rows, of which there are as many as tokens at most.
-    try image.reserveAnswer(listsPerToken: 5)
+    try image.reserveAnswer(listsPerToken: 5 + (PositionMembers.areAnswered(image) ? 3 : 0))
     let mode = try Mode(image.parameters)
     shared["mode"] = .string(mode.rawValue)
     // Without a region all tokens are one part; nothing is localised unasked.
@@ -37,6 +37,9 @@ enum CompressOperation {
     if result.rowPositions.contains(where: { $0 != nil }) {
       members["positions"] = .array(result.rowPositions.map(\.json))
     }
+    members.append(
+      try rowMembers(
+        image, kept: result.keptIndices, rows: result.features.rows, imageRows: result.imageRows))
     if let model = try ModelDimensions.parse(image.parameters) {
       members["savings"] = .object(
         Savings(tokenCount: result.tokenCount, kept: result.features.rows, model).members)
@@ -49,6 +52,19 @@ enum CompressOperation {
       ],
       tensors: [("features", try features(result.features, image))],
       tokenCount: result.tokenCount, keptCount: result.keptIndices.count)
+  }
+
+  /// What both modes say of rows: how many each image has, how many are newlines, and where they stand in the LLM.
+  static func rowMembers(
+    _ image: ImageRequest, kept: [Int], rows: Int, imageRows: [Int]?
+  ) throws(PruningError) -> JSONObject {
+    var members = JSONObject()
+    members["image_rows"] = imageRows.map { .array($0.map { .integer($0) }) }
+    if let layout = image.input.layout, !layout.separators.isEmpty {
+      members["newline_tokens"] = .integer(kept.count { layout.position(of: $0) == nil })
+    }
+    members.append(try PositionMembers.of(image, kept: kept, rows: rows))
+    return members
   }
 
   /// How rows are made.

@@ -9,8 +9,8 @@ struct ImageRequest {
   let parameters: JSONObject
 
   /// - Parameter batchCount: the images of the batch, which share the work a request may be. The image then needs
-  ///   a tensor with a token axis: a few bytes of text for each of thousands of images must not ask for as many
-  ///   answers of a layout's size.
+  ///   a tensor with a token axis, or the hidden states of a sequence with room for the layout's tokens: a few bytes of
+  ///   text for each of thousands of images must not ask for as many answers of a layout's size.
   init(
     tensors: [String: Tensor], parameters: JSONObject, batchCount: Int?, models: ModelSet,
     stepLimit: StepLimit, sharing: WorkSharing

@@ -15,16 +15,22 @@ enum LocalizeOperation {
 extension Localization {
   /// The members that `/localize` answers, and `/prune` and `/compress` under `region`.
   var members: JSONObject {
+    let located = regions.enumerated().map { index, region -> JSONValue in
+      var members = region.members
+      if let images { members["image"] = .integer(images[index]) }
+      return .object(members)
+    }
     var members: JSONObject = [
-      "regions": .array(regions.map { .object($0.members) }), "source": .string(source),
+      "regions": .array(located), "source": .string(source),
       "whole_image": .bool(wholeImage),
     ]
     if let model { members["model"] = .string(model) }
     if let reason { members["reason"] = .string(reason) }
-    if let map {
+    if !maps.isEmpty {
+      let shape = (images == nil ? [] : [maps.count]) + [BlockRegion.side, BlockRegion.side]
       members["saliency"] = [
-        "shape": [.integer(BlockRegion.side), .integer(BlockRegion.side)],
-        "data": .array(map.values.map { .number($0) }),
+        "shape": .array(shape.map { .integer($0) }),
+        "data": .array(maps.flatMap(\.values).map { .number($0) }),
       ]
     }
     return members

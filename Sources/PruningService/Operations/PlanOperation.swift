@@ -90,7 +90,6 @@ public enum PlanOperation {
       tokens = try Localization(RegionSpecification(region, layout: layout), layout: layout).tokens
     }
     let request = try PruneRequest(parameters, regionTokens: tokens)
-      .expandingSchedule(tokenCount: layout.tokenCount)
     let localizes =
       switch parameters["localize"] {
       case nil: request.method == PruneRequest.defaultMethod

@@ -65,13 +65,12 @@ enum PruneOperation {
     init(_ image: ImageRequest) throws(PruningError) {
       localization = try PruneOperation.localization(for: image)
       request = try PruneRequest(image.parameters, regionTokens: localization?.tokens)
-        .expandingSchedule(for: image.input)
       guard request.stages.count * image.input.tokenCount <= maximumStageIndices else {
         throw tooManyStages(request.stages.count, image.input.tokenCount)
       }
       // An explanation has a score, a rule, a rank and a region for each token; positions have up to three numbers.
       try image.reserveAnswer(
-        listsPerToken: (request.explain ? 4 : 0) + (PruneOperation.answersPositions(image) ? 3 : 0),
+        listsPerToken: (request.explain ? 4 : 0) + (PositionMembers.areAnswered(image) ? 3 : 0),
         stages: request.stages.count)
     }
   }
@@ -90,9 +89,7 @@ enum PruneOperation {
     }
     if !result.stages.isEmpty { members["stages"] = .array(result.stages.map { .object($0.members) }) }
     if let average = result.averageTokens { members["average_tokens"] = .number(average) }
-    if let positions = try positionIDs(image, kept: result.kept) {
-      for member in positions.members { members[member.name] = member.value }
-    }
+    members.append(try PositionMembers.of(image, kept: result.kept, rows: result.kept.count))
     if let model = try ModelDimensions.parse(image.parameters) {
       members["savings"] = .object(Savings(result, model).members)
     }
@@ -119,30 +116,32 @@ enum PruneOperation {
     else { return nil }
     return try image.localization()
   }
+}
 
+/// The position ids of what `/prune` and `/compress` keep, where they are asked for, given or known.
+enum PositionMembers {
   /// Ids in three dimensions cannot be told from the kept indices, so they are answered unasked where known.
-  private static func answersPositions(_ image: ImageRequest) -> Bool {
+  static func areAnswered(_ image: ImageRequest) -> Bool {
     image.parameters["renumber"] != nil || image.input.tensors["position_ids"] != nil
       || image.input.layout?.hasRotaryPositions ?? false
   }
 
-  private static func positionIDs(_ image: ImageRequest, kept: [Int]) throws(PruningError) -> JSONObject? {
+  /// - Parameter rows: how many rows stand for all tokens.
+  static func of(_ image: ImageRequest, kept: [Int], rows: Int) throws(PruningError) -> JSONObject {
     let renumber = image.parameters["renumber"]
-    let given = image.input.tensors["position_ids"]
     if let renumber, renumber.boolValue == nil {
       throw PruningError(at: "/renumber", "must be true or false, not \(renumber.kindWithArticle)")
     }
-    guard answersPositions(image) else { return nil }
+    guard areAnswered(image) else { return [:] }
+    let given = image.input.tensors["position_ids"]
     let positions = try PositionIDs(
-      keeping: kept, of: image.input.tokenCount, positions: given?.wholeNumbers ?? given,
+      keeping: kept, of: image.input.tokenCount, rows: rows, positions: given?.wholeNumbers ?? given,
       layout: image.input.layout, renumber: renumber?.boolValue ?? false)
-    let rows = positions.rows.map { JSONValue.array($0.map { .integer($0) }) }
-    var members: JSONObject = ["position_ids": rows.count == 1 ? rows[0] : .array(rows)]
-    if let delta = positions.delta { members["mrope_position_delta"] = .integer(delta) }
-    if let extent = positions.extent {
-      members["next_position"] = .integer(extent.nextPosition)
-      members["grid_width"] = .integer(extent.gridWidth)
-    }
+    let ids = positions.rows.map { JSONValue.array($0.map { .integer($0) }) }
+    var members: JSONObject = ["position_ids": ids.count == 1 ? ids[0] : .array(ids)]
+    members["mrope_position_delta"] = positions.delta.map { .integer($0) }
+    members["next_position"] = positions.nextPosition.map { .integer($0) }
+    members["grid_width"] = positions.gridWidth.map { .integer($0) }
     return members
   }
 }

@@ -20,6 +20,9 @@ enum ResampleOperation {
       members["region_rows"] = result.regionRowCount.map { .integer($0) }
     }
     members["positions"] = .array(result.rowPositions.map(\.json))
+    members.append(
+      try CompressOperation.rowMembers(
+        image, kept: result.keptIndices, rows: result.features.rows, imageRows: result.imageRows))
     if let model = try ModelDimensions.parse(image.parameters) {
       members["savings"] = .object(
         Savings(tokenCount: result.tokenCount, kept: result.features.rows, model).members)

@@ -7,16 +7,24 @@
 ///
 /// *Deviations*: the paper compresses with trained queries and keeps anchors beside them; how it chooses
 /// anchors is not published. Merging is this project's training-free stand-in.
-/// Any other method of the request does its own merging (``PruningMethod/merge(_:of:)``).
+/// Any other method of the request does its own merging (``PruningMethod/merge(_:of:)``). Tokens of different images
+/// never merge: a layout with several images is the list of those images, and the budget is each one's.
 /// - Throws: ``PruningError`` at the tensor or request member that is wrong.
 /// - Complexity: O(N K D), and O(P^2 D) per part of P tokens for density peaks.
 public func compress(
   _ input: PruningInput, _ request: CompressRequest, registry: MethodRegistry = .standard
 ) throws(PruningError) -> CompressResult {
-  if request.method != CompressRequest.defaultMethod {
-    return try compress(
-      input, to: request.budget, by: registry.make(request.method, request.methodParameters))
+  try compressing(input, request) { (input, request) throws(PruningError) -> CompressResult in
+    request.method == CompressRequest.defaultMethod
+      ? try mergeIntoAnchors(input, request)
+      : try merge(input, request, by: registry.make(request.method, request.methodParameters, for: .compress))
   }
+}
+
+/// CROP's own merging of one image.
+private func mergeIntoAnchors(
+  _ input: PruningInput, _ request: CompressRequest
+) throws(PruningError) -> CompressResult {
   let features = try input.features()
   var notes: [String] = []
   let parts = try parts(of: input.tokenCount, request, &notes)
@@ -59,11 +67,13 @@ func refuseLargeDensityPeaks(_ anchors: AnchorStrategy, _ parts: [[Int]]) throws
 }
 
 /// Lets a method merge all tokens of the image.
-private func compress(
-  _ input: PruningInput, to budget: TokenBudget?, by method: any PruningMethod
+private func merge(
+  _ input: PruningInput, _ request: CompressRequest, by method: any PruningMethod
 ) throws(PruningError) -> CompressResult {
-  guard let budget else { throw PruningError(at: "/keep_tokens", "no budget is given") }
-  let merged = try method.merge(budget.resolve(total: input.tokenCount), of: input)
+  guard let count = try request.resolvedBudget(total: input.tokenCount) else {
+    throw PruningError(at: "/keep_tokens", "no budget is given")
+  }
+  let merged = try method.merge(count, of: input)
   let positions = merged.kept.map { input.layout?.position(of: $0) }
   return CompressResult(
     tokenCount: input.tokenCount, features: merged.features, keptIndices: merged.kept,
@@ -98,7 +108,7 @@ func rowCounts(
   of parts: [[Int]], _ request: CompressRequest, tokenCount: Int
 ) throws(PruningError) -> [Int] {
   guard tokenCount > 0 else { return [0] }
-  var total = try request.budget?.resolve(total: tokenCount)
+  var total = try request.resolvedBudget(total: tokenCount)
   if total == nil, case .ratios(let region, let background) = request.split {
     total =
       parts.count == 2

@@ -35,11 +35,17 @@ public struct CompressRequest: Sendable, Hashable {
   public var regionTokens: [Int]?
   public var split: RegionSplit?
   public var anchors: AnchorStrategy
+  /// What becomes of newline tokens, which are never merged unless they count as candidates.
+  public var newlines: NewlinePolicy
+  /// For one image of several under the same budget: the candidates of the largest.
+  var largestPeer: Int?
 
   public init(
     budget: TokenBudget?, regionTokens: [Int]? = nil, split: RegionSplit? = nil,
-    anchors: AnchorStrategy = .diversity, method: String = defaultMethod, methodParameters: JSONObject = [:]
+    anchors: AnchorStrategy = .diversity, method: String = defaultMethod, methodParameters: JSONObject = [:],
+    newlines: NewlinePolicy = .drop
   ) {
+    self.newlines = newlines
     self.method = method
     self.methodParameters = methodParameters
     self.budget = budget
@@ -48,8 +54,8 @@ public struct CompressRequest: Sendable, Hashable {
     self.anchors = anchors
   }
 
-  /// Reads the budget, `region_share` or `region_ratio` with `background_ratio`, `anchors`, `method` and
-  /// `method_parameters`.
+  /// Reads the budget, `region_share` or `region_ratio` with `background_ratio`, `anchors`, `method`,
+  /// `method_parameters` and `newline_policy`.
   ///
   /// - Throws: at the member that is wrong; at `/keep_tokens` when nothing says how many rows to make.
   public init(_ parameters: JSONObject, regionTokens: [Int]? = nil) throws(PruningError) {
@@ -61,6 +67,17 @@ public struct CompressRequest: Sendable, Hashable {
     split = try Self.split(given)
     budget = if case .ratios = split { try TokenBudget.parse(given) } else { try TokenBudget(given) }
     anchors = try given.choice("anchors", AnchorStrategy.self) ?? .diversity
+    newlines = try given.choice("newline_policy", NewlinePolicy.self) ?? .drop
+  }
+
+  /// How many rows the budget is of so many tokens; nil without one.
+  ///
+  /// An image smaller than a count that another image can meet keeps all it has.
+  func resolvedBudget(total: Int) throws(PruningError) -> Int? {
+    if case .keepTokens(let count) = budget, let largestPeer, count > total, count <= largestPeer {
+      return total
+    }
+    return try budget?.resolve(total: total)
   }
 
   /// What only one of the two ways to merge reads must not be said to the other.

@@ -15,6 +15,16 @@
 public func resample(
   _ input: PruningInput, _ request: ResampleRequest
 ) throws(PruningError) -> ResampleResult {
+  try compressing(input, request.rows) { (input, rows) throws(PruningError) -> ResampleResult in
+    var own = request
+    own.rows = rows
+    return try resampleImage(input, own)
+  }
+}
+
+private func resampleImage(
+  _ input: PruningInput, _ request: ResampleRequest
+) throws(PruningError) -> ResampleResult {
   let (name, model) = try input.models.resampler(named: request.model, at: "/model")
   let features = try input.features()
   guard features.columns == model.imageWidth else {
@@ -26,10 +36,6 @@ public func resample(
     throw PruningError(
       at: "/layout",
       "is missing, and \(input.tokenCount) tokens are no square grid; a resampler must know where tokens lie")
-  }
-  guard layout.imageCount == 1 else {
-    throw PruningError(
-      at: "/layout", "has \(layout.imageCount) images, and a resampler reads one; send a batch")
   }
   var notes: [String] = []
   let parts = try parts(of: input.tokenCount, request.rows, &notes)

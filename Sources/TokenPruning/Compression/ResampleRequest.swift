@@ -54,8 +54,49 @@ public struct ResampleResult: Sendable, Equatable {
   public let backgroundLearnedRows: Int
   /// How many rows, anchors included, stand for the region; nil when there is none.
   public let regionRowCount: Int?
+  /// How many rows each image of a layout with several has; nil where there is one image.
+  public private(set) var imageRows: [Int]?
   /// Fallbacks, said out loud.
   public let notes: [String]
 
   public var budget: BudgetEcho { BudgetEcho(kept: features.rows, total: tokenCount) }
+}
+
+extension ResampleResult: CompressedRows {
+  private init(
+    _ rows: RowSet, model: String, learned: (region: Int, background: Int), regionRows: Int?,
+    rowPositions: [TokenPosition?], notes: [String]
+  ) {
+    self.model = model
+    tokenCount = rows.tokenCount
+    features = rows.features
+    keptIndices = rows.keptIndices
+    assignments = rows.assignments
+    sizes = rows.sizes
+    self.rowPositions = rowPositions
+    regionLearnedRows = learned.region
+    backgroundLearnedRows = learned.background
+    regionRowCount = regionRows
+    self.notes = notes
+  }
+
+  func replacing(_ rows: RowSet, rowPositions: [TokenPosition?], notes: [String]) -> ResampleResult {
+    ResampleResult(
+      rows, model: model, learned: (regionLearnedRows, backgroundLearnedRows), regionRows: regionRowCount,
+      rowPositions: rowPositions, notes: notes)
+  }
+
+  static func joining(
+    _ results: [ResampleResult], _ rows: RowSet, rowPositions: [TokenPosition?], notes: [String]
+  ) -> ResampleResult {
+    let regionRows = results.compactMap(\.regionRowCount)
+    var joined = ResampleResult(
+      rows, model: results[0].model,
+      learned: (
+        results.reduce(0) { $0 + $1.regionLearnedRows }, results.reduce(0) { $0 + $1.backgroundLearnedRows }
+      ), regionRows: regionRows.isEmpty ? nil : regionRows.reduce(0, +), rowPositions: rowPositions,
+      notes: notes)
+    joined.imageRows = results.map(\.features.rows)
+    return joined
+  }
 }

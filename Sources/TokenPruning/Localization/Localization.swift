@@ -24,8 +24,10 @@ public struct LocatedRegion: Sendable, Hashable {
 public struct Localization: Sendable, Hashable {
   /// Best first, never empty: the whole image when nothing smaller was found.
   public let regions: [LocatedRegion]
-  /// The map the regions were found on, nil for regions given by the caller.
-  public let map: SaliencyMap?
+  /// For each region its image, where the layout has several; nil where there is one.
+  public let images: [Int]?
+  /// The map of each image that regions were found on; none for regions given by the caller.
+  public let maps: [SaliencyMap]
   /// The wire name of ``LocalizationSource``.
   public let source: String
   /// The learned model that gave the scores, where one did.
@@ -43,7 +45,8 @@ public struct Localization: Sendable, Hashable {
     reason: String?, layout: TokenLayout, minimumOverlap: Double, images: [Int]? = nil
   ) {
     self.regions = regions
-    self.map = map
+    self.images = layout.imageCount > 1 ? images : nil
+    maps = map.map { [$0] } ?? []
     self.source = source.rawValue
     self.model = model
     // One whole image of several is a region like any other.
@@ -55,6 +58,22 @@ public struct Localization: Sendable, Hashable {
       wholeImage
       ? layout.tokens(in: [.unit])
       : layout.tokens(in: regions.map(\.box), minimumOverlap: minimumOverlap, images: images)
+  }
+
+  /// What was found in each of several images, with the places of their first tokens.
+  ///
+  /// - Precondition: one result at least.
+  fileprivate init(joining results: [Localization], at starts: [Int]) {
+    regions = results.flatMap(\.regions)
+    images = results.enumerated().flatMap { image, found in found.regions.map { _ in image } }
+    maps = results.flatMap(\.maps)
+    source = results[0].source
+    model = results[0].model
+    wholeImage = results.allSatisfy(\.wholeImage)
+    let reasons = results.map { found in found.reason.map { [$0] } ?? [] }
+    let all = PruneResult.joined(reasons).joined(separator: "; ")
+    reason = all.isEmpty ? nil : all
+    tokens = zip(results, starts).flatMap { found, start in found.tokens.map { $0 + start } }
   }
 
   /// The regions that the caller gave.
@@ -72,13 +91,29 @@ public struct Localization: Sendable, Hashable {
   }
 }
 
-/// Finds the contextual region of one image from its tensors.
+/// Finds the contextual region of an image from its tensors, or of each image of a layout with several.
 ///
 /// Scores of the tokens (``LocalizationSource``) become an 8 x 8 map over the original image; a map too flat to
 /// decide (``FlatMapTest``) gives the whole image and the reason, never a made-up box.
 /// - Throws: at the tensor or `/localize` member that is wrong; at `/layout` when the tokens' places are unknown.
 /// - Complexity: O(elements of the tensors + 1,296 per region).
 public func localize(
+  _ input: PruningInput, _ options: LocalizationOptions
+) throws(PruningError) -> Localization {
+  guard input.hasSeveralImages else { return try localizeImage(input, options) }
+  let parts = input.imageParts()
+  var found: [Localization] = []
+  for (image, part) in parts.enumerated() {
+    do throws(PruningError) {
+      found.append(try localizeImage(part.input, options))
+    } catch {
+      throw error.about(image: image)
+    }
+  }
+  return Localization(joining: found, at: parts.map(\.tokens.lowerBound))
+}
+
+private func localizeImage(
   _ input: PruningInput, _ options: LocalizationOptions
 ) throws(PruningError) -> Localization {
   let source = try LocalizationSource.chosen(options.source, from: input)
@@ -129,11 +164,6 @@ extension PruningInput {
         at: "/layout",
         "'\(layout.type)' says nothing of where tokens lie, so no region can be found; with region_policy 'none' "
           + "none is needed")
-    }
-    guard layout.imageCount == 1 else {
-      throw PruningError(
-        at: "/layout",
-        "has \(layout.imageCount) images, and a region is found in one; send a batch, or give regions")
     }
     return layout
   }

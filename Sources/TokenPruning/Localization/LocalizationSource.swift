@@ -4,7 +4,7 @@ enum LocalizationSource: String, Sendable, Hashable, CaseIterable {
   case relativeAttention = "relative_attention"
   /// A row of attention over the visual tokens.
   case attention
-  /// Cosine of `image_features` against `text_features`.
+  /// Cosine of `relevance_features`, or without them `image_features`, against `text_features`.
   case similarity
   /// The attention row computed from `query` and `key` of one layer.
   case queryKey = "query_key"
@@ -33,6 +33,11 @@ enum LocalizationSource: String, Sendable, Hashable, CaseIterable {
   /// change the answers to requests that do not speak of it.
   private static let unasked: [LocalizationSource] = [.relativeAttention, .attention, .similarity, .queryKey]
 
+  /// The tokens' features in the space of the text: `relevance_features` where they are given, else `image_features`.
+  static func comparedFeatures(in input: PruningInput) -> String {
+    input.tensors[Relevance.embeddingsName] == nil ? "image_features" : Relevance.embeddingsName
+  }
+
   /// The named source, or the first of the unasked ones whose tensors are all present.
   ///
   /// - Throws: at `/localize/source` for a source that needs a `region`; at the missing tensor for one whose
@@ -41,7 +46,9 @@ enum LocalizationSource: String, Sendable, Hashable, CaseIterable {
     -> LocalizationSource
   {
     func missing(_ source: LocalizationSource) -> String? {
-      source.requiredTensors.first { input.tensors[$0] == nil }
+      var required = source.requiredTensors
+      if source == .similarity { required[0] = comparedFeatures(in: input) }
+      return required.first { input.tensors[$0] == nil }
     }
     if let named {
       guard ofScores.contains(named) else {

@@ -12,12 +12,14 @@ struct Crop: PruningMethod {
     name: "crop",
     summary: "Keeps the contextual region first, then the tokens outside that the scorer ranks highest.",
     paper: "Guo et al., EMNLP 2025, arXiv 2505.21233",
-    optionalInputs: ["attention", "image_features", "text_features", "relevance_features"],
+    optionalInputs: ["attention", "query", "key", "image_features", "text_features", "relevance_features"],
     parameters: [
       ParameterDescriptor(
-        "scorer", .choice(["auto", "attention", "similarity", "diversity", "uniform"]), default: "auto",
+        "scorer", .choice(["auto", "attention", "similarity", "query_key", "diversity", "uniform"]),
+        default: "auto",
         "how tokens are ranked inside and outside the region; auto takes attention where it is given, else"
-          + " similarity (image and text features of one width), else diversity (image features), else uniform"
+          + " similarity (image and text features of one width), else query_key (the attention of query to key),"
+          + " else diversity (image features), else uniform"
       ),
       ParameterDescriptor(
         "relevance_sign", .choice(["negative", "positive"]), default: "positive",
@@ -34,15 +36,19 @@ struct Crop: PruningMethod {
   private let scorer: String
   private let sign: Relevance.Sign
 
-  init(_ parameters: Parameters) {
+  init(_ parameters: Parameters) throws(PruningError) {
     scorer = parameters.choice("scorer")
     sign = parameters.choice("relevance_sign") == "positive" ? .positive : .negative
+    try parameters.refuse(
+      "relevance_sign", when: scorer != "auto" && scorer != "similarity",
+      "only applies to scorer 'similarity'")
   }
 
   func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod {
     switch scorer == "auto" ? Self.bestScorer(for: input) : scorer {
     case "attention": TopK(try Parameters(for: TopK.descriptor))
     case "similarity": CosineRelevance(sign: sign)
+    case "query_key": QueryKeyAttention()
     case "diversity": DivPrune(try Parameters(for: DivPrune.descriptor))
     default: Uniform(try Parameters(for: Uniform.descriptor))
     }
@@ -52,13 +58,34 @@ struct Crop: PruningMethod {
     try resolved(for: input).select(task, from: input)
   }
 
+  /// The first whose tensors are there, in the order in which a region is looked for
+  /// (``LocalizationSource/chosen(_:from:)``).
   private static func bestScorer(for input: PruningInput) -> String {
     if input.tensors["attention"] != nil { return "attention" }
-    guard let image = input.tensors["image_features"] else { return "uniform" }
-    guard let text = input.tensors["text_features"] else { return "diversity" }
+    let compared = input.tensors[LocalizationSource.comparedFeatures(in: input)]
     // Text of another width is there for a learned localiser; cosines could not compare it.
-    let compared = input.tensors[Relevance.embeddingsName] ?? image
-    return text.shape.dimensions.last == compared.shape.dimensions.last ? "similarity" : "diversity"
+    if let compared, let text = input.tensors["text_features"],
+      text.shape.dimensions.last == compared.shape.dimensions.last
+    {
+      return "similarity"
+    }
+    if input.tensors["query"] != nil, input.tensors["key"] != nil { return "query_key" }
+    return input.tensors["image_features"] == nil ? "uniform" : "diversity"
+  }
+}
+
+/// The attention of `query` to `key` as a score; reached through ``Crop``'s `scorer` only.
+struct QueryKeyAttention: ScoringMethod {
+  static let descriptor = MethodDescriptor(
+    name: "query_key", summary: "Keeps the tokens that the query attends to most.",
+    requiredInputs: ["query", "key"])
+
+  init() {}
+
+  init(_ parameters: Parameters) {}
+
+  func scores(of input: PruningInput) throws(PruningError) -> [Double] {
+    try QueryKeyScores.attention(of: input)
   }
 }
 

@@ -46,11 +46,13 @@ struct Dart: PruningMethod {
   private let isFaithful: Bool
   private let imageStart: Int
 
-  init(_ parameters: Parameters) {
+  init(_ parameters: Parameters) throws(PruningError) {
     imagePivots = parameters.integer("image_pivots")
     textPivots = parameters.integer("text_pivots")
     isFaithful = parameters.boolean("faithful")
     imageStart = parameters.integer("image_start")
+    try parameters.refuse(
+      "image_start", when: !isFaithful, "only decides the turns of pivots with `faithful`")
   }
 
   func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {

@@ -30,7 +30,8 @@ struct EVS: ScoringMethod {
 
   func scores(of input: PruningInput) throws(PruningError) -> [Double] {
     let features = try input.features()
-    let size = try frames.size(of: input)
+    // As one frame the first tokens would be kept.
+    let size = try frames.size(of: input, comparedBy: Self.name)
     let space = CosineSpace(features)
     var steps = StepCounter(limit: input.stepLimit)
     try steps.spend(input.tokenCount * StepCounter.exactComparison(columns: features.columns))

@@ -89,16 +89,19 @@ struct IVCPrune: PruningMethod {
     let heads = try input.headRows(named: "value_states", rows: nil)
     let count = input.tokenCount
     let length = heads[0].rows
-    let (first, end) = (imageStart, imageStart + count)
-    guard end + 2 < length else {
+    let first = imageStart + input.firstToken
+    let end = first + count
+    // Behind the last image of several.
+    let textStart = imageStart + input.requestTokenCount + 2
+    guard textStart < length else {
       throw PruningError(
         at: "value_states",
-        "has \(length) rows; \(count) visual tokens from row \(first) need at least \(end + 3), because the text begins two"
-          + " rows behind the image")
+        "has \(length) rows; \(input.requestTokenCount) visual tokens from row \(imageStart) need at least "
+          + "\(textStart + 1), because the text begins two rows behind the image")
     }
     guard task.count > 0, count > 0 else { return [] }
     var steps = StepCounter(limit: input.stepLimit, work: "comparing these values")
-    let text = Array((end + 2)..<length)
+    let text = Array(textStart..<length)
     let scope = isQwen ? first..<end : 0..<length
     let listened = try Self.attention(of: text, to: scope, image: first..<end, heads, &steps)
     let seeds = Ranking.highest(

@@ -63,6 +63,14 @@ public struct MethodDescriptor: Sendable, Hashable {
   }
 }
 
+/// What a method is made for; the raw values are the operations' names.
+public enum MethodUse: String, Sendable, Hashable {
+  /// Choosing tokens.
+  case prune
+  /// Merging tokens into rows.
+  case compress
+}
+
 /// One method parameter: its type, what it may be, and what it is when absent.
 public struct ParameterDescriptor: Sendable, Hashable {
   public enum Kind: Sendable, Hashable {
@@ -76,8 +84,14 @@ public struct ParameterDescriptor: Sendable, Hashable {
   public let kind: Kind
   public let defaultValue: JSONValue
   public let summary: String
+  /// The one use that reads it; nil where both do. The other refuses it.
+  public let onlyUse: MethodUse?
 
-  public init(_ name: String, _ kind: Kind, default defaultValue: JSONValue, _ summary: String) {
+  public init(
+    _ name: String, _ kind: Kind, default defaultValue: JSONValue, only use: MethodUse? = nil,
+    _ summary: String
+  ) {
+    onlyUse = use
     self.name = name
     self.kind = kind
     self.defaultValue = defaultValue

@@ -57,9 +57,11 @@ public struct MethodRegistry: Sendable {
   /// The method of that name with its parameters checked.
   ///
   /// - Throws: `.unknownMethod` at `/method`, or what ``Parameters`` refuses.
-  func make(_ name: String, _ parameters: JSONObject = [:]) throws(PruningError) -> any PruningMethod {
+  func make(
+    _ name: String, _ parameters: JSONObject = [:], for use: MethodUse = .prune
+  ) throws(PruningError) -> any PruningMethod {
     let type = try type(named: name)
-    return try type.init(Parameters(parameters, for: type.descriptor))
+    return try type.init(Parameters(parameters, for: type.descriptor, use: use))
   }
 
   private func type(named name: String) throws(PruningError) -> any PruningMethod.Type {

@@ -27,7 +27,7 @@ struct PruMerge: ScoringMethod {
       + " tokens comes on top.", properties: [.nested, .scaleInvariant, .orderEquivariant])
 
   static let neighbourParameter = ParameterDescriptor(
-    "neighbours", .integer(1...4096), default: 32, "how many tokens each anchor takes up")
+    "neighbours", .integer(1...4096), default: 32, only: .compress, "how many tokens each anchor takes up")
 
   private let neighbours: Int
   private let isAdaptive: Bool

@@ -21,38 +21,73 @@ struct PruMergePlus: PruningMethod {
           + " with its adaptive ratio and 1/2 with a fixed one"),
       PruMerge.neighbourParameter,
       ParameterDescriptor(
-        "faithful", .boolean, default: false,
-        "on /compress, the authors' fixed-ratio variant with its defects: the budget counts the tokens chosen by"
-          + " attention, every step-th token from step / 2 comes on top, step = floor(N / K), and tokens chosen"
-          + " twice stay twice, for which as many of the first pruned tokens are lost"),
+        "adaptive", .boolean, default: false,
+        "the authors' shipped default: outliers of the attention (scores above Q3 + 1.5 (Q3 - Q1)), a share r of all"
+          + " tokens, and every floor(floor(1 / r) / 3)-th token; the budget is then the most"),
+      ParameterDescriptor(
+        "faithful", .boolean, default: false, only: .compress,
+        "the authors' fixed-ratio variant with its defects: the budget counts the tokens chosen by attention, every"
+          + " step-th token from step / 2 comes on top, step = floor(N / K), and tokens chosen twice stay twice, for"
+          + " which as many of the first pruned tokens are lost"),
     ],
     deviations: [
-      "The number of tokens is exact and none is chosen twice; the authors' code adds every step-th token, step"
-        + " from the ratio, and so finds its number itself.",
+      "Unless `adaptive`, the number of tokens is exact and none is chosen twice; the authors' code adds every step-th"
+        + " token, step from the ratio, and so finds its number itself.",
+      "`adaptive` takes the quartiles of one image's attention, the authors' code those of the batch; without an outlier"
+        + " r is 1 / N, where the authors' code divides by zero.",
       "Otherwise as `prumerge`.",
     ],
     budget:
-      "Important and spaced tokens together; on /compress one row for all pruned tokens comes on"
+      "Important and spaced tokens together, at most that many with `adaptive`; on /compress one row for all pruned tokens comes on"
       + " top, and with `faithful` the spaced ones too.", properties: [.scaleInvariant])
 
   private let importantRatio: Double
   private let neighbours: Int
+  private let isAdaptive: Bool
   private let isFaithful: Bool
 
-  init(_ parameters: Parameters) {
+  init(_ parameters: Parameters) throws(PruningError) {
     importantRatio = parameters.number("important_ratio")
     neighbours = parameters.integer("neighbours")
+    isAdaptive = parameters.boolean("adaptive")
     isFaithful = parameters.boolean("faithful")
+    guard !(isAdaptive && isFaithful) else {
+      throw PruningError(
+        at: "/method_parameters/faithful",
+        "is the authors' variant with a fixed ratio, and `adaptive` the one without; give one of both")
+    }
+    try parameters.refuse(
+      "important_ratio", when: isAdaptive || isFaithful,
+      "divides an exact budget; with `\(isAdaptive ? "adaptive" : "faithful")` the method finds the share itself"
+    )
   }
+
+  var mayKeepFewer: Bool { isAdaptive }
 
   func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
     let scores = try input.attentionScores()
+    if isAdaptive { return Self.adaptive(task, scores) }
     let important = Ranking.highest(
       roundHalfToEven(importantRatio, of: task.count), of: scores, among: task.candidates)
     let isImportant = Set(important)
     let rest = task.candidates.filter { !isImportant.contains($0) }
     let spread = task.count - important.count
     return important + (0..<spread).map { rest[(2 * $0 + 1) * rest.count / (2 * spread)] }
+  }
+
+  /// The outliers by descending attention, then the evenly spaced tokens among the others, cut at the budget.
+  private static func adaptive(_ task: SelectionTask, _ scores: [Double]) -> [Int] {
+    let outliers = AdaptiveCount.outliers(among: scores)
+    let important = Ranking.highest(
+      min(outliers, task.candidates.count), of: scores, among: task.candidates)
+    var isOpen = [Bool](repeating: false, count: scores.count)
+    for token in task.candidates { isOpen[token] = true }
+    for token in important { isOpen[token] = false }
+    // In binary64, as the authors do: 1 / (k / N) may fall short of N / k.
+    let share = Double(max(outliers, 1)) / Double(max(scores.count, 1))
+    let step = max(1, Int((1 / share).rounded(.down)) / 3)
+    let spaced = stride(from: 0, to: scores.count - 1, by: step).filter { isOpen[$0] }
+    return Array((important + spaced).prefix(task.count))
   }
 
   func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {

@@ -16,20 +16,25 @@ struct PyramidDrop: ScoringMethod {
     name: "pyramiddrop",
     summary: "Drops tokens in stages, ranked by the last prompt token's attention in the layer that follows.",
     paper: "Xing et al., CVPR 2025, arXiv 2410.17247",
-    optionalInputs: ["attention", "hidden_states", "norm_weight", "query_weight", "key_weight"],
+    optionalInputs: [
+      "attention", "hidden_states", "norm_weight", "query_weight", "key_weight", "query_bias", "key_bias",
+    ],
     parameters: [
       ParameterDescriptor(
-        "heads", .integer(1...1024), default: 32, "heads of query_weight and key_weight"),
+        "heads", .integer(1...1024), default: 32, "heads of query_weight"),
+      ParameterDescriptor(
+        "kv_heads", .integer(1...1024), default: nil,
+        "heads of key_weight, a divisor of `heads` (grouped-query attention); absent: as its rows tell"),
       ParameterDescriptor(
         "image_start", .integer(0...(1 << 28)), default: 0,
-        "row of hidden_states that holds the first visual token"),
+        "row of hidden_states that holds the first visual token; those of all images follow each other"),
       ParameterDescriptor("rope_base", .number(1...1e12), default: 10_000, "the base of the frequencies"),
       ParameterDescriptor("epsilon", .number(0...1), default: 1e-6, "of the RMSNorm"),
     ],
     deviations: [
       "The counts are the caller's, in `stages`; the authors' are there by name.",
-      "Either `attention`, of which the last query row is taken, or `hidden_states` with the layer's weights must be"
-        + " given; hidden states are those of one stage, so each stage is a request of its own.",
+      "Either `attention`, of which the last query row is taken, or `hidden_states` with the layer's weights (and"
+        + " biases, where it has any) must be given; hidden states are those of one stage, so each stage is a request of its own.",
       "The keys of a whole sequence of a large model are more work than one request may ask for: send `attention`.",
       "The sequence ends with the last prompt token: padding is the caller's to cut off.",
     ],
@@ -38,12 +43,21 @@ struct PyramidDrop: ScoringMethod {
     ], properties: [.nested, .orderEquivariant])
 
   private let heads: Int
+  private let keyHeads: Int?
   private let imageStart: Int
   private let base: Double
   private let epsilon: Double
+  /// Parameters that the request changes, which attention has no use for.
+  private let changed: [String]
 
-  init(_ parameters: Parameters) {
+  init(_ parameters: Parameters) throws(PruningError) {
+    changed = Self.descriptor.parameters.map(\.name).filter(parameters.isChanged)
     heads = parameters.integer("heads")
+    keyHeads = parameters.optionalInteger("kv_heads")
+    if let keyHeads, heads % keyHeads != 0 {
+      throw PruningError(
+        at: "/method_parameters/kv_heads", "must divide the \(heads) heads of the queries, not \(keyHeads)")
+    }
     imageStart = parameters.integer("image_start")
     base = parameters.number("rope_base")
     epsilon = parameters.number("epsilon")
@@ -51,40 +65,74 @@ struct PyramidDrop: ScoringMethod {
 
   func scores(of input: PruningInput) throws(PruningError) -> [Double] {
     guard input.tensors["attention"] == nil, input.tensors["hidden_states"] != nil else {
+      if let name = changed.first {
+        throw PruningError(
+          at: "/method_parameters/\(name)",
+          "only applies to hidden_states; the request gives attention, or neither")
+      }
       return try input.attentionScores(queries: .last)
     }
     let states = try rows("hidden_states", of: input, columns: nil)
-    let (end, overflow) = imageStart.addingReportingOverflow(input.tokenCount)
-    guard !overflow, end <= states.rows else {
+    let (start, overflows) = imageStart.addingReportingOverflow(input.firstToken)
+    let (end, overflow) = start.addingReportingOverflow(input.tokenCount)
+    guard !overflow, !overflows, end <= states.rows else {
       throw PruningError(
-        at: "hidden_states",
-        "has \(states.rows) rows, but the image's \(input.tokenCount) start at \(imageStart)")
+        at: "hidden_states", "has \(states.rows) rows, but the image's \(input.tokenCount) start at \(start)")
     }
-    let query = try rows("query_weight", of: input, columns: states.columns)
-    let key = try rows("key_weight", of: input, columns: states.columns)
-    guard query.rows == key.rows, query.rows % heads == 0, query.rows / heads % 2 == 0 else {
-      throw PruningError(
-        at: "query_weight",
-        "has \(query.rows) rows and key_weight \(key.rows); both need as many, an even number for each of the "
-          + "\(heads) heads")
-    }
-    guard states.rows > 0 else { return [] }
+    let (query, key) = try projections(of: input, columns: states.columns)
     let normed = try normed(states, of: input)
     let logits = try logits(
-      LayerProjection(weights: query, heads: heads, base: base).vectors(normed.last ?? [], states.rows - 1),
-      normed, LayerProjection(weights: key, heads: heads, base: base), input.stepLimit)
+      query.vectors(normed.last ?? [], states.rows - 1), normed, key, input.stepLimit)
     var scores = [Double](repeating: 0, count: input.tokenCount)
     for row in logits {
       guard row.allSatisfy(\.isFinite) else {
         throw PruningError(at: "hidden_states", "the product of query and keys overflows")
       }
       let shares = RowArithmetic.softmax(row)
-      for token in scores.indices { scores[token] += shares[imageStart + token] / Double(heads) }
+      for token in scores.indices { scores[token] += shares[start + token] / Double(heads) }
     }
     return scores
   }
 
-  /// q_h . k_h / sqrt(d) of every row, by head.
+  /// The two projections [heads d, D] and [kv_heads d, D] with their biases, where there are any.
+  private func projections(
+    of input: PruningInput, columns: Int
+  ) throws(PruningError) -> (query: LayerProjection, key: LayerProjection) {
+    let query = try rows("query_weight", of: input, columns: columns)
+    let key = try rows("key_weight", of: input, columns: columns)
+    guard query.rows % heads == 0, query.rows / heads % 2 == 0 else {
+      throw PruningError(
+        at: "query_weight",
+        "has \(query.rows) rows; expected an even number for each of the \(heads) heads (method parameter `heads`)"
+      )
+    }
+    let width = query.rows / heads
+    let keyHeads = keyHeads ?? key.rows / width
+    guard keyHeads > 0, key.rows == keyHeads * width, heads % keyHeads == 0 else {
+      throw PruningError(
+        at: "key_weight",
+        "has \(key.rows) rows; expected \(width), as each of the \(heads) heads of query_weight has, times a number "
+          + "of heads that divides \(heads)" + (self.keyHeads.map { ", here `kv_heads` \($0)" } ?? ""))
+    }
+    return (
+      LayerProjection(
+        weights: query, bias: try bias("query_bias", of: input, count: query.rows), heads: heads, base: base),
+      LayerProjection(
+        weights: key, bias: try bias("key_bias", of: input, count: key.rows), heads: keyHeads, base: base)
+    )
+  }
+
+  private func bias(_ name: String, of input: PruningInput, count: Int) throws(PruningError) -> [Double]? {
+    guard let tensor = input.tensors[name] else { return nil }
+    guard tensor.shape.dimensions == [count] else {
+      throw PruningError(
+        at: name, "shape must be [\(count)], one for each row of its weight, not \(tensor.shape)")
+    }
+    try input.requireFinite(tensor, named: name)
+    return tensor.doubles()
+  }
+
+  /// q_h . k_g / sqrt(d) of every row, by head h of the queries, which reads head g = h / (heads / kv_heads) of the keys.
   private func logits(
     _ query: [[Double]], _ normed: [[Double]], _ key: LayerProjection, _ stepLimit: StepLimit
   ) throws(PruningError) -> [[Double]] {
@@ -92,7 +140,9 @@ struct PyramidDrop: ScoringMethod {
     var logits = [[Double]](repeating: [], count: heads)
     for (position, row) in normed.enumerated() {
       try steps.spend(key.weights.rows * (60 + StepCounter.exactComparison(columns: row.count)))
-      for (head, vector) in key.vectors(row, position).enumerated() {
+      let vectors = key.vectors(row, position)
+      for head in 0..<heads {
+        let vector = vectors[head / (heads / vectors.count)]
         let scale = 1 / Double(vector.count).squareRoot()
         logits[head].append(RowArithmetic.dot(query[head][...], vector[...]) * scale)
       }
@@ -132,11 +182,14 @@ struct PyramidDrop: ScoringMethod {
 /// One projection of an attention layer [heads d, D], with rotary positions.
 private struct LayerProjection {
   let weights: Matrix
+  /// [heads d].
+  let bias: [Double]?
   let heads: Int
   let rotation: RotaryFrequencies
 
-  init(weights: Matrix, heads: Int, base: Double) {
+  init(weights: Matrix, bias: [Double]?, heads: Int, base: Double) {
     self.weights = weights
+    self.bias = bias
     self.heads = heads
     rotation = RotaryFrequencies(width: weights.rows / heads, base: base)
   }
@@ -149,6 +202,7 @@ private struct LayerProjection {
         (0..<weights.rows).map { row in
           guard let a = rows.baseAddress, let b = state.baseAddress else { return 0.0 }
           return KernelSet.active.widenedDot(a + row * weights.columns, b, weights.columns)
+            + (bias?[row] ?? 0)
         }
       }
     }

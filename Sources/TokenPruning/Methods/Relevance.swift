@@ -13,16 +13,22 @@ enum Relevance {
   /// - Throws: when the widths of the two sides differ.
   /// - Complexity: O(N M D).
   static func cosines(of input: PruningInput, sign: Sign) throws(PruningError) -> [Double] {
-    try cosinesAndFeatures(of: input, sign: sign).cosines
+    try compared(in: input, sign: sign).cosines
   }
 
   /// The same, and the rows of `image_features`, which are read once for both.
   static func cosinesAndFeatures(
     of input: PruningInput, sign: Sign
   ) throws(PruningError) -> (cosines: [Double], features: MeasuredRows) {
-    let hasOwn = input.tensors[embeddingsName] != nil
-    let features = hasOwn ? try input.measuredRows().rows : nil
-    let name = hasOwn ? embeddingsName : "image_features"
+    let features = input.tensors[embeddingsName] == nil ? nil : try input.measuredRows().rows
+    let (cosines, compared) = try compared(in: input, sign: sign)
+    return (cosines, features ?? compared)
+  }
+
+  private static func compared(
+    in input: PruningInput, sign: Sign
+  ) throws(PruningError) -> (cosines: [Double], rows: MeasuredRows) {
+    let name = LocalizationSource.comparedFeatures(in: input)
     let width = try input.featureTensor(named: name).shape[1]
     let text = try input.textFeatures()
     guard text.columns == width else {
@@ -32,11 +38,10 @@ enum Relevance {
           + "the cosine needs equal widths (\(embeddingsName) [N, E] may carry the tokens in the text's space)"
       )
     }
-    let (compared, products) = try input.measuredRows(named: name, comparedWith: meanDirection(of: text))
+    let (rows, products) = try input.measuredRows(named: name, comparedWith: meanDirection(of: text))
     let factor = (sign == .negative ? -1 : 1) / Double(text.rows)
-    let norms = compared.norms
-    let cosines = norms.indices.map { norms[$0] > 0 ? products[$0] * factor / norms[$0] : 0 }
-    return (cosines, features ?? compared)
+    let norms = rows.norms
+    return (norms.indices.map { norms[$0] > 0 ? products[$0] * factor / norms[$0] : 0 }, rows)
   }
 
   /// The sum of the rows, each divided by its norm: the mean of cosines is the product with the mean of these.

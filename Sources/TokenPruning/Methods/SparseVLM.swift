@@ -18,7 +18,7 @@ struct SparseVLM: ScoringMethod, TextRatingMethod {
     requiredInputs: ["attention"], optionalInputs: ["text_features", "image_features", "text_raters"],
     parameters: [
       ParameterDescriptor(
-        "recycled_ratio", .number(0...1), default: 0.3,
+        "recycled_ratio", .number(0...1), default: 0.3, only: .compress,
         "share of the pruned tokens that is merged into clusters on /compress, rounded down, plus one")
     ] + RankRule.parameters,
     deviations: [
@@ -41,9 +41,9 @@ struct SparseVLM: ScoringMethod, TextRatingMethod {
   private let recycledRatio: Double
   private let rankRule: RankRule?
 
-  init(_ parameters: Parameters) {
+  init(_ parameters: Parameters) throws(PruningError) {
     recycledRatio = parameters.number("recycled_ratio")
-    rankRule = RankRule(parameters)
+    rankRule = try RankRule(parameters)
   }
 
   func scores(of input: PruningInput) throws(PruningError) -> [Double] {

@@ -23,7 +23,7 @@ struct SparseVLMPlus: ScoringMethod, TextRatingMethod {
       ParameterDescriptor("rope_base", .number(1...1e12), default: 10_000, "the base of the frequencies"),
       ParameterDescriptor(
         "image_start", .integer(0...(1 << 28)), default: 0,
-        "position of the first visual token, where position_ids do not say"),
+        "position of the first visual token, beside text_start, where position_ids do not say"),
       ParameterDescriptor(
         "text_start", .integer(0...(1 << 28)), default: nil,
         "position of the first query row; absent: one behind the last visual token"),

@@ -177,8 +177,13 @@ struct RankRule {
   private let bias: Double
 
   /// nil where it is not asked for.
-  init?(_ parameters: Parameters) {
-    guard let scale = parameters.optionalNumber("rank_scale") else { return nil }
+  ///
+  /// - Throws: for a bias without a scale.
+  init?(_ parameters: Parameters) throws(PruningError) {
+    guard let scale = parameters.optionalNumber("rank_scale") else {
+      try parameters.refuse("rank_bias", when: true, "belongs to rank_scale, which turns on the rank rule")
+      return nil
+    }
     self.scale = scale
     bias = parameters.number("rank_bias")
   }

@@ -130,21 +130,40 @@ struct VidCom2: PruningMethod {
 struct FrameCount: Sendable {
   static let parameter = ParameterDescriptor(
     "frames", .integer(1...(1 << 20)), default: nil,
-    "how many frames of equal size the tokens are; absent: the frames of the layout, 1 where it has none")
+    "how many frames of equal size the tokens are; absent: the frames of the layout, which must have some for evs, else 1"
+  )
 
   private let given: Int?
 
   init(_ parameters: Parameters) { given = parameters.optionalInteger("frames") }
 
   /// The tokens of a frame.
-  func size(of input: PruningInput) throws(PruningError) -> Int {
-    let frames = given ?? max(input.layout?.views.count { $0.role == .frame } ?? 1, 1)
+  ///
+  /// - Parameter method: one that compares frames, to which a single image says nothing unless the request calls it a
+  ///   frame.
+  func size(of input: PruningInput, comparedBy method: String? = nil) throws(PruningError) -> Int {
+    let told = input.layout?.views.count { $0.role == .frame } ?? 0
+    if let method, given == nil, told == 0 { throw Self.withoutFrames(input, method) }
+    let frames = given ?? max(told, 1)
     guard input.tokenCount % frames == 0 else {
       throw PruningError(
         at: "/method_parameters/frames",
         "\(frames) frames do not divide \(input.tokenCount) tokens evenly")
     }
     return input.tokenCount / frames
+  }
+
+  private static func withoutFrames(_ input: PruningInput, _ method: String) -> PruningError {
+    if let layout = input.layout, layout.rotaryGrid != nil || layout.imageSize != nil {
+      return PruningError(
+        at: "/layout",
+        "'\(layout.type)' describes a single image, and \(method) compares the frames of a video; give the layout of a "
+          + "video, or prune images with another method")
+    }
+    return PruningError(
+      at: "/method_parameters/frames",
+      "is missing: \(method) compares the frames of a video; say how many frames the tokens are, or give a layout with "
+        + "frames ('video', or 'grid_thw' with t above 1)")
   }
 }
 

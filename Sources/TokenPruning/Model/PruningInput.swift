@@ -17,6 +17,10 @@ public struct PruningInput: Sendable {
   public let stepLimit: StepLimit
   /// Who else may do parts of the work.
   public let sharing: WorkSharing
+  /// Where these tokens start among all visual tokens of the request: more than 0 for later images of a layout.
+  let firstToken: Int
+  /// All visual tokens of the request, those of other images of the layout included.
+  let requestTokenCount: Int
 
   /// Four to ten seconds of one processor; 2,880 tokens of 4,096 numbers take one or two at worst.
   public static let standardStepLimit = 10_000_000_000
@@ -26,6 +30,15 @@ public struct PruningInput: Sendable {
     models: ModelSet = ModelSet(), stepLimit: StepLimit = StepLimit(standardStepLimit),
     sharing: WorkSharing = .none
   ) {
+    self.init(
+      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed, models: models,
+      stepLimit: stepLimit, sharing: sharing, firstToken: 0, requestTokenCount: tokenCount)
+  }
+
+  init(
+    tokenCount: Int, tensors: [String: Tensor], layout: TokenLayout?, seed: UInt64, models: ModelSet,
+    stepLimit: StepLimit, sharing: WorkSharing, firstToken: Int, requestTokenCount: Int
+  ) {
     self.tokenCount = tokenCount
     self.layout = layout
     self.tensors = tensors
@@ -33,5 +46,15 @@ public struct PruningInput: Sendable {
     self.models = models
     self.stepLimit = stepLimit
     self.sharing = sharing
+    self.firstToken = firstToken
+    self.requestTokenCount = requestTokenCount
+  }
+
+  /// The same with other tensors or another seed.
+  func replacing(tensors: [String: Tensor]? = nil, seed: UInt64? = nil) -> PruningInput {
+    PruningInput(
+      tokenCount: tokenCount, tensors: tensors ?? self.tensors, layout: layout, seed: seed ?? self.seed,
+      models: models, stepLimit: stepLimit, sharing: sharing, firstToken: firstToken,
+      requestTokenCount: requestTokenCount)
   }
 }

@@ -18,7 +18,7 @@ public enum NewlinePolicy: String, Sendable, Hashable, CaseIterable {
   case drop
 }
 
-/// The tokens of one image or layout, sorted by the budget they come under.
+/// The tokens of one image, sorted by the budget they come under.
 ///
 /// - Complexity: O(N) to make.
 struct BudgetGroups {
@@ -28,15 +28,13 @@ struct BudgetGroups {
   let keptSeparators: [Int]
   /// Separators that go whatever the budget.
   let droppedSeparators: [Int]
-  /// For each group the image and, where the scope is `tile`, the view it belongs to.
-  let places: [(image: Int, view: Int?)]
-  private let scope: BudgetScope
+  /// For each group its view, where the scope is `tile`; empty otherwise, where there is one group.
+  let views: [Int]
 
   /// - Throws: at `/budget_scope` for `tile` where nothing says which token belongs to which tile.
   init(
     tokenCount: Int, layout: TokenLayout?, scope: BudgetScope, newlines: NewlinePolicy
   ) throws(PruningError) {
-    self.scope = scope
     let separators = newlines == .count ? [] : layout?.separators ?? []
     keptSeparators = newlines == .keep ? separators : []
     droppedSeparators = newlines == .drop ? separators : []
@@ -47,20 +45,16 @@ struct BudgetGroups {
       throw PruningError(
         at: "/budget_scope", "'tile' gives each view its own budget, and no layout tells the views")
     }
-    guard let layout, let owners, scope != .request, scope == .tile || layout.imageCount > 1 else {
+    guard scope == .tile, let layout, let owners else {
       let all = Ranking.indices(below: tokenCount)
       groups = [separators.isEmpty ? all : all.filter { isCandidate[$0] }]
-      places = [(0, nil)]
+      views = []
       return
     }
-    var groups = [[Int]](repeating: [], count: scope == .tile ? layout.views.count : layout.imageCount)
-    for token in 0..<tokenCount where isCandidate[token] {
-      groups[scope == .tile ? owners[token] : layout.views[owners[token]].image].append(token)
-    }
+    var groups = [[Int]](repeating: [], count: layout.views.count)
+    for token in 0..<tokenCount where isCandidate[token] { groups[owners[token]].append(token) }
     self.groups = groups
-    places =
-      scope == .tile
-      ? layout.views.enumerated().map { ($0.element.image, $0.offset) } : groups.indices.map { ($0, nil) }
+    views = Array(layout.views.indices)
   }
 
   var sizes: [Int] { groups.map(\.count) }
@@ -68,5 +62,5 @@ struct BudgetGroups {
   var candidateCount: Int { groups.reduce(0) { $0 + $1.count } }
 
   /// What a group is called in notes.
-  func name(of group: Int) -> String { scope == .tile ? "view \(group)" : "image \(group)" }
+  func name(of group: Int) -> String { views.isEmpty ? "the image" : "view \(group)" }
 }

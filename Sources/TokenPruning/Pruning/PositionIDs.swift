@@ -7,77 +7,79 @@ public import Tensors
 public struct PositionIDs: Sendable, Hashable {
   /// One row of K ids; for multimodal RoPE three rows, time, height, width: [3, K].
   public let rows: [[Int]]
-  /// For ids that are given or known from the layout: their maximum + 1 - K, `mrope_position_delta` of the
-  /// pruned sequence.
+  /// For ids that are given or known from the layout: what becomes of `mrope_position_delta`, the position where text
+  /// goes on less the tokens up to there.
   ///
-  /// Added to the number of tokens so far it gives the position where text goes on, the same as without
-  /// pruning. It counts the given tokens only; tokens before and after them keep their distance to it.
+  /// It is that of the whole sequence before pruning plus the tokens that are gone, as far as the visual tokens
+  /// contribute to it: the ids that each image spans less its rows. Text before, between and behind images adds as
+  /// many ids as tokens, hence nothing.
   public let delta: Int?
-  /// For ids known from the layout, which start at 0.
-  public let extent: RotaryExtent?
-
-  /// Where text goes on after an image or video whose ids start at 0, by the conventions there are.
-  public struct RotaryExtent: Sendable, Hashable {
-    /// The larger of rows and columns, whatever the number of frames: `transformers`.
-    public let nextPosition: Int
-    /// Columns; vLLM's video sampling (EVS) goes on there, and carries it as a fourth row of its ids.
-    public let gridWidth: Int
-  }
+  /// For the same ids: where text goes on after the last image, as `transformers` has it: behind the larger of rows
+  /// and columns, whatever the number of frames.
+  public let nextPosition: Int?
+  /// For ids known from the layout: columns. vLLM's video sampling (EVS) goes on there, and carries it as a fourth row
+  /// of its ids.
+  public let gridWidth: Int?
 
   /// - Parameters:
-  ///   - kept: ascending token indices.
+  ///   - kept: token indices in the order of the answer's.
+  ///   - rows: how many rows stand for all tokens where there are others than those of kept tokens.
   ///   - positions: `position_ids` [N] or [3, N]; nil means those of the layout, or 0, 1, ..., N - 1.
   ///   - layout: for families with multimodal RoPE, see ``TokenLayout/rotaryPositions``.
-  ///   - renumber: contiguous ids instead, from the first given one (0 without any), in every row.
+  ///   - renumber: contiguous ids instead, one for each row, from the first given one (0 without any).
   /// - Throws: at `position_ids` for another shape, a type that is not integer, or an id that does not fit, or
   ///   when the layout's ids depend on text.
   public init(
-    keeping kept: [Int], of tokenCount: Int, positions: Tensor? = nil, layout: TokenLayout? = nil,
-    renumber: Bool = false
+    keeping kept: [Int], of tokenCount: Int, rows rowCount: Int? = nil, positions: Tensor? = nil,
+    layout: TokenLayout? = nil, renumber: Bool = false
   ) throws(PruningError) {
     precondition(kept.allSatisfy { (0..<tokenCount).contains($0) })
-    guard let positions else {
-      self = try Self(keeping: kept, of: layout, renumber: renumber)
+    let given: [[Int]]?
+    if let positions {
+      given = try Self.rows(of: positions, tokenCount: tokenCount)
+    } else if let layout, layout.rotaryGrid != nil {
+      given = try Self.known(from: layout)
+    } else {
+      given = nil
+    }
+    let rowCount = rowCount ?? kept.count
+    gridWidth = positions == nil && given != nil ? layout?.views.first?.columns : nil
+    guard let given else {
+      rows = [renumber ? Array(0..<rowCount) : kept]
+      delta = nil
+      nextPosition = nil
       return
     }
-    let given = try Self.rows(of: positions, tokenCount: tokenCount)
-    self.init(keeping: kept, of: given, extent: nil, renumber: renumber)
-  }
-
-  private init(keeping kept: [Int], of layout: TokenLayout?, renumber: Bool) throws(PruningError) {
-    guard let layout, layout.rotaryGrid != nil else {
-      self.init(rows: [renumber ? Array(0..<kept.count) : kept])
-      return
-    }
-    guard let known = layout.rotaryPositions, let view = layout.views.first else {
-      throw PruningError(
-        at: "position_ids",
-        "are needed: in '\(layout.type)' text stands between the \(layout.imageCount > 1 ? "images" : "frames"), "
-          + "and the ids depend on its length")
-    }
-    self.init(
-      keeping: kept, of: known,
-      extent: RotaryExtent(nextPosition: max(view.rows, view.columns), gridWidth: view.columns),
-      renumber: renumber)
-  }
-
-  private init(rows: [[Int]]) {
-    self.rows = rows
-    delta = nil
-    extent = nil
-  }
-
-  private init(keeping kept: [Int], of given: [[Int]], extent: RotaryExtent?, renumber: Bool) {
-    self.extent = extent
-    guard let largest = given.joined().max(), let start = given.compactMap(\.first).min() else {
-      rows = given.map { _ in [] }
+    let spans = Self.spans(of: given, layout?.segments ?? [0..<tokenCount])
+    let start = spans.first?.start ?? 0
+    if renumber {
+      rows = given.map { _ in (0..<rowCount).map { start + $0 } }
       delta = 0
-      return
+      nextPosition = start + rowCount
+    } else {
+      rows = given.map { row in kept.map { row[$0] } }
+      delta = spans.reduce(-rowCount) { $0 + $1.next - $1.start }
+      nextPosition = spans.last?.next
     }
-    rows = given.map { row in
-      renumber ? (0..<kept.count).map { start + $0 } : kept.map { row[$0] }
+  }
+
+  private static func known(from layout: TokenLayout) throws(PruningError) -> [[Int]] {
+    if let known = layout.rotaryPositions { return known }
+    throw PruningError(
+      at: "position_ids",
+      "are needed: in '\(layout.type)' text stands between the \(layout.imageCount > 1 ? "images" : "frames"), "
+        + "and the ids depend on its length")
+  }
+
+  /// Of each run of tokens without text between the first id, and the one where text goes on.
+  private static func spans(of ids: [[Int]], _ segments: [Range<Int>]) -> [(start: Int, next: Int)] {
+    // The time of a frame moves no text (get_rope_index in transformers).
+    let spatial = ids.count == 3 ? Array(ids[1...]) : ids
+    return segments.filter { !$0.isEmpty }.map { segment in
+      let start = ids.reduce(Int.max) { min($0, $1[segment.lowerBound]) }
+      let last = spatial.reduce(start) { max($0, $1[segment].max() ?? start) }
+      return (start, last + 1)
     }
-    delta = (renumber ? start + kept.count : largest + 1) - kept.count
   }
 
   private static func rows(of positions: Tensor, tokenCount: Int) throws(PruningError) -> [[Int]] {
@@ -98,5 +100,16 @@ public struct PositionIDs: Sendable, Hashable {
     return (0..<(shape.count == 1 ? 1 : 3)).map { row in
       Array(ids[(row * tokenCount)..<((row + 1) * tokenCount)])
     }
+  }
+}
+
+extension TokenLayout {
+  /// Runs of tokens between which text may stand: images, or frames where the family writes before each.
+  fileprivate var segments: [Range<Int>] {
+    guard rotaryGrid?.hasTextBetweenFrames == true, imageCount > 1 || views.count > 1 else {
+      return imageParts.map(\.tokens)
+    }
+    let starts = views.map(\.firstToken)
+    return zip(starts, starts.dropFirst() + [tokenCount]).map { $0..<$1 }
   }
 }

@@ -1,22 +1,19 @@
 /// Chooses the visual tokens to keep: inner-LLM pruning of CROP, and every other method behind the same call.
 ///
-/// The budget holds for the tokens of one image, of one view, or all there are, as `request.scope` says; for one
-/// input of one image, `request` and `image` are the same.
+/// The budget holds for the tokens of one image, of one view, or all there are, as `request.scope` says. A layout
+/// with several images is the list of those images: each is computed by itself (``pruneImages(_:_:_:)``).
 /// - Throws: ``PruningError`` at the tensor or request member that is wrong.
 /// - Complexity: that of the method, once per stage, and once per budget for methods without scores.
 public func prune(
   _ input: PruningInput, _ request: PruneRequest, registry: MethodRegistry = .standard
 ) throws(PruningError) -> PruneResult {
+  if input.hasSeveralImages { return try pruneImages(input, request, registry) }
   let request = try request.expandingSchedule(for: input, registry: registry)
   let method = try registry.make(request.method, request.methodParameters)
   var trace = try PruningTrace(input, request, method: method, scope: request.scope)
-  let groups = trace.groups
-  let quotas = try Quotas(request, sizes: groups.sizes, name: groups.name)
+  let quotas = try trace.quotas()
   for step in quotas.steps {
-    let stageInput = try trace.input(for: step)
-    try trace.explain(stageInput)
-    let kept = try trace.selection.keep(step.counts, of: trace.survivors, stageInput)
-    trace.record(kept, at: step)
+    try trace.keep(at: step, trace.input(for: step))
   }
   return trace.result(notes: quotas.notes)
 }
@@ -39,51 +36,41 @@ public func pruneTogether(
   _ inputs: [PruningInput], _ requests: [PruneRequest], registry: MethodRegistry = .standard
 ) throws(SharedPruningError) -> [PruneResult] {
   precondition(inputs.count == requests.count)
-  guard let request = requests.first else { return [] }
-  let method = try SharedPruningError.about(nil) { () throws(PruningError) in
-    try registry.make(request.method, request.methodParameters)
+  let shared = requests.map { request in
+    var request = request
+    request.scope = .request
+    return request
   }
-  var traces: [PruningTrace] = []
-  for (image, input) in inputs.enumerated() {
-    traces.append(
-      try SharedPruningError.about(image) { () throws(PruningError) in
-        try PruningTrace(input, requests[image], method: method, scope: .request)
-      })
-  }
-  let sizes = traces.map(\.groups.candidateCount)
-  let quotas = try SharedPruningError.about(nil) { () throws(PruningError) in
-    try Quotas(request, sizes: [sizes.reduce(0, +)])
-  }
-  var decidedBy: String?
-  for step in quotas.steps {
-    var stageInputs: [PruningInput] = []
-    var scores: [[Double]] = []
-    for (image, trace) in traces.enumerated() {
-      try SharedPruningError.about(image) { () throws(PruningError) in
-        let stageInput = try trace.input(for: step)
-        stageInputs.append(stageInput)
-        if let own = try trace.selection.scores(of: stageInput) { scores.append(own) }
-      }
-    }
-    if scores.count == traces.count, !method.mayKeepFewer {
-      decidedBy = try SharedPruningError.about(nil) { () throws(PruningError) in
-        try pool(&traces, stageInputs, scores, step)
-      }
-    } else {
-      let limits = traces.map { $0.survivors[0].count }
-      let wanted = min(step.counts[0], limits.reduce(0, +))
-      let counts = apportion(wanted, by: sizes, limits: limits)
-      for image in traces.indices {
-        try SharedPruningError.about(image) { () throws(PruningError) in
-          try traces[image].explain(stageInputs[image])
-          let kept = try traces[image].selection.keep(
-            [counts[image]], of: traces[image].survivors, stageInputs[image])
-          traces[image].record(kept, at: step)
-        }
-      }
+  return inputs.isEmpty ? [] : try ImagesRun.results(of: inputs, shared, registry)
+}
+
+/// One step of several images under one budget.
+///
+/// - Returns: the name of the method that decided, where one decided for all.
+func keepTogether(
+  _ traces: inout [PruningTrace], _ stageInputs: [PruningInput], _ step: Quotas.Step
+) throws(SharedPruningError) -> String? {
+  var scores: [[Double]] = []
+  for (image, trace) in traces.enumerated() {
+    try SharedPruningError.about(image) { () throws(PruningError) in
+      if let own = try trace.selection.scores(of: stageInputs[image]) { scores.append(own) }
     }
   }
-  return traces.map { $0.result(notes: quotas.notes, decidedBy: decidedBy) }
+  if scores.count == traces.count, let selection = traces.first?.selection, !selection.method.mayKeepFewer {
+    return try SharedPruningError.about(nil) { () throws(PruningError) in
+      try pool(&traces, stageInputs, scores, step)
+    }
+  }
+  let limits = traces.map { $0.survivors[0].count }
+  let wanted = min(step.counts[0], limits.reduce(0, +))
+  let counts = apportion(wanted, by: traces.map(\.groups.candidateCount), limits: limits)
+  for image in traces.indices {
+    try SharedPruningError.about(image) { () throws(PruningError) in
+      let own = Quotas.Step(stage: step.stage, number: step.number, counts: [counts[image]])
+      try traces[image].keep(at: own, stageInputs[image])
+    }
+  }
+  return nil
 }
 
 /// One choice among the tokens of all images, by their scores.

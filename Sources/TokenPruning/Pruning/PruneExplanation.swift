@@ -20,6 +20,21 @@ public struct PruneExplanation: Sendable, Hashable {
     for token in groups.droppedSeparators { rule[token] = index(of: "dropped: newline") }
   }
 
+  /// Those of several images, one after the other; nil without any.
+  init?(joining parts: [PruneExplanation]) {
+    guard let first = parts.first else { return nil }
+    rule = []
+    ranks = parts.allSatisfy { $0.ranks != nil } ? parts.flatMap { $0.ranks ?? [] } : nil
+    // One list is all that later stages can be given.
+    textRaters = parts.allSatisfy { $0.textRaters == first.textRaters } ? first.textRaters : nil
+    isInside = parts.allSatisfy { $0.isInside != nil } ? parts.flatMap { $0.isInside ?? [] } : nil
+    for part in parts {
+      var known: [Int] = []
+      for text in part.rules { known.append(index(of: text)) }
+      rule += part.rule.map { known[$0] }
+    }
+  }
+
   /// Ranks by score within each group.
   static func ranks(by scores: [Double], in groups: [[Int]], of tokenCount: Int) -> [Int?] {
     var ranks = [Int?](repeating: nil, count: tokenCount)

@@ -8,7 +8,7 @@ public struct PrunePlan: Sendable {
     /// How many of them stay; nil where they are candidates.
     public let keptNewlines: Int?
     /// Of each step what is left, separators that stay included; nil where the scores of several layouts decide.
-    public let kept: [Int?]
+    public fileprivate(set) var kept: [Int?]
     public let images: [Image]
     public let notes: [String]
   }
@@ -59,53 +59,98 @@ public struct PrunePlan: Sendable {
     of layouts: [TokenLayout], _ requests: [PruneRequest], registry: MethodRegistry = .standard
   ) throws(SharedPruningError) {
     precondition(layouts.count == requests.count && !layouts.isEmpty)
-    let sketches = try Sketch.all(of: layouts, requests, registry)
-    let isShared = requests[0].scope == .request && layouts.count > 1
-    let steps: [[[Int?]]]
+    let images = try Sketch.all(of: layouts, requests, registry)
+    let sketches = images.flatMap { $0 }
+    let request = sketches[0].request
+    let isShared = request.scope == .request && sketches.count > 1
+    var planned: [Part] = []
     if isShared {
-      steps = try Sketch.shared(sketches, requests[0])
-    } else {
-      var each: [[[Int?]]] = []
-      for (index, sketch) in sketches.enumerated() {
-        each.append(try SharedPruningError.about(index) { () throws(PruningError) in try sketch.counts() })
-      }
-      steps = each
-    }
-    parts = zip(sketches, steps).map { $0.part($1) }
-    layers = requests[0].stages.map(\.layer)
-    let stepCount = max(requests[0].stages.count, 1)
-    if isShared {
+      planned = zip(sketches, try Sketch.shared(sketches, request)).map { $0.part($1) }
       let separators = sketches.reduce(0) { $0 + $1.groups.keptSeparators.count }
-      kept = try Sketch.totals(sketches, requests[0]).map { $0 + separators }
+      kept = try Sketch.totals(sketches, request).map { $0 + separators }
     } else {
-      let parts = parts
-      kept = (0..<stepCount).map { step in parts.reduce(0) { $0 + ($1.kept[step] ?? 0) } }
+      for (index, own) in images.enumerated() {
+        planned += try SharedPruningError.about(layouts.count > 1 ? index : nil) { () throws(PruningError) in
+          try Sketch.parts(own)
+        }
+      }
+      let parts = planned
+      kept = (0..<max(request.stages.count, 1)).map { step in parts.reduce(0) { $0 + ($1.kept[step] ?? 0) } }
     }
+    layers = request.stages.map(\.layer)
+    var joined: [Part] = []
+    for own in images {
+      joined.append(Part(joining: Array(planned.prefix(own.count))))
+      planned.removeFirst(own.count)
+    }
+    // Who shares a budget with nobody else knows the total, whatever scores decide.
+    if joined.count == 1 { joined[0].kept = kept }
+    parts = joined
   }
 }
 
-/// A layout's budgets, and how many of each group the region lets stay.
+extension PrunePlan.Part {
+  /// That of a layout with several images.
+  ///
+  /// - Precondition: one part at least, alike in their steps.
+  fileprivate init(joining images: [PrunePlan.Part]) {
+    func sum(_ counts: [Int?]) -> Int? {
+      counts.contains { $0 == nil } ? nil : counts.reduce(0) { $0 + ($1 ?? 0) }
+    }
+    tokenCount = images.reduce(0) { $0 + $1.tokenCount }
+    newlineCount = images.reduce(0) { $0 + $1.newlineCount }
+    keptNewlines = sum(images.map(\.keptNewlines))
+    kept = images[0].kept.indices.map { step in sum(images.map { $0.kept[step] }) }
+    self.images = images.flatMap(\.images)
+    notes = PruneResult.joined(images.map(\.notes))
+  }
+}
+
+/// An image's budgets, and how many of each group the region lets stay.
 private struct Sketch {
   let layout: TokenLayout
   let request: PruneRequest
   let method: any PruningMethod
+  let trace: PruningTrace
   let groups: BudgetGroups
   let policy: RegionPolicy
   let notes: [String]
   /// Tokens that a budget may keep, by group: fewer than candidates under the policy `only`.
   let limits: [Int]
 
+  /// The images of each layout.
   static func all(
     of layouts: [TokenLayout], _ requests: [PruneRequest], _ registry: MethodRegistry
-  ) throws(SharedPruningError) -> [Sketch] {
-    var sketches: [Sketch] = []
+  ) throws(SharedPruningError) -> [[Sketch]] {
+    var sketches: [[Sketch]] = []
     for (index, layout) in layouts.enumerated() {
       sketches.append(
         try SharedPruningError.about(layouts.count > 1 ? index : nil) { () throws(PruningError) in
-          try Sketch(layout, requests[index], registry)
+          let parts = layout.imageParts
+          return try parts.enumerated().map { (image, part) throws(PruningError) -> Sketch in
+            do throws(PruningError) {
+              return try Sketch(part.layout, requests[index].about(part.tokens), registry)
+            } catch {
+              throw parts.count > 1 ? error.about(image: image) : error
+            }
+          }
         })
     }
     return sketches
+  }
+
+  /// The parts of the images of one layout, each with budgets of its own.
+  static func parts(_ images: [Sketch]) throws(PruningError) -> [PrunePlan.Part] {
+    let largest = images.count > 1 ? images.map(\.groups.candidateCount).max() : nil
+    return try images.enumerated().map { (image, sketch) throws(PruningError) -> PrunePlan.Part in
+      do throws(PruningError) {
+        let quotas = try sketch.trace.quotas(largestPeer: largest)
+        return sketch.part(
+          quotas.steps.map { zip($0.counts, sketch.limits).map { min($0, $1) } }, quotas.notes)
+      } catch {
+        throw images.count > 1 ? error.about(image: image) : error
+      }
+    }
   }
 
   init(_ layout: TokenLayout, _ request: PruneRequest, _ registry: MethodRegistry) throws(PruningError) {
@@ -117,7 +162,9 @@ private struct Sketch {
         "lets '\(request.method)' keep fewer tokens than asked, by what the tensors hold; that cannot be planned"
       )
     }
+    let request = try request.expandingSchedule(tokenCount: layout.tokenCount, registry: registry)
     let trace = try PruningTrace(input, request, method: method, scope: request.scope)
+    self.trace = trace
     self.layout = layout
     self.request = request
     groups = trace.groups
@@ -126,13 +173,6 @@ private struct Sketch {
     let isInside = trace.selection.isInside
     limits = trace.groups.groups.map { group in
       trace.selection.policy == .only ? group.count { isInside[$0] } : group.count
-    }
-  }
-
-  /// [step][group].
-  func counts() throws(PruningError) -> [[Int?]] {
-    try Quotas(request, sizes: groups.sizes, name: groups.name).steps.map { step in
-      zip(step.counts, limits).map { min($0, $1) }
     }
   }
 
@@ -178,32 +218,20 @@ private struct Sketch {
   }
 
   /// - Parameter steps: [step][group].
-  func part(_ steps: [[Int?]]) -> PrunePlan.Part {
-    let owners = layout.viewOfEachToken() ?? []
-    func sum(_ counts: [Int?], _ separators: Int) -> Int? {
-      counts.contains { $0 == nil } ? nil : counts.reduce(separators) { $0 + ($1 ?? 0) }
+  func part(_ steps: [[Int?]], _ more: [String] = []) -> PrunePlan.Part {
+    func sum(_ counts: [Int?]) -> Int? {
+      counts.contains { $0 == nil } ? nil : counts.reduce(groups.keptSeparators.count) { $0 + ($1 ?? 0) }
     }
-    let isPlaced = groups.groups.count > 1 || layout.imageCount == 1
-    let images = (0..<layout.imageCount).map { image -> PrunePlan.Image in
-      let separators = groups.keptSeparators.count { layout.views[owners[$0]].image == image }
-      let own = groups.places.indices.filter { groups.places[$0].image == image }
-      let views = layout.views.indices.filter { layout.views[$0].image == image }
-      return PrunePlan.Image(
-        // Separators occur in layouts of one image only.
-        tokenCount: layout.imageCount == 1
-          ? layout.tokenCount : views.reduce(0) { $0 + layout.views[$1].tokenCount },
-        kept: steps.map { counts in isPlaced ? sum(own.map { counts[$0] }, separators) : nil },
-        views: views.map { index in
-          let view = layout.views[index]
-          let group = groups.places.firstIndex { $0.view == index }
-          return PrunePlan.View(
-            role: view.role.rawValue, rows: view.rows, columns: view.columns,
-            kept: steps.map { counts in group.flatMap { counts[$0] } })
-        })
+    let views = layout.views.enumerated().map { index, view in
+      let group = groups.views.firstIndex(of: index)
+      return PrunePlan.View(
+        role: view.role.rawValue, rows: view.rows, columns: view.columns,
+        kept: steps.map { counts in group.flatMap { counts[$0] } })
     }
+    let kept = steps.map(sum)
     return PrunePlan.Part(
       tokenCount: layout.tokenCount, newlineCount: layout.separators.count,
-      keptNewlines: request.newlines == .count ? nil : groups.keptSeparators.count,
-      kept: steps.map { sum($0, groups.keptSeparators.count) }, images: images, notes: notes)
+      keptNewlines: request.newlines == .count ? nil : groups.keptSeparators.count, kept: kept,
+      images: [PrunePlan.Image(tokenCount: layout.tokenCount, kept: kept, views: views)], notes: notes + more)
   }
 }

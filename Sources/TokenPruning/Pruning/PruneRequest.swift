@@ -41,6 +41,8 @@ public struct PruneRequest: Sendable, Hashable {
   public var scope: BudgetScope
   /// What becomes of newline tokens.
   public var newlines: NewlinePolicy
+  /// For one image of several under the same budget: the candidates of the largest.
+  var largestPeer: Int?
 
   init(
     method: String = defaultMethod, methodParameters: JSONObject = [:], budget: TokenBudget? = nil,

@@ -3,9 +3,7 @@ import Tensors
 extension PruningInput {
   /// The same for one of several budgets, with random choices of its own.
   func part(_ index: Int) -> PruningInput {
-    PruningInput(
-      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed &+ UInt64(index),
-      stepLimit: stepLimit, sharing: sharing)
+    replacing(seed: seed &+ UInt64(index))
   }
 
   /// The most numbers a stage's attention may have over all tokens: 256 MiB of them.
@@ -37,9 +35,7 @@ extension PruningInput {
     var tensors = tensors
     tensors["attention"] =
       columns == tokenCount ? tensor : try spread(tensor, over: survivors, stage.attention)
-    return PruningInput(
-      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed, stepLimit: stepLimit,
-      sharing: sharing)
+    return replacing(tensors: tensors)
   }
 
   private func spread(_ tensor: Tensor, over survivors: [Int], _ name: String) throws(PruningError) -> Tensor

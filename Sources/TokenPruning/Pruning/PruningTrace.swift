@@ -64,6 +64,19 @@ struct PruningTrace {
     return (policy, region)
   }
 
+  /// - Parameter largestPeer: the candidates of the largest of several images under the same budget.
+  func quotas(largestPeer: Int? = nil) throws(PruningError) -> Quotas {
+    var request = request
+    request.largestPeer = largestPeer
+    return try Quotas(request, sizes: groups.sizes, name: groups.name)
+  }
+
+  /// One step: explains it where that is asked for, chooses, and takes note.
+  mutating func keep(at step: Quotas.Step, _ stageInput: PruningInput) throws(PruningError) {
+    try explain(stageInput)
+    record(try selection.keep(step.counts, of: survivors, stageInput), at: step)
+  }
+
   /// The input as the step sees it.
   func input(for step: Quotas.Step) throws(PruningError) -> PruningInput {
     guard let stage = step.stage else { return input }

@@ -24,7 +24,7 @@ struct Quotas {
       guard let budget = request.budget else {
         throw PruningError(at: "/keep_tokens", "no budget is given, and no stages")
       }
-      let counts = try Self.counts(budget, sizes, name, at: "", &notes)
+      let counts = try Self.counts(budget, sizes, request.largestPeer, name, at: "", &notes)
       steps = [Step(stage: nil, number: 0, counts: counts)]
       self.notes = notes
       return
@@ -33,7 +33,7 @@ struct Quotas {
     for (number, stage) in request.stages.enumerated() {
       let pointer = "/stages/\(number)"
       try Self.checkLayer(stage, after: steps.last?.stage, request.layerCount, at: pointer)
-      let counts = try Self.counts(stage.budget, sizes, name, at: pointer, &notes)
+      let counts = try Self.counts(stage.budget, sizes, request.largestPeer, name, at: pointer, &notes)
       if let previous = steps.last?.counts,
         let group = counts.indices.first(where: { counts[$0] > previous[$0] })
       {
@@ -62,11 +62,11 @@ struct Quotas {
 
   /// One budget for each group; a group smaller than the count that another can meet keeps all it has.
   private static func counts(
-    _ budget: TokenBudget, _ sizes: [Int], _ name: (Int) -> String, at pointer: String,
+    _ budget: TokenBudget, _ sizes: [Int], _ peer: Int?, _ name: (Int) -> String, at pointer: String,
     _ notes: inout [String]
   ) throws(PruningError) -> [Int] {
-    let largest = sizes.max() ?? 0
-    if case .keepTokens(let count) = budget, sizes.count > 1, count <= largest,
+    let largest = max(sizes.max() ?? 0, peer ?? 0)
+    if case .keepTokens(let count) = budget, sizes.count > 1 || peer != nil, count <= largest,
       let group = sizes.firstIndex(where: { $0 < count })
     {
       let more = sizes.count { $0 < count } - 1

@@ -40,15 +40,15 @@ public struct ModelDimensions: Sendable, Hashable {
 
 /// What pruning saves: prefill work and key-value memory, before and after.
 ///
-/// Work per layer over n tokens is 4nd^2 + 2n^2 d + 2ndm, the formula the pruning papers use (FastV, ECCV 2024,
-/// section 4.2): d is `hidden`, m is `intermediate`, a multiply-add counts once. Its 4nd^2 is the four
-/// projections; with grouped-query attention the key and value ones shrink, to 2nd^2 (1 + kv_heads / heads).
-/// A gated feed-forward block has three matrices: 3ndm. Key-value memory per layer is
-/// 2n d (kv_heads / heads) x `dtype_bytes`. n counts the text tokens too.
+/// Work is counted in floating-point operations (FLOPs), two for each multiply-add. Per layer over n tokens it is
+/// 2 (4nd^2 + 2n^2 d + 2ndm): the formula of the pruning papers (FastV, ECCV 2024, section 4.2), whose terms are
+/// multiply-adds; d is `hidden`, m is `intermediate`. Its 4nd^2 is the four projections; with grouped-query attention
+/// the key and value ones shrink, to 2nd^2 (1 + kv_heads / heads). A gated feed-forward block has three matrices:
+/// 3ndm. Key-value memory per layer is 2n d (kv_heads / heads) x `dtype_bytes`. n counts the text tokens too.
 public struct Savings: Sendable, Hashable {
   struct Cost: Sendable, Hashable {
     let visualTokens: Int
-    let prefillOperations: Double
+    let prefillFLOPs: Double
     let keyValueBytes: Double
   }
 
@@ -85,14 +85,15 @@ public struct Savings: Sendable, Hashable {
     let d = Double(model.hidden)
     let m = Double(model.intermediate)
     let keyValueShare = Double(model.keyValueHeads) / Double(model.heads)
-    var operations = 0.0
+    var multiplyAdds = 0.0
     var bytes = 0.0
     for tokens in perLayer {
       let n = Double(tokens) + Double(model.textTokens)
-      operations += 2 * n * d * d * (1 + keyValueShare) + 2 * n * n * d + (model.isGated ? 3 : 2) * n * d * m
+      multiplyAdds +=
+        2 * n * d * d * (1 + keyValueShare) + 2 * n * n * d + (model.isGated ? 3 : 2) * n * d * m
       bytes += 2 * n * d * keyValueShare * Double(model.bytesPerElement)
     }
-    return Cost(visualTokens: visual, prefillOperations: operations, keyValueBytes: bytes)
+    return Cost(visualTokens: visual, prefillFLOPs: 2 * multiplyAdds, keyValueBytes: bytes)
   }
 
   /// The answer's `savings` member.
@@ -107,7 +108,7 @@ public struct Savings: Sendable, Hashable {
       "visual_tokens": .object([
         "before": .integer(before.visualTokens), "after": .integer(after.visualTokens),
       ]),
-      "prefill_flops": pair(before.prefillOperations, after.prefillOperations),
+      "prefill_flops": pair(before.prefillFLOPs, after.prefillFLOPs),
       "kv_cache_bytes": pair(before.keyValueBytes, after.keyValueBytes),
     ]
   }

@@ -52,7 +52,10 @@ extension MethodDescriptor {
     if !optionalInputs.isEmpty { text += "may use: \(optionalInputs.joined(separator: ", "))\n" }
     if !parameters.isEmpty {
       let rows = parameters.map { parameter in
-        [parameter.name, parameter.kind.description, parameter.defaultValue.description, parameter.summary]
+        [
+          parameter.name, parameter.kind.description, parameter.defaultValue.description,
+          parameter.summary + (parameter.onlyUse.map { " (\($0.rawValue) only)" } ?? ""),
+        ]
       }
       text += "\n" + TextTable(header: ["PARAMETER", "VALUE", "DEFAULT", "MEANING"], rows: rows).text
     }

@@ -62,7 +62,7 @@ import Testing
     let isEqual = ids.rows == golden.expectedRows("position_ids")
     #expect(isEqual)
     // The fourth row of vLLM's ids is the same number everywhere.
-    let width = try #require(ids.extent?.gridWidth)
+    let width = try #require(ids.gridWidth)
     #expect([width] == golden.expectedIndices("grid_width"))
     GoldenReport.record(golden, "position ids, grid width", isEqual ? "equal" : "DIFFERENT")
 

@@ -43,7 +43,7 @@ struct LocalizeTests {
     #expect((found.regions[0].score ?? 0) > 0)
     #expect(found.source == "attention")
     #expect(!found.wholeImage && found.reason == nil)
-    #expect(found.map?.values.count == 64)
+    #expect(found.maps.map(\.values.count) == [64])
     #expect(found.tokens.count == 12 * 9)
     #expect(try run(["attention": attention([planted])]) == found)
   }
@@ -78,7 +78,7 @@ struct LocalizeTests {
     #expect(noise.regions.map(\.blocks.isWholeImage) == [true])
     #expect(noise.tokens.count == 576)
     #expect(noise.reason?.contains("too flat") == true)
-    #expect(noise.map != nil)
+    #expect(noise.maps.count == 1)
     let constant = try Tensor.float32([Float](repeating: 0.1, count: 576), shape: Shape([576]))
     #expect(try run(["attention": constant], ["minimum_contrast": 0]).reason?.contains("constant") == true)
   }
@@ -164,7 +164,7 @@ struct LocalizeTests {
     let json: JSONValue = [["blocks": [2, 1, 5, 4]], ["box": [0, 0, 0.1, 0.1]]]
     let found = Localization(try RegionSpecification(json, layout: layout), layout: layout)
     #expect(found.source == "boxes")
-    #expect(found.map == nil)
+    #expect(found.maps.isEmpty)
     #expect(found.regions.map(\.blocks.inclusive) == [[2, 1, 5, 4], [0, 0, 0, 0]])
     #expect(found.regions.map(\.score) == [nil, nil])
     #expect(found.tokens.count == 16 * 9 + 9)

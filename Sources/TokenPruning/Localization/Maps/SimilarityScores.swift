@@ -1,7 +1,7 @@
 import Kernels
 import Tensors
 
-/// Token scores from the cosine of patch features and text features.
+/// Token scores from the cosine of the tokens' features and text features.
 enum SimilarityScores {
   enum Sign: String, CaseIterable {
     /// Similar is salient.
@@ -10,7 +10,8 @@ enum SimilarityScores {
     case negative
   }
 
-  /// Cosine of each row of `image_features` [N, D] with `text_features` [D] or [M, D], mean over M, [N].
+  /// Cosine of each row of `relevance_features` [N, D], or without them of `image_features`, with `text_features` [D]
+  /// or [M, D], mean over M, [N].
   ///
   /// A row of zeros has cosine 0 with everything.
   /// - Parameter temperature: nil for the cosines as they are, else softmax(cosine / temperature) over tokens.
@@ -18,17 +19,18 @@ enum SimilarityScores {
   static func similarity(
     of input: PruningInput, sign: Sign, temperature: Double?
   ) throws(PruningError) -> [Double] {
-    let image = try LocalizationTensors.finite("image_features", in: input)
+    let name = LocalizationSource.comparedFeatures(in: input)
+    let image = try LocalizationTensors.finite(name, in: input)
     let text = try LocalizationTensors.finite("text_features", in: input)
     let count = input.tokenCount
     guard image.rank == 2, image.shape[0] == count, image.shape[1] > 0 else {
       throw LocalizationTensors.wrongShape(
-        "image_features", expected: "[N, D] with N = \(count) and D >= 1", image.shape)
+        name, expected: "[N, D] with N = \(count) and D >= 1", image.shape)
     }
     let width = image.shape[1]
     guard (1...2).contains(text.rank), text.shape[text.rank - 1] == width, text.elementCount > 0 else {
       throw LocalizationTensors.wrongShape(
-        "text_features", expected: "[D] or [M, D] with D = \(width) as in image_features", text.shape)
+        "text_features", expected: "[D] or [M, D] with D = \(width) as in \(name)", text.shape)
     }
     let direction = meanOfUnitRows(text.doubles(), width: width)
     let factor = sign == .positive ? 1.0 : -1.0

@@ -1,0 +1,115 @@
+import Tensors
+
+// A layout with several images is the list of those images: every operation takes it apart here and computes each
+// image by itself.
+
+extension TokenLayout {
+  /// One image of a layout: its tokens, and what the layout says of these alone.
+  struct ImagePart: Sendable, Hashable {
+    let tokens: Range<Int>
+    let layout: TokenLayout
+  }
+
+  /// The images in order; separators belong to the image of the token before them.
+  ///
+  /// - Complexity: O(views x images).
+  var imageParts: [ImagePart] {
+    var starts = [0]
+    for view in views {
+      while starts.count <= view.image { starts.append(view.firstToken) }
+    }
+    return starts.indices.map { image in
+      let tokens = starts[image]..<(image + 1 < starts.count ? starts[image + 1] : tokenCount)
+      let views = views.filter { $0.image == image }.map { view in
+        TokenView(
+          firstToken: view.firstToken - tokens.lowerBound, rows: view.rows, columns: view.columns,
+          rowStride: view.rowStride, box: view.box, image: 0, role: view.role)
+      }
+      return ImagePart(
+        tokens: tokens,
+        layout: TokenLayout(
+          type: type, tokenCount: tokens.count, views: views,
+          separators: separators.filter(tokens.contains).map { $0 - tokens.lowerBound },
+          imageSizes: imageSizes.indices.contains(image) ? [imageSizes[image]] : [], rotaryGrid: rotaryGrid))
+    }
+  }
+}
+
+extension PruningInput {
+  /// One image of several: its place among the tokens of the request, and its own input.
+  struct ImagePart {
+    let tokens: Range<Int>
+    let input: PruningInput
+  }
+
+  var hasSeveralImages: Bool { (layout?.imageCount ?? 1) > 1 }
+
+  /// The input of each image; itself where there is one.
+  ///
+  /// Tensors with an axis of all tokens are cut, all others are every image's.
+  /// - Complexity: O(elements) where the token axis is not the first, else O(images).
+  func imageParts() -> [ImagePart] {
+    guard let layout, layout.imageCount > 1, layout.tokenCount == tokenCount else {
+      return [ImagePart(tokens: 0..<tokenCount, input: self)]
+    }
+    let parts = layout.imageParts
+    return parts.map { part in
+      var own = tensors
+      for (name, tensor) in tensors {
+        guard let axis = TokenAxis.of(name, rank: tensor.rank), tokenCount > 0 else { continue }
+        let (rows, rest) = tensor.shape[axis].quotientAndRemainder(dividingBy: tokenCount)
+        // Patches are several rows for each token.
+        guard rest == 0, rows == 1 || (rows > 1 && TokenAxis.hasPatches(name)) else { continue }
+        own[name] = tensor.slice(
+          part.tokens.lowerBound * rows..<part.tokens.upperBound * rows, axis: axis)
+      }
+      return ImagePart(
+        tokens: part.tokens,
+        input: PruningInput(
+          tokenCount: part.tokens.count, tensors: own, layout: part.layout, seed: seed, models: models,
+          stepLimit: stepLimit, sharing: sharing,
+          firstToken: firstToken + part.tokens.lowerBound, requestTokenCount: requestTokenCount))
+    }
+  }
+}
+
+/// Which axis of a tensor counts the visual tokens.
+enum TokenAxis {
+  private static let first: Set = [
+    "image_features", "relevance_features", "encoder_features", "pixel_values",
+  ]
+  private static let secondToLast: Set = ["key"]
+  /// Of the text, of a layer, or of a sequence around the image.
+  private static let none: Set = [
+    "text_features", "text_key", "text_raters", "query", "hidden_states", "norm_weight", "query_weight",
+    "key_weight", "query_bias", "key_bias", "value_states",
+  ]
+
+  /// Whether the axis may have several rows for each token, one after the other.
+  static func hasPatches(_ name: String) -> Bool { name == "pixel_values" }
+
+  /// - Returns: nil for a tensor without one; of a name that is not known, which is the attention of some stage,
+  ///   the last axis.
+  static func of(_ name: String, rank: Int) -> Int? {
+    if rank == 0 || none.contains(name) { return nil }
+    if first.contains(name) { return 0 }
+    if secondToLast.contains(name) { return rank >= 2 ? rank - 2 : nil }
+    return rank - 1
+  }
+}
+
+extension PruneRequest {
+  /// What it asks of some of the tokens, which are an image of several.
+  func about(_ tokens: Range<Int>) -> PruneRequest {
+    var request = self
+    request.regionTokens = regionTokens?.filter(tokens.contains).map { $0 - tokens.lowerBound }
+    return request
+  }
+}
+
+extension PruningError {
+  /// The same, said of one image of several.
+  func about(image: Int) -> PruningError {
+    PruningError(kind, at: pointer, "image \(image): \(message)")
+  }
+}
