@@ -61,6 +61,10 @@ verify-numbers: release venv ## Every method against the float64 reference, 5,00
 test-integrations: release ## The Python client with transformers' models, tiny and random (ARGS='-k qwen3_vl')
 	@tools/integrations.sh $(ARGS)
 
+.PHONY: verify-numbers
+verify-numbers: release venv ## Every method against the float64 reference, 5,000 random requests each (CASES=200)
+	@CROP_BINARY=$(CURDIR)/$(CROP) CROP_NUMBERS=$(CASES) timeout 7200 $(PYTHON) -m pytest Tests/BlackBox -k test_numbers $(ARGS)
+
 .PHONY: soak
 soak: release venv ## A minute of load, 100,000 damaged requests, and a stop amidst it (ARGS='--seconds 600')
 	@timeout 3600 $(PYTHON) tools/soak.py --crop $(CROP) $(ARGS)

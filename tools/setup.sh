@@ -5,7 +5,7 @@
 # only asked for. `test` also makes the Python environment .build-venv for the black-box tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python_packages=(aiohttp==3.* httpx==0.* mypy==2.* numpy openapi-spec-validator pillow pytest==8.* pytest-timeout==2.* PyYAML requests==2.* safetensors)
+python_packages=(aiohttp==3.* httpx==0.* mypy==2.* numpy openapi-spec-validator pillow pytest==8.* pytest-timeout==2.* pytest-xdist==3.* PyYAML requests==2.* safetensors)
 
 fail() { echo "setup: $*" >&2; exit 1; }
 

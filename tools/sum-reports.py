@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Adds up the reports of one test run: tools/sum-reports.py FOLDER
 
-FOLDER holds `<stage>.stage` ("ok" or "failed (status)") and the xUnit files of swift-testing and pytest. A stage that has
+FOLDER holds `<stage>.stage` ("ok" or "failed (status)"), `<stage>.seconds` and the xUnit files of swift-testing and pytest. A stage that has
 no xUnit report counts as one test; one that has counts by its tests, and once more as failed if it ended badly although
 no test of it failed (a crash, a time-out). The last line is `N passed, N failed`; exit status 1 if anything failed.
 """
@@ -42,7 +42,9 @@ def main():
                 bad, note = 1, ", no test ran"
         elif bad == 0:
             bad, note = 1, f", {outcome}"
-        print(f"{stage.stem:22} {good} passed, {bad} failed{note}")
+        seconds = stage.with_suffix(".seconds")
+        took = f"{seconds.read_text().strip():>5} s  " if seconds.exists() else ""
+        print(f"{stage.stem:22} {took}{good} passed, {bad} failed{note}")
         passed += good
         failed += bad
     print(f"{passed} passed, {failed} failed")

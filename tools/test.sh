@@ -10,41 +10,53 @@ rm -rf $reports
 mkdir -p $reports
 start=$SECONDS
 
-# NAME SECONDS COMMAND...: runs a stage, notes `ok` or `failed` for tools/sum-reports.py.
+# NAME SECONDS COMMAND...: runs a stage, notes `ok` or `failed` and how long it took for tools/sum-reports.py.
 stage() {
-  local name=$1 limit=$2 status
+  local name=$1 limit=$2 status began=$SECONDS
   shift 2
   echo "== $name"
   timeout --kill-after=10 "$limit" "$@" </dev/null
   status=$?
   [ $status = 124 ] && echo "$name: no end after $limit s"
   if [ $status = 0 ]; then echo ok; else echo "failed ($status)"; fi >"$reports/$name.stage"
+  echo $((SECONDS - began)) >"$reports/$name.seconds"
   return $status
 }
 
-stage boundaries 60 tools/check-boundaries.sh
-stage boundaries-self-test 120 tools/check-boundaries.sh --self-test
-stage format 300 swift format lint --strict --parallel --recursive Sources Tests Fuzz Benchmarks Package.swift
-stage golden-reference 300 $python tools/golden/reference.py --check
-stage golden-self-test 60 $python tools/golden/reference.py --self-test
-stage models-reference 120 $python tools/models/reference.py --check
 # Vectors made with the authors' code may not be published: who has a folder of them puts it beside the
 # repository, or names it.
 vectors=${CROP_VECTORS:-../shared/golden}
-if [ -d "$vectors" ]; then
-  stage golden-export 300 $python tools/golden/export.py --vectors "$vectors" --out .build-golden &&
-    export CROP_GOLDEN_DIR=$PWD/.build-golden
-fi
-if stage build-tests 1200 swift build --build-tests; then
+
+# What needs nothing built, beside the first build, which seldom keeps all processors busy.
+checks() {
+  stage boundaries 60 tools/check-boundaries.sh
+  stage boundaries-self-test 300 tools/check-boundaries.sh --self-test
+  stage format 300 swift format lint --strict --parallel --recursive Sources Tests Fuzz Benchmarks Package.swift
+  stage golden-reference 300 $python tools/golden/reference.py --check
+  stage golden-self-test 60 $python tools/golden/reference.py --self-test
+  stage models-reference 120 $python tools/models/reference.py --check
+  stage python-client-types 120 env -C clients/python ../../$python -m mypy
+  if [ -d "$vectors" ]; then
+    stage golden-export 300 $python tools/golden/export.py --vectors "$vectors" --out .build-golden
+  fi
+}
+checks >$reports/checks.log 2>&1 &
+checks=$!
+
+stage build-tests 1200 swift build --build-tests
+built=$?
+wait $checks
+cat $reports/checks.log
+if [ "$(cat $reports/golden-export.stage 2>/dev/null)" = ok ]; then export CROP_GOLDEN_DIR=$PWD/.build-golden; fi
+if [ $built = 0 ]; then
   # Apart, because the golden cases keep every core busy for longer than the socket tests' timeouts last.
   stage swift-testing 900 swift test --skip-build --parallel --skip TransportTests --xunit-output $reports/swift.xml
   stage swift-sockets 300 swift test --skip-build --parallel --filter TransportTests --xunit-output $reports/sockets.xml
 fi
-stage python-client-types 120 env -C clients/python ../../$python -m mypy
 if stage build-release 1200 swift build -c release --product crop; then
   stage levels 60 tools/check-levels.sh
   CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
-    stage black-box 900 $python -m pytest Tests/BlackBox --junitxml $reports/pytest.xml
+    stage black-box 900 $python -m pytest Tests/BlackBox --numprocesses 2 --dist worksteal --junitxml $reports/pytest.xml
   CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
     stage python-client 300 env -C clients/python ../../$python -m pytest --junitxml ../../$reports/client.xml
   # Instructions and allocations of the hot paths, counted: the same on a busy machine.

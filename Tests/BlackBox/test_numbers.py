@@ -6,6 +6,7 @@ import os
 import pathlib
 import sys
 
+import numpy as np
 import pytest
 from bodies import safetensors_bytes
 from wire import request
@@ -23,12 +24,17 @@ def test_a_method_keeps_what_the_reference_keeps(connection, method):
     for number in range(COUNT):
         case = random_cases.case_of(method, number)
         options = {
-            "method": method, "keep_tokens": case.count, "method_parameters": case.parameters,
-            **getattr(case, "request", {})}
-        if hasattr(case, "layout"):
+            "method": method, "keep_tokens": case.count, "method_parameters": case.parameters, **case.request}
+        if case.layout:
             options["layout"] = case.layout
-        reply = connection.exchange(request("POST", "/prune", body=safetensors_bytes(case.tensors, options)))
-        assert reply.status == 200, (number, reply.body)
+        body = safetensors_bytes(case.tensors, options)
+        path = "/compress" if case.rows else "/prune"
+        reply = connection.exchange(request("POST", path, [("Accept", "application/json")], body))
+        assert reply.status == 200, (number, options, reply.body)
+        if case.rows:
+            features = np.reshape(reply.json["features"]["data"], reply.json["features"]["shape"])
+            np.testing.assert_allclose(features, case.rows(case.tensors, case.count), rtol=1e-6, atol=1e-6)
+            continue
         if reply.json["kept_indices"] == case.expected():
             continue
         assert not random_cases.is_decided(case), (number, options, reply.json["kept_indices"], case.expected())

@@ -109,10 +109,13 @@ import TokenPruning
   func methods(name: String) throws {
     let features = try Tensor.random([64, 6], seed: 1)
     let tensors = [
-      ("image_features", features), ("attention", try .random([64], seed: 2)),
-      ("text_features", try .random([6], seed: 3)),
+      ("image_features", features),
+      ("attention", try .of(attentionRow(side: 8, bright: 2..<5, 1..<4), 64)),
+      ("text_features", try .random([6], seed: 3)), ("pixel_values", try .random([64, 6], seed: 4)),
+      ("value_states", try .random([69, 6], seed: 5)),
     ]
-    let parameters = (["keep_tokens": 20, "method": .string(name)] as JSONObject).withFrames(4)
+    var parameters: JSONObject = ["keep_tokens": 20, "method": .string(name)]
+    if name == "evs" { parameters["method_parameters"] = ["frames": 1] }
     let request = Body(tensors, parameters)
     let reply = try service.send("POST /compress", ["Accept: application/json"], body: request.safetensors())
     let kept = try #require(reply.integers("kept_indices"), "\(reply.text)")

@@ -15,6 +15,9 @@ import TokenPruning
     [
       ("attention", try .of(attentionRow(side: side, bright: 2..<5, 1..<4), 64)),
       ("image_features", try .random([64, 6], seed: 1)), ("text_features", try .random([2, 6], seed: 2)),
+      ("pixel_values", try .random([64, 6], seed: 3)),
+      // Five rows of text behind the image.
+      ("value_states", try .random([69, 6], seed: 4)),
     ]
   }
 
@@ -208,7 +211,8 @@ import TokenPruning
         #expect(
           try summary(parameter.name, parameter.defaultValue)
             // Without frames there is nothing to compare.
-            == (parameter.name == "frames" ? place : "200"), "\(descriptor.name).\(parameter.name)")
+            == (descriptor.name == "evs" && parameter.name == "frames" ? place : "200"),
+          "\(descriptor.name).\(parameter.name)")
         switch parameter.kind {
         case .integer(let range):
           #expect(try summary(parameter.name, 1.5) == place)
@@ -231,8 +235,13 @@ import TokenPruning
       let body = Body(
         [
           ("attention", try .random([count], seed: 1)), ("image_features", try .random([count, 3], seed: 1)),
-          ("text_features", try .random([3], seed: 2)),
-        ], (["keep_tokens": .integer(count), "method": .string(method), "localize": false] as JSONObject).withFrames(1))
+          ("text_features", try .random([3], seed: 2)), ("pixel_values", try .random([count, 3], seed: 3)),
+          ("value_states", try .random([count + 5, 4], seed: 4)),
+        ],
+        [
+          "keep_tokens": .integer(count), "method": .string(method), "localize": false,
+          "method_parameters": method == "evs" ? ["frames": 1] : [:],
+        ])
       let reply = try service.send("POST /prune", body: body.safetensors())
       #expect(reply.integers("kept_indices") == Array(0..<count), "\(reply.text)")
     }

@@ -23,11 +23,29 @@ import Testing
     }
   }
 
-  /// Parameters that give others a meaning; of a method those that it has.
-  private static let bases: [JSONObject] = [
-    [:], ["tile_rows": 1, "tile_columns": 2], ["rank_scale": 2], ["faithful": true], ["adaptive": true],
-    ["frames": 3], ["text_start": 100],
-  ]
+  /// Parameters that may give others a meaning: none, each switch and choice, and some numbers.
+  private static func bases(of descriptor: MethodDescriptor) -> [JSONObject] {
+    var bases: [JSONObject] = [
+      [:], ["tile_rows": 1, "tile_columns": 2], ["rank_scale": 2], ["frames": 3], ["text_start": 100],
+      ["threshold": 0.6],
+    ]
+    for parameter in descriptor.parameters {
+      switch parameter.kind {
+      case .boolean, .choice: bases += others(than: parameter).map { [parameter.name: $0] }
+      case .integer, .number: break
+      }
+    }
+    let pairs = bases.filter { $0.names.count == 1 }
+    for first in pairs {
+      for second in pairs where first.names != second.names {
+        var both = first
+        for member in second.members { both[member.name] = member.value }
+        bases.append(both)
+      }
+    }
+    let declared = Set(descriptor.parameters.map(\.name))
+    return bases.filter { $0.names.allSatisfy(declared.contains) }
+  }
 
   @Test("A change of a parameter changes some answer, or is refused", arguments: cases)
   func everyParameter(_ given: Case) throws {
@@ -40,10 +58,10 @@ import Testing
       #expect(pruningError { _ = try CompressRequest(request) }?.pointer == "/method_parameters")
       return
     }
-    let declared = Set(given.descriptor.parameters.map(\.name))
+    let bases = Self.bases(of: given.descriptor)
     for input in try Self.inputs() {
-      for base in Self.bases where base.names.allSatisfy(declared.contains) {
-        for count in [1, 3, 12, 20] {
+      for base in bases {
+        for count in [1, 12, 20, 26] {
           let before = Self.outcome(given, input, base, count)
           for value in Self.others(than: given.parameter) {
             var changed = base
@@ -104,6 +122,9 @@ import Testing
       "attention": try tensor([16, 4, count], positive: true),
       "early_attention": try tensor([count], positive: true),
       "key": try tensor([2, count, 4]), "text_key": try tensor([2, 4, 4]),
+      "encoder_features": try tensor([count, 5]), "pixel_values": try tensor([2 * count, 3]),
+      "padding_mask": try floatTensor((0..<count).map { $0 % 5 == 0 ? 1 : 0 }, [count]),
+      "value_states": try tensor([2, count + 8, 4]),
     ]
     var padded = rich
     let values = (rich["image_features"]?.floats() ?? []).enumerated().map {
@@ -119,6 +140,7 @@ import Testing
     states["norm_weight"] = try tensor([8])
     states["query_weight"] = try tensor([64, 8])
     states["key_weight"] = try tensor([64, 8])
-    return [rich, padded, states].map { PruningInput(tokenCount: count, tensors: $0, layout: nil) }
+    let layout = try TokenLayout(["type": "grid", "rows": 3, "columns": 9], tokenCount: count)
+    return [rich, padded, states].map { PruningInput(tokenCount: count, tensors: $0, layout: layout) }
   }
 }

@@ -32,15 +32,21 @@ import Testing
       "reference_attention": try floatTensor(numbers.floats(count).map { abs($0) + 0.1 }, [count]),
       "key": try floatTensor(numbers.floats(2 * count * 4), [2, count, 4]),
       "query": try floatTensor(numbers.floats(2 * 4), [2, 4]),
+      "encoder_features": try floatTensor(numbers.floats(count * 5), [count, 5]),
+      "early_attention": try floatTensor(numbers.floats(count).map(abs), [count]),
+      "padding_mask": try floatTensor((0..<count).map { $0 % 5 == 0 ? 1 : 0 }, [count]),
+      "pixel_values": try floatTensor(numbers.floats(2 * count * 3), [2 * count, 3]),
+      "value_states": try floatTensor(numbers.floats(2 * (count + 5) * 4), [2, count + 5, 4]),
     ]
-    if method.hasPrefix("sparsevlm") {
+    if method.hasPrefix("sparsevlm") || method == "mmtok" {
       tensors["text_features"] = try floatTensor(numbers.floats(4 * columns), [4, columns])
     }
     if method == "dart" { tensors["text_features"] = nil }
-    func input(_ tensors: [String: Tensor], _ layout: TokenLayout, _ limit: Int) -> PruningInput {
+    /// The sequence around the images is one, so that each knows its place in it.
+    func input(_ tensors: [String: Tensor], _ layout: TokenLayout, from start: Int) -> PruningInput {
       PruningInput(
-        tokenCount: layout.tokenCount, tensors: tensors, layout: layout, seed: seed,
-        stepLimit: StepLimit(limit))
+        tokenCount: layout.tokenCount, tensors: tensors, layout: layout, seed: seed, models: ModelSet(),
+        stepLimit: StepLimit(1 << 30), sharing: .none, firstToken: start, requestTokenCount: count)
     }
     var images: [PruningInput] = []
     var starts: [Int] = []
@@ -49,14 +55,17 @@ import Testing
       let own = try TokenLayout(["type": "qwen2_vl", "grid_thw": grid], tokenCount: nil)
       let tokens = start..<(start + own.tokenCount)
       let cut = try tensors.mapValues { tensor in
-        guard let axis = tensor.shape.dimensions.firstIndex(of: count) else { return tensor }
-        return try columnsOrRows(tensor, tokens, axis)
+        for rows in 1...2 {
+          guard let axis = tensor.shape.dimensions.firstIndex(of: rows * count) else { continue }
+          return try columnsOrRows(tensor, tokens.lowerBound * rows..<tokens.upperBound * rows, axis)
+        }
+        return tensor
       }
-      images.append(input(cut, own, 1 << 30))
+      images.append(input(cut, own, from: start))
       starts.append(start)
       start = tokens.upperBound
     }
-    return Request(joint: input(tensors, layout, 1 << 30), images: images, starts: starts)
+    return Request(joint: input(tensors, layout, from: 0), images: images, starts: starts)
   }
 
   /// Cut element by element, another way than the service's.

@@ -13,13 +13,17 @@ import numpy as np
 
 import algorithms as reference
 import published
+import published_coverage as coverage
 
 ZERO_SHARES = (0, 0.1, 0.5, 0.9, 0.97)
 
 
 class Case:
-    def __init__(self, tensors, parameters, keep, count):
+    """`layout` and `request` are what else the request says; `rows` maps tensors and a count to the rows of /compress."""
+
+    def __init__(self, tensors, parameters, keep, count, layout=None, request=None, rows=None):
         self.tensors, self.parameters, self.keep, self.count = tensors, parameters, keep, count
+        self.layout, self.request, self.rows = layout, request or {}, rows
 
     def expected(self, tensors=None):
         return sorted(int(token) for token in self.keep(tensors or self.tensors, self.count))
@@ -252,9 +256,9 @@ def pyramiddrop(generator):
             t["hidden_states"], t["norm_weight"], t["query_weight"], t["key_weight"], heads, slice(start, start + count),
             key_heads=groups, query_bias=t.get("query_bias", 0), key_bias=t.get("key_bias", 0))
         return reference.top_k(values, k)
-    case = Case(tensors, {"heads": heads, "image_start": start}, keep, budget(generator, count))
-    case.layout = {"type": "raw", "tokens": count}
-    return case
+    return Case(
+        tensors, {"heads": heads, "image_start": start}, keep, budget(generator, count),
+        layout={"type": "raw", "tokens": count})
 
 
 def crop(generator):
@@ -289,25 +293,146 @@ def crop(generator):
 def uniform(generator):
     count = int(generator.integers(2, 25))
     tensors = {"attention": np.zeros(count, np.float32)}
-    case = Case(
-        tensors, {}, lambda t, k: [(2 * step + 1) * count // (2 * k) for step in range(k)], budget(generator, count))
-    case.layout = {"type": "raw", "tokens": count}
-    return case
+    return Case(
+        tensors, {}, lambda t, k: [(2 * step + 1) * count // (2 * k) for step in range(k)], budget(generator, count),
+        layout={"type": "raw", "tokens": count})
 
 
 def random_choice(generator):
     count, seed = int(generator.integers(2, 25)), int(generator.integers(0, 2**53))
     tensors = {"attention": np.zeros(count, np.float32)}
-    case = Case(tensors, {}, lambda t, k: published.shuffled(count, seed)[:k], budget(generator, count))
-    case.request = {"seed": seed}
-    return case
+    return Case(
+        tensors, {}, lambda t, k: published.shuffled(count, seed)[:k], budget(generator, count), request={"seed": seed})
+
+
+def scope(generator):
+    count, width = size(generator)
+    tensors = {"image_features": rows(generator, count, width)}
+    if generator.integers(0, 2):
+        tensors["attention"] = shares(generator, 2, count)
+    return Case(
+        tensors, {}, lambda t, k: coverage.scope(t["image_features"], t.get("attention"), k), budget(generator, count))
+
+
+def holov(generator):
+    count, width = size(generator)
+    crops = int(generator.integers(1, 6))
+    tensors = {"image_features": rows(generator, count, width), "attention": shares(generator, count)}
+    return Case(
+        tensors, {"crops": crops}, lambda t, k: coverage.holov(np.asarray(t["image_features"]), t["attention"], k, crops),
+        budget(generator, count))
+
+
+def vidcom2(generator):
+    frames, places = int(generator.integers(1, 5)), int(generator.integers(1, 6))
+    tensors = {"image_features": rows(generator, frames * places, int(generator.integers(2, 10)))}
+    return Case(
+        tensors, {"frames": frames}, lambda t, k: coverage.vidcom2(np.asarray(t["image_features"]), frames, k),
+        int(generator.integers(1, frames * places + 1)))
+
+
+def prunesid(generator):
+    """Principal components of copies are not unique: rows are random here."""
+    count, width = int(generator.integers(4, 25)), int(generator.integers(4, 10))
+    tensors = {
+        "image_features": generator.standard_normal((count, width)).astype(np.float32),
+        "attention": generator.random((2, count)).astype(np.float32)}
+    return Case(
+        tensors, {}, lambda t, k: coverage.prunesid(np.asarray(t["image_features"]), t["attention"], k) if k else [],
+        int(generator.integers(1, count)))
+
+
+def mmtok(generator):
+    count, width = size(generator)
+    tensors = {
+        "image_features": rows(generator, count, width), "encoder_features": rows(generator, count, 4),
+        "text_features": rows(generator, 3, width)}
+    padding = []
+    if generator.integers(0, 2):
+        padding = sorted(generator.choice(count, int(generator.integers(0, count)), replace=False).tolist())
+        tensors["padding_mask"] = np.isin(np.arange(count), padding).astype(np.float32)
+
+    def keep(t, k):
+        return coverage.mmtok(t["image_features"], t["encoder_features"], t["text_features"], k, padding=padding)
+    return Case(tensors, {}, keep, budget(generator, count))
+
+
+def apet(generator):
+    count, width = size(generator)
+    start = int(generator.integers(0, count))
+    basis = int(generator.integers(1, 5))
+    tensors = {"image_features": rows(generator, count, width)}
+
+    def keep(t, k):
+        return coverage.apet(np.asarray(t["image_features"]), k, basis, start)[0] if k else []
+    return Case(tensors, {"basis_tokens": basis, "start_token": start}, keep, budget(generator, count))
+
+
+def grid(generator):
+    high, wide = int(generator.integers(1, 6)), int(generator.integers(2, 6))
+    return high, wide, {"type": "grid", "rows": high, "columns": wide}
+
+
+def ivcprune(generator):
+    high, wide, layout = grid(generator)
+    start = int(generator.integers(0, 4))
+    tensors = {"value_states": np.stack([rows(generator, start + high * wide + 5, 4) for _ in range(2)])}
+
+    def keep(t, k):
+        return coverage.ivcprune(np.asarray(t["value_states"]), start, high, wide, k, 10_000.0) if k else []
+    return Case(tensors, {"image_start": start}, keep, budget(generator, high * wide), layout=layout)
+
+
+def vscan(generator):
+    high, wide, layout = grid(generator)
+    count = high * wide
+    tensors = {
+        "image_features": rows(generator, count, 4), "attention": shares(generator, 2, count),
+        "early_attention": shares(generator, 2, count)}
+
+    def keep(t, k):
+        features = np.asarray(t["image_features"])
+        return coverage.vscan(features, t["attention"], t["early_attention"], k, high, wide, 2)[0] if k else []
+    return Case(tensors, {"windows": 2}, keep, budget(generator, count), layout=layout)
+
+
+def pixelprune(generator):
+    high, wide, layout = grid(generator)
+    tensors = {"pixel_values": rows(generator, high * wide * 2, 3)}
+
+    def keep(t, k):
+        return coverage.pixelprune(t["pixel_values"], high, wide, count=k)
+    return Case(tensors, {}, keep, budget(generator, high * wide), layout=layout)
+
+
+def pool(generator):
+    high, wide, layout = grid(generator)
+    side = int(generator.integers(1, min(high, wide) + 1))
+    mode = str(generator.choice(["avg", "max"]))
+    tensors = {"image_features": rows(generator, high * wide, 3)}
+    return Case(
+        tensors, {"mode": mode}, None, side * side, layout=layout,
+        rows=lambda t, k: coverage.pool(t["image_features"], high, wide, side, mode))
+
+
+def downsample(generator):
+    """A square number of cells of a square grid: that many bands, and as many across."""
+    high = int(generator.integers(1, 6))
+    side = int(generator.integers(1, high + 1))
+    mode = str(generator.choice(["area", "bilinear"]))
+    tensors = {"image_features": rows(generator, high * high, 3)}
+    return Case(
+        tensors, {"mode": mode}, None, side * side, layout={"type": "grid", "rows": high, "columns": high},
+        rows=lambda t, k: coverage.resize(t["image_features"], high, high, side, side, mode))
 
 
 CASES = {
     "crop": crop, "fastv": fastv, "fastervlm": by_attention, "divprune": divprune, "cdpruner": cdpruner,
     "vispruner": vispruner, "visionzip": visionzip, "prumerge": prumerge, "prumerge_plus": prumerge_plus, "tome": tome,
     "dart": dart, "hired": hired, "trim": trim, "evs": evs, "sparsevlm": sparsevlm, "sparsevlm_plus": sparsevlm_plus,
-    "pyramiddrop": pyramiddrop, "topk": by_attention, "uniform": uniform, "random": random_choice,
+    "pyramiddrop": pyramiddrop, "scope": scope, "holov": holov, "vidcom2": vidcom2, "prunesid": prunesid, "mmtok": mmtok,
+    "apet": apet, "ivcprune": ivcprune, "vscan": vscan, "pixelprune": pixelprune, "pool": pool, "downsample": downsample,
+    "topk": by_attention, "uniform": uniform, "random": random_choice,
 }
 
 

@@ -14,7 +14,7 @@ enum CompressOperation {
 
   static func run(_ image: ImageRequest, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
     // Assignments, sizes, and the positions of rows, of which there are as many as tokens at most.
-    try image.reserveAnswer(listsPerToken: 5)
+    try image.reserveAnswer(listsPerToken: 5 + (PositionMembers.areAnswered(image) ? 3 : 0))
     let mode = try Mode(image.parameters)
     shared["mode"] = .string(mode.rawValue)
     // Without a region all tokens are one part; nothing is localised unasked.

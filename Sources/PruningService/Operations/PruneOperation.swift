@@ -129,7 +129,6 @@ enum PositionMembers {
   /// - Parameter rows: how many rows stand for all tokens.
   static func of(_ image: ImageRequest, kept: [Int], rows: Int) throws(PruningError) -> JSONObject {
     let renumber = image.parameters["renumber"]
-    let given = image.input.tensors["position_ids"]
     if let renumber, renumber.boolValue == nil {
       throw PruningError(at: "/renumber", "must be true or false, not \(renumber.kindWithArticle)")
     }

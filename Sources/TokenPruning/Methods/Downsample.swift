@@ -11,7 +11,7 @@ struct Downsample: PruningMethod {
     requiredInputs: ["image_features"],
     parameters: [
       ParameterDescriptor(
-        "mode", .choice(["bilinear", "area"]), default: "bilinear",
+        "mode", .choice(["bilinear", "area"]), default: "bilinear", only: .compress,
         "bilinear: between the four tokens around the centre of a cell, edges at half a token; area: the mean of what the"
           + " cell covers, parts of tokens by their part")
     ],

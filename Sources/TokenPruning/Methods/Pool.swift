@@ -14,7 +14,7 @@ struct Pool: PruningMethod {
     requiredInputs: ["image_features"],
     parameters: [
       ParameterDescriptor(
-        "mode", .choice(["avg", "max"]), default: "avg",
+        "mode", .choice(["avg", "max"]), default: "avg", only: .compress,
         "what a row is: the mean, or the largest of each channel")
     ],
     deviations: [

@@ -44,7 +44,7 @@ extension PruningInput {
 
   var hasSeveralImages: Bool { (layout?.imageCount ?? 1) > 1 }
 
-  /// The input of each image, with its part of the work; itself where there is one.
+  /// The input of each image; itself where there is one.
   ///
   /// Tensors with an axis of all tokens are cut, all others are every image's.
   /// - Complexity: O(elements) where the token axis is not the first, else O(images).

@@ -50,13 +50,11 @@ public struct PruningInput: Sendable {
     self.requestTokenCount = requestTokenCount
   }
 
-  /// The same with other tensors, another seed or another limit.
-  func replacing(
-    tensors: [String: Tensor]? = nil, seed: UInt64? = nil, stepLimit: StepLimit? = nil
-  ) -> PruningInput {
+  /// The same with other tensors or another seed.
+  func replacing(tensors: [String: Tensor]? = nil, seed: UInt64? = nil) -> PruningInput {
     PruningInput(
       tokenCount: tokenCount, tensors: tensors ?? self.tensors, layout: layout, seed: seed ?? self.seed,
-      models: models, stepLimit: stepLimit ?? self.stepLimit, sharing: sharing, firstToken: firstToken,
+      models: models, stepLimit: stepLimit, sharing: sharing, firstToken: firstToken,
       requestTokenCount: requestTokenCount)
   }
 }
