@@ -133,6 +133,7 @@ enum PositionMembers {
       throw PruningError(at: "/renumber", "must be true or false, not \(renumber.kindWithArticle)")
     }
     guard areAnswered(image) else { return [:] }
+    let given = image.input.tensors["position_ids"]
     let positions = try PositionIDs(
       keeping: kept, of: image.input.tokenCount, rows: rows, positions: given?.wholeNumbers ?? given,
       layout: image.input.layout, renumber: renumber?.boolValue ?? false)
