@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Two overloaded replicas behind HAProxy: what clients lose when readiness fails under overload, and when it does not.
 
-    tools/balancer.py --crop .build/release/crop [--seconds 15] [--clients 24]
+    tools/balancer.py --crop .build/release/crop [--seconds 15] [--clients 24] [--tokens 1200]
 
 Needs haproxy. Prints one row per setting of ready-when-overloaded: answers by status, those that the balancer made because
 no replica was left, and answered requests a second.
@@ -42,7 +42,7 @@ def free_port():
         return reserved.getsockname()[1]
 
 
-def body(tokens=1200, width=64):
+def body(tokens, width=64):
     """An npy file of random features: some tens of milliseconds of divprune."""
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({tokens}, {width})}}"
     header += " " * (-(10 + len(header) + 1) % 64) + "\n"
@@ -61,12 +61,12 @@ def wait_until_open(port, seconds=30):
             time.sleep(0.02)
 
 
-def client(port, payload, end, counts, lock):
+def client(port, payload, kept, end, counts, lock):
     while time.monotonic() < end:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         try:
             while time.monotonic() < end:
-                connection.request("POST", "/prune?method=divprune&keep_tokens=600", payload,
+                connection.request("POST", f"/prune?method=divprune&keep_tokens={kept}", payload,
                                    {"Content-Type": "application/x-npy"})
                 answer = connection.getresponse()
                 text = answer.read()
@@ -83,7 +83,7 @@ def client(port, payload, end, counts, lock):
             connection.close()
 
 
-def measure(crop, ready, clients, seconds, folder):
+def measure(crop, ready, clients, seconds, tokens, folder):
     ports = [free_port(), free_port(), free_port()]
     configuration = pathlib.Path(folder) / "haproxy.cfg"
     servers = "".join(f"  server r{index} 127.0.0.1:{port}\n" for index, port in enumerate(ports[1:]))
@@ -97,16 +97,18 @@ def measure(crop, ready, clients, seconds, folder):
                                       stdout=subprocess.DEVNULL))
     try:
         wait_until_open(ports[0])
-        counts, lock, payload = collections.Counter(), threading.Lock(), body()
+        counts, lock, payload = collections.Counter(), threading.Lock(), body(tokens)
         end = time.monotonic() + seconds
-        threads = [threading.Thread(target=client, args=(ports[0], payload, end, counts, lock)) for _ in range(clients)]
+        arguments = (ports[0], payload, tokens // 2, end, counts, lock)
+        threads = [threading.Thread(target=client, args=arguments) for _ in range(clients)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         return counts
     finally:
-        for process in processes:
+        # Twice: what is still computed need not be finished.
+        for process in processes + processes:
             process.terminate()
         for process in processes:
             process.wait(timeout=30)
@@ -117,12 +119,13 @@ def main():
     arguments.add_argument("--crop", required=True)
     arguments.add_argument("--seconds", type=float, default=15)
     arguments.add_argument("--clients", type=int, default=24)
+    arguments.add_argument("--tokens", type=int, default=1200)
     given = arguments.parse_args()
     if not shutil.which("haproxy"):
         raise SystemExit("balancer.py needs haproxy")
     with tempfile.TemporaryDirectory() as folder:
         for ready in "off", "on", "off", "on":
-            counts = measure(given.crop, ready, given.clients, given.seconds, folder)
+            counts = measure(given.crop, ready, given.clients, given.seconds, given.tokens, folder)
             listed = ", ".join(f"{name}: {count}" for name, count in sorted(counts.items(), key=str))
             print(f"ready-when-overloaded {ready:3}  {counts[200] / given.seconds:6.1f} answers/s  {listed}", flush=True)
 
