@@ -46,7 +46,8 @@ public final class BufferPool: Sendable {
       guard let best else { return nil }
       let buffer = state.buffers.remove(at: best)
       state.heldBytes -= buffer.capacity
-      state.lentBytes += buffer.capacity - (state.lent.updateValue(buffer.capacity, forKey: Self.address(buffer)) ?? 0)
+      state.lentBytes +=
+        buffer.capacity - (state.lent.updateValue(buffer.capacity, forKey: Self.address(buffer)) ?? 0)
       state.spareCount = min(state.spareCount, state.buffers.count)
       return buffer
     }

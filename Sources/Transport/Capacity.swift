@@ -56,7 +56,8 @@ public final class Capacity: Sendable {
   private var bodyShare: Int { maximumBodyBytes - maximumBodyBytes / 4 }
 
   func hasRoom(forBodyBytes count: Int) -> Bool {
-    heldBytes <= maximumBodyBytes - count && (inFlightBodyBytes == 0 || inFlightBodyBytes <= bodyShare - count)
+    heldBytes <= maximumBodyBytes - count
+      && (inFlightBodyBytes == 0 || inFlightBodyBytes <= bodyShare - count)
   }
 
   /// Requests that want a processor now: those whose body arrives in pieces, and those computed or queued.

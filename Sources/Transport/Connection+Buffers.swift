@@ -6,7 +6,9 @@ import HTTP1
 extension Connection {
   /// Makes what waits in `input` as small as it is, and counts it.
   func settleInput() {
-    guard input.capacity > 0 || bufferBytes > 0, state.phase != .writing, state.phase != .closed else { return }
+    guard input.capacity > 0 || bufferBytes > 0, state.phase != .writing, state.phase != .closed else {
+      return
+    }
     shrinkInput()
     // Behind a request that is computed there are few, as many as requests may be in flight.
     guard state.phase == .receivingHead || input.capacity < bufferBytes else { return }

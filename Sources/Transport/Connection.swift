@@ -52,7 +52,8 @@ final class Connection {
     self.remote = remote
     isUnix = remote == SocketAddress.unixRemote
     // An address without its port.
-    client = UInt64(truncatingIfNeeded: remote.utf8.lastIndex(of: UInt8(ascii: ":")).map { remote[..<$0].hashValue } ?? 0)
+    client = UInt64(
+      truncatingIfNeeded: remote.utf8.lastIndex(of: UInt8(ascii: ":")).map { remote[..<$0].hashValue } ?? 0)
     self.isOverCapacity = isOverCapacity
     self.loop = loop
     parser = RequestParser(limits: loop.configuration.headLimits)

@@ -35,7 +35,9 @@ extension EventLoop {
 
   func giveHeadBuffer(_ buffer: consuming [UInt8]) {
     // One that grew for a huge head is not kept, nor one that was made as small as what it holds.
-    guard headBuffers.count < 64, (Self.headReadSize...2 * Self.headReadSize).contains(buffer.capacity) else { return }
+    guard headBuffers.count < 64, (Self.headReadSize...2 * Self.headReadSize).contains(buffer.capacity) else {
+      return
+    }
     buffer.removeAll(keepingCapacity: true)
     headBuffers.append(buffer)
   }

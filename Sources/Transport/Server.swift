@@ -153,7 +153,8 @@ final class ServerShared: Sendable {
     self.capacity = capacity
     self.onIdle = onIdle
     // Buffers hold memory that requests have touched, which the limit is to cover as well.
-    pool = BufferPool(maximumHeldBytes: min(configuration.pooledBytes, configuration.maximumInFlightBytes / 4))
+    pool = BufferPool(
+      maximumHeldBytes: min(configuration.pooledBytes, configuration.maximumInFlightBytes / 4))
     let memory = WorkMemory(capacity)
     workMemory = memory
     compute = ComputePool(

@@ -44,7 +44,8 @@ import Testing
     #expect(queue.count == 0)
   }
 
-  @Test("Whoever finished sending, before or after it was queued, waits behind all others and is served at last")
+  @Test(
+    "Whoever finished sending, before or after it was queued, waits behind all others and is served at last")
   func ended() {
     var queue = FairQueue()
     let jobs = (0..<4).map { job(1, UInt64($0)) }
@@ -90,7 +91,8 @@ import Testing
 }
 
 extension FairQueueTests {
-  @Test("Work memory is held, given back and refused: never more than the limit, and never by waiting for nobody")
+  @Test(
+    "Work memory is held, given back and refused: never more than the limit, and never by waiting for nobody")
   func workMemory() {
     var configuration = TransportConfiguration()
     configuration.maximumInFlightBytes = 100 << 20

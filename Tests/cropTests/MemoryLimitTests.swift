@@ -11,7 +11,8 @@ import Testing
     for (path, text) in files {
       let file = root + path
       try FileManager.default.createDirectory(
-        atPath: String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)]), withIntermediateDirectories: true)
+        atPath: String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)]),
+        withIntermediateDirectories: true)
       try Data(text.utf8).write(to: URL(filePath: file))
     }
     try body(root)
@@ -56,7 +57,9 @@ import Testing
     }
   }
 
-  @Test("Clients get what the limit leaves beside the program, and what they hold keeps the process below the limit")
+  @Test(
+    "Clients get what the limit leaves beside the program, and what they hold keeps the process below the limit"
+  )
   func shares() {
     for megabytes in [256, 512, 4096, 65_536] {
       for threads in [4, 7, 100] where megabytes > 256 || threads < 50 {

@@ -57,7 +57,8 @@ extension Endpoints {
           + "or raise --max-in-flight-bytes")
     case .notNow:
       throw Problem(
-        .overloaded, "other requests hold the memory that this one needs; --max-in-flight-bytes sets the limit",
+        .overloaded,
+        "other requests hold the memory that this one needs; --max-in-flight-bytes sets the limit",
         fields: Problem.retryAfter)
     }
   }

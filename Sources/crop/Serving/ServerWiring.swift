@@ -228,8 +228,10 @@ extension ServerConfiguration {
     transport.maximumInFlight = maxInFlight
     let memory = MemoryLimit.ofThisProcess()
     let threads = transport.threadCount
-    transport.maximumInFlightBytes = maxInFlightBytes > 0 ? maxInFlightBytes : memory.clientBytes(threads: threads)
-    transport.residentBytes = MemoryLimit.residentBytes(holding: transport.maximumInFlightBytes, threads: threads)
+    transport.maximumInFlightBytes =
+      maxInFlightBytes > 0 ? maxInFlightBytes : memory.clientBytes(threads: threads)
+    transport.residentBytes = MemoryLimit.residentBytes(
+      holding: transport.maximumInFlightBytes, threads: threads)
     transport.headTimeout = headerTimeout
     transport.bodyTimeout = bodyTimeout
     transport.idleTimeout = idleTimeout
