@@ -43,8 +43,8 @@ def test_pooled_buffers_are_counted_however_little_their_next_bodies_fill():
     with Server("--max-in-flight-bytes", "64MiB", "--max-body-bytes", "64MiB") as server, contextlib.ExitStack() as stack:
         for _ in range(14):
             connection = stack.enter_context(Connection(server.target, timeout=60))
-            assert connection.exchange(request("POST", "/prune?method=topk&keep_tokens=4", NPY, body)).status == 200
-            connection.send(request("POST", "/prune?method=topk&keep_tokens=4", NPY + [("Content-Length", str(len(body)))]))
+            assert connection.exchange(request("POST", "/prune?method=topk&keep_tokens=4&tensor=attention", NPY, body)).status == 200
+            connection.send(request("POST", "/prune?method=topk&keep_tokens=4&tensor=attention", NPY + [("Content-Length", str(len(body)))]))
             connection.send(b"\x93NUMPY")
         assert megabytes(server, "VmHWM") < bound(server)
 
@@ -139,7 +139,7 @@ def test_clients_that_only_finished_sending_get_their_answers():
         body = scores(16, 4096)
         clients = [stack.enter_context(Connection(server.target, timeout=60)) for _ in range(20)]
         for client in clients:
-            client.send(request("POST", "/prune?method=topk&keep_tokens=4", NPY, body))
+            client.send(request("POST", "/prune?method=topk&keep_tokens=4&tensor=attention", NPY, body))
             client.finish_sending()
         for client in clients:
             assert client.read_answer().status == 200
@@ -158,7 +158,7 @@ def test_a_client_at_another_address_gets_its_turn_beside_one_that_fills_the_que
             greedy.send(costly())
         server.wait_for_metric("crop_requests_in_flight 16")
         with Connection(None, timeout=60, dial=dial("127.0.0.3")) as honest:
-            answer = honest.exchange(request("POST", "/prune?method=topk&keep_tokens=4", NPY, scores(16, 4096)))
+            answer = honest.exchange(request("POST", "/prune?method=topk&keep_tokens=4&tensor=attention", NPY, scores(16, 4096)))
             assert answer.status == 200
             server.wait_for_metric("crop_requests_in_flight (1[0-6]|[1-9])")
 

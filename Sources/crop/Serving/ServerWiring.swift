@@ -52,8 +52,9 @@ func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfigu
   func service(_ exposure: Service.Exposure) -> Service {
     Service(
       configuration.service(
-        keys: keyFile?.keys, models: models.store, memoryBytes: transport.maximumInFlightBytes), lifecycle: lifecycle,
-      metrics: metrics, accessLog: configuration.accessLog(to: sink), exposure: exposure)
+        keys: keyFile?.keys, models: models.store, memoryBytes: transport.maximumInFlightBytes),
+      lifecycle: lifecycle, metrics: metrics, accessLog: configuration.accessLog(to: sink), exposure: exposure
+    )
   }
   let entries =
     reloadables(certificates, tls, logger) + (keyFile.map { [$0.reloading] } ?? []) + models.reloading
