@@ -1,4 +1,4 @@
-"""A connection on blocking sockets: the whole request in one `sendmsg`, the response into one buffer."""
+"""A connection on blocking sockets: the whole request in one `sendmsg`, a small response in one `recv`."""
 
 from __future__ import annotations
 
@@ -67,8 +67,6 @@ class Connection:
             # Timeouts of the kernel spare the two polls per call that Python's own cost.
             self._socket.settimeout(None)
             self._limit(timeout)
-        self._buffer = bytearray(MAXIMUM_HEAD)
-        self._view = memoryview(self._buffer)
         self.is_open = True
         self._has_served = False
 
@@ -104,7 +102,7 @@ class Connection:
     def exchange(self, pieces: Sequence[Any], deadline: float, timeout: float) -> Response:
         """Sends the pieces as one request and returns its response. The connection is closed on any failure."""
         is_first = not self._has_served
-        received = 0
+        received = b""
         try:
             if timeout != self._timeout:
                 self._limit(timeout)
@@ -116,7 +114,7 @@ class Connection:
             raise TimeoutError("timed out") from error
         except OSError as error:
             self.close()
-            is_stale = not is_first and received == 0
+            is_stale = not is_first and not received
             raise error if isinstance(error, ConnectionLost) else ConnectionLost(str(error), is_stale) from error
         except BaseException:
             self.close()
@@ -156,61 +154,62 @@ class Connection:
             self._keep_to(deadline)
             sent = self._socket.sendmsg(left[first : first + _PIECES])
 
-    def _receive_head(self, deadline: float) -> tuple[int, Head]:
-        """-> how many bytes have come, and the head of the final response, which begins the buffer."""
-        received = 0
+    def _receive_head(self, deadline: float) -> tuple[bytes, Head]:
+        """-> what has come from the final response's head on, and that head."""
+        received = self._socket.recv(MAXIMUM_HEAD)
+        if not received:
+            raise ConnectionLost("the server closed the connection without a whole response", self._has_served)
         while True:
-            count = self._socket.recv_into(self._view[received:])
-            if count == 0:
-                is_stale = self._has_served and received == 0
-                raise ConnectionLost("the server closed the connection without a whole response", is_stale)
-            received += count
-            while (head := read_head(bytes(self._view[:received]))) is not None:
-                if head.status >= 200:
-                    return received, head
+            head = read_head(received)
+            if head is None:
+                received += self._more(MAXIMUM_HEAD, deadline)
+            elif head.status < 200:
                 # An interim response, such as 100 Continue.
-                self._buffer[: received - head.size] = self._buffer[head.size : received]
-                received -= head.size
-            if received == len(self._buffer):
-                raise ProtocolError(f"the response's head exceeds {MAXIMUM_HEAD} bytes")
-            self._keep_to(deadline)
+                received = received[head.size :] or self._more(MAXIMUM_HEAD, deadline)
+            else:
+                return received, head
 
-    def _receive_body(self, head: Head, received: int, deadline: float) -> Response:
-        fields = Fields(bytes(self._view[: head.size]))
-        if head.length is not None:
-            have = received - head.size
-            if have == head.length:
-                return Response(head.status, fields, bytes(self._view[head.size : received]))
-            if have > head.length:
-                raise ProtocolError(f"{have - head.length} bytes follow the response")
+    def _receive_body(self, head: Head, received: bytes, deadline: float) -> Response:
+        fields, rest = Fields(received[: head.size]), received[head.size :]
+        if head.length is None:
+            return Response(head.status, fields, self._undelimited(head, rest, deadline))
+        have = len(rest)
+        if have < head.length:
             body = bytearray(head.length)
-            body[:have] = self._view[head.size : received]
+            body[:have] = rest
             view = memoryview(body)
             while have < head.length:
-                have += self._more(view[have:], deadline)
-            return Response(head.status, fields, bytes(body))
-        return Response(head.status, fields, self._undelimited(head, received, deadline))
+                have += self._more_into(view[have:], deadline)
+            rest = bytes(body)
+        elif have > head.length:
+            raise ProtocolError(f"{have - head.length} bytes follow the response")
+        return Response(head.status, fields, rest)
 
-    def _more(self, into: memoryview, deadline: float) -> int:
+    def _more(self, count: int, deadline: float) -> bytes:
+        self._keep_to(deadline)
+        received = self._socket.recv(count)
+        if not received:
+            raise ConnectionLost("the connection ended within the response", False)
+        return received
+
+    def _more_into(self, into: memoryview, deadline: float) -> int:
         self._keep_to(deadline)
         count = self._socket.recv_into(into)
         if count == 0:
             raise ConnectionLost("the connection ended within the response", False)
         return count
 
-    def _undelimited(self, head: Head, received: int, deadline: float) -> bytes:
-        rest = bytes(self._view[head.size : received])
+    def _undelimited(self, head: Head, rest: bytes, deadline: float) -> bytes:
         if head.is_chunked:
             chunks = ChunkDecoder()
             chunks.feed(rest)
             while not chunks.is_complete:
-                count = self._more(self._view, deadline)
-                chunks.feed(bytes(self._view[:count]))
+                chunks.feed(self._more(MAXIMUM_HEAD, deadline))
             return chunks.body
         parts = [rest]
         while True:
             self._keep_to(deadline)
-            count = self._socket.recv_into(self._view)
-            if count == 0:
+            received = self._socket.recv(MAXIMUM_HEAD)
+            if not received:
                 return b"".join(parts)
-            parts.append(bytes(self._view[:count]))
+            parts.append(received)

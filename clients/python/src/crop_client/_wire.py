@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from .errors import ArgumentError, ProtocolError
 
-_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: |\r)")
 MAXIMUM_HEAD = 64 << 10
 
 
@@ -62,8 +61,8 @@ def read_head(received: bytes) -> Optional[Head]:
     end = received.find(b"\r\n\r\n")
     if end < 0 and len(received) < 13:
         return None
-    match = _STATUS.match(received)
-    if match is None:
+    version, digits = received[:9], received[9:12]
+    if version not in (b"HTTP/1.1 ", b"HTTP/1.0 ") or not digits.isdigit() or received[12:13] not in (b" ", b"\r"):
         raise ProtocolError(f"not an HTTP/1.1 response: {received[:40]!r}")
     if end < 0:
         if len(received) > MAXIMUM_HEAD:
@@ -71,9 +70,9 @@ def read_head(received: bytes) -> Optional[Head]:
         return None
     # Searching bytes in lower case is several times as fast as a pattern that ignores case.
     head = received[: end + 2].lower()
-    status = int(match[2])
+    status = int(digits)
     options = _value(head, b"\r\nconnection:")
-    keeps_alive = b"close" not in options and (match[1] == b"1" or b"keep-alive" in options)
+    keeps_alive = b"close" not in options and (version == b"HTTP/1.1 " or b"keep-alive" in options)
     if _value(head, b"\r\ntransfer-encoding:").endswith(b"chunked"):
         return Head(status, end + 4, None, True, keeps_alive)
     if status < 200 or status in (204, 304):

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""What a call of the client costs beside a bare socket and other HTTP clients.
+
+    .build-venv/bin/python clients/python/benchmarks/overhead.py --crop .build/release/crop [--rounds 40]
+
+Two requests: one row of attention, [576] float16 (1 KB, `topk`), and features, [576, 1024] float16 (1.2 MB, `uniform`),
+over TCP and a Unix socket. The floor is a blocking socket that sends the finished bytes with one `sendall`, takes the
+response with one `recv` and its indices with `json.loads`: it checks nothing and serves this one request. The client
+starts from the array, as does every other: they get the safetensors that the package of that name makes of it (`save` is
+part of their time). Every client runs in turns of a few calls, so that a busy moment falls on all; figures are the medians
+and the 10th percentiles of all calls, and ratios to the floor on the same transport.
+"""
+import argparse
+import asyncio
+import json
+import pathlib
+import platform
+import socket
+import sys
+import tempfile
+import time
+
+import aiohttp
+import httpx
+import numpy as np
+import requests
+import safetensors.numpy
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path[:0] = [str(ROOT / "clients" / "python" / "src"), str(ROOT / "Tests" / "BlackBox")]
+import server as black_box  # noqa: E402
+
+from crop_client import AsyncClient, Client, _arguments, layouts  # noqa: E402
+
+CALLS = 25
+
+
+def requests_of():
+    generator = np.random.default_rng(1)
+    grid = layouts.grid(24, 24)
+    row = generator.random(576).astype(np.float16)
+    features = generator.standard_normal((576, 1024)).astype(np.float16)
+    return {"1 KB": {"attention": row, "layout": grid, "keep_tokens": 64, "method": "topk"},
+            "1.2 MB": {"image_features": features, "layout": grid, "keep_tokens": 64, "method": "uniform"}}
+
+
+def saved(arguments):
+    """-> the body as the other clients' callers make it."""
+    tensors = {name: value for name, value in arguments.items() if isinstance(value, np.ndarray)}
+    parameters = {name: value for name, value in arguments.items() if name not in tensors}
+    return safetensors.numpy.save(tensors, {"parameters": json.dumps(parameters)})
+
+
+HEADERS = {"Content-Type": "application/x-safetensors"}
+
+
+class Floor:
+    """A bare socket with everything prepared."""
+
+    def __init__(self, target):
+        self.target = target
+        self.open = {}
+
+    def __call__(self, arguments):
+        made = self.open.get(id(arguments))
+        if made is None:
+            client = Client(self.target)
+            body = client._bodies.write(_arguments.PRUNE, arguments)
+            head = client._settings.head("POST", "/prune", body, "application/json", None)
+            where = client._settings.address
+            if where.scheme == "unix":
+                opened = socket.socket(socket.AF_UNIX)
+                opened.connect(where.path)
+            else:
+                opened = socket.create_connection((where.host, where.port))
+                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            made = self.open[id(arguments)] = (opened, b"".join([head, *map(bytes, body.pieces)]))
+        opened, data = made
+        opened.sendall(data)
+        answer = opened.recv(65536)
+        return json.loads(answer[answer.index(b"\r\n\r\n"):])["kept_indices"]
+
+
+def synchronous(tcp, unix):
+    session, pool, plain = requests.Session(), httpx.Client(), Client(tcp)
+    local = Client(unix)
+    url = f"{tcp}/prune"
+    return {
+        ("TCP", "bare socket"): Floor(tcp),
+        ("TCP", "crop_client.Client"): lambda given: plain.prune(**given).kept_indices,
+        ("TCP", "requests.Session"): lambda given: session.post(url, saved(given), headers=HEADERS).json()["kept_indices"],
+        ("TCP", "httpx.Client"): lambda given: pool.post(url, content=saved(given), headers=HEADERS).json()["kept_indices"],
+        ("Unix", "bare socket"): Floor(unix),
+        ("Unix", "crop_client.Client"): lambda given: local.prune(**given).kept_indices,
+    }
+
+
+async def asynchronous(tcp, given, seconds):
+    url = f"{tcp}/prune"
+    async with AsyncClient(tcp) as client, aiohttp.ClientSession() as session, httpx.AsyncClient() as pool:
+        async def of_aiohttp():
+            async with session.post(url, data=saved(given), headers=HEADERS) as response:
+                return (await response.json())["kept_indices"]
+
+        async def of_httpx():
+            return (await pool.post(url, content=saved(given), headers=HEADERS)).json()["kept_indices"]
+
+        async def of_client():
+            return (await client.prune(**given)).kept_indices
+
+        clients = {("TCP", "crop_client.AsyncClient"): of_client, ("TCP", "aiohttp"): of_aiohttp, ("TCP", "httpx.AsyncClient"): of_httpx}
+        for name, call in clients.items():
+            await call()
+            taken = seconds.setdefault(name, [])
+            for _ in range(CALLS):
+                start = time.perf_counter()
+                await call()
+                taken.append(time.perf_counter() - start)
+
+
+def measure(tcp, unix, given, rounds):
+    clients, seconds = synchronous(tcp, unix), {}
+    answers = {name: list(map(int, call(given))) for name, call in clients.items()}
+    assert len(set(map(tuple, answers.values()))) == 1, answers
+    for _ in range(rounds + 1):
+        for name, call in clients.items():
+            taken = seconds.setdefault(name, [])
+            for _ in range(CALLS):
+                start = time.perf_counter()
+                call(given)
+                taken.append(time.perf_counter() - start)
+        asyncio.run(asynchronous(tcp, given, seconds))
+    return {name: np.array(taken[CALLS:]) * 1e6 for name, taken in seconds.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--crop", required=True)
+    parser.add_argument("--rounds", type=int, default=40)
+    options = parser.parse_args()
+    black_box.BINARY = str(pathlib.Path(options.crop).resolve())
+    with tempfile.TemporaryDirectory(prefix="crop") as folder:
+        path = f"{folder}/crop.sock"
+        with black_box.Server("--listen", f"http://127.0.0.1:0,unix:{path}") as server:
+            tcp = server.wait_for_line(r" listening .*\burl=(http://\S+)").group(1)
+            print(f"Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}, {options.rounds} rounds of {CALLS} calls each\n")
+            print("| transport | client | 1 KB: median (p10), us | x floor | 1.2 MB: median (p10), us | x floor |\n|---|---|---|---|---|---|")
+            found = {size: measure(tcp, f"unix:{path}", given, options.rounds) for size, given in requests_of().items()}
+            for transport, name in found["1 KB"]:
+                cells = []
+                for size in found:
+                    taken, floor = found[size][transport, name], found[size][transport, "bare socket"]
+                    cells += [f"{np.median(taken):.0f} ({np.quantile(taken, 0.1):.0f})", f"{np.median(taken) / np.median(floor):.2f}"]
+                print(f"| {transport} | {name} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()
