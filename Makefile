@@ -110,6 +110,10 @@ bench-peers: setup venv ## Compare with other servers and libraries, write BENCH
 	@swift build -c release --product crop --static-swift-stdlib --scratch-path .build-static
 	@timeout --kill-after=30 7200 $(PYTHON) Benchmarks/bench_peers.py --crop .build-static/release/crop $(ARGS)
 
+.PHONY: bench-client
+bench-client: release venv ## Time calls of the Python client beside a bare socket and other HTTP clients
+	@$(PYTHON) clients/python/benchmarks/overhead.py --crop $(CROP) --write $(ARGS)
+
 .PHONY: profile
 profile: setup ## Count where the instructions of the hot paths go: Benchmarks/results/profile.md (needs valgrind)
 	@mkdir -p Benchmarks/results && Benchmarks/profile.sh | tee Benchmarks/results/profile.md

@@ -266,7 +266,18 @@ Not available here:
 ## The load generator
 
 {generator_list(run.calibration)}
-"""
+{client()}"""
+
+
+def client():
+    """What `make bench-client` measured last; it has a run of its own."""
+    path = RESULTS / "client.md"
+    if not path.exists():
+        return ""
+    about = (
+        "A call of `crop_client` from an array to indices, beside a bare socket with everything prepared and other clients, "
+        "which get the body that the package safetensors makes.")
+    return f"\n## The Python client\n\n{about} {path.read_text()}"
 
 
 def write(run, say):

@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
 """What a call of the client costs beside a bare socket and other HTTP clients.
 
-    .build-venv/bin/python clients/python/benchmarks/overhead.py --crop .build/release/crop [--rounds 40]
+    .build-venv/bin/python clients/python/benchmarks/overhead.py --crop .build/release/crop [--rounds 40] [--write]
 
 Two requests: one row of attention, [576] float16 (1 KB, `topk`), and features, [576, 1024] float16 (1.2 MB, `uniform`),
 over TCP and a Unix socket. The floor is a blocking socket that sends the finished bytes with one `sendall`, takes the
 response with one `recv` and its indices with `json.loads`: it checks nothing and serves this one request. The client
 starts from the array, as does every other: they get the safetensors that the package of that name makes of it (`save` is
 part of their time). Every client runs in turns of a few calls, so that a busy moment falls on all; figures are the medians
-and the 10th percentiles of all calls, and ratios to the floor on the same transport.
+and the 10th percentiles of all calls, and the ratio of the latter to the floor's on the same transport. `--write` puts the
+table into Benchmarks/results/client.md, which BENCHMARKS.md includes.
 """
 import argparse
 import asyncio
 import json
+import os
 import pathlib
 import platform
 import socket
@@ -27,8 +29,10 @@ import requests
 import safetensors.numpy
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-sys.path[:0] = [str(ROOT / "clients" / "python" / "src"), str(ROOT / "Tests" / "BlackBox")]
+sys.path[:0] = [str(ROOT / folder) for folder in ("clients/python/src", "Tests/BlackBox", "Benchmarks")]
 import server as black_box  # noqa: E402
+
+from bench.report import machine  # noqa: E402
 
 from crop_client import AsyncClient, Client, _arguments, layouts  # noqa: E402
 
@@ -133,25 +137,38 @@ def measure(tcp, unix, given, rounds):
     return {name: np.array(taken[CALLS:]) * 1e6 for name, taken in seconds.items()}
 
 
+def table(found):
+    sizes = list(found)
+    lines = ["| transport | client | " + " | ".join(f"{size}: median (p10), us | x floor" for size in sizes) + " |",
+             "|---" * (2 + 2 * len(sizes)) + "|"]
+    for transport, name in found[sizes[0]]:
+        cells = []
+        for size in sizes:
+            taken, floor = (np.quantile(found[size][transport, which], (0.5, 0.1)) for which in (name, "bare socket"))
+            cells += [f"{taken[0]:.0f} ({taken[1]:.0f})", f"{taken[1] / floor[1]:.2f}"]
+        lines.append(f"| {transport} | {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--crop", required=True)
     parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     black_box.BINARY = str(pathlib.Path(options.crop).resolve())
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="crop") as folder:
         path = f"{folder}/crop.sock"
         with black_box.Server("--listen", f"http://127.0.0.1:0,unix:{path}") as server:
             tcp = server.wait_for_line(r" listening .*\burl=(http://\S+)").group(1)
-            print(f"Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}, {options.rounds} rounds of {CALLS} calls each\n")
-            print("| transport | client | 1 KB: median (p10), us | x floor | 1.2 MB: median (p10), us | x floor |\n|---|---|---|---|---|---|")
             found = {size: measure(tcp, f"unix:{path}", given, options.rounds) for size, given in requests_of().items()}
-            for transport, name in found["1 KB"]:
-                cells = []
-                for size in found:
-                    taken, floor = found[size][transport, name], found[size][transport, "bare socket"]
-                    cells += [f"{np.median(taken):.0f} ({np.quantile(taken, 0.1):.0f})", f"{np.median(taken) / np.median(floor):.2f}"]
-                print(f"| {transport} | {name} | " + " | ".join(cells) + " |")
+    text = (
+        f"`make bench-client`, {time.strftime('%Y-%m-%d')}, {machine()}, Python {platform.python_version()}, "
+        f"{options.rounds} rounds of {CALLS} calls each; load average before: {load:.1f}.\n\n{table(found)}\n")
+    print(text)
+    if options.write:
+        (ROOT / "Benchmarks" / "results" / "client.md").write_text(text)
 
 
 if __name__ == "__main__":

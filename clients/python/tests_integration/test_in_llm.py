@@ -106,6 +106,11 @@ def test_stages_that_cannot_be_are_refused(client):
             hf.InLLM(made, client, inputs, stages=[{"layer": layer, "keep_tokens": 2} for layer in layers], method="topk")
     with pytest.raises(ArgumentError, match="deepstack"):
         hf.InLLM(deep, client, tiny.inputs("qwen3_vl", deep), stages=[{"layer": 1, "keep_tokens": 2}], method="topk")
+    window = tiny.model("gemma3")
+    window.config.text_config.sliding_window = 20
+    with pytest.raises(ArgumentError, match="window of 20"), hf.InLLM(
+            window, client, tiny.inputs("gemma3", window), stages=STAGES, method="topk"):
+        pass
     two = {name: torch.cat([value, value]) for name, value in inputs.items()}
     with pytest.raises(ArgumentError, match="one sequence"):
         hf.InLLM(made, client, two, stages=STAGES, method="topk")

@@ -63,6 +63,11 @@ class InLLM:
         self._visual = places.nonzero()[:, 0]
         if not len(self._visual):
             raise ArgumentError("there are no visual tokens in input_ids")
+        text = self._model.config.get_text_config()
+        if "sliding_attention" in (getattr(text, "layer_types", None) or []) and len(ids) >= text.sliding_window:
+            raise ArgumentError(
+                f"a prompt of {len(ids)} tokens and layers with a window of {text.sliding_window}: what the window holds would "
+                "depend on what is dropped")
         self._layout = self._arguments.pop("layout", None) or self._own_layout()
         self._capture = capture(self._model, [self._layers[stage["layer"] - 1].self_attn for stage in self._stages])
         self._captured = self._capture.__enter__()
