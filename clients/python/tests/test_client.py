@@ -244,6 +244,13 @@ def test_what_would_fail_again_is_not_repeated(status, kind):
     assert len(server.requests) == 1
 
 
+def test_a_computation_that_takes_too_long_is_not_begun_again():
+    slow = response(b'{"type": "/problems/compute-timeout", "status": 503, "error": "took longer"}', 503, "Retry-After: 0")
+    with Scripted(slow, response()) as server, pytest.raises(ServerError, match="took longer"):
+        Client(server.url).methods()
+    assert len(server.requests) == 1
+
+
 def test_lost_connections_are_made_again():
     """Closed while idle, and in the middle of a response."""
     cut = response(b'{"methods": []}', 200, "Connection: close")[:-4]

@@ -11,7 +11,7 @@ from crop_client import _arguments, _axes, layouts
 CONTRACT = yaml.safe_load((ROOT / "openapi.yaml").read_text())["components"]["schemas"]
 # The client's own: what it adds, and what it says by itself.
 OWN = {"request_id", "timeout", "parameters", "tensors", "axes", "previous"}
-BY_ITSELF = {"batched", "axes"}
+BY_ITSELF = {"batched", "axes", "tensor_dtype"}
 
 
 @pytest.mark.parametrize("schema, call", [
@@ -38,6 +38,8 @@ def test_layouts(client):
                 "qwen3_vl": layouts.qwen("qwen3_vl", [[1, 8, 8], [1, 8, 4]]), "internvl": layouts.internvl(width=640, height=480),
                 "gemma3": layouts.gemma3(width=640, height=480), "idefics3": layouts.idefics3(width=640, height=480),
                 "smolvlm": layouts.smolvlm(width=640, height=480)}
+    for name in ("llava_onevision", "pixtral", "minicpm_v", "glm4v", "deepseek_vl2", "kimi_vl", "molmo", "molmo2"):
+        families[name] = layouts.of_image(name, width=640, height=480)
     for name, layout in families.items():
         assert layout["type"] == name
         counted = layouts.token_count(layout)

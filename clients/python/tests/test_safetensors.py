@@ -31,7 +31,8 @@ def test_parameters_are_in_the_metadata():
     length = int.from_bytes(data[:8], "little")
     assert length % 8 == 0
     metadata = json.loads(data[8 : 8 + length])["__metadata__"]
-    assert json.loads(metadata["parameters"]) == {"layout": {"type": "raw", "tokens": 4}, "keep_tokens": 2}
+    assert json.loads(metadata["parameters"]) == {
+        "layout": {"type": "raw", "tokens": 4}, "keep_tokens": 2, "axes": {"attention": "n"}}
 
 
 def test_wider_elements_come_first_so_that_all_are_aligned():
@@ -73,6 +74,7 @@ def test_a_header_is_used_again_only_for_the_same_request():
         length = int.from_bytes(written.pieces[0][:8], "little")
         text = written.pieces[0][8 : 8 + length]
         parameters = json.loads(json.loads(text)["__metadata__"]["parameters"])
+        assert len(parameters.pop("axes")["attention"]) == {**first, **other}["attention"].ndim
         wanted = {name: value for name, value in {**first, **other}.items() if name != "attention"}
         assert parameters == wanted
     # JSON tells 1, 1.0 and true apart.

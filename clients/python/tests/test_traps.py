@@ -33,6 +33,13 @@ def test_declared_axes_decide_what_fastv_reads(client, row, grid):
     assert queries.kept_indices.tolist() == mean_over_heads_kept.kept_indices.tolist() == topk(row[-1])
 
 
+def test_the_service_is_told_the_axes_and_says_how_it_read_them(client, row, grid):
+    answer = prune(client, row, grid)
+    assert answer.read == {"images": 1, "tokens": 576, "heads": 12, "queries": 1}
+    answer = prune(client, row[:2], [grid, grid])
+    assert (answer.read["images"], answer.read["heads"], answer.per_image[1].read["images"]) == (2, 1, 2)
+
+
 def test_axes_may_come_in_any_order(client, row, grid):
     answer = prune(client, row.T[:, None], grid, method="fastv", axes={"attention": "n1h"})
     assert answer.kept_indices.tolist() == topk(row.mean(axis=0))
@@ -153,7 +160,7 @@ def test_a_layout_is_always_sent(client, row):
 
 @pytest.mark.parametrize("layout", [layouts.qwen("qwen2_vl", [[1, 34, 46]]), layouts.internvl(width=448, height=448)])
 def test_the_server_knows_the_families_counts(client, row, layout):
-    with pytest.raises(InvalidRequest, match="/layout: describes"):
+    with pytest.raises(InvalidRequest, match="describes"):
         prune(client, row, layout)
 
 

@@ -51,6 +51,8 @@ class _Tensors(_Common, total=False):
     norm_weight: TensorLike
     query_weight: TensorLike
     key_weight: TensorLike
+    query_bias: TensorLike
+    key_bias: TensorLike
     position_ids: TensorLike
 
 
@@ -98,6 +100,8 @@ class CompressArguments(_Tensors, _Budget, total=False):
 
     mode: str
     model: str
+    newline_policy: str
+    renumber: bool
     anchor_share: float
     anchors: str
     region_ratio: float
@@ -203,6 +207,7 @@ class BodyWriter:
             if not any(name == given for given, _ in named):
                 raise ArgumentError(f'axes names "{name}", which is not among the tensors')
         sent: list[tuple[str, Any]] = []
+        declared: dict[str, str] = {}
         for name, value in named:
             arrays = _axes.per_image(name, value, axes.get(name), images)
             if isinstance(arrays, list):
@@ -213,6 +218,11 @@ class BodyWriter:
                 if images is None:
                     _check_token_count(name, arrays.shape, layout)
                 sent.append((name, arrays))
+            ranks = {len(one.shape) for one in (arrays if isinstance(arrays, list) else [arrays])}
+            if (letters := _axes.letters(name, ranks)) is not None:
+                declared[name] = letters
+        if declared:
+            parameters["axes"] = declared
         device = next((array.device for _, array in sent if is_torch(array)), None)
         tensors = [(name, as_tensor(name, array)) for name, array in sent]
         ordered = _safetensors.order(tensors)

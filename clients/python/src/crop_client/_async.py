@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
 from . import _arguments
 from ._client import _IDLE_CONNECTIONS, Settings, _AnyAnswer, _failed, answer, listed
 from ._connection import ConnectionLost
-from ._retry import RETRIED, pause, retry_after
+from ._retry import pause, retry_after
 from ._wire import MAXIMUM_HEAD, Address, ChunkDecoder, Fields, Response, read_head
 from .answers import CompressAnswer, LocalizeAnswer, PlanAnswer, PruneAnswer
-from .errors import ProtocolError, RequestTimeout, problem_error
+from .errors import Overloaded, ProtocolError, RequestTimeout, problem_error
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -258,7 +258,7 @@ class AsyncClient:
                     return response
                 wanted = retry_after(response.fields)
                 problem = problem_error(response.status, response.body, wanted)
-                if response.status not in RETRIED:
+                if not isinstance(problem, Overloaded):
                     raise problem
             except TimeoutError:
                 raise

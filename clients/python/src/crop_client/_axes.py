@@ -47,7 +47,7 @@ TENSORS: dict[str, Axes] = {
     "position_ids": Axes("cn", ("n", "cn"), is_float=False),
 }
 # Weights belong to the model, not to an image.
-SHARED = frozenset({"norm_weight", "query_weight", "key_weight"})
+SHARED = frozenset({"norm_weight", "query_weight", "key_weight", "query_bias", "key_bias"})
 
 
 def per_image(name: str, value: Any, declared: Optional[str], images: Optional[int]) -> "list[Any] | Any":
@@ -223,3 +223,11 @@ def _completed(name: str, array: Any, letters: str, axes: Axes) -> Any:
     raise ArgumentError(f'axes["{name}"] leaves "{letters}" for one image; it must be one of {", ".join(axes.forms)}')
 
 
+
+
+def letters(name: str, ranks: set[int]) -> Optional[str]:
+    """-> the axes of a tensor as it is sent, one letter each; None where the service has no letters for it."""
+    axes = TENSORS.get(name)
+    if axes is None or len(ranks) != 1 or not set(axes.order) <= set("hqnmdcs"):
+        return None
+    return next((form for form in axes.forms if len(form) in ranks), None)

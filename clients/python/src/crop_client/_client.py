@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Mapping, Optional, TypeVar
 
 from . import _arguments
 from ._connection import Connection, ConnectionLost
-from ._retry import RETRIED, pause, retry_after
+from ._retry import pause, retry_after
 from ._wire import Address, Response, address, request_head
 from .answers import Answer, CompressAnswer, CropWarning, LocalizeAnswer, PlanAnswer, PruneAnswer
-from .errors import ArgumentError, ConnectionFailed, ProtocolError, RequestTimeout, problem_error
+from .errors import ArgumentError, ConnectionFailed, Overloaded, ProtocolError, RequestTimeout, problem_error
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -186,7 +186,7 @@ class Client:
                     return response
                 wanted = retry_after(response.fields)
                 problem = problem_error(response.status, response.body, wanted)
-                if response.status not in RETRIED:
+                if not isinstance(problem, Overloaded):
                     raise problem
             except TimeoutError:
                 where = self._settings.address

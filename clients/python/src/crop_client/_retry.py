@@ -7,7 +7,6 @@ import random
 import time
 from typing import Mapping, Optional
 
-RETRIED = (429, 503)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 
 

@@ -19,7 +19,7 @@ from .errors import ArgumentError, ProtocolError
 Array = Any
 _Self = TypeVar("_Self", bound="Answer")
 # Members that a batch's answer has once.
-_ONCE = frozenset({"batched", "method", "mode", "model", "anchors", "warnings"})
+_ONCE = frozenset({"batched", "method", "mode", "model", "anchors", "warnings", "read"})
 
 
 class CropWarning(UserWarning):
@@ -86,6 +86,11 @@ class Answer(Mapping[str, Any]):
         """What the service doubts about the request; each was also issued as a `CropWarning`."""
         found = self.raw.get("warnings") or []
         return [one if isinstance(one, str) else json.dumps(one) for one in found]
+
+    @property
+    def read(self) -> dict[str, Any]:
+        """How the service read the tensors: `images`, `tokens`, `heads` and `queries`."""
+        return dict(self.raw.get("read", {}))
 
     @property
     def notes(self) -> list[str]:

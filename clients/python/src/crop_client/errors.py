@@ -69,7 +69,7 @@ class Overloaded(ProblemError):
 
 
 class ServerError(ProblemError):
-    """5xx other than 503."""
+    """5xx other than an overload; also a computation that took longer than the server allows, which repeating would not mend."""
 
 
 def problem_error(status: int, body: bytes, retry_after: Optional[float]) -> ProblemError:
@@ -81,7 +81,7 @@ def problem_error(status: int, body: bytes, retry_after: Optional[float]) -> Pro
     except ValueError:
         problem = {"detail": body[:500].decode("utf-8", "replace").strip()}
     kind: type[ProblemError]
-    if status in (429, 503):
+    if status in (429, 503) and problem.get("type") != "/problems/compute-timeout":
         kind = Overloaded
     elif status >= 500:
         kind = ServerError

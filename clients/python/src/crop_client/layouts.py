@@ -76,6 +76,11 @@ def smolvlm(*, width: Optional[int] = None, height: Optional[int] = None, **memb
     return _layout("smolvlm", width, height, members)
 
 
+def of_image(family: str, *, width: Optional[int] = None, height: Optional[int] = None, **members: Any) -> Layout:
+    """Any other family of docs/layouts.md, such as `pixtral`, `llava_onevision` or `molmo`."""
+    return _layout(family, width, height, members)
+
+
 def video(frames: int, rows: int, columns: int, **members: Any) -> Layout:
     """Frames one after another, each a row-major grid."""
     return _layout("video", None, None, {"frames": frames, "rows": rows, "columns": columns, **members})

@@ -52,12 +52,16 @@ def _tiles(config: Any, inputs: Mapping[str, Any], kind: str, index: int, tokens
 
 
 def _onevision(config: Any, inputs: Mapping[str, Any], kind: str, index: int, tokens: int) -> layouts.Layout:
-    """Many tiles are scaled down and several images have one tile each, which no layout describes: then without places."""
+    """Of several images each has one tile, and a video's frames are scaled down: tokens without places."""
     side = config.vision_config.image_size // config.vision_config.patch_size
     sizes = inputs.get("image_sizes")
-    if kind != "image" or sizes is None or tokens <= side * side + 1 or tokens > side * side * 10:
+    if kind != "image" or sizes is None or tokens <= side * side + 1:
         return layouts.raw(tokens)
-    return _tiles(config, inputs, kind, index, tokens)
+    height, width = (int(size) for size in sizes[index])
+    return layouts.of_image(
+        "llava_onevision", width=width, height=height, grid_pinpoints=[list(point) for point in config.image_grid_pinpoints],
+        tile_size=config.vision_config.image_size, patch_size=config.vision_config.patch_size,
+        max_tiles=int(str(config.vision_aspect_ratio).rpartition("_")[2]))  # fmt: skip
 
 
 def _qwen(name: str) -> LayoutOf:
