@@ -22,7 +22,7 @@ public struct Problem: Error, Sendable, Equatable {
     status = type.status
     slug = type.slug
     title = type.title
-    self.detail = Self.clipped(detail, to: Self.maximumDetailBytes)
+    self.detail = Self.clipped(ProblemSentence.whole(detail, about: pointer), to: Self.maximumDetailBytes)
     self.pointer = pointer.map { Self.clipped($0, to: Self.maximumPointerBytes) }
     self.fields = fields
   }
@@ -55,6 +55,9 @@ public struct Problem: Error, Sendable, Equatable {
     self.fields = fields
   }
 
+  /// What went wrong and where, on one line.
+  public var line: String { ProblemSentence.line(detail, about: pointer) }
+
   /// `application/problem+json`, with `error` as one line for clients that look for nothing else.
   public func response(requestID: String) -> Response {
     var members: JSONObject = [
@@ -62,8 +65,7 @@ public struct Problem: Error, Sendable, Equatable {
       "detail": .string(detail), "instance": .string(requestID),
     ]
     if let pointer, !pointer.isEmpty { members["pointer"] = .string(pointer) }
-    let place = pointer.map { $0.isEmpty ? "" : "\($0): " } ?? ""
-    members["error"] = .string(place + detail)
+    members["error"] = .string(line)
     return Response(
       status: status, fields: [Response.Field("Content-Type", "application/problem+json")] + fields,
       body: JSONValue.object(members).serialized() + [0x0a],

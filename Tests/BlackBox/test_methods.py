@@ -84,14 +84,14 @@ def close(first, second):
 def test_a_method_answers_the_same_everywhere(connection, tmp_path, operation, name, kind, names):
     names = [*dict.fromkeys([*names, "image_features"] if operation == "compress" else names)]
     tensors = {each: tensor(each) for each in names}
-    parameters = {**OPTIONS, "method": name, "layout": layout(name)}
+    parameters = {**OPTIONS, "method": name, "layout": layout(name), "batched": False}
     path = f"/{operation}"
     first = answer(connection, path, safetensors_bytes(tensors, parameters)).json
     assert len(first["kept_indices"]) == 9 == len(set(first["kept_indices"]))
     # /compress answers by `crop` name the way of its anchors instead.
     assert first.get("method", "crop") == name
     assert close(answer(connection, path, json_bytes(tensors, parameters)).json, first)
-    query = f"{path}?method={name}&keep_tokens=9&seed=5&layout={urllib.parse.quote(json.dumps(layout(name)))}"
+    query = f"{path}?method={name}&keep_tokens=9&seed=5&batched=false&layout={urllib.parse.quote(json.dumps(layout(name)))}"
     assert close(answer(connection, query, safetensors_bytes(tensors)).json, first)
     binary = safetensors.numpy.load(
         answer(connection, path, safetensors_bytes(tensors, parameters), "application/x-safetensors").body)
@@ -111,7 +111,7 @@ def test_a_method_answers_the_same_everywhere(connection, tmp_path, operation, n
             files.append(tmp_path / f"{each}.npy")
             files[-1].write_bytes(npy(array))
         done = crop(operation, *files, "--method", name, "--keep-tokens", 9, "--seed", 5, "--layout", json.dumps(layout(name)),
-                    "--output", "json")
+                    "--parameters", json.dumps({"batched": False}), "--output", "json")
         assert done.returncode == 0, done.stderr
         assert close(without_features(json.loads(done.stdout)), without_features(first))
 
@@ -141,7 +141,7 @@ def test_an_image_alone_is_the_image_in_a_batch(connection, name):
     # Tensors of a whole sequence, or of patches, do not tell how many tokens there are.
     layouts = [{"type": "grid", "rows": side, "columns": side} for side in sides]
     alone = [
-        answer(connection, "/prune", safetensors_bytes(image, {**options, "layout": layout})).json
+        answer(connection, "/prune", safetensors_bytes(image, {**options, "batched": False, "layout": layout})).json
         for image, layout in zip(images, layouts)]
     ragged = {f"{each}.{index}": array for index, image in enumerate(images) for each, array in image.items()}
     regular = {each: np.stack([images[0][each], images[2][each]]) for each in names}

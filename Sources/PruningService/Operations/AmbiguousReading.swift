@@ -6,7 +6,7 @@ import Tensors
 /// What only one reading fits is settled by it; what two fit is refused, with what to send so that one is meant.
 enum AmbiguousReading {
   /// More heads than any model has: the largest have 128.
-  private static let mostHeads = 128
+  static let mostHeads = 128
 
   /// The entries, with those in an order of the field's own brought into that of ``TensorAxes``.
   static func settled(_ reading: Reading) throws(Problem) -> [(name: String, entry: TensorBundle.Entry)] {
@@ -24,14 +24,12 @@ enum AmbiguousReading {
     return entries
   }
 
-  /// As many rows as tokens, and more than there are heads: the whole map of one head, [queries, N].
-  private static func isMap(_ tensor: Tensor) -> Bool {
-    tensor.rank == 2 && tensor.shape[0] == tensor.shape[1] && tensor.shape[0] > mostHeads
-  }
+  /// More rows than there are heads: the map of one head, [queries, N].
+  private static func isMap(_ tensor: Tensor) -> Bool { tensor.rank == 2 && tensor.shape[0] > mostHeads }
 
-  /// [heads, N, N] with more queries than any model has heads: no other reading fits.
-  private static func isWholeMap(_ tensor: Tensor) -> Bool {
-    tensor.rank == 3 && tensor.shape[1] == tensor.shape[2] && tensor.shape[1] > mostHeads
+  /// [heads, queries, N] with more queries than any model has heads: they cannot be the heads of images.
+  private static func isMapOfHeads(_ tensor: Tensor) -> Bool {
+    tensor.rank == 3 && tensor.shape[1] > mostHeads
   }
 
   /// Position ids as `transformers` holds them: [B, N], [3, B, N], or [4, B, N] with those of text in front.
@@ -94,7 +92,6 @@ enum AmbiguousReading {
         try refuseSharing(tensor, name, count, reading)
       } else {
         try refuseImagesAsHeads(tensor, name, reading)
-        try refuseTokensAsHeads(tensor, name)
       }
     }
   }
@@ -131,7 +128,7 @@ enum AmbiguousReading {
     let isAttention = TensorAxes.isAttention(name)
     guard tensor.rank == 3, isAttention || name == "key", !reading.isCertainlyOneImage else { return }
     // One image of one head, or heads of one query row each, as the last row of a prompt is sent.
-    if isAttention ? tensor.shape[1] == 1 || isWholeMap(tensor) : tensor.shape[0] == 1 { return }
+    if isAttention ? tensor.shape[1] == 1 || isMapOfHeads(tensor) : tensor.shape[0] == 1 { return }
     if !isAttention, reading.entries.contains(where: { $0.name == "query" }) { return }
     let letters = isAttention ? ("hqn", "bhn") : ("hnd", "bnd")
     let meanings =
@@ -142,17 +139,6 @@ enum AmbiguousReading {
       .invalidInput,
       "shape \(tensor.shape) may be \(meanings); say \"batched\": false or true, or \"axes\": {\"\(name)\": "
         + "\"\(letters.0)\"} or \"\(letters.1)\"",
-      pointer: name)
-  }
-
-  /// [576, 64] as attention would be 576 heads of 64 tokens: features, or the whole map of one head.
-  private static func refuseTokensAsHeads(_ tensor: Tensor, _ name: String) throws(Problem) {
-    guard TensorAxes.isAttention(name), tensor.rank >= 2, tensor.shape[0] > mostHeads else { return }
-    throw Problem(
-      .invalidInput,
-      "shape \(tensor.shape) would be \(tensor.shape[0]) heads, more than any model has; call features "
-        + "image_features (npy: ?tensor=image_features), or say \"axes\": {\"\(name)\": \"qn\"} for a map of one head, "
-        + "\"hn\" for heads",
       pointer: name)
   }
 

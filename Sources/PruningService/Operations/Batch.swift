@@ -90,7 +90,7 @@ struct TensorAxes {
     ranks: 1...3, description: "[N], [heads, N] or [heads, queries, N]", mayBeShared: false)
 
   /// Tensors that hold whole numbers; all others hold floating-point numbers, of whatever type.
-  static let integerNames: Set<String> = ["position_ids", "sizes", "text_raters"]
+  static let integerNames: Set<String> = ["position_ids", "sizes", "text_raters", "padding_mask"]
 
   /// Whether a tensor holds scores of tokens, which are read row by row where they lie.
   static func isOfScores(_ name: String) -> Bool { of(name).description == attention.description }

@@ -56,6 +56,11 @@ struct Interpretation {
         "\(name) \(tensor.shape) was read as \(heads) heads of one query; for \(heads) images send \"batched\": true"
       )
     }
+    if isOne, heads == 1, queries > AmbiguousReading.mostHeads, queries != tensor.shape[2] {
+      doubts.append(
+        "\(name) was read as \(queries) queries of one head, for no model has so many heads; features are called "
+          + "image_features")
+    }
     if queries > 1, queries == tensor.shape[2] {
       doubts.append(
         "\(name) has as many queries as tokens, so it looks like a whole attention map; methods that want one row, such "

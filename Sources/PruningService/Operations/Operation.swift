@@ -216,7 +216,7 @@ enum OperationParameters {
       throw unknown(name, known, document.parameters, for: operation)
     }
     for name in document.otherMetadata where name != "format" {
-      guard let near = nearestName(to: name, among: known) else { continue }
+      guard let near = nearestName(to: name, among: known), near != name else { continue }
       throw Problem(
         .unknownParameter,
         "the metadata '\(name.prefix(80))' is no parameter; did you mean '\(near)'?",

@@ -36,6 +36,11 @@ enum SixteenBits {
     return result
   }
 
+  /// Whether all are counts below 8,192: as bfloat16 they would be below 2^-63, which no score or feature is.
+  private static func areSmall(_ tensor: Tensor) -> Bool {
+    tensor.integers()?.allSatisfy { abs($0) < 0x2000 } ?? false
+  }
+
   private static func declared(_ parameters: JSONObject) throws(Problem) -> ElementType? {
     guard let value = parameters["tensor_dtype"] else { return nil }
     guard let type = value.stringValue.flatMap(ElementType.init(named:)) else {
@@ -61,10 +66,11 @@ enum SixteenBits {
       else { preconditionFailure("elements of the same width") }
       return floats
     case tensor.elementType?: return tensor
+    case nil where areSmall(tensor): return tensor
     default:
       throw Problem(
         .invalidInput,
-        "holds \(tensor.elementType.rawValue), which may be bfloat16 or float16 viewed as integers; say tensor_dtype "
+        "holds \(tensor.elementType.rawValue), some of 8192 and more, which may be bfloat16 viewed as integers; say tensor_dtype "
           + "BF16, F16 or \(tensor.elementType.rawValue)",
         pointer: name)
     }

@@ -56,7 +56,7 @@ struct OperationOptions: ParsableArguments {
     do throws(Problem) {
       return try operation.run(document, models: models)
     } catch {
-      throw InputError((error.pointer.map { "\($0): " } ?? "") + error.detail)
+      throw InputError(error.line)
     }
   }
 }

@@ -38,13 +38,15 @@ struct Body {
 extension JSONObject {
   /// With so many frames where the method compares frames and is not told how many there are.
   func withFrames(_ count: Int) -> JSONObject {
-    guard self["method_parameters"] == nil,
+    var own = self["method_parameters"]?.objectValue ?? [:]
+    guard own["frames"] == nil,
       MethodRegistry.standard.descriptors.contains(where: { descriptor in
         .string(descriptor.name) == self["method"] && descriptor.parameters.contains { $0.name == "frames" }
       })
     else { return self }
     var result = self
-    result["method_parameters"] = ["frames": .integer(count)]
+    own["frames"] = .integer(count)
+    result["method_parameters"] = .object(own)
     return result
   }
 }
