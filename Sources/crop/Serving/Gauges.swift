@@ -49,7 +49,9 @@ extension Metrics {
     gauge("crop_work_bytes_in_flight", "Of these, bytes that requests are computed with.") {
       capacity.inFlightWorkBytes
     }
-    gauge("crop_connection_buffer_bytes", "Of these, bytes of unfinished heads, unread answers and TLS sessions.") {
+    gauge(
+      "crop_connection_buffer_bytes", "Of these, bytes of unfinished heads, unread answers and TLS sessions."
+    ) {
       capacity.heldConnectionBytes
     }
     counter("crop_work_bytes_total", "Bytes that requests asked for beside their bodies.") {

@@ -39,10 +39,16 @@ struct MemoryLimit: Sendable, Equatable, CustomStringConvertible {
   /// - Parameter root: where /proc and /sys are, for tests.
   static func ofThisProcess(root: String = "") -> MemoryLimit {
     var limits = [MemoryLimit(bytes: machineBytes / 2, source: "half of the machine's memory")]
-    if let bytes = controlGroupLimit(root) { limits.append(MemoryLimit(bytes: bytes, source: "control group")) }
+    if let bytes = controlGroupLimit(root) {
+      limits.append(MemoryLimit(bytes: bytes, source: "control group"))
+    }
     // Address space holds reserves of the allocator and stacks, too.
-    if let bytes = resourceLimit(addressSpace) { limits.append(MemoryLimit(bytes: bytes / 2, source: "RLIMIT_AS")) }
-    if let bytes = resourceLimit(dataSize) { limits.append(MemoryLimit(bytes: bytes / 2, source: "RLIMIT_DATA")) }
+    if let bytes = resourceLimit(addressSpace) {
+      limits.append(MemoryLimit(bytes: bytes / 2, source: "RLIMIT_AS"))
+    }
+    if let bytes = resourceLimit(dataSize) {
+      limits.append(MemoryLimit(bytes: bytes / 2, source: "RLIMIT_DATA"))
+    }
     return limits.min { $0.bytes < $1.bytes } ?? limits[0]
   }
 

@@ -52,7 +52,8 @@ func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfigu
   func service(_ exposure: Service.Exposure) -> Service {
     Service(
       configuration.service(
-        keys: keyFile?.keys, models: models.store, memoryBytes: transport.maximumInFlightBytes), lifecycle: lifecycle,
+        keys: keyFile?.keys, models: models.store, memoryBytes: transport.maximumInFlightBytes),
+      lifecycle: lifecycle,
       metrics: metrics, accessLog: configuration.accessLog(to: sink), exposure: exposure)
   }
   let entries =
@@ -84,9 +85,24 @@ func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfigu
     await serve(server, administration, lifecycle, configuration, signals, reloading, logger)
   } catch {
     sink.flush()
-    throw Exit.cannotListen.saying("\(error)")
+    throw Exit.cannotListen.saying("\(error)" + advice(on: error))
   }
   logger.notice("stopped")
+}
+
+/// What to do about an address that cannot be had.
+private func advice(on error: Server.StartError) -> String {
+  guard case .listening(let address, let cause) = error else { return "" }
+  switch cause.code {
+  case EADDRINUSE:
+    return "; another program listens there ('ss -ltnp' shows which): stop it, or choose another port with "
+      + "http.port (--http-port) or listen"
+  case EACCES:
+    return address.hasPrefix("unix:")
+      ? "; the folder must be writable" : "; ports below 1024 need a privilege, 8080 needs none"
+  case EADDRNOTAVAIL: return "; no interface of this machine has that address"
+  default: return ""
+  }
 }
 
 private func loadTLS(
@@ -228,8 +244,10 @@ extension ServerConfiguration {
     transport.maximumInFlight = maxInFlight
     let memory = MemoryLimit.ofThisProcess()
     let threads = transport.threadCount
-    transport.maximumInFlightBytes = maxInFlightBytes > 0 ? maxInFlightBytes : memory.clientBytes(threads: threads)
-    transport.residentBytes = MemoryLimit.residentBytes(holding: transport.maximumInFlightBytes, threads: threads)
+    transport.maximumInFlightBytes =
+      maxInFlightBytes > 0 ? maxInFlightBytes : memory.clientBytes(threads: threads)
+    transport.residentBytes = MemoryLimit.residentBytes(
+      holding: transport.maximumInFlightBytes, threads: threads)
     transport.headTimeout = headerTimeout
     transport.bodyTimeout = bodyTimeout
     transport.idleTimeout = idleTimeout
