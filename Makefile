@@ -144,6 +144,14 @@ image: ## Build the container image with docker or buildah (IMAGE=crop:latest)
 	elif command -v buildah >/dev/null; then buildah build --tag $(IMAGE) .; \
 	else echo "make image needs docker or buildah" >&2; exit 1; fi
 
+PREFIX ?= /usr/local
+# A program that is built already, to be installed instead of a new build.
+INSTALL_FROM ?=
+
+.PHONY: install
+install: ## Install the program and completions for bash, zsh and fish (PREFIX=$$HOME/.local, DESTDIR=)
+	@tools/install.sh "$(DESTDIR)$(PREFIX)" $(INSTALL_FROM)
+
 .PHONY: clean
 clean: ## Remove everything that was made
 	@rm -rf .build .build-*

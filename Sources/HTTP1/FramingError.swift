@@ -15,3 +15,9 @@ public struct FramingError: Error, Sendable, Equatable {
   /// Answered with 400.
   public init(_ reason: String) { self.init(400, reason) }
 }
+
+extension FramingError {
+  static let proxyProtocol =
+    "this is a header of the PROXY protocol, which is not read here; switch it off in the balancer "
+    + "(send-proxy in HAProxy), and see X-Forwarded-For for the client's address"
+}

@@ -13,6 +13,8 @@ struct RequestLine: Sendable {
     while offset < line.upperBound, ASCII.isToken(bytes.byte(offset)) { offset += 1 }
     let method = line.lowerBound..<offset
     guard !method.isEmpty else { throw FramingError("the request line must begin with a method") }
+    // "PROXY TCP4 192.0.2.1 ..." would read as a method and a target.
+    if method.count == 5, bytes.string(method) == "PROXY" { throw FramingError(FramingError.proxyProtocol) }
     guard offset < line.upperBound, bytes.byte(offset) == ASCII.space else {
       throw FramingError("the method must be a token followed by one space")
     }

@@ -75,6 +75,11 @@ public struct RequestParser: Sendable {
       throw FramingError("this looks like TLS, but this port speaks plain HTTP")
     case ASCII.carriageReturn:
       guard try isLineEnd(bytes, 0, end) else { return false }
+      // The signature of version 2 is CR LF CR LF NUL CR LF QUIT LF.
+      if end >= 5, bytes.byte(2) == ASCII.carriageReturn, bytes.byte(3) == ASCII.lineFeed, bytes.byte(4) == 0
+      {
+        throw FramingError(FramingError.proxyProtocol)
+      }
       position = 2
     default: break
     }

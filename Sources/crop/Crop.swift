@@ -19,7 +19,7 @@ struct Crop: ParsableCommand {
         crop methods                                list the pruning methods
         crop models weights                         check and list learned models
         crop help prune                             explain one command
-        crop --version --verbose                    what this program is made of and found
+        crop --version --verbose                    show libraries and processors
 
       CROP_CPU_LEVEL=baseline, v3 or v4 (x86-64), or neon (arm64), makes any command compute with the \
       instructions of that level instead of the best that the processor has.
@@ -40,6 +40,7 @@ struct Crop: ParsableCommand {
         StandardStreams.writeOutput(VersionReport.text)
         return
       }
+      try checkHelp()
       var command = try parseAsRoot()
       // The server's settings come from more places, and it chooses when it knows them all.
       if !(command is Serve) {
@@ -52,10 +53,22 @@ struct Crop: ParsableCommand {
     }
   }
 
+  private static var commandNames: [String] { configuration.subcommands.map { $0._commandName } }
+
+  /// `crop help prun` would explain the whole program, as if that had been asked for.
+  private static func checkHelp() throws {
+    let words = CommandLine.arguments.dropFirst()
+    guard words.first == "help", let name = words.dropFirst().first, !name.hasPrefix("-"), name != "help",
+      !commandNames.contains(name)
+    else { return }
+    throw ValidationError(UsageHints.unknownCommand(name, commands: commandNames))
+  }
+
   /// Says what ended the program, on standard output where that is what was asked for, such as help.
   private static func end(with error: any Error) -> Never {
     let code = exitCode(for: error)
-    let message = fullMessage(for: error)
+    let message = UsageHints.improved(
+      fullMessage(for: error), arguments: Array(CommandLine.arguments.dropFirst()), commands: commandNames)
     if !message.isEmpty {
       let text = message + "\n"
       if code.isSuccess { StandardStreams.writeOutput(text) } else { StandardStreams.writeError(text) }

@@ -68,7 +68,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command, file, flags, query", COMMANDS, ids=lambda value: str(value))
 def test_the_command_line_answers_as_the_server_does(connection, command, file, flags, query):
-    done = crop(command, EXAMPLES / file, "--output", "json", *flags)
+    done = crop(command, EXAMPLES / file, "--format", "json", *flags)
     assert done.returncode == 0, done.stderr
     answer = connection.exchange(request(
         "POST", f"/{command}{query}", [("Accept", "application/json")], (EXAMPLES / file).read_bytes()))
@@ -78,7 +78,7 @@ def test_the_command_line_answers_as_the_server_does(connection, command, file, 
 
 def test_the_command_line_writes_files_numpy_reads(tmp_path):
     import numpy as np
-    done = crop("prune", EXAMPLES / "cat_eye_prune.json", "--out", tmp_path / "kept.npy", "--output", "json")
+    done = crop("prune", EXAMPLES / "cat_eye_prune.json", "--out", tmp_path / "kept.npy", "--format", "json")
     assert done.returncode == 0, done.stderr
     assert np.load(tmp_path / "kept.npy").tolist() == json.loads(done.stdout)["kept_indices"]
 

@@ -203,3 +203,12 @@ def test_split_at_every_byte_gives_the_same_answer(server):
             connection.send(data[split:])
             bodies.add(connection.read_answer().body)
         assert len(bodies) == 1 and b'"kept_indices":[2,3]' in bodies.pop()
+
+
+@pytest.mark.parametrize("prefix", [
+    b"PROXY TCP4 192.0.2.1 192.0.2.2 51000 80\r\n", b"PROXY UNKNOWN\r\n",
+    b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\xc7\x38\x00\x50"])
+def test_a_header_of_the_proxy_protocol_is_named(connection, prefix):
+    connection.send(prefix + request())
+    answer = connection.read_answer()
+    assert answer.status == 400 and "PROXY protocol" in answer.json["detail"]

@@ -102,7 +102,7 @@ def test_a_method_answers_the_same_everywhere(connection, tmp_path, operation, n
 
     whole = tmp_path / "request.safetensors"
     whole.write_bytes(safetensors_bytes(tensors, parameters))
-    done = crop(operation, whole, "--output", "json")
+    done = crop(operation, whole, "--format", "json")
     assert done.returncode == 0, done.stderr
     assert close(without_features(json.loads(done.stdout)), without_features(first))
     if tensors:
@@ -111,7 +111,7 @@ def test_a_method_answers_the_same_everywhere(connection, tmp_path, operation, n
             files.append(tmp_path / f"{each}.npy")
             files[-1].write_bytes(npy(array))
         done = crop(operation, *files, "--method", name, "--keep-tokens", 9, "--seed", 5, "--layout", json.dumps(layout(name)),
-                    "--parameters", json.dumps({"batched": False}), "--output", "json")
+                    "--parameters", json.dumps({"batched": False}), "--format", "json")
         assert done.returncode == 0, done.stderr
         assert close(without_features(json.loads(done.stdout)), without_features(first))
 

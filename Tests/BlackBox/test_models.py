@@ -60,7 +60,7 @@ def test_localize_gives_the_same_over_http_and_on_files(server, folder, case):
     options = {"model": metadata(CASES / f"{case}.safetensors")["model"], "minimum_contrast": 0}
     answer = ask(server, case, "localize", localize=options)
     assert answer.status_code == 200 and answer.json()["source"] == "model"
-    run = crop("localize", CASES / f"{case}.safetensors", "--models", folder, "--output", "json",
+    run = crop("localize", CASES / f"{case}.safetensors", "--models", folder, "--format", "json",
                "--parameters", json.dumps({"localize": options}))
     assert run.returncode == 0 and json.loads(run.stdout) == answer.json()
 
@@ -74,7 +74,7 @@ def test_compress_gives_the_same_over_http_and_on_files(server, folder, case):
         assert answer.json()[name] == expected[name]
     rows = [value for row in expected["features"] for value in row]
     assert answer.json()["features"]["data"] == pytest.approx(rows, rel=1e-5, abs=1e-6)
-    run = crop("compress", CASES / f"{case}.safetensors", "--models", folder, "--output", "json")
+    run = crop("compress", CASES / f"{case}.safetensors", "--models", folder, "--format", "json")
     assert run.returncode == 0 and json.loads(run.stdout) == answer.json()
 
 

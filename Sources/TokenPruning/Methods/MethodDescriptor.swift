@@ -9,6 +9,8 @@ public struct MethodDescriptor: Sendable, Hashable {
   public let paper: String?
   /// Tensor names that must be present.
   public let requiredInputs: [String]
+  /// Tensors of which one must be there, in the order in which they are looked for; they are among the optional ones.
+  public let alternativeInputs: [String]
   public let optionalInputs: [String]
   public let parameters: [ParameterDescriptor]
   /// Differences from the published algorithm or the authors' code, one sentence each.
@@ -45,6 +47,7 @@ public struct MethodDescriptor: Sendable, Hashable {
 
   public init(
     name: String, summary: String, paper: String? = nil, requiredInputs: [String] = [],
+    alternativeInputs: [String] = [],
     optionalInputs: [String] = [], parameters: [ParameterDescriptor] = [], deviations: [String] = [],
     budget: String = exactBudget, schedules: [PublishedSchedule] = [], properties: Set<Property> = [],
     cost: Cost = .quadratic, readsValues: Bool = true, memory: MethodMemory = .features
@@ -53,6 +56,7 @@ public struct MethodDescriptor: Sendable, Hashable {
     self.summary = summary
     self.paper = paper
     self.requiredInputs = requiredInputs
+    self.alternativeInputs = alternativeInputs
     self.optionalInputs = optionalInputs
     self.parameters = parameters
     self.deviations = deviations

@@ -16,6 +16,7 @@ struct PyramidDrop: ScoringMethod {
     name: "pyramiddrop",
     summary: "Drops tokens in stages, ranked by the last prompt token's attention in the layer that follows.",
     paper: "Xing et al., CVPR 2025, arXiv 2410.17247",
+    alternativeInputs: ["attention", "hidden_states"],
     optionalInputs: [
       "attention", "hidden_states", "norm_weight", "query_weight", "key_weight", "query_bias", "key_bias",
     ],

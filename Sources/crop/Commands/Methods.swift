@@ -15,7 +15,9 @@ struct Methods: ParsableCommand {
 
   enum Format: String, CaseIterable, ExpressibleByArgument { case table, json }
 
-  @Argument(help: "The method to explain; without it, all are listed.")
+  @Argument(
+    help: "The method to explain; without it, all are listed.",
+    completion: .list(MethodRegistry.standard.descriptors.map(\.name)))
   var name: String?
 
   @Option(help: "What to print: table or json.")
@@ -40,15 +42,23 @@ struct Methods: ParsableCommand {
 
 extension MethodDescriptor {
   static func list(_ methods: [MethodDescriptor]) -> String {
-    let rows = methods.map { [$0.name, $0.requiredInputs.joined(separator: ", "), $0.summary] }
+    let rows = methods.map { [$0.name, $0.needs ?? "-", $0.summary] }
     return TextTable(header: ["METHOD", "NEEDS", "WHAT IT DOES"], rows: rows).text
+  }
+
+  /// `image_features, attention`, or `attention or hidden_states`; nil for a method that chooses by position alone, or
+  /// by whatever is there.
+  fileprivate var needs: String? {
+    let either = alternativeInputs.joined(separator: " or ")
+    let all = requiredInputs + (either.isEmpty ? [] : [either])
+    return all.isEmpty ? nil : all.joined(separator: ", ")
   }
 
   /// Everything about one method, for reading.
   var explanation: String {
     var text = "\(name): \(summary)\n"
     if let paper { text += "paper: \(paper)\n" }
-    if !requiredInputs.isEmpty { text += "needs: \(requiredInputs.joined(separator: ", "))\n" }
+    if let needs { text += "needs: \(needs)\n" }
     if !optionalInputs.isEmpty { text += "may use: \(optionalInputs.joined(separator: ", "))\n" }
     if !parameters.isEmpty {
       let rows = parameters.map { parameter in

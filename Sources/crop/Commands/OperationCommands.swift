@@ -6,11 +6,11 @@ import TokenPruning
 
 /// Input and output, the same for every operation.
 struct OperationOptions: ParsableArguments {
-  enum Output: String, CaseIterable, ExpressibleByArgument { case table, json }
+  enum Format: String, CaseIterable, ExpressibleByArgument { case table, json }
 
   @Argument(
     help: ArgumentHelp(
-      "Tensors: .npy, .safetensors or .json. An .npy file is named after its tensor (attention.npy).",
+      "Tensors: .npy, .safetensors or .json; - is standard input. An .npy file is named after its tensor (attention.npy).",
       valueName: "files"))
   var files: [String]
 
@@ -19,27 +19,42 @@ struct OperationOptions: ParsableArguments {
   var tensor: String?
 
   @Option(help: "What to print: a readable table, or the answer as json.")
-  var output = Output.table
+  var format = Format.table
+
+  /// What `format` was called before the other commands had it.
+  @Option(name: .customLong("output"), help: .hidden)
+  var formerFormat: Format?
 
   @Option(
+    // Values that begin with a dash are names here.
+    parsing: .unconditional,
     help: ArgumentHelp(
-      "Write the answer to a file as well: .safetensors, .json, or .npy for its main tensor.",
+      "Write the answer to a file as well: .safetensors, .json, or .npy for its main tensor. "
+        + "-.safetensors, -.json or -.npy is standard output, which then holds nothing else.",
       valueName: "file"))
   var out: String?
 
   @OptionGroup var learned: ModelOptions
 
   /// Reads, runs, prints; whatever is wrong with the input ends the program with status 65.
-  func run(_ operation: Operation, with parameters: () throws(InputError) -> JSONObject) throws(ExitCode) {
+  ///
+  /// - Parameter flags: the parameters that flags of their own gave.
+  func run(
+    _ operation: Operation, flags: Set<String>, with parameters: () throws(InputError) -> JSONObject
+  ) throws(ExitCode) {
     let models = try learned.load()
     do throws(InputError) {
       let given = try parameters()
       var document = try InputFiles.document(
         paths: files, tensorName: tensor, parameterNames: Operation.parameterNames)
       document.parameters.merge(given)
-      let answer = try Self.answer(operation, document, models)
-      if let out { try writeFile(answer.file(named: out), to: out) }
-      switch output {
+      let answer = try Self.answer(operation, document, models, flags)
+      if let out {
+        let bytes = try answer.file(named: out)
+        guard !out.hasPrefix("-.") else { return StandardStreams.writeOutput(bytes) }
+        try writeFile(bytes, to: out)
+      }
+      switch formerFormat ?? format {
       case .json: StandardStreams.writeOutput(try answer.jsonText())
       case .table:
         let grid = TokenGrid(layout: document.parameters["layout"], tokenCount: document.tokenCount)
@@ -51,12 +66,12 @@ struct OperationOptions: ParsableArguments {
   }
 
   private static func answer(
-    _ operation: Operation, _ document: TensorDocument, _ models: ModelSet
+    _ operation: Operation, _ document: TensorDocument, _ models: ModelSet, _ flags: Set<String>
   ) throws(InputError) -> Answer {
     do throws(Problem) {
       return try operation.run(document, models: models)
     } catch {
-      throw InputError(error.line)
+      throw InputError(error, flags: flags)
     }
   }
 }
@@ -82,15 +97,19 @@ struct Localize: ParsableCommand {
       EXAMPLES
         crop localize attention.npy
         crop localize image_features.npy text_features.npy --layout 24x24
-        crop localize image_features.npy text_features.npy --models weights --parameters '{"localize": {"model": "a"}}'
-        crop localize x.npy --tensor attention --parameters '{"explain": true}'
+        crop localize image_features.npy text_features.npy --models weights \\
+          --parameters '{"localize": {"model": "a"}}'
+        crop localize x.npy --tensor attention --format json
+        cat attention.npy | crop localize - --tensor attention
       """)
 
   @OptionGroup var options: OperationOptions
   @OptionGroup(title: "Parameters") var common: CommonParameterOptions
 
   func run() throws {
-    try options.run(.localize) { () throws(InputError) in try common.object(for: .localize) }
+    try options.run(.localize, flags: common.flags) { () throws(InputError) in
+      try common.object(for: .localize)
+    }
   }
 }
 
@@ -100,7 +119,8 @@ struct Compress: ParsableCommand {
     discussion: """
       EXAMPLES
         crop compress image_features.npy --keep-tokens 64 --out small.npy
-        crop compress image_features.npy --keep-tokens 64 --models weights --mode resampler
+        crop compress image_features.npy --keep-tokens 64 --models weights \\
+          --mode resampler
         crop compress request.json --region '[2,1,5,4]' --out small.safetensors
       """)
 
@@ -119,7 +139,11 @@ struct Compress: ParsableCommand {
     return object
   }
 
-  func run() throws { try options.run(.compress, with: parameters) }
+  func run() throws {
+    try options.run(
+      .compress, flags: selection.flags.union(common.flags).union(mode == nil ? [] : ["mode"]),
+      with: parameters)
+  }
 }
 
 struct Prune: ParsableCommand {
@@ -132,6 +156,8 @@ struct Prune: ParsableCommand {
         crop prune attention.npy --keep-tokens 192 --region '[2,1,5,4]'
         crop prune image_features.npy --method divprune --keep-ratio 0.25
         crop prune request.safetensors --keep-tokens 64 --out kept.npy
+        crop prune attention.npy --keep-tokens 64 --format json \\
+          --parameters '{"explain": true}'
       """)
 
   @OptionGroup var options: OperationOptions
@@ -144,5 +170,5 @@ struct Prune: ParsableCommand {
     return object
   }
 
-  func run() throws { try options.run(.prune, with: parameters) }
+  func run() throws { try options.run(.prune, flags: selection.flags.union(common.flags), with: parameters) }
 }

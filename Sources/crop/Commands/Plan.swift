@@ -11,9 +11,10 @@ struct Plan: ParsableCommand {
 
       EXAMPLES
         crop plan --layout 24x24 --keep-ratio 0.25
-        crop plan --layout '{"type": "llava_next", "image_size": [640, 480]}' --keep-tokens 640
-        crop plan --parameters '{"layout": {"type": "internvl", "image_size": [1000, 500]},
-                                 "keep_tokens": 64, "budget_scope": "tile"}'
+        crop plan --keep-tokens 640 \\
+          --layout '{"type": "llava_next", "image_size": [640, 480]}'
+        crop plan --keep-tokens 64 --parameters '{"budget_scope": "tile",
+          "layout": {"type": "internvl", "image_size": [1000, 500]}}'
       """)
 
   @OptionGroup(title: "Parameters") var selection: SelectionParameterOptions
@@ -23,17 +24,18 @@ struct Plan: ParsableCommand {
     do throws(InputError) {
       var parameters = try common.object(for: .prune)
       try selection.add(to: &parameters)
-      StandardStreams.writeOutput(prettyText(of: .object(try Self.answer(parameters))))
+      StandardStreams.writeOutput(
+        prettyText(of: .object(try Self.answer(parameters, flags: selection.flags.union(common.flags)))))
     } catch {
       throw Exit.badInput.saying("\(error)")
     }
   }
 
-  static func answer(_ parameters: JSONObject) throws(InputError) -> JSONObject {
+  static func answer(_ parameters: JSONObject, flags: Set<String> = []) throws(InputError) -> JSONObject {
     do throws(Problem) {
       return try PlanOperation.run(parameters)
     } catch {
-      throw InputError((error.pointer.map { "\($0): " } ?? "") + error.detail)
+      throw InputError(error, flags: flags)
     }
   }
 }

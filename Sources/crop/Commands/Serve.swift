@@ -16,7 +16,7 @@ struct Serve: ParsableCommand {
       EXAMPLES
         crop serve
         crop serve --http-host 0.0.0.0 --http-port 9000
-        crop serve --listen 'http://127.0.0.1:8080,http://[::1]:8080,unix:/run/crop/crop.sock'
+        crop serve --listen http://127.0.0.1:8080,unix:/run/crop/crop.sock
         CROP_HTTP_PORT=9000 crop serve --config config/production.yaml
         crop serve --config config/crop.yaml --print-config
       """)

@@ -7,7 +7,7 @@ extension Answer {
   ///
   /// - Throws: when a tensor has no JSON form.
   func jsonText() throws(InputError) -> String {
-    String(decoding: try encoded(as: JSONTensorFormat.self, for: "--output json"), as: UTF8.self) + "\n"
+    String(decoding: try encoded(as: JSONTensorFormat.self, for: "--format json"), as: UTF8.self) + "\n"
   }
 
   /// The bytes of a file with the answer's tensors; the extension says in which format.

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import JSON
+import PruningService
 import TensorFormats
 import Tensors
 
@@ -8,6 +9,18 @@ struct InputError: Error, Equatable, CustomStringConvertible {
   let description: String
 
   init(_ description: String) { self.description = description }
+
+  /// A problem of the service in the words of the command line: `--keep-tokens` for the pointer `/keep_tokens`, where that
+  /// flag was given; names alone for what stands in files and JSON.
+  init(_ problem: Problem, flags: Set<String>) {
+    let pointer = problem.pointer ?? ""
+    // A tensor's name is no pointer and stays as it is.
+    var parts = pointer.hasPrefix("/") ? pointer.split(separator: "/").map { String($0) } : [pointer]
+    if pointer.hasPrefix("/"), let first = parts.first, flags.contains(first) {
+      parts[0] = "--" + first.map { $0 == "_" ? "-" : String($0) }.joined()
+    }
+    self.init((parts.filter { !$0.isEmpty } + [problem.detail]).joined(separator: ": "))
+  }
 }
 
 /// Tensor files read as the one document that the server would receive.

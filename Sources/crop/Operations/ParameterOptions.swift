@@ -15,6 +15,12 @@ struct CommonParameterOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Seed of every random choice.", valueName: "number"))
   var seed: Int?
 
+  /// The parameters that a flag of their own gave.
+  var flags: Set<String> {
+    let given: [(String, Bool)] = [("layout", layout != nil), ("seed", seed != nil)]
+    return Set(given.filter(\.1).map(\.0))
+  }
+
   /// - Throws: for text that is not JSON or not of the form described, naming the flag.
   func object(for operation: Operation) throws(InputError) -> JSONObject {
     var object = JSONObject()
@@ -33,7 +39,9 @@ struct CommonParameterOptions: ParsableArguments {
 
 /// Parameters of the operations that choose tokens.
 struct SelectionParameterOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Pruning method; 'crop methods' lists them.", valueName: "name"))
+  @Option(
+    help: ArgumentHelp("Pruning method; 'crop methods' lists them.", valueName: "name"),
+    completion: .list(MethodRegistry.standard.descriptors.map(\.name)))
   var method: String?
 
   @Option(help: ArgumentHelp("The method's own parameters as a JSON object.", valueName: "json"))
@@ -55,7 +63,8 @@ struct SelectionParameterOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "How the region shapes the choice: only, first, share, bias, none.", valueName: "policy"))
+      "How the region shapes the choice: only, first, share, bias, none.", valueName: "policy"),
+    completion: .list(RegionPolicy.names))
   var regionPolicy: String?
 
   func validate() throws {
@@ -69,6 +78,17 @@ struct SelectionParameterOptions: ParsableArguments {
     for (name, ratio) in [("--keep-ratio", keepRatio), ("--prune-ratio", pruneRatio)] {
       if let ratio, !ratio.isFinite { throw ValidationError("\(name) must be a number from 0 to 1.") }
     }
+  }
+
+  /// The parameters that a flag of their own gave.
+  var flags: Set<String> {
+    let given: [(String, Bool)] = [
+      ("method", method != nil), ("method_parameters", methodParameters != nil),
+      ("keep_tokens", keepTokens != nil),
+      ("keep_ratio", keepRatio != nil), ("prune_ratio", pruneRatio != nil), ("region", region != nil),
+      ("region_policy", regionPolicy != nil),
+    ]
+    return Set(given.filter(\.1).map(\.0))
   }
 
   /// Adds what was given; a budget flag replaces whatever budget is there.

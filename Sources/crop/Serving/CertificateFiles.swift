@@ -25,7 +25,13 @@ struct CertificateFiles: Sendable {
   }
 
   func load() throws(TLSConfigurationError) -> TLSContext {
-    try TLSContext(certificatePath: certificate, keyPath: key, clientCAPath: clientCA)
+    for (setting, path) in [("tls.cert", certificate), ("tls.key", key), ("tls.client-ca", clientCA ?? "")] {
+      var status = stat()
+      guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { continue }
+      throw TLSConfigurationError.unreadable(
+        path: path, reason: "\(setting) is a directory; give the PEM file in it")
+    }
+    return try TLSContext(certificatePath: certificate, keyPath: key, clientCAPath: clientCA)
   }
 
   /// Reads everything again; connections that are open go on with what they began with.

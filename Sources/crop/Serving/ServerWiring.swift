@@ -53,8 +53,8 @@ func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfigu
     Service(
       configuration.service(
         keys: keyFile?.keys, models: models.store, memoryBytes: transport.maximumInFlightBytes),
-      lifecycle: lifecycle, metrics: metrics, accessLog: configuration.accessLog(to: sink), exposure: exposure
-    )
+      lifecycle: lifecycle,
+      metrics: metrics, accessLog: configuration.accessLog(to: sink), exposure: exposure)
   }
   let entries =
     reloadables(certificates, tls, logger) + (keyFile.map { [$0.reloading] } ?? []) + models.reloading
@@ -85,9 +85,24 @@ func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfigu
     await serve(server, administration, lifecycle, configuration, signals, reloading, logger)
   } catch {
     sink.flush()
-    throw Exit.cannotListen.saying("\(error)")
+    throw Exit.cannotListen.saying("\(error)" + advice(on: error))
   }
   logger.notice("stopped")
+}
+
+/// What to do about an address that cannot be had.
+private func advice(on error: Server.StartError) -> String {
+  guard case .listening(let address, let cause) = error else { return "" }
+  switch cause.code {
+  case EADDRINUSE:
+    return "; another program listens there ('ss -ltnp' shows which): stop it, or choose another port with "
+      + "http.port (--http-port) or listen"
+  case EACCES:
+    return address.hasPrefix("unix:")
+      ? "; the folder must be writable" : "; ports below 1024 need a privilege, 8080 needs none"
+  case EADDRNOTAVAIL: return "; no interface of this machine has that address"
+  default: return ""
+  }
 }
 
 private func loadTLS(
