@@ -125,19 +125,6 @@ import Testing
     }
   }
 
-  @Test("Fast exponentials err by a millionth at most, and end at the limits of binary32")
-  func fastPowers() {
-    let exponents = (-2000...1000).map { Float($0) / 23 }
-    var values = exponents
-    fastExponentials(&values, minus: 0.5, times: 2)
-    for (exponent, value) in zip(exponents, values) {
-      let x = Double((exponent - 0.5) * 2)
-      if x < -87 { #expect(value < 1.7e-38) }
-      if x > 88 { #expect(value == .infinity) }
-      if x >= -87, x <= 88 { #expect(abs(Double(value) / exponential(x) - 1) < 1e-6, "\(x)") }
-    }
-  }
-
   @Test(
     "Leading eigenvectors satisfy their equation, are orthogonal, and come largest first",
     arguments: [1, 2, 7, 24])
