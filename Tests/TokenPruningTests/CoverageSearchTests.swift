@@ -104,7 +104,7 @@ import Testing
     let space = CosineSpace(features)
     var steps = StepCounter(limit: .unlimited)
     let words = all.flatMap { [Double($0 % 5) / 5, Double($0 % 3) / 3] }
-    var weights = try SoftmaxCoverage(
+    let weights = try SoftmaxCoverage(
       space, candidates: Array(0..<16), given: [16, 17, 18, 19], words: words, count: 2,
       temperatures: (words: 0.1, tokens: temperature), alpha: 0.5, sharing: .none, &steps)
     #expect(weights.rowCount == 22 && weights.candidateCount == 16)

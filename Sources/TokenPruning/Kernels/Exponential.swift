@@ -66,3 +66,11 @@ private func scaled(_ value: Double, byPowerOfTwo exponent: Int) -> Double {
   }
   return value * Double(sign: .plus, exponent: exponent, significand: 1)
 }
+
+/// exp((x - max) / temperature), divided by their sum.
+func softmax(_ values: [Double], _ temperature: Double = 1) -> [Double] {
+  guard let highest = values.max() else { return [] }
+  let powers = values.map { exponential(($0 - highest) / temperature) }
+  let sum = powers.reduce(0, +)
+  return powers.map { $0 / sum }
+}
