@@ -29,12 +29,14 @@ public struct PruningInput: Sendable {
 
   public init(
     tokenCount: Int, tensors: [String: Tensor], layout: TokenLayout?, seed: UInt64 = 0,
-    models: ModelSet = ModelSet(), previous: [Int]? = nil, stepLimit: StepLimit = StepLimit(standardStepLimit),
+    models: ModelSet = ModelSet(), previous: [Int]? = nil,
+    stepLimit: StepLimit = StepLimit(standardStepLimit),
     sharing: WorkSharing = .none
   ) {
     self.init(
       tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed, models: models,
-      previous: previous, stepLimit: stepLimit, sharing: sharing, firstToken: 0, requestTokenCount: tokenCount)
+      previous: previous, stepLimit: stepLimit, sharing: sharing, firstToken: 0, requestTokenCount: tokenCount
+    )
   }
 
   init(
