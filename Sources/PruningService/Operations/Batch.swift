@@ -73,6 +73,7 @@ struct TensorAxes {
     "text_raters": TensorAxes(ranks: 1...1, description: "[M]", mayBeShared: true),
     "early_attention": attention,
     "sizes": TensorAxes(ranks: 1...1, description: "[N]", mayBeShared: false),
+    "already_dropped": TensorAxes(ranks: 1...1, description: "[N]", mayBeShared: false),
     "padding_mask": TensorAxes(ranks: 1...1, description: "[N]", mayBeShared: false),
     "pixel_values": TensorAxes(
       ranks: 2...2, description: "[N x patches of a token, numbers of a patch]", mayBeShared: false),

@@ -17,7 +17,10 @@ struct ImageRequest {
   ) throws(PruningError) {
     let stages = PruneOperation.stageTensorNames(parameters)
     try Self.refuseEmpty(tensors, stages: stages)
-    let counted = try Self.tokenCount(of: tensors, stages: stages)
+    var tensors = tensors
+    let dropped = tensors.removeValue(forKey: "already_dropped")
+    let left = try PreviousTokens(parameters, dropped: dropped)
+    let counted = try Self.tokenCount(of: tensors, stages: stages, left: left)
     let layout: TokenLayout? =
       if let json = parameters["layout"] {
         try TokenLayout(json, tokenCount: counted?.count)
@@ -25,7 +28,7 @@ struct ImageRequest {
         counted.flatMap { TokenLayout.inferred(tokenCount: $0.count) }
       }
     let isCarried = batchCount == nil || Self.carries(tensors, layout)
-    guard let tokenCount = counted?.count ?? (isCarried ? layout?.tokenCount : nil) else {
+    guard let tokenCount = counted?.count ?? left?.tokenCount ?? (isCarried ? layout?.tokenCount : nil) else {
       throw PruningError(
         at: "/layout",
         "nothing tells the number of visual tokens; send a tensor that has one row or column per token"
@@ -34,7 +37,7 @@ struct ImageRequest {
     self.parameters = parameters
     input = PruningInput(
       tokenCount: tokenCount, tensors: tensors, layout: layout, seed: try Self.seed(parameters),
-      models: models, stepLimit: stepLimit, sharing: sharing)
+      models: models, previous: try left?.indices(below: tokenCount), stepLimit: stepLimit, sharing: sharing)
   }
 
   /// The longest other axis of a tensor about no tokens, beyond the width of any features.
@@ -59,7 +62,7 @@ struct ImageRequest {
   /// - Parameter stages: the attention tensor of each stage. The first stage sees all tokens; what only a later
   ///   one names may be as short as the stage before left it.
   private static func tokenCount(
-    of tensors: [String: Tensor], stages: [String]
+    of tensors: [String: Tensor], stages: [String], left: PreviousTokens?
   ) throws(PruningError) -> (name: String, count: Int)? {
     var found: (name: String, count: Int)?
     for name in tensors.keys.sorted() {
@@ -67,6 +70,8 @@ struct ImageRequest {
       guard let tensor = tensors[name], isOfFirstStage || !stages.contains(name),
         let count = tokenCount(of: tensor, named: isOfFirstStage ? "attention" : name)
       else { continue }
+      // What is left of the tokens may be all that a tensor is about.
+      if let left, count == left.count { continue }
       guard count <= TokenLayout.maximumTokenCount else {
         throw PruningError(
           at: name, "is about \(count) tokens; at most \(TokenLayout.maximumTokenCount) are accepted")

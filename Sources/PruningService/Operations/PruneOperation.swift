@@ -8,6 +8,7 @@ enum PruneOperation {
     TokenBudget.names + [
       "method", "method_parameters", "region", "localize", "region_policy", "region_share", "region_bias",
       "stages", "renumber", "model_dimensions", "explain", "budget_scope", "newline_policy",
+      "previous", "bookkeeping",
     ]
 
   /// The most indices that all stages together may answer: a schedule repeats the tokens of a small request
@@ -90,6 +91,12 @@ enum PruneOperation {
     if !result.stages.isEmpty { members["stages"] = .array(result.stages.map { .object($0.members) }) }
     if let average = result.averageTokens { members["average_tokens"] = .number(average) }
     members.append(try PositionMembers.of(image, kept: result.kept, rows: result.kept.count))
+    if let places = result.keptWithinPrevious {
+      members["kept_within_previous"] = .array(places.map { .integer($0) })
+    }
+    if let bookkeeping = try Bookkeeping(image.parameters) {
+      members["bookkeeping"] = .object(try bookkeeping.members(keeping: result.kept, image))
+    }
     if let model = try ModelDimensions.parse(image.parameters) {
       members["savings"] = .object(Savings(result, model).members)
     }
@@ -111,8 +118,9 @@ enum PruneOperation {
     let parameters = image.parameters
     if image.asksForRegion { return try image.localization() }
     let method = parameters["method"] ?? .string(PruneRequest.defaultMethod)
+    // Of what earlier requests left there is no map to find a region in.
     guard method == .string(PruneRequest.defaultMethod), parameters["localize"] == nil,
-      parameters["region_policy"] != "none"
+      parameters["region_policy"] != "none", image.input.previous == nil
     else { return nil }
     return try image.localization()
   }

@@ -67,40 +67,10 @@ private func scaled(_ value: Double, byPowerOfTwo exponent: Int) -> Double {
   return value * Double(sign: .plus, exponent: exponent, significand: 1)
 }
 
-/// Replaces every x by e to the power (x - offset) * factor, within 1e-6 of its size and what rounding the exponent
-/// costs; what a normal binary32 number cannot hold becomes 0 or infinity.
-///
-/// The same reduction with the Taylor polynomial of degree 6: 0.3466^7 / 7! < 2e-7.
-func fastExponentials(_ values: inout [Float], minus offset: Float, times factor: Float) {
-  values.withUnsafeMutableBytes { bytes in
-    let whole = bytes.count / 32
-    for block in 0..<whole {
-      let x = bytes.loadUnaligned(fromByteOffset: 32 * block, as: SIMD8<Float>.self)
-      bytes.storeBytes(
-        of: fastExponential((x - offset) * factor), toByteOffset: 32 * block, as: SIMD8<Float>.self)
-    }
-    for place in stride(from: 32 * whole, to: bytes.count, by: 4) {
-      let x = SIMD8<Float>(repeating: bytes.loadUnaligned(fromByteOffset: place, as: Float.self))
-      bytes.storeBytes(of: fastExponential((x - offset) * factor)[0], toByteOffset: place, as: Float.self)
-    }
-  }
-}
-
-@inline(__always)
-private func fastExponential(_ exponent: SIMD8<Float>) -> SIMD8<Float> {
-  let x = exponent.replacing(with: 88, where: exponent .> 88).replacing(with: -87, where: exponent .< -87)
-  // Adding and taking away 1.5 x 2^23 rounds to a whole number, which the low bits of the sum hold.
-  let shifted = x * 1.4426950408889634 + 0x1.8p23
-  let k = shifted - 0x1.8p23
-  let r = (x - k * 0x1.62e4p-1) - k * 0x1.7f7d1cp-20
-  var power = SIMD8<Float>(repeating: 1 / 720)
-  power = power * r + 1 / 120
-  power = power * r + 1 / 24
-  power = power * r + 1 / 6
-  power = power * r + 0.5
-  power = power * r + 1
-  power = power * r + 1
-  let bits = unsafeBitCast(shifted, to: SIMD8<UInt32>.self) &<< 23 &+ 0x3f80_0000
-  let scaled = power * unsafeBitCast(bits, to: SIMD8<Float>.self)
-  return scaled.replacing(with: 0, where: exponent .< -87).replacing(with: .infinity, where: exponent .> 88)
+/// exp((x - max) / temperature), divided by their sum.
+func softmax(_ values: [Double], _ temperature: Double = 1) -> [Double] {
+  guard let highest = values.max() else { return [] }
+  let powers = values.map { exponential(($0 - highest) / temperature) }
+  let sum = powers.reduce(0, +)
+  return powers.map { $0 / sum }
 }

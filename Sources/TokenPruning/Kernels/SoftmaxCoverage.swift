@@ -1,178 +1,159 @@
+import Kernels
+
 /// Tokens cover the words of the question and each other by softmax weights: those of MMTok.
 ///
 /// A row for each word, P = softmax over tokens of cosine / temperature, divided by the number of words; then one for
-/// each token, alpha Q, Q the same among the tokens.
+/// each token, alpha Q, Q the same among the tokens. Differences of these weights are far smaller than the weights, so
+/// they are formed in binary64 from the beginning, and only rounded for the first comparison.
 struct SoftmaxCoverage: CoverageWeights {
   let fast: [Float]
-  let absoluteError: Float
-  let relativeError: Float
+  // What a binary32 number cannot hold is below the first; the second is half its last place, and room.
+  let absoluteError: Float = 0x1p-120
+  let relativeError: Float = 0x1p-23
   let candidateCount: Int
+  let rowCount: Int
   private let space: CosineSpace
   /// Candidates, then what is picked already.
   private let members: [Int]
-  private let alpha: Double
-  private let temperature: Double
-  /// The weights of the words [words, members], divided by their number.
-  private let words: [Double]
+  /// [members, rows]: those of one candidate lie together.
+  private let weights: [Double]
   private let wordCount: Int
-  /// The weights of the tokens that were asked for, by their row.
-  private var exactRows: [Int: [Double]] = [:]
-
-  /// Fast similarities that are further off than this after the softmax decide nothing.
-  private static let largestRelativeError = 0.01
 
   /// - Parameters:
   ///   - space: how tokens are compared with each other.
   ///   - words: cosines of the members with each word [members, words].
   /// - Precondition: at most ``SimilarityMatrix/maximumCount`` members, at least 1.
   /// - Throws: when it is more work than the limit allows.
+  /// - Complexity: O(members^2 D / 2).
   init(
     _ space: CosineSpace, candidates: [Int], given: [Int], words cosines: [Double], count: Int,
     temperatures: (words: Double, tokens: Double), alpha: Double, sharing: WorkSharing,
     _ steps: inout StepCounter
   ) throws(PruningError) {
     self.space = space
-    self.alpha = alpha
-    temperature = temperatures.tokens
     members = candidates + given
     candidateCount = candidates.count
     wordCount = count
-    words = Self.wordWeights(cosines, members.count, count, temperatures.words)
-    try steps.spend(members.count * members.count / 2)
-    let matrix = try SimilarityMatrix(space, members, sharing: sharing, &steps)
-    // What a similarity is off goes into the numerator and, as much, into the sum.
-    let error = exponential(Double(matrix.slack) / temperature) - 1 + 1e-6 + 1e-6 / temperature
-    let weights: [Float]
-    if error <= Self.largestRelativeError {
-      weights = Self.tokenWeights(matrix.similarities(), members.count, temperature, alpha)
-      relativeError = Float(error)
-    } else {
-      try steps.spend(comparingWith: members.count * members.count, of: space, exactly: true)
-      weights = Self.exactTokenWeights(space, members, temperature, alpha)
-      relativeError = 1e-6
+    let size = members.count
+    rowCount = count + size
+    try steps.spend(size * (size / 2 + 1) * (30 + space.columns / 8))
+    let tokens = Self.tokenWeights(space, members, temperatures.tokens, sharing)
+    var weights = [Double](repeating: 0, count: size * (count + size))
+    for word in 0..<count {
+      let row = softmax((0..<size).map { cosines[$0 * count + word] }, temperatures.words)
+      for column in 0..<size { weights[column * (count + size) + word] = row[column] / Double(count) }
     }
-    // What a binary32 number cannot hold is below this.
-    absoluteError = 0x1p-120
-    fast = Self.joined(words, count, weights, members.count)
+    let scale = alpha / Double(size)
+    weights.withUnsafeMutableBufferPointer { weights in
+      tokens.withUnsafeBufferPointer { tokens in
+        for column in 0..<size {
+          let start = column * (count + size) + count
+          for row in 0..<size { weights[start + row] = tokens[column * size + row] * scale }
+        }
+      }
+    }
+    self.weights = weights
+    fast = weights.map { Float($0) }
   }
 
-  var rowCount: Int { wordCount + members.count }
-
-  mutating func exact(
+  func exact(
     _ candidate: Int, for rows: [Int], _ steps: inout StepCounter
   ) throws(PruningError) -> [Double] {
-    var weights: [Double] = []
-    weights.reserveCapacity(rows.count)
-    for row in rows {
-      if row < wordCount {
-        weights.append(words[row * members.count + candidate])
-        continue
-      }
-      if exactRows[row] == nil {
-        try steps.spend(comparingWith: members.count, of: space, exactly: true)
-        exactRows[row] = Self.exactRow(space, members, row - wordCount, temperature, alpha)
-      }
-      weights.append(exactRows[row]?[candidate] ?? 0)
-    }
-    return weights
+    try steps.spend(rows.count)
+    return rows.map { weights[candidate * rowCount + $0] }
   }
 
   func isCopy(_ candidate: Int, of other: Int) -> Bool {
     space.features.isSame(members[candidate], members[other])
-      && (0..<wordCount).allSatisfy {
-        words[$0 * members.count + candidate] == words[$0 * members.count + other]
-      }
+      && (0..<wordCount).allSatisfy { weights[candidate * rowCount + $0] == weights[other * rowCount + $0] }
   }
 
-  private static func wordWeights(
-    _ cosines: [Double], _ members: Int, _ words: Int, _ temperature: Double
-  ) -> [Double] {
-    var weights: [Double] = []
-    weights.reserveCapacity(words * members)
-    for word in 0..<words {
-      let row = (0..<members).map { cosines[$0 * words + word] }
-      weights += softmax(row, temperature).map { $0 / Double(words) }
-    }
-    return weights
-  }
-
-  /// One row of alpha Q.
-  private static func exactRow(
-    _ space: CosineSpace, _ members: [Int], _ row: Int, _ temperature: Double, _ alpha: Double
-  ) -> [Double] {
-    let similarities = space.exactSimilarities(of: members, to: [members[row]])
-    return softmax(similarities, temperature).map { $0 / Double(members.count) * alpha }
-  }
-
-  private static func exactTokenWeights(
-    _ space: CosineSpace, _ members: [Int], _ temperature: Double, _ alpha: Double
-  ) -> [Float] {
-    let count = members.count
-    var weights = [Float](repeating: 0, count: count * count)
-    for row in 0..<count {
-      for (column, weight) in exactRow(space, members, row, temperature, alpha).enumerated() {
-        weights[column * count + row] = Float(weight)
-      }
-    }
-    return weights
-  }
-
-  /// alpha Q by candidate [members, members] of fast similarities, which are symmetric.
+  /// Q by candidate [members, members].
   private static func tokenWeights(
-    _ similarities: [Float], _ count: Int, _ temperature: Double, _ alpha: Double
-  ) -> [Float] {
-    var weights = similarities
-    fastExponentials(&weights, minus: 1, times: Float(1 / temperature))
-    let factors = (0..<count).map { row -> Float in
-      Float(alpha / (wideSum(weights[(row * count)..<((row + 1) * count)]) * Double(count)))
-    }
+    _ space: CosineSpace, _ members: [Int], _ temperature: Double, _ sharing: WorkSharing
+  ) -> [Double] {
+    let size = members.count
+    var weights = WideCosines.all(space, members, sharing)
+    let isZero = members.map(space.isZero)
     weights.withUnsafeMutableBufferPointer { weights in
-      factors.withUnsafeBufferPointer { factors in
-        for column in 0..<count {
-          for row in 0..<count { weights[column * count + row] *= factors[row] }
+      // Rows with a direction have the cosine 1 with themselves, the largest: powers are symmetric like cosines.
+      for row in 0..<size {
+        for column in 0...row {
+          let power = exponential((weights[row * size + column] - 1) / temperature)
+          weights[row * size + column] = power
+          weights[column * size + row] = power
+        }
+      }
+      let sums = (0..<size).map { row in
+        (0..<size).reduce(0.0) { $0 + weights[row * size + $1] }
+      }
+      for column in 0..<size {
+        for row in 0..<size {
+          // A zero row is as near to every token.
+          weights[column * size + row] =
+            isZero[row] ? 1 / Double(size) : weights[column * size + row] / sums[row]
         }
       }
     }
     return weights
   }
+}
 
-  /// Words and tokens by candidate [members, words + members].
-  private static func joined(_ words: [Double], _ wordCount: Int, _ tokens: [Float], _ count: Int) -> [Float]
-  {
-    let rows = wordCount + count
-    return [Float](unsafeUninitializedCapacity: rows * count) { target, written in
-      written = rows * count
-      guard let into = target.baseAddress else { return }
-      tokens.withUnsafeBufferPointer { tokens in
-        guard let from = tokens.baseAddress else { return }
-        for column in 0..<count {
-          let start = into + column * rows
-          for word in 0..<wordCount { (start + word).initialize(to: Float(words[word * count + column])) }
-          (start + wordCount).initialize(from: from + column * count, count: count)
+/// The cosines of all pairs of rows, in binary64, by blocked products.
+enum WideCosines {
+  private static let blockRows = 64
+  /// Columns that products in binary64 take at a time.
+  private static let panelWidth = 16
+
+  /// [members, members], symmetric to the bit.
+  ///
+  /// - Complexity: O(members^2 D / 2).
+  static func all(_ space: CosineSpace, _ members: [Int], _ sharing: WorkSharing) -> [Double] {
+    let size = members.count
+    let columns = space.columns
+    let width = panelWidth
+    let rows = space.features.matrix(of: members)
+    let panels = (size + width - 1) / width
+    var packed = [Float](repeating: 0, count: panels * width * columns)
+    packed.withUnsafeMutableBufferPointer { packed in
+      rows.values.withUnsafeBufferPointer { values in
+        for row in 0..<size {
+          let start = row / width * width * columns + row % width
+          for column in 0..<columns { packed[start + column * width] = values[row * columns + column] }
         }
       }
     }
-  }
-}
-
-/// exp((x - max) / temperature), divided by their sum.
-func softmax(_ values: [Double], _ temperature: Double = 1) -> [Double] {
-  guard let highest = values.max() else { return [] }
-  let powers = values.map { exponential(($0 - highest) / temperature) }
-  let sum = powers.reduce(0, +)
-  return powers.map { $0 / sum }
-}
-
-/// The sum of binary32 numbers in binary64.
-private func wideSum(_ values: ArraySlice<Float>) -> Double {
-  values.withUnsafeBytes { bytes in
-    var sums = SIMD4<Double>.zero
-    for four in 0..<(values.count / 4) {
-      sums += SIMD4<Double>(bytes.loadUnaligned(fromByteOffset: 16 * four, as: SIMD4<Float>.self))
+    let norms = members.map(space.norm)
+    let filled = packed
+    var cosines = [Double](repeating: 0, count: size * size)
+    cosines.withUnsafeMutableBufferPointer { target in
+      guard let base = target.baseAddress else { return }
+      let into = SharedAddress(base)
+      sharing.forEach((size + blockRows - 1) / blockRows) { block in
+        guard let into = into.pointer else { return }
+        let range = (block * blockRows)..<min((block + 1) * blockRows, size)
+        let wide = rows.values[(range.lowerBound * columns)..<(range.upperBound * columns)].map { Double($0) }
+        wide.withUnsafeBufferPointer { wide in
+          filled.withUnsafeBufferPointer { filled in
+            guard let left = wide.baseAddress, let right = filled.baseAddress else { return }
+            for panel in 0...((range.upperBound - 1) / width) {
+              KernelSet.active.addWideProducts(
+                left, columns, range.count, right + panel * width * columns, width, columns,
+                into + range.lowerBound * size + panel * width, size, min(width, size - panel * width))
+            }
+          }
+        }
+        for row in range {
+          for column in 0...row {
+            let length = norms[row] * norms[column]
+            into[row * size + column] = length > 0 ? into[row * size + column] / length : 0
+          }
+        }
+      }
+      for row in 0..<size {
+        for column in (row + 1)..<max(size, row + 1) { base[row * size + column] = base[column * size + row] }
+      }
     }
-    let rest = (values.count / 4 * 4)..<values.count
-    return rest.reduce(sums.sum()) {
-      $0 + Double(bytes.loadUnaligned(fromByteOffset: 4 * $1, as: Float.self))
-    }
+    return cosines
   }
 }

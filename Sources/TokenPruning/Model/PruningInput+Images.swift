@@ -55,8 +55,14 @@ extension PruningInput {
     let parts = layout.imageParts
     return parts.map { part in
       var own = tensors
+      let left = previous.map { $0.indices(from: part.tokens) }
       for (name, tensor) in tensors {
         guard let axis = TokenAxis.of(name, rank: tensor.rank), tokenCount > 0 else { continue }
+        // What is about the tokens that are left lies in their order.
+        if let left, let previous, tensor.shape[axis] == previous.count, previous.count != tokenCount {
+          own[name] = tensor.slice(left, axis: axis)
+          continue
+        }
         let (rows, rest) = tensor.shape[axis].quotientAndRemainder(dividingBy: tokenCount)
         // Patches are several rows for each token.
         guard rest == 0, rows == 1 || (rows > 1 && TokenAxis.hasPatches(name)) else { continue }
@@ -67,6 +73,7 @@ extension PruningInput {
         tokens: part.tokens,
         input: PruningInput(
           tokenCount: part.tokens.count, tensors: own, layout: part.layout, seed: seed, models: models,
+          previous: left.flatMap { left in previous?[left].map { $0 - part.tokens.lowerBound } },
           stepLimit: stepLimit, sharing: sharing,
           firstToken: firstToken + part.tokens.lowerBound, requestTokenCount: requestTokenCount))
     }
@@ -95,6 +102,15 @@ enum TokenAxis {
     if first.contains(name) { return 0 }
     if secondToLast.contains(name) { return rank >= 2 ? rank - 2 : nil }
     return rank - 1
+  }
+}
+
+extension [Int] {
+  /// The places of an ascending list whose numbers lie in a range.
+  fileprivate func indices(from range: Range<Int>) -> Range<Int> {
+    let first = firstIndex { $0 >= range.lowerBound } ?? count
+    let end = firstIndex { $0 >= range.upperBound } ?? count
+    return first..<end
   }
 }
 

@@ -13,6 +13,8 @@ public struct PruningInput: Sendable {
   public let seed: UInt64
   /// The learned models that a request may name.
   public let models: ModelSet
+  /// The tokens that earlier requests left, ascending; nil where all are there.
+  public let previous: [Int]?
   /// What the request may still cost; shared with its other images.
   public let stepLimit: StepLimit
   /// Who else may do parts of the work.
@@ -27,23 +29,26 @@ public struct PruningInput: Sendable {
 
   public init(
     tokenCount: Int, tensors: [String: Tensor], layout: TokenLayout?, seed: UInt64 = 0,
-    models: ModelSet = ModelSet(), stepLimit: StepLimit = StepLimit(standardStepLimit),
+    models: ModelSet = ModelSet(), previous: [Int]? = nil,
+    stepLimit: StepLimit = StepLimit(standardStepLimit),
     sharing: WorkSharing = .none
   ) {
     self.init(
       tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed, models: models,
-      stepLimit: stepLimit, sharing: sharing, firstToken: 0, requestTokenCount: tokenCount)
+      previous: previous, stepLimit: stepLimit, sharing: sharing, firstToken: 0, requestTokenCount: tokenCount
+    )
   }
 
   init(
     tokenCount: Int, tensors: [String: Tensor], layout: TokenLayout?, seed: UInt64, models: ModelSet,
-    stepLimit: StepLimit, sharing: WorkSharing, firstToken: Int, requestTokenCount: Int
+    previous: [Int]?, stepLimit: StepLimit, sharing: WorkSharing, firstToken: Int, requestTokenCount: Int
   ) {
     self.tokenCount = tokenCount
     self.layout = layout
     self.tensors = tensors
     self.seed = seed
     self.models = models
+    self.previous = previous
     self.stepLimit = stepLimit
     self.sharing = sharing
     self.firstToken = firstToken
@@ -54,7 +59,7 @@ public struct PruningInput: Sendable {
   func replacing(tensors: [String: Tensor]? = nil, seed: UInt64? = nil) -> PruningInput {
     PruningInput(
       tokenCount: tokenCount, tensors: tensors ?? self.tensors, layout: layout, seed: seed ?? self.seed,
-      models: models, stepLimit: stepLimit, sharing: sharing, firstToken: firstToken,
+      models: models, previous: previous, stepLimit: stepLimit, sharing: sharing, firstToken: firstToken,
       requestTokenCount: requestTokenCount)
   }
 }

@@ -9,7 +9,7 @@ public func prune(
 ) throws(PruningError) -> PruneResult {
   if input.hasSeveralImages { return try pruneImages(input, request, registry) }
   let request = try request.expandingSchedule(for: input, registry: registry)
-  let method = try registry.make(request.method, request.methodParameters)
+  let method = try registry.make(request.method, request.methodParameters).remaining(in: input)
   var trace = try PruningTrace(input, request, method: method, scope: request.scope)
   let quotas = try trace.quotas()
   for step in quotas.steps {
@@ -112,7 +112,7 @@ private func pool(
     kept = kept.dropFirst(own.count)
     traces[image].record([own.map { $0 - start }], at: step)
     for note in selection.notes { traces[image].selection.add(note) }
-    name = type(of: try traces[image].selection.method.resolved(for: stageInputs[image])).descriptor.name
+    name = decidingName(of: try traces[image].selection.method.resolved(for: stageInputs[image]))
   }
   return name
 }

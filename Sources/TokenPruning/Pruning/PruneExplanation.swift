@@ -13,9 +13,13 @@ public struct PruneExplanation: Sendable, Hashable {
   /// Whether each token lies in the region [N]; nil without one.
   public let isInside: [Bool]?
 
-  init(tokenCount: Int, groups: BudgetGroups, isInside: [Bool]?) {
+  init(tokenCount: Int, groups: BudgetGroups, isInside: [Bool]?, previous: [Int]? = nil) {
     rule = [Int](repeating: 0, count: tokenCount)
     self.isInside = isInside
+    if let previous {
+      let isLeft = Set(previous)
+      for token in 0..<tokenCount where !isLeft.contains(token) { rule[token] = index(of: "dropped: before") }
+    }
     for token in groups.keptSeparators { rule[token] = index(of: "kept: newline") }
     for token in groups.droppedSeparators { rule[token] = index(of: "dropped: newline") }
   }

@@ -59,7 +59,8 @@ struct ImagesRun {
       traces.append(
         try SharedPruningError.about(index) { () throws(PruningError) in
           try PruningTrace(
-            part.input, own.expandingSchedule(for: part.input, registry: registry), method: method,
+            part.input, own.expandingSchedule(for: part.input, registry: registry),
+            method: method.remaining(in: part.input),
             scope: request.scope)
         })
     }
@@ -144,9 +145,9 @@ extension PruneResult {
     decidedBy = Self.distinct(results.map(\.decidedBy)).joined(separator: ", ")
     policy = results.map(\.policy).first { $0 != .none } ?? .none
     var stages: [StageResult] = []
-    var before = starts
+    var starting = starts
     for number in results[0].stages.indices {
-      let within = zip(results, before).flatMap { result, start in
+      let within = zip(results, starting).flatMap { result, start in
         result.stages[number].keptWithinPrevious.map { $0 + start }
       }
       stages.append(
@@ -154,7 +155,7 @@ extension PruneResult {
           layer: results[0].stages[number].layer, kept: joined { $0.stages[number].kept },
           keptWithinPrevious: within))
       var next = 0
-      before = results.map { result in
+      starting = results.map { result in
         defer { next += result.stages[number].kept.count }
         return next
       }
@@ -168,6 +169,13 @@ extension PruneResult {
     explanation = PruneExplanation(joining: results.compactMap(\.explanation))
     let newlines = results.compactMap(\.keptNewlines)
     keptNewlines = newlines.isEmpty ? nil : newlines.reduce(0, +)
+    var before = 0
+    let places = results.compactMap { result -> [Int]? in
+      defer { before += result.previousCount ?? 0 }
+      return result.keptWithinPrevious?.map { $0 + before }
+    }
+    previousCount = results.compactMap(\.previousCount).isEmpty ? nil : before
+    keptWithinPrevious = places.isEmpty ? nil : Array(places.joined())
   }
 
   /// Notes of all images once, and others with the image they are about.

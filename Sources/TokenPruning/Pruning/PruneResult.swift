@@ -20,6 +20,10 @@ public struct PruneResult: Sendable, Hashable {
   public let explanation: PruneExplanation?
   /// Newline tokens among those kept; nil for a layout without any.
   public let keptNewlines: Int?
+  /// The kept tokens as positions among those that earlier requests left; nil where all were there.
+  public let keptWithinPrevious: [Int]?
+  /// How many tokens those were.
+  let previousCount: Int?
 
   public var budget: BudgetEcho { BudgetEcho(kept: kept.count, total: tokenCount) }
 

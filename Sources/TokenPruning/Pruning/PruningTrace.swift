@@ -8,6 +8,10 @@ struct PruningTrace {
   private(set) var survivors: [[Int]]
   /// What the model still holds, separators included, ascending.
   private(set) var held: [Int]
+  /// Separators that stay and are there.
+  private let keptSeparators: [Int]
+  /// What there was before the first step.
+  private let initial: [Int]
   private var stages: [StageResult] = []
   private(set) var notes: [String] = []
   private var scores: [Double]?
@@ -23,13 +27,22 @@ struct PruningTrace {
     let (policy, region) = try Self.effectivePolicy(of: request, input.tokenCount, groups, &notes)
     selection = RegionSelection(
       method: method, policy: policy, region: region, tokenCount: input.tokenCount)
-    survivors = groups.groups
-    let isWhole = groups.groups.count == 1 && groups.groups[0].count == input.tokenCount
-    held = isWhole ? groups.groups[0] : Array(0..<input.tokenCount)
+    if let previous = input.previous {
+      let isLeft = Set(previous)
+      survivors = groups.groups.map { $0.filter(isLeft.contains) }
+      held = previous
+      keptSeparators = groups.keptSeparators.filter(isLeft.contains)
+    } else {
+      survivors = groups.groups
+      keptSeparators = groups.keptSeparators
+      let isWhole = groups.groups.count == 1 && groups.groups[0].count == input.tokenCount
+      held = isWhole ? groups.groups[0] : Array(0..<input.tokenCount)
+    }
+    initial = held
     if request.explain {
       explanation = PruneExplanation(
         tokenCount: input.tokenCount, groups: groups,
-        isInside: request.regionTokens == nil ? nil : selection.isInside)
+        isInside: request.regionTokens == nil ? nil : selection.isInside, previous: input.previous)
     }
   }
 
@@ -68,7 +81,9 @@ struct PruningTrace {
   func quotas(largestPeer: Int? = nil) throws(PruningError) -> Quotas {
     var request = request
     request.largestPeer = largestPeer
-    return try Quotas(request, sizes: groups.sizes, name: groups.name)
+    let quotas = try Quotas(request, sizes: groups.sizes, name: groups.name)
+    try checkFirst(quotas)
+    return quotas
   }
 
   /// One step: explains it where that is asked for, chooses, and takes note.
@@ -94,7 +109,7 @@ struct PruningTrace {
     if let ranks {
       explanation?.ranks = ranks
     } else if let effective = try selection.effectiveScores(of: stageInput) {
-      let found = PruneExplanation.ranks(by: effective, in: groups.groups, of: input.tokenCount)
+      let found = PruneExplanation.ranks(by: effective, in: survivors, of: input.tokenCount)
       explanation?.ranks = found
     }
   }
@@ -105,8 +120,8 @@ struct PruningTrace {
     explanation?.record(kept, of: before, step, choice)
     let previous = held
     held =
-      kept.count == 1 && groups.keptSeparators.isEmpty
-      ? kept[0] : (kept.joined() + groups.keptSeparators).sorted()
+      kept.count == 1 && keptSeparators.isEmpty
+      ? kept[0] : (kept.joined() + keptSeparators).sorted()
     survivors = kept
     if let stage = step.stage {
       stages.append(
@@ -125,7 +140,9 @@ struct PruningTrace {
       policy: selection.policy, stages: stages,
       averageTokens: stages.isEmpty ? Double(held.count) : request.layerCount.map(schedule.average),
       notes: notes + more + selection.notes, scores: scores, explanation: explanation,
-      keptNewlines: newlines ?? nil)
+      keptNewlines: newlines ?? nil,
+      keptWithinPrevious: input.previous.map { _ in positions(of: held, in: initial) },
+      previousCount: input.previous?.count)
   }
 }
 

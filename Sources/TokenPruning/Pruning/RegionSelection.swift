@@ -22,7 +22,7 @@ struct RegionSelection {
     var isInside = [Bool](repeating: false, count: tokenCount)
     for token in region { isInside[token] = true }
     self.isInside = isInside
-    decidedBy = type(of: method).descriptor.name
+    decidedBy = decidingName(of: method)
   }
 
   /// Of each group of ascending survivors as many as its count says, ascending; fewer only under the policy
@@ -31,7 +31,7 @@ struct RegionSelection {
     _ counts: [Int], of groups: [[Int]], _ input: PruningInput
   ) throws(PruningError) -> [[Int]] {
     var scorer = try method.resolved(for: input)
-    decidedBy = type(of: scorer).descriptor.name
+    decidedBy = decidingName(of: scorer)
     if case .bias(let factor) = policy {
       let scores = try biased(scorer, by: factor, input)
       return zip(counts, groups).map { count, group in

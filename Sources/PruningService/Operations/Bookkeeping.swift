@@ -1,0 +1,90 @@
+import JSON
+import Tensors
+import TokenPruning
+
+/// `bookkeeping`: true, or {`text_tokens`, `timestamps`}: what the answer says of the pruned sequence.
+struct Bookkeeping {
+  private let textTokens: [Int]?
+  private let times: [Double]?
+
+  /// - Returns: nil where it is not asked for.
+  init?(_ parameters: JSONObject) throws(PruningError) {
+    switch parameters["bookkeeping"] {
+    case nil, .bool(false): return nil
+    case .bool(true):
+      textTokens = nil
+      times = nil
+    case .object(let object):
+      let known = ["text_tokens", "timestamps"]
+      if let other = object.names.first(where: { !known.contains($0) }) {
+        throw PruningError(
+          at: "/bookkeeping" + JSONPointer.token(String(other.prefix(64))),
+          "is unknown; bookkeeping has \(known.joined(separator: " and "))")
+      }
+      textTokens = try Self.list(object, "text_tokens", "whole numbers in 0...\(Self.maximumText)") {
+        $0.integerValue.flatMap { (0...Self.maximumText).contains($0) ? $0 : nil }
+      }
+      times = try Self.list(object, "timestamps", "seconds") {
+        $0.doubleValue.flatMap { $0.isFinite ? $0 : nil }
+      }
+    case let other?:
+      throw PruningError(at: "/bookkeeping", "must be true, false or an object, not \(other.kindWithArticle)")
+    }
+  }
+
+  private static let maximumText = 1 << 20
+  /// The ids of a prompt that an answer may hold.
+  private static let maximumIDs = 1 << 21
+
+  private static func list<Element>(
+    _ object: JSONObject, _ name: String, _ what: String, _ read: (JSONValue) -> Element?
+  ) throws(PruningError) -> [Element]? {
+    guard let value = object[name], value != .null else { return nil }
+    let elements = value.arrayValue?.compactMap(read)
+    guard let elements, elements.count == value.arrayValue?.count else {
+      throw PruningError(at: "/bookkeeping/\(name)", "must be a list of \(what)")
+    }
+    return elements
+  }
+
+  func members(keeping kept: [Int], _ image: ImageRequest) throws(PruningError) -> JSONObject {
+    guard let layout = image.input.layout else {
+      throw PruningError(at: "/bookkeeping", "needs a layout, which tells the images, tiles and frames")
+    }
+    if let textTokens {
+      let (length, overflow) = textTokens.reduce((kept.count, false)) {
+        let (sum, overflow) = $0.0.addingReportingOverflow($1)
+        return (sum, $0.1 || overflow)
+      }
+      guard !overflow, length <= Self.maximumIDs / 3 else {
+        throw PruningError(
+          at: "/bookkeeping/text_tokens", "are more than an answer may have position ids for")
+      }
+    }
+    let found = try SequenceBookkeeping(
+      keeping: kept, in: layout, textTokens: textTokens, times: times,
+      renumber: image.parameters["renumber"]?.boolValue ?? false)
+    var members: JSONObject = [
+      "image_tokens": Self.numbers(found.imageTokens), "view_tokens": Self.numbers(found.viewTokens),
+      "cu_seqlens": Self.numbers(found.cumulativeLengths),
+      "placeholder_spans": .array(found.placeholderSpans.map(Self.numbers)),
+    ]
+    if let pixels = image.input.tensors["pixel_values"], layout.tokenCount > 0 {
+      let patches = pixels.shape[0] / layout.tokenCount
+      members["patch_cu_seqlens"] = Self.numbers(found.cumulativeLengths.map { $0 * patches })
+    }
+    if let frames = found.frames {
+      members["frames"] = .array(
+        frames.map {
+          ["frame": .integer($0.index), "timestamp": .number($0.time), "tokens": .integer($0.tokens)]
+        })
+    }
+    if let rows = found.positionIDs {
+      members["position_ids"] = rows.count == 1 ? Self.numbers(rows[0]) : .array(rows.map(Self.numbers))
+      members["rope_delta"] = found.positionDelta.map { .integer($0) }
+    }
+    return members
+  }
+
+  private static func numbers(_ list: [Int]) -> JSONValue { .array(list.map { .integer($0) }) }
+}

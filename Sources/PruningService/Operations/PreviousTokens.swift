@@ -1,0 +1,77 @@
+import JSON
+import Tensors
+import TokenPruning
+
+/// The tokens that earlier requests left: `previous` {`kept_indices`, `tokens`}, or the tensor `already_dropped` [N], not
+/// 0 for tokens that are gone.
+struct PreviousTokens {
+  /// How many are left.
+  var count: Int { kept.count }
+  /// N, where it was told.
+  let tokenCount: Int?
+  private let kept: [Int]
+  private let name: String
+
+  /// - Returns: nil where all tokens are there.
+  init?(_ parameters: JSONObject, dropped: Tensor?) throws(PruningError) {
+    guard let value = parameters["previous"] else {
+      guard let dropped else { return nil }
+      guard dropped.rank == 1 else {
+        throw PruningError(at: "already_dropped", "shape must be [N], not \(dropped.shape)")
+      }
+      let flags = dropped.doubles()
+      kept = flags.indices.filter { flags[$0] == 0 }
+      tokenCount = flags.count
+      name = "already_dropped"
+      return
+    }
+    guard dropped == nil else {
+      throw PruningError(at: "already_dropped", "is given beside previous; one of both tells what is left")
+    }
+    guard let object = value.objectValue else {
+      throw PruningError(at: "/previous", "must be an object with kept_indices, not \(value.kindWithArticle)")
+    }
+    let known = ["kept_indices", "tokens"]
+    if let other = object.names.first(where: { !known.contains($0) }) {
+      throw PruningError(
+        at: "/previous" + JSONPointer.token(String(other.prefix(64))),
+        "is unknown; previous has kept_indices and tokens")
+    }
+    guard let list = object["kept_indices"]?.arrayValue else {
+      throw PruningError(
+        at: "/previous/kept_indices", "is missing; the kept_indices of the request before are needed")
+    }
+    var indices: [Int] = []
+    indices.reserveCapacity(list.count)
+    for (place, element) in list.enumerated() {
+      guard let index = element.integerValue, index > indices.last ?? -1 else {
+        throw PruningError(
+          at: "/previous/kept_indices/\(place)",
+          "must be a whole number from 0, above the one before, not \(element.kind)")
+      }
+      indices.append(index)
+    }
+    kept = indices
+    if let tokens = object["tokens"] {
+      guard let number = tokens.integerValue, (0...TokenLayout.maximumTokenCount).contains(number) else {
+        throw PruningError(
+          at: "/previous/tokens", "must be a whole number in 0...\(TokenLayout.maximumTokenCount)")
+      }
+      tokenCount = number
+    } else {
+      tokenCount = nil
+    }
+    name = "/previous/kept_indices"
+  }
+
+  /// The same, checked against the number of tokens there were.
+  func indices(below count: Int) throws(PruningError) -> [Int] {
+    if let tokenCount, tokenCount != count {
+      throw PruningError(at: name, "is about \(tokenCount) tokens, but there were \(count)")
+    }
+    if let last = kept.last, last >= count {
+      throw PruningError(at: name, "has the token \(last), but there were \(count)")
+    }
+    return kept
+  }
+}

@@ -1,0 +1,143 @@
+import Tensors
+
+/// The tokens that earlier requests left, for methods that look at these alone.
+///
+/// After a first stage an engine holds fewer tokens than the layout has places. Methods then see what it holds, as the
+/// authors' code does at later stages; budgets, regions and answers stay in the numbers of the original tokens.
+struct RemainingTokens: Sendable {
+  /// Original indices, ascending.
+  let kept: [Int]
+  /// Of each original token its place among those that are left; nil where it is gone.
+  private let places: [Int?]
+
+  init(_ kept: [Int], of tokenCount: Int) {
+    self.kept = kept
+    var places = [Int?](repeating: nil, count: tokenCount)
+    for (place, token) in kept.enumerated() { places[token] = place }
+    self.places = places
+  }
+
+  func places(of tokens: [Int]) -> [Int] { tokens.compactMap { places[$0] } }
+
+  func isLeft(_ token: Int) -> Bool { places[token] != nil }
+
+  /// What is left of an input: its tensors are over all tokens, or over those that are left.
+  func input(_ input: PruningInput) throws(PruningError) -> PruningInput {
+    var tensors: [String: Tensor] = [:]
+    for (name, tensor) in input.tensors {
+      tensors[name] = try reduced(tensor, named: name, from: input.tokenCount)
+    }
+    return PruningInput(
+      tokenCount: kept.count, tensors: tensors, layout: nil, seed: input.seed, models: input.models,
+      stepLimit: input.stepLimit, sharing: input.sharing)
+  }
+
+  private func reduced(_ tensor: Tensor, named name: String, from tokenCount: Int) throws(PruningError)
+    -> Tensor
+  {
+    guard let axis = TokenAxis.of(name, rank: tensor.rank), tensor.shape[axis] == tokenCount,
+      tokenCount != kept.count
+    else { return tensor }
+    let dimensions = tensor.shape.dimensions
+    let width = tensor.elementType.byteWidth * dimensions[(axis + 1)...].reduce(1, *)
+    let blocks = dimensions[..<axis].reduce(1, *)
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(blocks * kept.count * width)
+    for block in 0..<blocks {
+      for token in kept {
+        let start = tensor.bytes.startIndex + (block * tokenCount + token) * width
+        bytes += tensor.bytes[start..<(start + width)]
+      }
+    }
+    do throws(TensorError) {
+      var reduced = dimensions
+      reduced[axis] = kept.count
+      return try Tensor(elementType: tensor.elementType, shape: Shape(reduced), bytes: bytes[...])
+    } catch {
+      throw PruningError(at: name, "\(error)")
+    }
+  }
+}
+
+/// A method that sees the tokens that are left, and answers in the numbers of all.
+struct RemainingMethod: PruningMethod {
+  static let descriptor = MethodDescriptor(
+    name: "remaining", summary: "Another method, over the tokens that earlier requests left.")
+
+  let method: any PruningMethod
+  let tokens: RemainingTokens
+
+  init(_ method: any PruningMethod, _ tokens: RemainingTokens) {
+    self.method = method
+    self.tokens = tokens
+  }
+
+  init(_ parameters: Parameters) {
+    self.init(GivenScores([]), RemainingTokens([], of: 0))
+  }
+
+  var mayKeepFewer: Bool { method.mayKeepFewer }
+
+  func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod {
+    let resolved = try method.resolved(for: tokens.input(input))
+    if let scoring = resolved as? any ScoringMethod, !scoring.mayKeepFewer {
+      return RemainingScores(scoring, tokens)
+    }
+    return RemainingMethod(resolved, tokens)
+  }
+
+  func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
+    let own = SelectionTask(
+      count: task.count, candidates: tokens.places(of: task.candidates), given: tokens.places(of: task.given))
+    return try method.select(own, from: tokens.input(input)).map { tokens.kept[$0] }
+  }
+}
+
+/// The same where the method scores tokens; those that are gone have the lowest score.
+struct RemainingScores: ScoringMethod {
+  static let descriptor = RemainingMethod.descriptor
+
+  let method: any ScoringMethod
+  private let tokens: RemainingTokens
+
+  init(_ method: any ScoringMethod, _ tokens: RemainingTokens) {
+    self.method = method
+    self.tokens = tokens
+  }
+
+  init(_ parameters: Parameters) { self.init(GivenScores([]), RemainingTokens([], of: 0)) }
+
+  func scores(of input: PruningInput) throws(PruningError) -> [Double] {
+    let own = try method.scores(of: tokens.input(input))
+    var scores = [Double](repeating: own.min() ?? 0, count: input.tokenCount)
+    for (token, score) in zip(tokens.kept, own) { scores[token] = score }
+    return scores
+  }
+}
+
+/// The name of the method that decides.
+func decidingName(of method: any PruningMethod) -> String {
+  if let remaining = method as? RemainingMethod { return decidingName(of: remaining.method) }
+  if let remaining = method as? RemainingScores { return decidingName(of: remaining.method) }
+  return type(of: method).descriptor.name
+}
+
+extension PruningMethod {
+  /// The method over the tokens that earlier requests left of an input; itself where all are there.
+  func remaining(in input: PruningInput) -> any PruningMethod {
+    input.previous.map { RemainingMethod(self, RemainingTokens($0, of: input.tokenCount)) } ?? self
+  }
+}
+
+extension PruningTrace {
+  /// - Throws: at the budget where the first step would keep more than earlier requests left.
+  func checkFirst(_ quotas: Quotas) throws(PruningError) {
+    guard input.previous != nil, let step = quotas.steps.first else { return }
+    for (count, left) in zip(step.counts, survivors) where count > left.count {
+      let name = step.stage?.budget.name ?? request.budget?.name ?? "keep_tokens"
+      throw PruningError(
+        at: step.stage == nil ? "/\(name)" : "/stages/0/\(name)",
+        "keeps \(count) tokens, more than the \(left.count) that are left")
+    }
+  }
+}
