@@ -69,8 +69,24 @@ class TorchWorker(Worker):
 
 
 # Features as models produce and servers receive them; in single precision once more, for who has them so.
-KINDS = {"structured": ("structured", np.float16), "noise": ("noise", np.float16),
+KINDS = {"descriptors": ("descriptors", np.float16), "smooth": ("smooth", np.float16), "patches": ("patches", np.float16),
+         "structured": ("structured", np.float16), "noise": ("noise", np.float16),
          "structured, single": ("structured", np.float32)}
+# What searches are measured on first: features as photographs and encoders give them, with few, some and many tokens kept.
+# Independent patches and noise, where bounds rule out most and nothing, stand beside them.
+SEARCHES = ("divprune", "cdpruner")
+SEARCH_CASES = (
+    ("descriptors", 576, 64, (32, 64, 192)), ("smooth", 576, 1024, (32, 64, 192)), ("patches", 576, 1024, (32, 64, 192)),
+    ("smooth", 2880, 4096, (160, 960)))
+
+
+def cases(quick):
+    """-> (method, kind, tokens, width, keep), those of one kind and size together."""
+    for kind, tokens, width, keeps in SEARCH_CASES[:3] if quick else SEARCH_CASES:
+        yield from ((method, kind, tokens, width, keep) for method in SEARCHES for keep in keeps)
+    for tokens, width, keep in SIZES[:1] if quick else SIZES:
+        for kind in ("structured", "noise", "structured, single"):
+            yield from ((method, kind, tokens, width, keep) for method in VERBS)
 
 
 def tensors(kind, tokens, width, folder):
@@ -90,24 +106,25 @@ def tensors(kind, tokens, width, folder):
 def methods(measure, torch, folder, rounds, quick, say):
     """-> {(method, kind, tokens, width, keep): Series} with the sides crop, numpy and torch, and `same` in the figures of ours
     and of torch."""
-    results = {}
-    for tokens, width, keep in SIZES[:1] if quick else SIZES:
-        for kind in KINDS:
-            arrays, path = tensors(kind, tokens, width, folder)
-            for method, verb in VERBS.items():
-                repeats = 3 if tokens > 1000 or quick else 9
-                sides = {"crop": lambda: measure.ask(verb, method, path, keep, repeats)}
-                sides["numpy"] = lambda function=references.NUMPY[method]: timed(lambda: function(arrays, keep), repeats)
-                if torch and method in references.TORCH:
-                    sides["torch"] = lambda: torch.ask(method, path, keep, repeats)
-                series = Series().run(rounds, sides, say)
-                results[method, kind, tokens, width, keep] = series
-                note_agreement(series)
-                if series.has("crop", "numpy"):
-                    times = ", ".join(
-                        f"{side} {1e3 * series.median(side, 'median_s'):.2f} ms" for side in sorted(series.rounds) if series.has(side))
-                    same = series.rounds["crop"][0]["same"]
-                    say(f"    {method:10} {kind:18} {tokens}x{width} K={keep}: {times}, same tokens {same}")
+    results, made = {}, None
+    for method, kind, tokens, width, keep in cases(quick):
+        if made != (kind, tokens, width):
+            made = kind, tokens, width
+            arrays, path = tensors(*made, folder)
+        repeats = 3 if tokens > 1000 or quick else 9
+        sides = {"crop": lambda: measure.ask(VERBS[method], method, path, keep, repeats)}
+        sides["numpy"] = lambda: timed(lambda: references.NUMPY[method](arrays, keep), repeats)
+        if torch and method in references.TORCH:
+            sides["torch"] = lambda: torch.ask(method, path, keep, repeats)
+        series = Series().run(rounds, sides, say)
+        results[method, kind, tokens, width, keep] = series
+        note_agreement(series)
+        if series.has("crop", "numpy"):
+            times = ", ".join(
+                f"{side} {1e3 * series.median(side, 'median_s'):.2f} ms" for side in sorted(series.rounds) if series.has(side))
+            same = series.rounds["crop"][0]["same"]
+            ratio = statistics.median(series.ratios("crop", "numpy", "best_s", inverse=True))
+            say(f"    {method:10} {kind:18} {tokens}x{width} K={keep}: {times}, fastest {ratio:.2f} x numpy, same tokens {same}")
     return results
 
 
@@ -211,6 +228,13 @@ def json_readers(measure, folder, rounds, say):
 
 def targets(method_results, kernel_series, json_results):
     found = []
+    for kind, tokens, width, keeps in SEARCH_CASES:
+        for method, title in (("divprune", "DivPrune"), ("cdpruner", "CDPruner")):
+            for keep in keeps:
+                bound = 4 if kind == "descriptors" else 3
+                name = f"{title} of {kind} {tokens}x{width} K={keep} in process: numpy"
+                series = method_results.get((method, kind, tokens, width, keep)) or Series()
+                found.append(from_series("4", name, f">= {bound}", bound, series, "crop", "numpy", "best_s", "s", inverse=True))
     for tokens, width, keep in SIZES:
         for method, title in (("divprune", "DivPrune"), ("cdpruner", "CDPruner")):
             bound = 15 if tokens == 576 else 9

@@ -3,7 +3,9 @@ import dataclasses
 import pathlib
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
+
+from .places import ROOT
 
 ANY = frozenset({
     "crop", "C echo", "nginx", "hyper", "Hummingbird 2", "FlyingFox", "FastAPI, 1 worker", "FastAPI, 2 workers", "granian"})
@@ -44,7 +46,35 @@ def noise(tokens, width, generator):
     return generator.standard_normal((tokens, width)).astype(np.float32)
 
 
-FEATURES = {"structured": structured, "noise": noise}
+def grid(tokens):
+    """-> rows and columns of the tokens of the smallest square grid that holds them, in raster order."""
+    side = int(np.ceil(np.sqrt(tokens)))
+    return (*np.divmod(np.arange(tokens), side), side)
+
+
+def smooth(tokens, width, generator):
+    """A few low frequencies over the image, a strong common mean and noise: as encoders give them."""
+    y, x, side = grid(tokens)
+    waves = np.stack(
+        [np.cos((a * y + b * x) * 2 * np.pi / side + phase) for a in range(4) for b in range(4) for phase in (0, 1.5)], axis=1)
+    features = 0.6 * waves @ generator.standard_normal((waves.shape[1], width)) + 1.5 * generator.standard_normal(width)
+    return (features + 0.6 * generator.standard_normal((tokens, width))).astype(np.float32)
+
+
+def patches(tokens, width, generator):
+    """Three by three tokens each that are alike, independent of the others, and noise."""
+    y, x, side = grid(tokens)
+    across = side // 3 + 1
+    centres = generator.standard_normal((across * across, width))
+    return (centres[y // 3 * across + x // 3] + 0.5 * generator.standard_normal((tokens, width))).astype(np.float32)
+
+
+def descriptors(*_):
+    """Those of a photograph, see Examples: [576, 64]."""
+    return load_file(ROOT / "Examples" / "cat_eye.safetensors")["image_features"].astype(np.float32)
+
+
+FEATURES = {"descriptors": descriptors, "smooth": smooth, "patches": patches, "structured": structured, "noise": noise}
 
 
 def half(array):

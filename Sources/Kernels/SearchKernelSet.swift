@@ -32,7 +32,8 @@ extension SearchKernelSet {
   static let reference = SearchKernelSet(
     combine: { weights, depth, rows, stride, target, count in
       for j in 0..<count {
-        target[j] = Float((0..<depth).reduce(0.0) { $0 + Double(weights[$1]) * Double(rows[$1 * stride + j]) })
+        target[j] = Float(
+          (0..<depth).reduce(0.0) { $0 + Double(weights[$1]) * Double(rows[$1 * stride + j]) })
       }
     },
     above: { bounds, limits, margin, indices, count in

@@ -150,9 +150,9 @@ import Testing
   func notFinite(_ place: Int) {
     for bits: UInt16 in [0x7c00, 0xfc00, 0x7e01] {
       for kernels in KernelSet.available {
-        var halves = [UInt16](repeating: 0x3c00, count: 21)
+        var halves = [UInt16](repeating: 0x3c00, count: 37)
         halves[place] = bits
-        var floats = [Float](repeating: 0, count: 21)
+        var floats = [Float](repeating: 0, count: 37)
         let square = halves.withUnsafeBytes { source in
           floats.withUnsafeMutableBufferPointer { target in
             guard let from = source.baseAddress, let into = target.baseAddress else { return 0.0 }

@@ -12,14 +12,18 @@ import Testing
     }
   }
 
-  @Test("Columns are combined, compared and raised as the reference does", arguments: [64, 128, 576], [0, 1, 7, 49])
+  @Test(
+    "Columns are combined, compared and raised as the reference does", arguments: [64, 128, 576],
+    [0, 1, 7, 49])
   func columns(_ count: Int, _ depth: Int) {
     let rows = Self.floats((depth + 1) * count, seed: 3)
     let weights = Self.floats(depth + 1, seed: 5)
     // Few values, so that there are ties.
     let values = Self.floats(count, seed: 7).map { ($0 * 8).rounded() / 8 }
     let factors = Self.floats(count, seed: 9)
-    func results(_ kernels: SearchKernelSet) -> (combined: [Float], found: [Int32], ends: [Int], raised: [Float]) {
+    func results(_ kernels: SearchKernelSet) -> (
+      combined: [Float], found: [Int32], ends: [Int], raised: [Float]
+    ) {
       var combined = [Float](repeating: .nan, count: count)
       kernels.combine(weights, depth, rows, count, &combined, count)
       var indices = [Int32](repeating: -1, count: count)
@@ -28,20 +32,24 @@ import Testing
       raised[count / 2] = .infinity
       kernels.raise(values, factors, 0.5, &raised, count - 3)
       return (
-        combined, Array(indices[..<found]), [kernels.lowest(values, count), kernels.highest(values, count)], raised
+        combined, Array(indices[..<found]), [kernels.lowest(values, count), kernels.highest(values, count)],
+        raised
       )
     }
     let expected = results(.reference)
     for kernels in KernelSet.available {
       let actual = results(kernels.search)
-      #expect(zip(actual.combined, expected.combined).allSatisfy { abs($0 - $1) <= Float(depth + 1) * 0x1p-22 })
+      #expect(
+        zip(actual.combined, expected.combined).allSatisfy { abs($0 - $1) <= Float(depth + 1) * 0x1p-22 })
       #expect(actual.found == expected.found, "\(kernels.name)")
       #expect(actual.ends == expected.ends, "\(kernels.name)")
       #expect(actual.raised == expected.raised, "\(kernels.name)")
     }
   }
 
-  @Test("A step of the factor has the bits of the reference at every level", arguments: [1, 7, 8, 19, 64], [0, 1, 9])
+  @Test(
+    "A step of the factor has the bits of the reference at every level", arguments: [1, 7, 8, 19, 64],
+    [0, 1, 9])
   func condition(_ columns: Int, _ step: Int) {
     let stride = 64
     let panel = Self.floats(columns * stride, seed: 11)

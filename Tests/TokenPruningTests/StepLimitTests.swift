@@ -52,7 +52,7 @@ import Testing
   func stages() throws {
     let stages = (0..<20).map { PruningStage(layer: $0, budget: .keepTokens(100 - $0)) }
     let request = PruneRequest(method: "divprune", stages: stages)
-    #expect(pruningError { _ = try prune(try input(200, stepLimit: 4_000_000), request) } != nil)
+    #expect(pruningError { _ = try prune(try input(200, stepLimit: 1_000_000), request) } != nil)
     #expect(try prune(try input(200, stepLimit: 200_000_000), request).stages.count == 20)
   }
 

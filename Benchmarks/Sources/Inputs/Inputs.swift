@@ -1,3 +1,4 @@
+import Foundation
 public import JSON
 public import Tensors
 public import TokenPruning
@@ -45,6 +46,24 @@ public enum Inputs {
     }
   }
 
+  /// Features [rows, columns] as encoders give them: a few low frequencies over a square grid, a strong common mean and
+  /// noise.
+  public static func smoothFeatures(rows: Int, columns: Int, seed: UInt64 = 1) -> [Float] {
+    var numbers = SeededNumbers(seed: seed)
+    let side = Int(Double(rows).squareRoot().rounded(.up))
+    let waves = (0..<32).map { _ in (0..<columns).map { _ in 0.6 * numbers.normal() } }
+    let mean = (0..<columns).map { _ in 1.5 * numbers.normal() }
+    return (0..<rows).flatMap { row in
+      var values = mean.map { $0 + 0.6 * numbers.normal() }
+      for (index, wave) in waves.enumerated() {
+        let turns = (index / 8 * (row / side) + index / 2 % 4 * (row % side))
+        let height = Float(cos(Double(turns) * 2 * .pi / Double(side) + (index % 2 == 0 ? 0 : 1.5)))
+        for column in 0..<columns { values[column] += height * wave[column] }
+      }
+      return values
+    }
+  }
+
   public static func uniform(_ count: Int, seed: UInt64 = 2) -> [Float] {
     var numbers = SeededNumbers(seed: seed)
     return (0..<count).map { _ in numbers.unit() }
@@ -59,8 +78,9 @@ public enum Inputs {
   }
 
   /// Everything that methods read, for `tokens` tokens of `width` numbers.
-  public static func pruningInput(tokens: Int, width: Int, structure: Float = 1) -> PruningInput {
-    let features = features(rows: tokens, columns: width, structure: structure)
+  public static func pruningInput(tokens: Int, width: Int, isSmooth: Bool = false) -> PruningInput {
+    let features =
+      isSmooth ? smoothFeatures(rows: tokens, columns: width) : features(rows: tokens, columns: width)
     return PruningInput(
       tokenCount: tokens,
       tensors: [

@@ -28,9 +28,9 @@ enum DeterminantalReference {
     }
     func condition(on j: Int) {
       let inverse = 1 / d2[j].squareRoot()
-      let c_j = c[j]
+      let cj = c[j]
       for i in rows.indices {
-        let explained = zip(c_j, c[i]).reduce(0.0) { $0 + $1.1 * $1.0 }
+        let explained = zip(cj, c[i]).reduce(0.0) { $0 + $1.1 * $1.0 }
         let e = (kernel(rows[i], rows[j]) - explained) * inverse
         c[i].append(e)
         d2[i] -= e * e

@@ -23,6 +23,11 @@ final class FloatColumns {
   /// Fills a column, and what is behind its last element.
   func fill(_ column: Int, with value: Float) { self.column(column).update(repeating: value, count: stride) }
 
+  /// Fills what is behind the last element of a column.
+  func fillPadding(_ column: Int, with value: Float) {
+    (self.column(column) + count).update(repeating: value, count: stride - count)
+  }
+
   subscript(index: Int) -> Float {
     @inline(__always) get { base[index] }
     @inline(__always) set { base[index] = newValue }

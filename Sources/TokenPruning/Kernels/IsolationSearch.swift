@@ -38,8 +38,10 @@ struct IsolationSearch {
     followed = FollowedRows(blocks)
     // All pairs of narrow rows cost no more than bounds that spare some.
     let isLazy =
-      design.map { $0 == .lazy } ?? (space.columns > Self.narrow) || blocks.rowCount > SimilarityMatrix.maximumCount
-    tilesLeft = !isLazy ? -1 : Int(Self.patience * Double(blocks.count * (blocks.count + 1) / 2)) + 4 * blocks.count
+      design.map { $0 == .lazy } ?? (space.columns > Self.narrow)
+      || blocks.rowCount > SimilarityMatrix.maximumCount
+    tilesLeft =
+      !isLazy ? -1 : Int(Self.patience * Double(blocks.count * (blocks.count + 1) / 2)) + 4 * blocks.count
   }
 
   /// The place of the row.

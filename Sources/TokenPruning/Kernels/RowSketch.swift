@@ -87,9 +87,7 @@ final class RowSketch {
         place += 1
       }
     }
-    for column in 1...packed.rowCount {
-      (coordinates.column(column) + rows.count).update(repeating: 0, count: stride - rows.count)
-    }
+    for column in 0...packed.rowCount { coordinates.fillPadding(column, with: 0) }
   }
 
   /// The exact cosines of landmarks with those before them.
@@ -139,7 +137,6 @@ final class RowSketch {
     boundError = Float(4 * squaredError.squareRoot() + 4 * squaredError) + 0x1p-18
     let left = coordinates.column(0)
     for place in 0..<rows.count { left[place] = (max(0, 1 - squares[place]) + boundError).squareRoot() }
-    (left + rows.count).update(repeating: 0, count: coordinates.stride - rows.count)
   }
 
   /// Upper bounds for the cosines of the row in a place with all rows.
@@ -152,12 +149,14 @@ final class RowSketch {
       weights, weights.count, coordinates.base, coordinates.stride, target, coordinates.stride)
   }
 
-  /// For each row the place of the other one that seems most similar, by coordinates alone.
+  /// For each row the place of the other one that seems most similar, by coordinates alone, of those before it and few
+  /// behind it: whoever meets that one is met by it.
   ///
-  /// - Complexity: O(N^2 d).
+  /// - Precondition: there are two rows.
+  /// - Complexity: O(N^2 d / 2).
   func likelyNearest(sharing: WorkSharing, _ steps: inout StepCounter) throws(PruningError) -> [Int] {
     let (count, width) = (rows.count, dimensions)
-    try steps.spend(count * count * StepCounter.comparison(columns: width) / 2)
+    try steps.spend(count * (count / 4 + 1) * StepCounter.comparison(columns: width))
     let transposed = [Float](unsafeUninitializedCapacity: count * width) { target, written in
       written = count * width
       for column in 0..<width {
@@ -175,15 +174,16 @@ final class RowSketch {
     let perPart = 32
     return sharing.map((count + perPart - 1) / perPart) { part in
       let some = part * perPart..<min((part + 1) * perPart, count)
-      let room = FloatColumns(some.count, of: count)
+      let reach = some.upperBound
+      let room = FloatColumns(some.count, of: reach)
       transposed.withUnsafeBufferPointer { transposed in
         guard let base = transposed.baseAddress else { return }
         kernels.multiply(
-          base + some.lowerBound * width, some.count, width, packed, count, room.base, room.stride)
+          base + some.lowerBound * width, some.count, width, packed, reach, room.base, room.stride)
       }
       return some.map { place in
         let similarities = room.column(place - some.lowerBound)
-        (similarities + count).update(repeating: -.infinity, count: room.stride - count)
+        (similarities + reach).update(repeating: -.infinity, count: room.stride - reach)
         similarities[place] = -.infinity
         return kernels.search.highest(similarities, room.stride)
       }

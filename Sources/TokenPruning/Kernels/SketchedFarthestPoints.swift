@@ -80,6 +80,7 @@ struct SketchedFarthestPoints {
     let contenders = try contenders(&steps)
     guard let first = contenders.first, nearest[first] < .infinity else { return nil }
     guard contenders.count > 1 else { return first }
+    try steps.spend(contenders.count * StepCounter.exactDecision)
     for place in contenders { try refreshExactly(place, &steps) }
     // Contenders ascend, and the first of equals is the minimum.
     return contenders.min { exactNearest[$0] < exactNearest[$1] }
@@ -98,7 +99,7 @@ struct SketchedFarthestPoints {
   private mutating func contenders(_ steps: inout StepCounter) throws(PruningError) -> [Int] {
     try steps.spend(StepCounter.scan(of: rows.count))
     room.fill(0, with: nearest[kernels.lowest(nearest.base, nearest.stride)])
-    let count = kernels.above(room.base, nearest.base, space.slack, &indices, rows.count)
+    let count = kernels.above(room.base, nearest.base, space.slack, &indices, room.stride)
     return indices[..<count].lazy.map { Int($0) }.filter { $0 < candidateCount }
   }
 
@@ -143,12 +144,13 @@ struct SketchedFarthestPoints {
     try steps.spend(StepCounter.bounds(count: rows.count, dimensions: sketch.dimensions))
     sketch.bounds(of: place, into: room.base)
     room[place] = -.infinity
+    room.fillPadding(0, with: -.infinity)
     let margin = space.slack + sketch.boundError
-    let highest = room[kernels.highest(room.base, rows.count)]
+    let highest = room[kernels.highest(room.base, room.stride)]
     // First those that are likely to be nearest: what they leave is little.
     for limit in [(highest + nearest[place]) / 2, -.infinity] {
       room.fill(1, with: max(limit, nearest[place]))
-      let found = kernels.above(room.base, room.column(1), margin, &indices, rows.count)
+      let found = kernels.above(room.base, room.column(1), margin, &indices, room.stride)
       try steps.spend(comparingWith: found, of: space)
       for index in 0..<found {
         let other = Int(indices[index])
