@@ -38,13 +38,14 @@ def scores(rows, columns):
 
 def test_pooled_buffers_are_counted_however_little_their_next_bodies_fill():
     """14 times a body of 32 MiB, then an announcement of as much that sends nothing, each on a connection of its own."""
-    body = scores(2048, 4096)
+    target = "/prune?method=topk&keep_tokens=4&tensor=attention&batched=false"
+    body = npy(numbers(32, 8, 32_768))
     assert len(body) > 32 << 20
     with Server("--max-in-flight-bytes", "64MiB", "--max-body-bytes", "64MiB") as server, contextlib.ExitStack() as stack:
         for _ in range(14):
             connection = stack.enter_context(Connection(server.target, timeout=60))
-            assert connection.exchange(request("POST", "/prune?method=topk&keep_tokens=4&tensor=attention", NPY, body)).status == 200
-            connection.send(request("POST", "/prune?method=topk&keep_tokens=4&tensor=attention", NPY + [("Content-Length", str(len(body)))]))
+            assert connection.exchange(request("POST", target, NPY, body)).status == 200
+            connection.send(request("POST", target, NPY + [("Content-Length", str(len(body)))]))
             connection.send(b"\x93NUMPY")
         assert megabytes(server, "VmHWM") < bound(server)
 
