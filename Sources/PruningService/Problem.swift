@@ -71,7 +71,7 @@ public struct Problem: Error, Sendable, Equatable {
       body: JSONValue.object(members).serialized() + [0x0a],
       annotations: [
         Response.Field("problem", slug),
-        Response.Field("reason", Self.clipped(place + detail, to: Self.maximumLoggedBytes)),
+        Response.Field("reason", Self.clipped(line, to: Self.maximumLoggedBytes)),
       ])
   }
 }

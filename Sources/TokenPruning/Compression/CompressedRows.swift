@@ -169,7 +169,7 @@ extension PruningInput {
     return (
       PruningInput(
         tokenCount: tokens.count, tensors: own, layout: layout?.withoutSeparators, seed: seed, models: models,
-        stepLimit: stepLimit, sharing: sharing, firstToken: firstToken,
+        previous: nil, stepLimit: stepLimit, sharing: sharing, firstToken: firstToken,
         requestTokenCount: requestTokenCount), tokens
     )
   }
