@@ -42,7 +42,7 @@ import TokenPruning
     let reply = try prune(parameters)
     let hasScores = [
       "crop", "fastv", "fastervlm", "topk", "prumerge", "trim", "evs", "sparsevlm", "sparsevlm_plus",
-      "pyramiddrop",
+      "pyramiddrop", "pixelprune",
     ].contains(method)
     guard policy != "bias" || hasScores else {
       #expect(reply.summary == "422 invalid-input at /region_policy")
@@ -231,18 +231,19 @@ import TokenPruning
 
   @Test("N of 0 and 1 are answered", arguments: methods)
   func tiny(method: String) throws {
-    for count in 0...1 {
-      let body = Body(
-        [
-          ("attention", try .random([count], seed: 1)), ("image_features", try .random([count, 3], seed: 1)),
-          ("text_features", try .random([3], seed: 2)), ("pixel_values", try .random([count, 3], seed: 3)),
-          ("value_states", try .random([count + 5, 4], seed: 4)),
-        ],
-        [
-          "keep_tokens": .integer(count), "method": .string(method), "localize": false,
-          "method_parameters": method == "evs" ? ["frames": 1] : [:],
-        ])
-      let reply = try service.send("POST /prune", body: body.safetensors())
+    // Pixels of no token are a tensor without elements that tells no N.
+    for count in (method == "pixelprune" ? 1 : 0)...1 {
+      var tensors = [
+        ("attention", try Tensor.random([count], seed: 1)),
+        ("image_features", try .random([count, 3], seed: 1)),
+        ("text_features", try .random([3], seed: 2)), ("value_states", try .random([count + 5, 4], seed: 4)),
+      ]
+      if count > 0 { tensors.append(("pixel_values", try .random([count, 3], seed: 3))) }
+      let parameters: JSONObject = [
+        "keep_tokens": .integer(count), "method": .string(method), "localize": false,
+        "method_parameters": method == "evs" ? ["frames": 1] : [:],
+      ]
+      let reply = try service.send("POST /prune", body: Body(tensors, parameters).safetensors())
       #expect(reply.integers("kept_indices") == Array(0..<count), "\(reply.text)")
     }
   }

@@ -108,8 +108,10 @@ import Testing
       layout: layout ?? TokenLayout.inferred(tokenCount: golden.tokenCount),
       stepLimit: StepLimit(100_000_000_000))
     let count = try TokenBudget(ParameterReading(golden.parameters)).resolve(total: golden.tokenCount)
+    // Cases with rows are of merging, which has parameters of its own.
     let method = try MethodRegistry.standard.make(
-      golden.method, golden.parameters["method_parameters"]?.objectValue ?? [:])
+      golden.method, golden.parameters["method_parameters"]?.objectValue ?? [:],
+      for: golden.expectedTensors["features"] == nil ? .prune : .compress)
     return (method, input, count)
   }
 }
