@@ -66,12 +66,12 @@ def test_an_address_of_another_machine_is_called_so():
 
 
 @pytest.mark.parametrize("arguments, words", [
-    (["prune", EXAMPLES / "cat_eye.safetensors", "--keep-tokens", "9999"], "crop: --keep-tokens: asks for 9999"),
-    (["prune", EXAMPLES / "cat_eye.safetensors", "--parameters", '{"keep_tokens": 9999}'], "crop: keep_tokens: asks for"),
+    (["prune", EXAMPLES / "cat_eye.safetensors", "--keep-tokens", "9999"], "crop: --keep-tokens asks for 9999"),
+    (["prune", EXAMPLES / "cat_eye.safetensors", "--parameters", '{"keep_tokens": 9999}'], "crop: keep_tokens asks for"),
     (["prune", EXAMPLES / "cat_eye.safetensors", "--keep-tokens", "6", "--method", "fooo"], "crop: --method: there is no"),
     (["prune", EXAMPLES / "cat_eye.safetensors", "--keep-tokens", "6", "--method-parameters", '{"x": 1}'],
      "crop: --method-parameters: x: "),
-    (["plan", "--layout", "24x24", "--keep-ratio", "7"], "crop: --keep-ratio: must be")])
+    (["plan", "--layout", "24x24", "--keep-ratio", "7"], "crop: --keep-ratio must be")])
 def test_a_problem_names_the_flag_that_caused_it(arguments, words):
     done = crop(*arguments)
     assert done.returncode == 65 and done.stderr.startswith(words), done.stderr

@@ -19,7 +19,13 @@ struct InputError: Error, Equatable, CustomStringConvertible {
     if pointer.hasPrefix("/"), let first = parts.first, flags.contains(first) {
       parts[0] = "--" + first.map { $0 == "_" ? "-" : String($0) }.joined()
     }
-    self.init((parts.filter { !$0.isEmpty } + [problem.detail]).joined(separator: ": "))
+    var detail = problem.detail
+    let name = pointer.split(separator: "/").last.map { String($0) } ?? ""
+    if !name.isEmpty, detail.hasPrefix("\(name) "), let last = parts.popLast() {
+      // A sentence that begins with the name need not hear it twice.
+      detail = last + detail.dropFirst(name.count)
+    }
+    self.init((parts.filter { !$0.isEmpty } + [detail]).joined(separator: ": "))
   }
 }
 
