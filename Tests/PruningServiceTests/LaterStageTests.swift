@@ -72,7 +72,11 @@ import TokenPruning
           ("image_features", features), ("attention", try row(attention)),
           ("text_features", try .random([2, 6], seed: 5)), ("value_states", try .random([40, 4], seed: 6)),
           ("pixel_values", try .random([24, 4], seed: 7)),
-        ], ["method": .string(method), "keep_tokens": 10, "previous": ["kept_indices": places]])
+        ],
+        [
+          "method": .string(method), "keep_tokens": 10, "previous": ["kept_indices": places],
+          "method_parameters": method == "evs" ? ["frames": 1] : [:],
+        ])
       let kept = reply.integers("kept_indices")
       #expect(kept?.count == 10 && Set(kept ?? []).isSubset(of: left), "\(reply.text)")
       answers.append(kept)
