@@ -57,7 +57,7 @@ def test_the_log_and_the_listing_name_them(server):
 
 @pytest.mark.parametrize("case", sorted(path.stem for path in CASES.glob("localize*")))
 def test_localize_gives_the_same_over_http_and_on_files(server, folder, case):
-    options = {"model": metadata(CASES / f"{case}.safetensors")["model"], "minimum_contrast": 0}
+    options = {"model": metadata(CASES / f"{case}.safetensors")["network"], "minimum_contrast": 0}
     answer = ask(server, case, "localize", localize=options)
     assert answer.status_code == 200 and answer.json()["source"] == "model"
     run = crop("localize", CASES / f"{case}.safetensors", "--models", folder, "--format", "json",

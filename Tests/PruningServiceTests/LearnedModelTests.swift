@@ -37,7 +37,7 @@ enum ModelFiles {
     init(_ name: String) throws {
       let bytes = try [UInt8](Data(contentsOf: folder.appending(path: "cases/\(name)")))
       let metadata = try SafetensorsFile(bytes[...]).metadata
-      model = try #require(metadata["model"])
+      model = try #require(metadata["network"])
       document = try SafetensorsFormat.decode(bytes[...], DecodingHints())
       let text = try #require(metadata["expected"])
       expected = try #require(try JSONValue.parse(Array(text.utf8)[...]).objectValue)

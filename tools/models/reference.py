@@ -55,7 +55,7 @@ class Suite:
         self.files[f"weights/{name}.safetensors"] = encode(tensors, {"crop.config": json.dumps(config)}, dtype)
 
     def case(self, name, model, tensors, parameters, expected):
-        metadata = {"model": model, "parameters": json.dumps(parameters), "expected": json.dumps(significant(expected))}
+        metadata = {"network": model, "parameters": json.dumps(parameters), "expected": json.dumps(significant(expected))}
         self.files[f"cases/{name}.safetensors"] = casefile.encode(tensors, metadata)
 
 
