@@ -48,6 +48,34 @@ def context(options, load_before):
     }
 
 
+def rounded(value):
+    """Five significant digits: more than two runs ever share."""
+    if isinstance(value, dict):
+        return {str(name): rounded(member) for name, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(member) for member in value]
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    return float(f"{float(value):.5g}")
+
+
+def compact(document):
+    """JSON with one line for each member of each of the document's members, so that git shows what changed."""
+    def members(value):
+        if isinstance(value, dict):
+            return [f"{json.dumps(name)}: {json.dumps(member)}" for name, member in value.items()], "{}"
+        return [json.dumps(member) for member in value], "[]"
+
+    parts = []
+    for name, value in rounded(document).items():
+        if isinstance(value, (dict, list)) and value:
+            lines, (start, end) = members(value)
+            parts.append(f"{json.dumps(name)}: {start}\n" + ",\n".join(lines) + f"\n{end}")
+        else:
+            parts.append(f"{json.dumps(name)}: {json.dumps(value)}")
+    return "{" + ",\n".join(parts) + "}"
+
+
 def write_json(run, path):
     """One entry per target, and what they come from."""
     document = {
@@ -67,7 +95,7 @@ def write_json(run, path):
         "generator": run.calibration,
         "curves": [vars(curve) for curve in run.curves],
     }
-    path.write_text(json.dumps(document, indent=1, default=float) + "\n")
+    path.write_text(compact(document) + "\n")
 
 
 def target_table(targets):
