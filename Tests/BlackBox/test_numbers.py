@@ -36,7 +36,7 @@ def test_a_method_keeps_what_the_reference_keeps(connection, method):
             features = np.reshape(reply.json["features"]["data"], reply.json["features"]["shape"])
             np.testing.assert_allclose(features, case.rows(case.tensors, case.count), rtol=1e-6, atol=1e-6)
             continue
-        if reply.json["kept_indices"] == case.expected():
+        if case.accepts(reply.json["kept_indices"]):
             continue
         assert not random_cases.is_decided(case), (number, options, reply.json["kept_indices"], case.expected())
         undecided += 1

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from algorithms import cosine, dot, top_k
+from algorithms import cosine, dot, grained, top_k
 
 
 def facility_location(weights, count, factors=None, addends=None, excluded=()):
@@ -20,7 +20,7 @@ def facility_location(weights, count, factors=None, addends=None, excluded=()):
         score = np.maximum(weights - covered[:, None], 0).sum(axis=0) * factors + addends
         score[order] = -np.inf
         score[list(excluded)] = -np.inf
-        order.append(int(np.argmax(score)))
+        order.append(int(np.argmax(grained(score))))
         covered = np.maximum(covered, weights[:, order[-1]])
     return order
 
