@@ -240,10 +240,18 @@ def make(name, entry, expected):
             "found": answers}
 
 
+def write_every_input(attention):
+    """One file with image features, text features and attention of the same picture, on which every method runs."""
+    features, parameters = casefile.decode((HERE / "cat_eye.safetensors").read_bytes())
+    (HERE / "cat_eye_all.safetensors").write_bytes(
+        casefile.encode({**features, "attention": attention["attention"]}, parameters))
+
+
 def write_plain_forms(expected):
     """The same row as .npy and JSON, for calls without a client library."""
     tensors, _ = casefile.decode((HERE / "cat_eye_attention.safetensors").read_bytes())
     np.save(HERE / "cat_eye_attention.npy", tensors["attention"])
+    write_every_input(tensors)
     row = tensors["attention"].astype(np.float64).mean(axis=0)
     body = {"method": "topk", "keep_tokens": 64, "layout": {"type": "grid", "rows": CELLS, "columns": CELLS},
             "region": {"blocks": expected["cat_eye"]["thing_blocks"][0]}, "region_policy": "first",

@@ -4343,13 +4343,28 @@ summary { cursor: pointer; padding: .5rem 0; }
 textarea { width: 100%; min-height: 9rem; }
 .note { opacity: .75; } .required::after { content: " required"; font-size: .8em; opacity: .7; }
 .row { display: flex; gap: .5rem; flex-wrap: wrap; align-items: center; margin: .4rem 0; }
-input[type=text] { flex: 1 1 16rem; font: inherit; }
+input[type=text], input[type=password] { flex: 1 1 12rem; min-width: 0; font: inherit; }
+input, select, textarea { max-width: 100%; }
+nav a { display: inline-block; padding: .2rem 0; }
+td code { overflow-wrap: anywhere; }
+@media (max-width: 40rem) {
+  body { padding: .6rem; }
+  table, tbody, tr, td { display: block; }
+  tr:has(> th) { display: none; }
+  tr { border-top: 1px solid var(--line); padding: .3rem 0; }
+  td { border: 0; padding: .1rem 0; overflow-wrap: anywhere; }
+  details { padding: 0 .5rem; }
+  summary { overflow-wrap: anywhere; }
+}
 nav a { margin-right: .8rem; white-space: nowrap; }
 </style>
 </head>
 <body>
 <h1 id="title">crop</h1>
 <div id="about"></div>
+<div class="row"><label for="key">API key</label>
+<input id="key" type="password" autocomplete="off" placeholder="only if the server has keys">
+<button type="button" id="load" hidden>load</button></div>
 <nav id="contents"></nav>
 <main id="main"><noscript>This page draws <a href="openapi.yaml">openapi.yaml</a> with a script.</noscript></main>
 <script>
@@ -4463,15 +4478,31 @@ function pretty(value) {
   return text.replace(/\[[\s\d.,eE+\-]*\]/g, list => list.replace(/\s+/g, " "));
 }
 
+// Browsers offer navigator.clipboard to secure contexts only; elsewhere a selection is copied.
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const area = element("textarea", { value: text, readOnly: true, style: "position:fixed;top:0;opacity:0" });
+    document.body.append(area);
+    area.select();
+    try { return document.execCommand("copy"); } finally { area.remove(); }
+  }
+}
+
 function copyButton(source) {
   return element("button", {
     type: "button", onclick: async event => {
-      await navigator.clipboard.writeText(source());
-      event.target.textContent = "copied";
+      event.target.textContent = await copied(source()) ? "copied" : "select the text and copy it";
       setTimeout(() => { event.target.textContent = "copy"; }, 1200);
     },
   }, "copy");
 }
+
+// The key stays in this page: it is sent to this server and stored nowhere.
+const key = document.getElementById("key");
+const authorization = () => key.value.trim() ? { Authorization: "Bearer " + key.value.trim() } : {};
 
 const quoted = text => "'" + text.replaceAll("'", "'\\''") + "'";
 
@@ -4491,11 +4522,12 @@ function trial(verb, path, operation) {
     ["*/*", "application/json", "application/x-safetensors", "application/x-npy"].map(type =>
       element("option", {}, type)));
   const command = element("pre", {});
-  const answer = element("div", { "aria-live": "polite" });
+  const output = element("div", { "aria-live": "polite" });
   const chosen = () => file && file.files[0];
 
   function draw() {
     let text = "curl -sS " + quoted(location.origin + address.value);
+    if (key.value.trim()) text += " \\\n  -H \"Authorization: Bearer $CROP_KEY\"";
     if (content && accept.value !== "*/*") text += " \\\n  -H " + quoted("Accept: " + accept.value);
     if (chosen()) text += " \\\n  --data-binary @" + quoted(chosen().name);
     else if (body) {
@@ -4507,8 +4539,8 @@ function trial(verb, path, operation) {
   }
 
   async function send() {
-    answer.replaceChildren("...");
-    const request = { method: verb.toUpperCase(), headers: {} };
+    output.replaceChildren("...");
+    const request = { method: verb.toUpperCase(), headers: authorization() };
     if (content) {
       request.headers["Accept"] = accept.value;
       request.headers["Content-Type"] = chosen() ? "application/octet-stream" : "application/json";
@@ -4524,10 +4556,10 @@ function trial(verb, path, operation) {
         text = new TextDecoder().decode(bytes);
         if (/json/.test(type)) text = pretty(JSON.parse(text));
       }
-      answer.replaceChildren(element("pre", {}, response.status + " " + response.statusText + "\n" + headers),
+      output.replaceChildren(element("pre", {}, response.status + " " + response.statusText + "\n" + headers),
         element("pre", {}, text.slice(0, 200000)));
     } catch (error) {
-      answer.replaceChildren(element("pre", {}, String(error)));
+      output.replaceChildren(element("pre", {}, String(error)));
     }
   }
 
@@ -4541,6 +4573,7 @@ function trial(verb, path, operation) {
     }, Object.entries(examples).map(([key, example]) => element("option", { value: key }, example.summary)))
     : null;
   for (const input of [address, body, file, accept]) if (input) input.oninput = draw;
+  key.addEventListener("input", draw);
   draw();
   return [
     element("h4", {}, "Try it"),
@@ -4549,7 +4582,7 @@ function trial(verb, path, operation) {
       element("button", { type: "button", onclick: send }, "send")),
     body, content && element("div", { className: "row" }, "or a file:", file, "Accept:", accept),
     element("div", { className: "row" }, element("b", {}, "curl"), copyButton(() => command.textContent)),
-    command, answer,
+    command, output,
   ];
 }
 
@@ -4567,7 +4600,7 @@ function responses(operation) {
       element("td", {}, prose(response.description), bodies.flat(2),
         headers && element("div", { className: "note" }, "headers: " + headers)));
   });
-  return [element("h4", {}, "Answers"), element("table", {}, rows)];
+  return [element("h4", {}, "Responses"), element("table", {}, rows)];
 }
 
 function operationNode(path, verb, operation) {
@@ -4600,7 +4633,11 @@ function openTarget() {
 }
 
 async function start() {
-  contract = await (await fetch("openapi.json")).json();
+  const response = await fetch("openapi.json", { headers: authorization() });
+  document.getElementById("load").hidden = response.status !== 401;
+  if (response.status === 401) throw new Error("The server has API keys: enter one above, then press load.");
+  if (!response.ok) throw new Error("openapi.json: status " + response.status);
+  contract = await response.json();
   document.getElementById("title").textContent = contract.info.title + " " + contract.info.version;
   document.getElementById("about").append(...prose(contract.info.description),
     element("p", {}, element("a", { href: "openapi.yaml" }, "openapi.yaml"), " ",
@@ -4626,7 +4663,11 @@ async function start() {
   window.addEventListener("hashchange", openTarget);
   openTarget();
 }
-start().catch(error => document.getElementById("main").replaceChildren(element("pre", {}, String(error))));
+function load() {
+  start().catch(error => document.getElementById("main").replaceChildren(element("pre", {}, error.message)));
+}
+document.getElementById("load").onclick = load;
+load();
 </script>
 </body>
 </html>
