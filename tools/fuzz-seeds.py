@@ -139,6 +139,37 @@ def npy_bodies():
     return bodies + [npy("|i1", "(3,)", b"\1\2\3"), npy("|u1", "(3,)", b"\1\2\3")]
 
 
+def form(*parts, end=b"\r\n--b--\r\n"):
+    """Parts as (parameters of Content-Disposition, further header lines, content), between boundaries `b`."""
+    heads = [f"Content-Disposition: form-data; {name}\r\n{header}\r\n".encode() + content for name, header, content in parts]
+    return b"--b\r\n" + b"\r\n--b\r\n".join(heads) + end
+
+
+def forms():
+    row = npy("<f4", "(4,)", packed(floats(4)))
+    binary = "Content-Type: application/octet-stream\r\n"
+    two = safetensors({"x": ("F32", [2], packed([1, 2])), "y": ("BF16", [1], b"\0\0")}, {"keep_tokens": 1})
+    one = safetensors({"x": ("F16", [2], packed([1, 2], "e"))})
+    file = 'name="attention"; filename="a.npy"'
+    tokens = ('name="keep_tokens"', "", b"2")
+    bodies = [
+        form((file, binary, row), ('name="parameters"', "", b'{"keep_tokens": 2, "layout": {"type": "grid"}}')),
+        form(('name="image_features.0"', "", row), ('name="image_features.1"', "", row), tokens),
+        form(("name=tensors; filename=t", binary, two)), form(('name="image_features"; filename="t"', binary, one)),
+        form(('name="attention"', "Content-Type: application/json\r\n", b"[[1,2],[3,4]]"), tokens),
+        form(('name="attention"', "", b'{"dtype":"F16","shape":[2],"base64":"AAABAA=="}'), tokens),
+        form(('name="attention"', "Content-Type: text/plain; charset=utf-8\r\n", b"[1,2]"), ('name="method"', "", b"topk")),
+        form((file, binary, npy("<V2", "(3,)", packed([1, 2, 3], "H"))), ('name="tensor_dtype"', "", b"BF16")),
+        form((file, binary, row), (file, binary, row)), form(tokens, tokens), form(('name="keep_tokens"', "", b"")),
+        form(('name="a\\"b"; filename="C:\\d\\e.npy"', "content-transfer-encoding: base64\r\n", b"QQ==")),
+        form(('name="_charset_"', "", b"utf-8"), ('name="region"', "", b'[{"text": "[1,2,3,4]"}]')),
+        form((file, "Content-Type: image/png\r\n", b"\x89PNG\r\n\x1a\n")), form((file, binary, b"PK\3\4")),
+        b"preamble\r\n" + form(tokens, end=b"\r\n--b-- \r\nepilogue"), form(tokens, end=b""), form(tokens, end=b"\r\n--b"),
+        form(tokens, end=b"\r\n--bc\r\n"), form(tokens).replace(b"\r", b""), form(tokens).replace(b"--b\r", b"--b \t\r"),
+        b"--b--", b"--b\r\n\r\n--b--", form(('name="x"', "", b'[1],"y":[2]'))]
+    return bodies + [body[:len(body) // 2] for body in bodies[:4]]
+
+
 def request(line, fields=(), body=None):
     head = [f"{line} HTTP/1.1", "Host: a", *fields]
     if body is not None:
@@ -203,6 +234,7 @@ def requests(json_texts, binary, arrays):
             request("GET /methods", ("Accept-Encoding: deflate, gzip;q=0.5, *;q=0", "Authorization: Bearer sixteen-letters!")),
             request("OPTIONS /prune", ("Origin: https://a.example", "Access-Control-Request-Method: POST")),
             request("POST /prune", ("X-API-Key: sixteen-letters!", "Origin: null"), json_texts[0])]
+    out += [request("POST /prune?method=topk", ("Content-Type: multipart/form-data; boundary=b",), body) for body in forms()[:8]]
     example = (ROOT / "Examples" / "cat_eye_prune.json").read_bytes()
     return out + [request("POST /prune", (), example)]
 
@@ -257,7 +289,7 @@ def main():
         "request-head": heads, "chunked-body": chunks, "message-stream": streams,
         "media-type": MEDIA, "query": QUERIES, "json": JSON_TEXTS + json_texts, "numbers": NUMBERS, "base64": BASE64,
         "json-tensors": json_texts, "safetensors": binary + [b for b in golden(1024) if b[8:9] == b"{"],
-        "npy": arrays, "model": models(), "region-text": REGIONS, "request": requests(json_texts, binary, arrays),
+        "npy": arrays, "multipart": forms(), "model": models(), "region-text": REGIONS, "request": requests(json_texts, binary, arrays),
         "operation": choices(),
     }
     for target, inputs in seeds.items():

@@ -47,6 +47,11 @@ enum BodyFormat {
         + (alteringHint(request) ?? ""))
   }
 
+  /// What separates the parts of a form; nil for every other format.
+  static func boundary(of request: Request, _ format: any TensorFormat.Type) -> String? {
+    format.name == MultipartFormat.name ? request.head.contentType?.parameter("boundary") : nil
+  }
+
   /// What `curl -d` does to binary files, for the error about a body that bears its marks.
   static func alteringHint(_ request: Request) -> String? {
     guard request.head.contentType?.essence == "application/x-www-form-urlencoded",
@@ -60,23 +65,23 @@ enum BodyFormat {
   /// answer holds feature tensors, JSON otherwise. Formats without room for the answer are not offered.
   static func ofResponse(
     to head: RequestHead, requestFormat: any TensorFormat.Type, _ answer: Answer
-  ) -> any TensorFormat.Type {
-    let json: any TensorFormat.Type = JSONTensorFormat.self
-    let preferred = answer.carriesFeatures ? requestFormat : json
+  ) -> any AnswerFormat.Type {
+    let json: any AnswerFormat.Type = JSONTensorFormat.self
+    let preferred = (answer.carriesFeatures ? requestFormat as? any AnswerFormat.Type : nil) ?? json
     // Most clients on a hot path send no Accept, and need no negotiation.
     guard head.fields.contains("accept") else { return answer.fits(preferred) ? preferred : json }
-    let rest = TensorFormats.all.filter { $0.name != preferred.name }
+    let rest = TensorFormats.answers.filter { $0.name != preferred.name }
     let fitting = ([preferred] + rest).filter { answer.fits($0) }.map { $0.mediaTypes }
     // Other names of a format come last: they are for who asks for one, not a way around `application/json;q=0`.
     let names = fitting.map { $0[0] } + fitting.flatMap { $0.dropFirst() }
     let offers = names.compactMap { parsedTypes[$0] }
     // Nothing acceptable: an answer in another type serves the client better than 406 (RFC 9110 section 15.5.7).
     guard let best = head.bestOffer(among: offers) else { return json }
-    return TensorFormats.named(mediaType: best.essence) ?? json
+    return TensorFormats.named(mediaType: best.essence) as? any AnswerFormat.Type ?? json
   }
 
   private static let parsedTypes: [String: MediaType] = {
-    let names = TensorFormats.all.flatMap { $0.mediaTypes }
+    let names = TensorFormats.answers.flatMap { $0.mediaTypes }
     return Dictionary(uniqueKeysWithValues: names.compactMap { name in MediaType(name).map { (name, $0) } })
   }()
 

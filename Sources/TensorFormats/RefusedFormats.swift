@@ -4,7 +4,7 @@ extension TensorFormats {
   public static func refusedByName(mediaType: String) -> String? {
     let essence = essence(of: mediaType)
     if essence.hasPrefix("image/") || essence.hasPrefix("video/") {
-      return "\(essence) holds pixels; this service takes the tensors of a vision encoder: \(alternatives)"
+      return "\(essence) holds pixels; \(tensors)"
     }
     return refusedMediaTypes.first { $0.types.contains(essence) }?.message
   }
@@ -21,11 +21,10 @@ extension TensorFormats {
     "pickle can run code when it is read and is never accepted: \(alternatives)"
   private static let archive =
     "zip archives (.npz, .pt) are not accepted, and .pt holds pickle: \(alternatives)"
-  private static let picture =
-    "this is a picture; this service takes the tensors of a vision encoder: \(alternatives)"
-
-  private static let single =
-    "make one file the body (curl --data-binary @file), with parameters in the file or in the query string"
+  private static let picture = "this is a picture; \(tensors)"
+  private static let tensors =
+    "this service takes the tensors that a vision encoder makes of one, such as image_features [N, D] or attention [N]; "
+    + "docs/tensors.md says where in a model they come from: \(alternatives)"
 
   private static let refusedMediaTypes: [(types: [String], message: String)] = [
     (
@@ -37,8 +36,8 @@ extension TensorFormats {
     ),
     (["application/zip", "application/x-zip-compressed", "application/x-npz"], archive),
     (
-      ["multipart/form-data", "multipart/mixed", "multipart/related"],
-      "multipart/form-data (curl -F) is not read; \(single); \(alternatives)"
+      ["multipart/mixed", "multipart/related"],
+      "of multipart bodies only multipart/form-data (curl -F) is read: \(alternatives)"
     ),
     (["application/x-hdf5", "application/x-hdf"], "HDF5 is not accepted: \(alternatives)"),
   ]
@@ -64,6 +63,10 @@ extension TensorFormats {
       [0x04, 0x22, 0x4d, 0x18],
       "the body is compressed with lz4, which is not read; use gzip, or \(alternatives)"
     ),
-    (Array("--".utf8), "the body looks like multipart/form-data; \(single)"),
+    (
+      Array("--".utf8),
+      "the body looks like multipart/form-data, but Content-Type, which names the boundary, does not say so; let the client "
+        + "set that field"
+    ),
   ]
 }

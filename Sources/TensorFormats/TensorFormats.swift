@@ -26,17 +26,21 @@ public struct DecodingHints: Sendable {
   public var tensorName: String
   /// The element type of a body that cannot express it: npy writes bfloat16 as two opaque bytes.
   public var elementType: ElementType?
+  /// What separates the parts of a form: the parameter `boundary` of Content-Type.
+  public var boundary: String?
 
   public init(
-    parameterNames: Set<String> = [], tensorName: String = "image_features", elementType: ElementType? = nil
+    parameterNames: Set<String> = [], tensorName: String = "image_features", elementType: ElementType? = nil,
+    boundary: String? = nil
   ) {
     self.parameterNames = parameterNames
     self.tensorName = tensorName
     self.elementType = elementType
+    self.boundary = boundary
   }
 }
 
-/// A wire format for named tensors.
+/// A wire format for named tensors, as requests use it.
 public protocol TensorFormat: Sendable {
   /// The name in messages and metrics.
   static var name: String { get }
@@ -49,10 +53,14 @@ public protocol TensorFormat: Sendable {
     _ body: ArraySlice<UInt8>, _ hints: DecodingHints
   ) throws(TensorFormatError) -> TensorDocument
   /// The most memory that ``decode(_:_:)`` takes beside the body.
-  static func decodingBytes(of body: ArraySlice<UInt8>) -> Int
+  static func decodingBytes(of body: ArraySlice<UInt8>, _ hints: DecodingHints) -> Int
   /// The extents of each tensor, from the header alone; nil where the body carries parameters beside its tensors, where
   /// its header is malformed, and in formats that have none.
   static func dimensions(of body: ArraySlice<UInt8>) -> [[Int]]?
+}
+
+/// A format that answers can take as well.
+public protocol AnswerFormat: TensorFormat {
   /// Writes an answer: tensors by name, the rest as a JSON object.
   static func encode(
     _ tensors: [(name: String, tensor: Tensor)], response: JSONObject
@@ -66,12 +74,16 @@ extension TensorFormat {
 /// The formats this service speaks, and the ones it refuses by name.
 public enum TensorFormats {
   public static let all: [any TensorFormat.Type] = [
-    JSONTensorFormat.self, SafetensorsFormat.self, NPYFormat.self,
+    JSONTensorFormat.self, SafetensorsFormat.self, NPYFormat.self, MultipartFormat.self,
   ]
 
+  /// Those that an answer can take, in the same order.
+  public static let answers: [any AnswerFormat.Type] = all.compactMap { $0 as? any AnswerFormat.Type }
+
+  // A form needs its boundary, which stands in Content-Type, so its first bytes alone do not suffice.
   // Only safetensors has zero bytes in front of a '{' and only npy starts with 0x93, so these two come before
   // JSON, whose leading white space may equal the low bytes of a safetensors header length.
-  private static let sniffingOrder: [any TensorFormat.Type] = [
+  static let sniffingOrder: [any TensorFormat.Type] = [
     SafetensorsFormat.self, NPYFormat.self, JSONTensorFormat.self,
   ]
 

@@ -51,6 +51,57 @@ def test_curl_json(server, tmp_path, kept):
     assert json.loads(curl(*types, "--data", f"@{path}", url(server)))["kept_indices"] == kept
 
 
+def test_curl_forms(server, tmp_path, kept):
+    path = tmp_path / "x.npy"
+    path.write_bytes(npy(ATTENTION))
+    file = ["-F", f"attention=@{path}"]
+    everything = tmp_path / "p.json"
+    everything.write_text('{"method": "topk", "keep_tokens": 64}')
+    for fields in (["-F", 'parameters={"method": "topk", "keep_tokens": 64}'],
+                   ["-F", f"parameters=@{everything};type=application/json"],
+                   ["-F", "method=topk", "-F", "keep_tokens=64"], ["--form-string", "method=topk", "-F", "keep_tokens=64"]):
+        assert json.loads(curl(*file, *fields, f"{server.url}/prune"))["kept_indices"] == kept
+        assert json.loads(curl(*fields, *file, f"{server.url}/prune"))["kept_indices"] == kept
+    assert json.loads(curl("-F", f"attention=@{path};type=application/x-npy", url(server)))["kept_indices"] == kept
+    path.write_bytes(safetensors_bytes({"attention": ATTENTION}))
+    assert json.loads(curl(*file, url(server)))["kept_indices"] == kept
+    array = features(576, 1024)
+    path.write_bytes(npy(array))  # 2.4 MB: curl waits for 100 Continue
+    answer = json.loads(curl("-F", f"image_features=@{path}", "-F", 'parameters={"keep_tokens":64,"method":"divprune"}',
+                             f"{server.url}/prune"))
+    assert answer["keep_tokens"] == 64 == len(answer["kept_indices"])
+
+
+def test_forms_of_python_clients(server, kept):
+    body, target = npy(ATTENTION), f"{server.url}/prune"
+    values = {"method": "topk", "keep_tokens": 64}
+    for post in (requests.post, httpx.post):
+        for files, data in [
+                ({"attention": body}, values), ({"attention": io.BytesIO(body)}, {"parameters": json.dumps(values)}),
+                ({"attention": ("ein Bild \"1\" \u00e9.npy", body, "application/x-npy"),
+                  "parameters": (None, json.dumps(values), "application/json")}, None)]:
+            answer = post(target, files=files, data=data, timeout=10)
+            assert answer.status_code == 200 and answer.json()["kept_indices"] == kept
+        images = {f"attention.{n}": npy(ATTENTION[:100 + n]) for n in range(3)}
+        answer = post(target, files=images, data={**values, "keep_tokens": 5}, timeout=10).json()
+        assert [len(indices) for indices in answer["kept_indices"]] == [5, 5, 5]
+        answer = post(target, files={"image_features": ("cat.jpg", b"\xff\xd8\xff\xe0rest", "image/jpeg")}, timeout=10)
+        assert answer.status_code == 415 and "docs/tensors.md" in answer.json()["detail"]
+        answer = post(target, files={"attention": body}, headers={"Content-Type": "multipart/form-data"}, timeout=10)
+        assert answer.status_code == 400 and "boundary" in answer.json()["detail"]
+
+
+def test_forms_of_aiohttp(server, kept):
+    async def post():
+        form = aiohttp.FormData()
+        form.add_field("attention", npy(ATTENTION), filename="attention.npy")
+        form.add_field("parameters", json.dumps({"method": "topk", "keep_tokens": 64}), content_type="application/json")
+        form.add_field("explain", "false")
+        async with aiohttp.ClientSession() as session, session.post(f"{server.url}/prune", data=form) as answer:
+            return await answer.json()
+    assert asyncio.run(post())["kept_indices"] == kept
+
+
 def test_curl_chunked_upload_from_standard_input(server, kept):
     answer = curl("-H", "Transfer-Encoding: chunked", "-H", "Content-Type: application/x-npy", "--data-binary", "@-",
                   url(server, "&tensor=attention"), stdin=npy(ATTENTION))

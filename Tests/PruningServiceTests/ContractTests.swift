@@ -58,12 +58,11 @@ struct ContractTests {
 
   @Test("bodies and answers have the media types that are read and written", arguments: Operation.allCases)
   func mediaTypes(of operation: PruningService.Operation) throws {
-    let known = TensorFormats.all.map { $0.mediaTypes[0] }
     let path = ["paths", "/\(operation.rawValue)", "post"]
     let body = try contract.value(contract.root, path + ["requestBody", "content"])
     let answer = try contract.value(contract.root, path + ["responses", "200", "content"])
-    #expect(body.objectValue?.names == known)
-    #expect(answer.objectValue?.names == known)
+    #expect(body.objectValue?.names == TensorFormats.all.map { $0.mediaTypes[0] })
+    #expect(answer.objectValue?.names == TensorFormats.answers.map { $0.mediaTypes[0] })
   }
 
   @Test("the methods are those of the registry")

@@ -123,10 +123,46 @@ import Testing
         .integers("kept_indices") == [3])
   }
 
+  @Test("A form gives what the same tensors and parameters give as one body")
+  func form() throws {
+    let tensors = Body([("attention", try .random([2, 24], seed: 9))])
+    func part(_ name: String, _ content: [UInt8]) -> [UInt8] {
+      Array("--a b\r\nContent-Disposition: form-data; name=\"\(name)\"\r\n\r\n".utf8) + content + [13, 10]
+    }
+    let file = part("attention", try tensors.npy())
+    let end = Array("--a b--\r\n".utf8)
+    let type = ["Content-Type: Multipart/Form-Data; boundary=\"a b\""]
+    let expected = try service.send("POST /prune?method=topk&keep_tokens=4", body: tensors.safetensors())
+    #expect(expected.status == 200)
+    for count in 0..<3 {  // The same head again may be answered from memory.
+      let form = file + part("parameters", Array(#"{"method": "topk", "keep_tokens": 4}"#.utf8)) + end
+      #expect(try service.send("POST /prune", type, body: form).body == expected.body, "\(count)")
+      let other = file + part("parameters", Array(#"{"method": "topk", "keep_tokens": 5}"#.utf8)) + end
+      #expect(try service.send("POST /prune", type, body: other).integers("kept_indices")?.count == 5)
+      let fields = file + part("method", Array("topk".utf8)) + part("keep_tokens", [0x34]) + end
+      #expect(try service.send("POST /prune", type, body: fields).body == expected.body)
+    }
+    let query = try service.send("POST /prune?keep_tokens=4&method=topk", type, body: file + end)
+    #expect(query.body == expected.body)
+    let twice = part("keep_tokens", [0x34]) + file + end
+    #expect(
+      try service.send("POST /prune?keep_tokens=4", type, body: twice).summary
+        == "422 invalid-input at /keep_tokens")
+    #expect(
+      try service.send("POST /prune?tensor=attention", type, body: file + end).summary
+        == "422 invalid-input at /tensor")
+    let features = part("image_features", try Body([("x", .random([16, 3], seed: 4))]).npy())
+    let reply = try service.send("POST /compress?keep_tokens=4", type, body: features + end)
+    #expect(reply.status == 200 && reply.field("Content-Type") == "application/json")
+    let picture = part("image_features", [0x89] + Array("PNG\r\n".utf8)) + end
+    let refusal = try service.send("POST /prune?keep_tokens=4", type, body: picture)
+    #expect(refusal.status == 415 && refusal.text.contains("docs/tensors.md"), "\(refusal.text)")
+  }
+
   @Test("Other formats are refused by name, on the head where the type says so")
   func refusedFormats() throws {
     for (type, word) in [
-      ("multipart/form-data; boundary=x", "multipart/form-data"), ("application/x-npz", ".npz"),
+      ("multipart/mixed; boundary=x", "multipart/form-data"), ("application/x-npz", ".npz"),
       ("application/zip", ".npz"), ("application/x-pickle", "pickle"), ("application/x-pytorch", "pickle"),
       ("image/jpeg", "pixels"), ("text/csv", "text/csv"), ("a/b/c", "not a media type"),
       ("application/json\r\nContent-Type: application/json", "not a media type"),

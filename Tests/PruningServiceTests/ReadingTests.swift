@@ -265,8 +265,10 @@ struct ReadingTests {
       let reply = try service.send("POST /prune?method=topk&keep_tokens=4", form, body: body)
       #expect(reply.status >= 400 && reply.text.contains("--data-binary"), "\(reply.text)")
     }
-    let multipart = try service.send(
-      "POST /prune", ["Content-Type: multipart/form-data; boundary=x"], body: Array("--x\r\n".utf8))
-    #expect(multipart.summary == "415 unsupported-format" && multipart.text.contains("--data-binary"))
+    let marked = try service.send("POST /prune", form, body: Array("--x\r\n".utf8))
+    #expect(marked.summary == "415 unsupported-format" && marked.text.contains("boundary"))
+    let bare = try service.send(
+      "POST /prune", ["Content-Type: multipart/form-data"], body: Array("--x\r\n".utf8))
+    #expect(bare.summary == "400 malformed-body" && bare.text.contains("boundary"))
   }
 }

@@ -23,7 +23,7 @@ struct TensorFormatsTests {
   func roundTrips(type: ElementType) throws {
     for dimensions in someShapes {
       let tensor = try counting(type, dimensions)
-      for format in TensorFormats.all {
+      for format in TensorFormats.answers {
         let body = try format.encode([("t", tensor)], response: ["k": 1])
         #expect(TensorFormats.sniff(body.prefix(16)) == format)
         let document = try format.decode(body[...], DecodingHints(tensorName: "t"))
@@ -82,7 +82,8 @@ struct TensorFormatsTests {
       return []
     }
     let pair = [("a", tensor), ("b.0", other)]
-    var bodies = TensorFormats.all.compactMap { format in
+    var bodies: [(format: any TensorFormat.Type, body: [UInt8])] = TensorFormats.answers.compactMap {
+      format in
       (try? format.encode(pair, response: ["x": "é"])).map { (format, $0) }
     }
     let texts = [

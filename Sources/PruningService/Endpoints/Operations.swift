@@ -12,10 +12,16 @@ extension Endpoints {
     Endpoint(method: "POST", route: "/\(operation.rawValue)", kind: .operation) { context throws(Problem) in
       let deadline = timeout.map { ContinuousClock.now + $0 }
       let format = try BodyFormat.ofRequest(context.request)
-      let decodedBytes = format.decodingBytes(of: context.request.body[...])
+      let query = try QueryParameters(context.request.head.query)
+      try query.requireFit(with: format)
+      let hints = DecodingHints(
+        parameterNames: Operation.parameterNames,
+        tensorName: query.tensorName ?? operation.mainTensor(of: query.methodName),
+        elementType: query.elementType, boundary: BodyFormat.boundary(of: context.request, format))
+      let decodedBytes = format.decodingBytes(of: context.request.body[...], hints)
       try use(decodedBytes, in: context.request)
       let document = try context.timing.measure("decode") { () throws(Problem) in
-        try decode(context.request, as: format, for: operation)
+        try decode(context.request, as: format, hints, query)
       }
       let models = models.current
       let isAbandoned = context.request.isAbandoned
@@ -64,14 +70,8 @@ extension Endpoints {
   }
 
   private static func decode(
-    _ request: Request, as format: any TensorFormat.Type, for operation: Operation
+    _ request: Request, as format: any TensorFormat.Type, _ hints: DecodingHints, _ query: QueryParameters
   ) throws(Problem) -> TensorDocument {
-    let query = try QueryParameters(request.head.query)
-    try query.requireFit(with: format)
-    let hints = DecodingHints(
-      parameterNames: Operation.parameterNames,
-      tensorName: query.tensorName ?? operation.mainTensor(of: query.methodName),
-      elementType: query.elementType)
     var document: TensorDocument
     do throws(TensorFormatError) {
       document = try format.decode(request.body[...], hints)

@@ -69,14 +69,14 @@ public struct Answer: Sendable {
   public var json: JSONObject { members(includingIndices: true) }
 
   /// Whether `format` has room for the answer: npy holds one tensor, so it cannot answer for several images.
-  func fits(_ format: any TensorFormat.Type) -> Bool {
+  func fits(_ format: any AnswerFormat.Type) -> Bool {
     format.name != NPYFormat.name
       || (samples.count == 1 && !(samples[0].tensors.isEmpty && samples[0].indices.isEmpty))
   }
 
   /// The answer's bytes in `format`. The tensors of image i of a batch are called `name.i`, which JSON writes
   /// as a list `name`.
-  public func encoded(as format: any TensorFormat.Type) throws(Problem) -> [UInt8] {
+  public func encoded(as format: any AnswerFormat.Type) throws(Problem) -> [UInt8] {
     guard fits(format) else {
       throw Problem(
         .unsupportedFormat,

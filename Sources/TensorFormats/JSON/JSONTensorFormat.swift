@@ -6,7 +6,7 @@ public import Tensors
 /// A tensor is a nested array of numbers (F32), an object `{"dtype", "shape", "data"}` with flat or nested
 /// numbers, or an object `{"dtype", "shape", "base64"}` with little-endian bytes. A list of tensors is an
 /// array of such objects, or a nested array whose first inner axis varies in length.
-public enum JSONTensorFormat: TensorFormat {
+public enum JSONTensorFormat: AnswerFormat {
   public static let name = "json"
   public static let mediaTypes = ["application/json", "text/json"]
 
@@ -26,7 +26,7 @@ public enum JSONTensorFormat: TensorFormat {
 
   /// Numbers take up to eight bytes each, twice while their array grows; text in base64 is decoded; parameters become
   /// values of some hundred bytes.
-  public static func decodingBytes(of body: ArraySlice<UInt8>) -> Int {
+  public static func decodingBytes(of body: ArraySlice<UInt8>, _ hints: DecodingHints) -> Int {
     // Small bodies are not worth a look.
     guard body.count > 4 << 10 else { return 32 * body.count }
     let values = 1 + body.withUnsafeBytes(separatorCount)

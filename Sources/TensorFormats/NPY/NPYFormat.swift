@@ -5,7 +5,7 @@ public import Tensors
 ///
 /// The tensor takes its name from the hints. Fortran order is transposed and big-endian elements are swapped;
 /// everything else is a view of the body.
-public enum NPYFormat: TensorFormat {
+public enum NPYFormat: AnswerFormat {
   public static let name = "npy"
   public static let mediaTypes = ["application/x-npy", "application/npy", "application/vnd.numpy.npy"]
 
@@ -37,10 +37,18 @@ public enum NPYFormat: TensorFormat {
   }
 
   /// Nothing, but for a copy where elements lie in another order.
-  public static func decodingBytes(of body: ArraySlice<UInt8>) -> Int {
+  public static func decodingBytes(of body: ArraySlice<UInt8>, _ hints: DecodingHints) -> Int {
     guard let (text, _) = try? headerText(body) else { return 0 }
     let isForeign = text.contains(UInt8(ascii: ">")) || text.contains(UInt8(ascii: "T"))
     return isForeign ? 2 * body.count : 0
+  }
+
+  /// Whether the elements are two bytes that only the hints can explain.
+  static func isOpaque(_ body: ArraySlice<UInt8>) -> Bool {
+    guard let (text, offset) = try? headerText(body),
+      let header = try? NPYHeader(text, startingAt: offset, tensor: "")
+    else { return false }
+    return header.descriptor.hasSuffix("V2")
   }
 
   public static func dimensions(of body: ArraySlice<UInt8>) -> [[Int]]? {

@@ -6,7 +6,7 @@ public import Tensors
 /// Source: huggingface/safetensors, README and tensor.rs. Tensors are views of the body; no element is copied.
 /// `__metadata__` holds strings only, so parameters travel in it as text, each under its own name or all as one JSON
 /// object under `parameters`, and the response as JSON text.
-public enum SafetensorsFormat: TensorFormat {
+public enum SafetensorsFormat: AnswerFormat {
   public static let name = "safetensors"
   public static let mediaTypes = [
     "application/x-safetensors", "application/vnd.safetensors", "application/safetensors",
@@ -38,7 +38,7 @@ public enum SafetensorsFormat: TensorFormat {
   }
 
   /// Tensors stay where they are; a header of many small members takes some twenty times its text.
-  public static func decodingBytes(of body: ArraySlice<UInt8>) -> Int {
+  public static func decodingBytes(of body: ArraySlice<UInt8>, _ hints: DecodingHints) -> Int {
     20 * Int(min(headerLength(body) ?? 0, UInt64(body.count)))
   }
 

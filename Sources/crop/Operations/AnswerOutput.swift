@@ -14,7 +14,7 @@ extension Answer {
   ///
   /// An npy file holds one tensor: the features if there are any, else the indices of the chosen tokens.
   func file(named path: String) throws(InputError) -> [UInt8] {
-    let formats: [(ending: String, format: any TensorFormat.Type)] = [
+    let formats: [(ending: String, format: any AnswerFormat.Type)] = [
       (".safetensors", SafetensorsFormat.self), (".npy", NPYFormat.self), (".json", JSONTensorFormat.self),
     ]
     guard let (_, format) = formats.first(where: { path.hasSuffix($0.ending) }) else {
@@ -23,7 +23,7 @@ extension Answer {
     return try encoded(as: format, for: "--out \(path)")
   }
 
-  private func encoded(as format: any TensorFormat.Type, for purpose: String) throws(InputError) -> [UInt8] {
+  private func encoded(as format: any AnswerFormat.Type, for purpose: String) throws(InputError) -> [UInt8] {
     do throws(Problem) {
       return try encoded(as: format)
     } catch {
