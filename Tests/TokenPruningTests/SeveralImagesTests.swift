@@ -46,7 +46,8 @@ import Testing
     func input(_ tensors: [String: Tensor], _ layout: TokenLayout, from start: Int) -> PruningInput {
       PruningInput(
         tokenCount: layout.tokenCount, tensors: tensors, layout: layout, seed: seed, models: ModelSet(),
-        previous: nil, stepLimit: StepLimit(1 << 30), sharing: .none, firstToken: start, requestTokenCount: count)
+        previous: nil, stepLimit: StepLimit(1 << 30), sharing: .none, firstToken: start,
+        requestTokenCount: count)
     }
     var images: [PruningInput] = []
     var starts: [Int] = []

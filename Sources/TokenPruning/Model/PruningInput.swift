@@ -41,7 +41,8 @@ public struct PruningInput: Sendable {
 
   init(
     tokenCount: Int, tensors: [String: Tensor], layout: TokenLayout?, seed: UInt64, models: ModelSet,
-    previous: [Int]? = nil, stepLimit: StepLimit, sharing: WorkSharing, firstToken: Int, requestTokenCount: Int
+    previous: [Int]? = nil, stepLimit: StepLimit, sharing: WorkSharing, firstToken: Int,
+    requestTokenCount: Int
   ) {
     self.tokenCount = tokenCount
     self.layout = layout
