@@ -65,6 +65,12 @@ test-integrations: release ## The Python client with transformers' models, tiny 
 verify-numbers: release venv ## Every method against the float64 reference, 5,000 random requests each (CASES=200)
 	@CROP_BINARY=$(CURDIR)/$(CROP) CROP_NUMBERS=$(CASES) timeout 7200 $(PYTHON) -m pytest Tests/BlackBox -k test_numbers $(ARGS)
 
+.PHONY: test-deploy
+test-deploy: release ## Files of deploy/ with real HAProxy, nginx, systemd tools and promtool; prints counts (ARGS='-k nginx')
+	@tools/setup.sh deploy
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r Tests/Deploy/requirements.txt
+	@CROP_BINARY=$(CURDIR)/$(CROP) timeout 900 $(PYTHON) -m pytest Tests/Deploy -s $(ARGS)
+
 .PHONY: soak
 soak: release venv ## A minute of load, 100,000 damaged requests, and a stop amidst it (ARGS='--seconds 600')
 	@timeout 3600 $(PYTHON) tools/soak.py --crop $(CROP) $(ARGS)

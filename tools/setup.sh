@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what a fresh machine lacks: tools/setup.sh build | test
+# Installs what a fresh machine lacks: tools/setup.sh build | test | venv | deploy
 #
 # System packages come from apt-get and only when something is missing; the Swift toolchain is never installed,
 # only asked for. `test` also makes the Python environment .build-venv for the black-box tests.
@@ -39,6 +39,12 @@ find_missing() {
     case "$unmet" in *libedit*) need libedit2 ;; esac
     case "$unmet" in *libncurses*) need libncurses6 ;; esac
     case "$unmet" in *libz.*) need zlib1g ;; esac
+  fi
+  if [ "$1" = deploy ]; then
+    # Both install themselves to /usr/sbin, which is not on everybody's path.
+    command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || need haproxy
+    command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || need nginx-light
+    command -v systemd-analyze >/dev/null || need systemd
   fi
   if [ "$1" = test ]; then
     command -v python3 >/dev/null || need python3
@@ -106,5 +112,6 @@ case "${1-}" in
 build) find_swift; install_missing build; check_swift ;;
 test) find_swift; install_missing test; check_swift; make_venv; fetch_promtool ;;
 venv) install_missing test; make_venv ;;
-*) fail "usage: tools/setup.sh build | test | venv" ;;
+deploy) install_missing test; install_missing deploy; make_venv; fetch_promtool ;;
+*) fail "usage: tools/setup.sh build | test | venv | deploy" ;;
 esac

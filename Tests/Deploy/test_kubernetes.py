@@ -1,0 +1,171 @@
+"""Every manifest against the published schemas, and every container's command, environment and probes on the real program."""
+import re
+import urllib.parse
+
+import kubernetes_validate
+import pytest
+import yaml
+from balancers import DEPLOY
+from bodies import PRUNE, TINY, TINY_KEPT
+from server import ROOT, Server, crop, target
+from wire import Connection, request
+
+KUBERNETES = DEPLOY / "kubernetes"
+FILES = sorted(KUBERNETES.rglob("*.yaml"))
+VERSIONS = ("1.30", "1.34", "1.37")
+# What has no schema among those of Kubernetes itself.
+OTHERS = {"Kustomization", "ServiceMonitor"}
+# What Kubernetes sets for a Service called crop, unless enableServiceLinks is false.
+SERVICE_LINKS = {
+    "CROP_SERVICE_HOST": "10.0.0.1", "CROP_SERVICE_PORT": "80", "CROP_SERVICE_PORT_HTTP": "80", "CROP_SERVICE_PORT_ADMIN": "9090",
+    "CROP_PORT": "tcp://10.0.0.1:80", "CROP_PORT_80_TCP": "tcp://10.0.0.1:80", "CROP_PORT_80_TCP_PROTO": "tcp",
+    "CROP_PORT_80_TCP_PORT": "80", "CROP_PORT_80_TCP_ADDR": "10.0.0.1"}
+
+
+def documents(path):
+    return [document for document in yaml.safe_load_all(path.read_text()) if document is not None]
+
+
+def objects():
+    return [found for path in FILES for found in documents(path) if isinstance(found, dict)]
+
+
+def pods():
+    return [(found["metadata"]["name"], found["spec"]["template"]["spec"]) for found in objects() if found["kind"] == "Deployment"]
+
+
+def containers(pod):
+    """-> those that run crop."""
+    return [one for one in pod.get("initContainers", []) + pod["containers"] if one["image"] == "crop"]
+
+
+EVERY_POD = pytest.mark.parametrize("pod", [pod for _, pod in pods()], ids=[name for name, _ in pods()])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_manifest_fits_the_schemas(version):
+    checked = 0
+    for found in objects():
+        if found["kind"] not in OTHERS:
+            kubernetes_validate.validate(found, version, strict=True)
+            checked += 1
+    print(f"Kubernetes {version}: {checked} objects valid", flush=True)
+    assert checked >= 6
+
+
+def test_every_file_is_named_by_a_kustomization_and_every_name_is_a_file():
+    named = set()
+    for path in KUBERNETES.rglob("kustomization.yaml"):
+        named.add(path)
+        for found in documents(path):
+            for name in found["resources"] + [patch["path"] for patch in found.get("patches", [])]:
+                target = (path.parent / name).resolve()
+                assert target.exists(), f"{path}: {name}"
+                named.add(target / "kustomization.yaml" if target.is_dir() else target)
+    assert named == set(FILES)
+
+
+def test_the_patch_of_the_autoscaler_gives_a_valid_one():
+    """The one operation it uses, `add` at the end of a list, applied as RFC 6902 says."""
+    scaler = next(found for found in objects() if found["kind"] == "HorizontalPodAutoscaler")
+    for operation in documents(KUBERNETES / "overlays/monitoring/in-flight.yaml")[0]:
+        assert operation["op"] == "add" and operation["path"] == "/spec/metrics/-"
+        scaler["spec"]["metrics"].append(operation["value"])
+    for version in VERSIONS:
+        kubernetes_validate.validate(scaler, version, strict=True)
+    with Server() as server:
+        name = scaler["spec"]["metrics"][-1]["pods"]["metric"]["name"]
+        assert re.search(rf"^{name} \d".encode(), server.metrics(), re.MULTILINE)
+
+
+class Running:
+    """A container's command and environment on this machine: ports the system picks, files of the repository, a socket
+    in a folder of its own instead of the volume."""
+
+    def __init__(self, container, folder, extra):
+        self.container, self.folder = container, folder
+        arguments = [self.local(word) for word in container["args"]]
+        assert arguments.pop(0) == "serve"
+        if "--listen" not in arguments:
+            arguments += ["--http-port", "0"]
+        values = {one["name"]: self.local(one["value"]) for one in container.get("env", [])}
+        self.server = Server(*arguments, env={**extra, **values})
+        found = self.server.wait_for_line(r'"message":"listening for administration".*"url":"([^"]+)"')
+        self.admin = target(found.group(1))
+        # 0.0.0.0 is where it listens, not where it is reached.
+        self.main = self.server.port or self.server.target
+
+    def local(self, word):
+        word = word.replace("/etc/crop/production.yaml", str(ROOT / "config" / "production.yaml"))
+        for mount in self.container.get("volumeMounts", []):
+            word = word.replace(mount["mountPath"] + "/", str(self.folder) + "/")
+        return re.sub(r"^http://0\.0\.0\.0:\d+$", "http://127.0.0.1:0", word)
+
+    def probe(self, asked):
+        """-> the status that an httpGet finds."""
+        assert asked["port"] in {one["name"] for one in self.container["ports"]}, asked
+        with Connection(self.admin if asked["port"] == "admin" else self.main) as connection:
+            return connection.exchange(request(target=asked["path"])).status
+
+
+@EVERY_POD
+@pytest.mark.parametrize("links", [{}, SERVICE_LINKS], ids=["no links", "service links"])
+def test_the_program_starts_with_the_command_and_environment_and_passes_the_probes(pod, links, folder):
+    assert pod["enableServiceLinks"] is False
+    for container in containers(pod):
+        running = Running(container, folder, links)
+        with running.server as server:
+            for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
+                assert running.probe(container[kind]["httpGet"]) == 200, kind
+            with Connection(running.main) as connection:
+                assert connection.exchange(request("POST", PRUNE, body=TINY)).json["kept_indices"] == TINY_KEPT
+            warned = [line for line in server.lines if line and "service link" in line]
+            assert len(warned) == len(links), warned
+
+
+@EVERY_POD
+def test_ports_and_times_agree_with_the_settings(pod, folder):
+    for container in containers(pod):
+        values = {one["name"]: one["value"] for one in container.get("env", [])}
+        arguments = [word.replace("/etc/crop/production.yaml", str(ROOT / "config" / "production.yaml"))
+                     for word in container["args"]]
+        lines = crop(*arguments, "--print-config", env=values).stdout.splitlines()
+        settings = {line.split()[0]: line.split()[1] for line in lines if len(line.split()) > 1}
+        ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+        assert urllib.parse.urlsplit(settings["admin-listen"]).port == ports["admin"]
+        if "http" in ports:
+            assert int(settings["http.port"]) == ports["http"]
+        delays = [int(settings[name].removesuffix("s")) for name in ("drain-delay", "shutdown-timeout")]
+        before = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+        assert pod["terminationGracePeriodSeconds"] > sum(delays) + before
+        ready = container["readinessProbe"]
+        assert delays[0] + before > ready["periodSeconds"] * ready["failureThreshold"] or "unix:" in str(arguments)
+
+
+@EVERY_POD
+def test_containers_are_confined(pod):
+    for container in containers(pod):
+        context = {**pod["securityContext"], **container["securityContext"]}
+        assert (context["runAsNonRoot"], context["runAsUser"]) == (True, 65532)
+        assert context["readOnlyRootFilesystem"] is True and context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]} and context["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert f"USER {context['runAsUser']}:" in (ROOT / "Dockerfile").read_text()
+
+
+def test_selectors_name_the_pods_and_ports_of_the_deployment():
+    base = {found["kind"]: found for path in (KUBERNETES / "base").glob("*.yaml") for found in documents(path)}
+    template = base["Deployment"]["spec"]["template"]
+    labels, ports = template["metadata"]["labels"], {}
+    for container in template["spec"]["containers"]:
+        ports |= {one["name"]: one["containerPort"] for one in container["ports"]}
+    for selector in (base["Service"]["spec"]["selector"], base["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
+                     base["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"],
+                     base["Deployment"]["spec"]["selector"]["matchLabels"]):
+        assert selector.items() <= labels.items()
+    assert {one["targetPort"] for one in base["Service"]["spec"]["ports"]} == set(ports)
+    allowed = {port["port"] for rule in base["NetworkPolicy"]["spec"]["ingress"] for port in rule["ports"]}
+    assert allowed == set(ports.values())
+    assert base["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == base["Deployment"]["metadata"]["name"]
+    monitor = documents(KUBERNETES / "overlays/monitoring/servicemonitor.yaml")[0]["spec"]
+    assert monitor["selector"]["matchLabels"].items() <= base["Service"]["metadata"]["labels"].items()
+    assert {one["port"] for one in monitor["endpoints"]} <= {one["name"] for one in base["Service"]["spec"]["ports"]}
