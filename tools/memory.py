@@ -117,6 +117,8 @@ def case(rng, known, megabytes):
             "key": [tokens, share], "text_key": [8, share], "query": [share], "sizes": [tokens],
             "text_raters": [8], "hidden_states": [tokens + 8, share], "norm_weight": [share],
             "query_weight": [share, share], "key_weight": [share, share],
+            "encoder_features": [tokens, share], "pixel_values": [tokens, share], "value_states": [tokens + 8, share],
+            "padding_mask": [tokens],
         }.get(name, [min(share, 32), max(1, share // 32), tokens])
         if name in ("query_weight", "key_weight") and share > 1024:
             continue

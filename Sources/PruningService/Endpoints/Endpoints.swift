@@ -3,8 +3,8 @@ enum Endpoints {
   static func all(
     lifecycle: Lifecycle, metrics: Metrics, models: ModelStore, computeTimeout: Duration? = nil
   ) -> [Endpoint] {
-    Operation.allCases.map { operation($0, models, timeout: computeTimeout) }
-      + [plan]
+    let computing = Operation.allCases.map { operation($0, models, timeout: computeTimeout) }
+    return computing + [plan(timeout: computeTimeout)]
       + [methods, method, self.models(models)]
       + [liveness]
       + ["/readyz", "/healthz", "/health", "/ping"].map { readiness(lifecycle, route: $0) }

@@ -35,7 +35,9 @@ struct MemoryNeed {
       let elements = sample.reduce(0) { $0 + (TensorAxes.isOfScores($1.key) ? 0 : $1.value.elementCount) }
       work.append(
         Self.perImage &+ tokens &* Self.perToken
-          &+ method.bytes(elements: elements, tokens: tokens, kept: Self.keptCount(of: tokens, parameters)))
+          &+ method.bytes(
+            elements: elements, tokens: tokens, kept: Self.keptCount(of: tokens, parameters),
+            texts: Self.textCount(sample)))
       answers &+= tokens &* (operation == .prune ? stages &* Self.perStageIndex : Self.perToken / 2)
       if operation == .compress {
         answers &+= (sample["image_features"]?.elementCount ?? 0) &* Self.perMergedElement
@@ -57,7 +59,7 @@ struct MemoryNeed {
       // The anchors of density peaks compare all tokens in binary64.
       return MethodMemory(
         perElement: max(known?.perElement ?? 0, 24), perPair: max(known?.perPair ?? 0, 16),
-        perKept: max(known?.perKept ?? 0, 0))
+        perKept: known?.perKept ?? 0, perTextPair: known?.perTextPair ?? 0)
     }
   }
 
@@ -73,6 +75,12 @@ struct MemoryNeed {
       count = (try? TokenLayout(json, tokenCount: nil))?.tokenCount ?? 0
     }
     return min(count, TokenLayout.maximumTokenCount)
+  }
+
+  /// The rows of `text_features`.
+  private static func textCount(_ tensors: [String: Tensor]) -> Int {
+    guard let tensor = tensors["text_features"], tensor.elementCount > 0 else { return 0 }
+    return tensor.rank == 1 ? 1 : tensor.shape[0]
   }
 
   /// How many tokens stay; all where that is not said in one number.

@@ -10,18 +10,22 @@ public enum PlanOperation {
   public static var parameterNames: [String] { Operation.prune.parameterNames }
 
   /// Answers one request: for one layout its plan, for a list of them `layouts` and the totals.
-  public static func run(_ parameters: JSONObject) throws(Problem) -> JSONObject {
+  ///
+  /// - Parameter isOverdue: asked between layouts; once true, the request has had all the time there is.
+  public static func run(
+    _ parameters: JSONObject, isOverdue: @escaping @Sendable () -> Bool = { false }
+  ) throws(Problem) -> JSONObject {
     let document = TensorDocument(parameters: parameters)
     try OperationParameters.refuseUnknown(document, for: .prune)
     let given = parameters.withoutNulls
     do throws(PruningError) {
-      return try answer(given)
+      return try answer(given, StepLimit(.max, isOverdue: isOverdue))
     } catch {
       throw Problem(error)
     }
   }
 
-  private static func answer(_ given: JSONObject) throws(PruningError) -> JSONObject {
+  private static func answer(_ given: JSONObject, _ limit: StepLimit) throws(PruningError) -> JSONObject {
     guard let layout = given["layout"] else {
       throw PruningError(at: "/layout", "is missing; without tensors it tells how many tokens there are")
     }
@@ -36,6 +40,7 @@ public enum PlanOperation {
     var tokenCount = 0
     var viewCount = 0
     for index in 0..<(listed?.count ?? 1) {
+      try limit.check()
       do throws(PruningError) {
         let (layout, request) = try sketch(images[index])
         tokenCount += layout.tokenCount
@@ -55,6 +60,7 @@ public enum PlanOperation {
     guard requests[0].stages.count * tokenCount <= PruneOperation.maximumStageIndices else {
       throw PruneOperation.tooManyStages(requests[0].stages.count, tokenCount)
     }
+    try limit.check()
     let plan: PrunePlan
     do throws(SharedPruningError) {
       plan = try PrunePlan(of: layouts, requests)

@@ -34,7 +34,7 @@ struct ApET: PruningMethod {
       "With K up to k the first K basis tokens are kept; the authors' code fails (`faithful` is then refused).",
       "Rows are computed in binary64 and answered as `dtype`; the authors' code rounds to half precision first.",
       "With a region only the candidates are sampled and reconstructed.",
-    ], properties: [])
+    ], properties: [], memory: MethodMemory(perElement: 8))
 
   private let basisCount: Int
   private let start: Int
@@ -123,8 +123,7 @@ struct ApET: PruningMethod {
     of tokens: [Int], _ basis: [Int], _ features: Matrix, _ steps: inout StepCounter
   ) throws(PruningError) -> [Double] {
     let count = basis.count
-    try steps.spend(
-      (count * count + tokens.count * count * 2) * (10 + features.columns) + count * count * count)
+    try steps.spend(count * count * (10 + features.columns + count))
     var gram = [Double](repeating: 0, count: count * count)
     for row in 0..<count {
       for column in 0...row {
@@ -136,6 +135,7 @@ struct ApET: PruningMethod {
     var errors: [Double] = []
     errors.reserveCapacity(tokens.count)
     for token in tokens {
+      try steps.spend(2 * count * (10 + features.columns + count))
       let products = basis.map { features.preciseProduct($0, token) }
       let weights = factor.solving(products)
       errors.append(features.distance(of: token, to: basis, weights))

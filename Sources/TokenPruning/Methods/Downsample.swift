@@ -21,7 +21,8 @@ struct Downsample: PruningMethod {
       "Without a layout the grid is as nearly square as N allows.",
       "/prune has no rows to make and keeps the token in the middle of each cell.",
     ],
-    budget: "The rows that are made, exactly that many.", properties: [.scaleInvariant])
+    budget: "The rows that are made, exactly that many.", properties: [.scaleInvariant],
+    memory: MethodMemory(perElement: 8))
 
   private let isArea: Bool
 

@@ -34,7 +34,9 @@ struct HoloV: PruningMethod {
       "Of crops with equal weights the first gets what rounding leaves over; their order is torch.topk's there.",
       "With a region the candidates are cut into crops, not the whole image.",
     ],
-    budget: "The kept tokens, exactly that many; `faithful` may keep fewer.")
+    budget: "The kept tokens, exactly that many; `faithful` may keep fewer.",
+    // A crop's rows in binary64, one array each; one crop may be all tokens.
+    memory: MethodMemory(perElement: 24))
 
   private let crops: Int
   private let beta: Double
@@ -60,6 +62,10 @@ struct HoloV: PruningMethod {
     for run in runs {
       try input.stepLimit.check()
       scores.append(score(of: run, features, attention))
+    }
+    guard scores.reduce(0, { $0 + $1.magnitude }).isFinite else {
+      throw PruningError(
+        at: "attention", "is so large that the scores of crops are beyond 64-bit floats; scale it down")
     }
     let quotas = Self.quotas(scores, of: task.count)
     var kept: [Int] = []

@@ -53,7 +53,8 @@ struct IVCPrune: PruningMethod {
       "The first two rows behind the image are passed over, as in the authors' code; without a third the request is"
         + " refused, where their mean is not a number.",
     ],
-    budget: "The kept tokens, exactly that many; at most with `faithful`.", properties: [])
+    budget: "The kept tokens, exactly that many; at most with `faithful`.", properties: [],
+    memory: MethodMemory(perElement: 8))
 
   private let isQwen: Bool
   private let imageStart: Int
@@ -108,7 +109,7 @@ struct IVCPrune: PruningMethod {
       max(1, roundHalfToEven(seedShare, of: count)), of: listened, among: Array(0..<count))
     let added = try Self.attention(of: seeds.map { first + $0 }, to: scope, image: first..<end, heads, &steps)
     let relevance = zip(listened, added).map { ($0 + $1) / Double(text.count + seeds.count) }
-    let coordinates = try coordinates(of: input, width: headWidth ?? heads[0].columns / 2 * 2)
+    let coordinates = try coordinates(of: input, width: headWidth ?? heads[0].columns / 2 * 2, &steps)
 
     let isCandidate = Set(task.candidates)
     let priority = Set(seeds + coordinates).filter(isCandidate.contains).sorted()
@@ -148,13 +149,16 @@ struct IVCPrune: PruningMethod {
   }
 
   /// The tokens with the largest mean cosine, and those with the largest mean sine, of their rotary phases.
-  private func coordinates(of input: PruningInput, width: Int) throws(PruningError) -> [Int] {
+  private func coordinates(
+    of input: PruningInput, width: Int, _ steps: inout StepCounter
+  ) throws(PruningError) -> [Int] {
     let count = input.tokenCount
     guard width >= 2 else { return [] }
     let frequencies = RotaryFrequencies(width: width, base: base).frequencies
     var known: [Int: (Double, Double)] = [:]
-    func means(_ position: Int) -> (cosine: Double, sine: Double) {
+    func means(_ position: Int) throws(PruningError) -> (cosine: Double, sine: Double) {
       if let known = known[position] { return known }
+      try steps.spend(40 * frequencies.count)
       let phases = frequencies.map { cosineAndSine($0 * Double(position)) }
       let turns = Double(frequencies.count)
       let means = (phases.reduce(0) { $0 + $1.cosine } / turns, phases.reduce(0) { $0 + $1.sine } / turns)
@@ -164,7 +168,7 @@ struct IVCPrune: PruningMethod {
     let positions = try positions(of: input)
     var (cosines, sines) = ([Double](), [Double]())
     for axes in positions {
-      let each = axes.map(means)
+      let each = try axes.map { (position) throws(PruningError) in try means(position) }
       cosines.append(each.reduce(0) { $0 + $1.cosine } / Double(axes.count))
       sines.append(each.reduce(0) { $0 + $1.sine } / Double(axes.count))
     }

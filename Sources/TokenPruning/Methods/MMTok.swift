@@ -38,7 +38,9 @@ struct MMTok: PruningMethod {
         + " are covered.",
     ],
     budget: "The kept tokens, exactly that many; `faithful` with padding may keep fewer.",
-    properties: [.nested, .scaleInvariant, .orderEquivariant])
+    properties: [.nested, .scaleInvariant, .orderEquivariant],
+    // Cosines and weights in binary64, weights in binary32; the same for each word.
+    memory: MethodMemory(perElement: 24, perPair: 20, perTextPair: 24))
 
   private let alpha: Double
   private let temperatures: (words: Double, tokens: Double)

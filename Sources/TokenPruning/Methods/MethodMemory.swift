@@ -8,14 +8,17 @@ public struct MethodMemory: Sendable, Hashable {
   public let perPair: Int
   /// Bytes for each token and each kept one.
   public let perKept: Int
+  /// Bytes for each token and each row of text that it is compared with.
+  public let perTextPair: Int
 
   /// Beyond so many tokens no method makes a matrix of all pairs.
   public static let maximumPaired = 4096
 
-  public init(perElement: Int, perPair: Int = 0, perKept: Int = 0) {
+  public init(perElement: Int, perPair: Int = 0, perKept: Int = 0, perTextPair: Int = 0) {
     self.perElement = perElement
     self.perPair = perPair
     self.perKept = perKept
+    self.perTextPair = perTextPair
   }
 
   /// Reads rows of scores one after the other, and no features.
@@ -23,9 +26,10 @@ public struct MethodMemory: Sendable, Hashable {
   /// Widens its features, and scales and packs them to compare them.
   public static let features = MethodMemory(perElement: 16, perPair: 4)
 
-  /// The most bytes that choosing `kept` of `tokens` takes.
-  public func bytes(elements: Int, tokens: Int, kept: Int) -> Int {
+  /// The most bytes that choosing `kept` of `tokens` takes, beside `texts` rows of text.
+  public func bytes(elements: Int, tokens: Int, kept: Int, texts: Int) -> Int {
     let paired = min(tokens, Self.maximumPaired)
     return elements &* perElement &+ paired &* paired &* perPair &+ tokens &* kept &* perKept
+      &+ tokens &* texts &* perTextPair
   }
 }

@@ -38,7 +38,8 @@ struct PixelPrune: ScoringMethod {
         + " tokens furthest from their predictions are kept, the first of each view before all.",
       "Frames, images and tiles of a layout are each predicted by themselves; the authors' code takes one image.",
     ],
-    budget: "The kept tokens, exactly that many; at most with `adaptive`.", properties: [.nested])
+    budget: "The kept tokens, exactly that many; at most with `adaptive`.", properties: [.nested],
+    memory: MethodMemory(perElement: 8))
 
   private let metric: PixelDistance
   private let threshold: Double
@@ -69,7 +70,9 @@ struct PixelPrune: ScoringMethod {
     try steps.spend(4 * pixels.values.count)
     var scores = [Double](repeating: 0, count: input.tokenCount)
     let views = input.layout?.views ?? [TokenView(firstToken: 0, rows: 1, columns: input.tokenCount)]
-    for view in views { score(view, pixels, &scores) }
+    // Which token's pixels stand at each place: its own, or those that it is reconstructed by.
+    var shown = Array(0..<pixels.rows)
+    for view in views { score(view, pixels, &shown, &scores) }
     return scores
   }
 
@@ -80,9 +83,9 @@ struct PixelPrune: ScoringMethod {
   }
 
   /// The distance of every token of a view to its prediction.
-  private func score(_ view: TokenView, _ pixels: Matrix, _ scores: inout [Double]) {
-    // Which token's pixels stand at each place: its own, or those that it is reconstructed by.
-    var shown = (0..<pixels.rows).map { $0 }
+  private func score(
+    _ view: TokenView, _ pixels: Matrix, _ shown: inout [Int], _ scores: inout [Double]
+  ) {
     func isSimilar(_ a: Int, _ b: Int) -> Bool { metric.distance(a, b, pixels) <= threshold }
     for row in 0..<view.rows {
       for column in 0..<view.columns {

@@ -23,7 +23,8 @@ struct Pool: PruningMethod {
       "Without a layout the grid is as nearly square as N allows, as published; `layout` names another.",
       "/prune has no rows to make and keeps the token in the middle of each cell.",
     ],
-    budget: "The rows that are made, exactly that many.", properties: [.scaleInvariant])
+    budget: "The rows that are made, exactly that many.", properties: [.scaleInvariant],
+    memory: MethodMemory(perElement: 8))
 
   private let isMaximum: Bool
 

@@ -33,8 +33,11 @@ struct PruneSID: PruningMethod {
       "The [CLS] row, which the authors keep first, is the caller's.",
       "With a region the candidates are grouped, not the whole image.",
     ],
-    budget: "The kept tokens, exactly that many; the [CLS] row, which the authors count too, is the caller's."
-  )
+    budget:
+      "The kept tokens, exactly that many; the [CLS] row, which the authors count too, is the caller's.",
+    // Sigmoids, their transpose and unit rows in binary64; the matrix of products and its copy have the smaller side
+    // squared, which is at most the number of elements.
+    memory: MethodMemory(perElement: 64))
 
   private let isQwen: Bool
 

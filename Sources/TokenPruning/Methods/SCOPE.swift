@@ -31,7 +31,8 @@ struct SCOPE: PruningMethod {
       "Gains are compared as binary64 numbers; equal scores keep the lower index.",
       "Where tokens are kept already (a region), they cover from the beginning, and only they and the candidates"
         + " are covered.",
-    ], properties: [.nested, .scaleInvariant, .orderEquivariant])
+    ], properties: [.nested, .scaleInvariant, .orderEquivariant],
+    memory: MethodMemory(perElement: 16, perPair: 8))
 
   private let alpha: Double
   private let isSum: Bool

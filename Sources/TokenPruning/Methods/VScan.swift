@@ -35,7 +35,7 @@ struct VScan: PruningMethod {
       "Equal scores keep the lower index; the authors' code leaves their order to torch.topk.",
     ],
     budget: "The kept tokens, exactly that many; `faithful` may keep fewer.", properties: [.scaleInvariant],
-    cost: .linear)
+    cost: .linear, memory: .scores)
 
   private let windows: Int
   private let share: Double

@@ -35,7 +35,7 @@ struct VidCom2: PruningMethod {
       "Rows of newlines, which LLaVA-Video puts behind each frame's tokens, are the caller's.",
     ],
     budget: "The kept tokens of all frames together, exactly that many; at most with `published`.",
-    properties: [.scaleInvariant])
+    properties: [.scaleInvariant], memory: MethodMemory(perElement: 16))
 
   private let frames: FrameCount
   private let baseRatio: Double?
