@@ -61,10 +61,6 @@ verify-numbers: release venv ## Every method against the float64 reference, 5,00
 test-integrations: release ## The Python client with transformers' models, tiny and random (ARGS='-k qwen3_vl')
 	@tools/integrations.sh $(ARGS)
 
-.PHONY: verify-numbers
-verify-numbers: release venv ## Every method against the float64 reference, 5,000 random requests each (CASES=200)
-	@CROP_BINARY=$(CURDIR)/$(CROP) CROP_NUMBERS=$(CASES) timeout 7200 $(PYTHON) -m pytest Tests/BlackBox -k test_numbers $(ARGS)
-
 .PHONY: test-deploy
 test-deploy: release ## Files of deploy/ with real HAProxy, nginx, systemd tools and promtool; prints counts (ARGS='-k nginx')
 	@tools/setup.sh deploy

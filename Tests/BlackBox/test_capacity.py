@@ -282,7 +282,7 @@ def test_a_client_that_goes_away_frees_the_thread_that_computes_for_it():
 
 def scores(mebibytes):
     """Top-k over so many mebibytes of scores."""
-    return request("POST", "/prune?method=topk&keep_tokens=4", [("Content-Type", "application/x-npy")],
+    return request("POST", "/prune?method=topk&keep_tokens=4&tensor=attention", [("Content-Type", "application/x-npy")],
                    npy(numbers(mebibytes << 9, 1024)))
 
 
