@@ -36,7 +36,7 @@ def request(method, array):
     file = io.BytesIO()
     np.save(file, array)
     body = file.getvalue()
-    return f"POST /prune?keep_tokens=64&method={method} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    return f"POST /prune?keep_tokens=64&method={method}&tensor=attention HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def exchange(connection, message):

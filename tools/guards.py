@@ -145,10 +145,12 @@ class Allocations:
     def _send(self, method, fields, body, times):
         # Not before it is needed: the server ends a connection that waits while instructions are counted.
         self.connection = self.connection or socket.create_connection(("127.0.0.1", self.port), 30)
+        # What these two read of an array of many rows would else be a guess.
+        tensor = "&tensor=attention" if method in ("topk", "uniform") and "json" not in fields else ""
         for _ in range(times):
             self.sent += 1
             head = (
-                f"POST /prune?keep_tokens=64&method={method} HTTP/1.1\r\nHost: a\r\n{fields.format(n=self.sent)}"
+                f"POST /prune?keep_tokens=64&method={method}{tensor} HTTP/1.1\r\nHost: a\r\n{fields.format(n=self.sent)}"
                 f"Content-Length: {len(body)}\r\n\r\n")
             self.connection.sendall(head.encode() + body)
             answer = b""

@@ -188,8 +188,8 @@ struct HotPath: Sendable {
     }
   }
 
-  private static let topK = "POST /prune?keep_tokens=64&method=topk HTTP/1.1"
-  private static let uniform = "POST /prune?keep_tokens=64&method=uniform HTTP/1.1"
+  private static let topK = "POST /prune?keep_tokens=64&method=topk&tensor=attention HTTP/1.1"
+  private static let uniform = "POST /prune?keep_tokens=64&method=uniform&tensor=attention HTTP/1.1"
 
   private static func requestHead(bodyBytes: Int, _ requestLine: String = topK) -> [UInt8] {
     let fields = [

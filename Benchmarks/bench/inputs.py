@@ -99,12 +99,12 @@ def write_cases(folder):
     image = npy("features", features)
     large = npy("large", half(generator.random((20480, 576))))
     cases = [
-        Case("constant", "1.2 MB, nothing computed", "/prune?keep_tokens=64&method=uniform", image, CONSTANT),
-        Case("lone", "1.2 MB, nothing computed, one core for client and server", "/prune?keep_tokens=64&method=uniform", image, LONE, (1,), True),
-        Case("topk", "1.2 MB, top-k of 1024 rows", "/prune?keep_tokens=64&method=topk", npy("rows", rows), TOP_K),
-        Case("small", "1 KB, top-k", "/prune?keep_tokens=64&method=topk", npy("scores", scores), ANY),
+        Case("constant", "1.2 MB, nothing computed", "/prune?keep_tokens=64&method=uniform&tensor=image_features", image, CONSTANT),
+        Case("lone", "1.2 MB, nothing computed, one core for client and server", "/prune?keep_tokens=64&method=uniform&tensor=image_features", image, LONE, (1,), True),
+        Case("topk", "1.2 MB, top-k of 1024 rows", "/prune?keep_tokens=64&method=topk&tensor=attention", npy("rows", rows), TOP_K),
+        Case("small", "1 KB, top-k", "/prune?keep_tokens=64&method=topk&tensor=attention", npy("scores", scores), ANY),
         Case("divprune", "DivPrune 576x1024", "/prune?keep_tokens=64&method=divprune", image, PYTHON),
         Case("cdpruner", "CDPruner 576x1024", "/prune?keep_tokens=64&method=cdpruner", both, PYTHON),
-        Case("large", "24 MB, top-k of 20,480 rows", "/prune?keep_tokens=64&method=topk", large, frozenset({"crop", "C echo"}), ()),
+        Case("large", "24 MB, top-k of 20,480 rows", "/prune?keep_tokens=64&method=topk&tensor=attention", large, frozenset({"crop", "C echo"}), ()),
     ]
     return {case.key: case for case in cases}

@@ -84,7 +84,8 @@ def over_http(crop, folder, generator, quick, say):
     def npy_case(name, array, method):
         path = folder / f"{name}.npy"
         np.save(path, array)
-        return Case(name, name, f"/prune?keep_tokens=64&method={method}", path, everything)
+        tensor = "attention" if method == "topk" else "image_features"
+        return Case(name, name, f"/prune?keep_tokens=64&method={method}&tensor={tensor}", path, everything)
 
     with memory.fresh(crop, folder, "scaling") as server:
         small = npy_case("scale-small", inputs.half(rng.random(576)), "topk")
