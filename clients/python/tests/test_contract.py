@@ -11,7 +11,7 @@ from crop_client import _arguments, _axes, layouts
 CONTRACT = yaml.safe_load((ROOT / "openapi.yaml").read_text())["components"]["schemas"]
 # The client's own: what it adds, and what it says by itself.
 OWN = {"request_id", "timeout", "parameters", "tensors", "axes", "previous"}
-BY_ITSELF = {"batched", "axes", "tensor_dtype"}
+BY_ITSELF = {"batched", "axes", "tensor_dtype", "previous"}
 
 
 @pytest.mark.parametrize("schema, call", [

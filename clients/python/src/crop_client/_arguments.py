@@ -47,6 +47,7 @@ class _Tensors(_Common, total=False):
     pixel_values: TensorLike
     value_states: TensorLike
     padding_mask: TensorLike
+    already_dropped: TensorLike
     hidden_states: TensorLike
     norm_weight: TensorLike
     query_weight: TensorLike
@@ -81,6 +82,7 @@ class _Pruning(_Budget, total=False):
     stages: Union[Sequence[Mapping[str, Any]], str, int]
     renumber: bool
     explain: bool
+    bookkeeping: Union[bool, Mapping[str, Any]]
     budget_scope: str
     newline_policy: str
 

@@ -44,6 +44,7 @@ TENSORS: dict[str, Axes] = {
     "pixel_values": Axes("pd", ("pd",)),
     "value_states": Axes("hsd", ("sd", "hsd")),
     "padding_mask": Axes("n", ("n",), is_float=False),
+    "already_dropped": Axes("n", ("n",), is_float=False),
     "position_ids": Axes("cn", ("n", "cn"), is_float=False),
 }
 # Weights belong to the model, not to an image.
