@@ -135,8 +135,8 @@ let package = Package(
       dependencies: ["JSON", "Kernels", "Locking", "Tensors", "TokenPruning", "TensorFormats"],
       swiftSettings: settings),
     .testTarget(
-      name: "TensorFormatsTests", dependencies: ["JSON", "TensorFormats", "Tensors"],
-      swiftSettings: settings),
+      name: "TensorFormatsTests",
+      dependencies: ["ContentCodings", "HTTP1", "JSON", "TensorFormats", "Tensors"], swiftSettings: settings),
     .testTarget(
       name: "HTTP1Tests", dependencies: ["HTTP1"], exclude: ["Conformance"], swiftSettings: settings),
     // A client made of OpenSSL alone, and certificates for it: what the tests of TLS talk with.

@@ -8,11 +8,13 @@ Needs nothing but Python 3.
 import base64
 import gzip
 import hashlib
+import io
 import json
 import pathlib
 import re
 import struct
 import sys
+import zipfile
 import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -137,6 +139,48 @@ def npy_bodies():
                          ("u2", "H")]:
         bodies += [npy(order + code, "(3,)", packed([1, 2, 3], letter)) for order in "<>"]
     return bodies + [npy("|i1", "(3,)", b"\1\2\3"), npy("|u1", "(3,)", b"\1\2\3")]
+
+
+def npz_bodies():
+    """Archives as numpy and zipfile write them, and with a checksum of 0 everywhere, which the target also accepts."""
+    row = npy("<f4", "(4,)", packed(floats(4)))
+    count = npy("<i8", "()", packed([2], "q"))
+    text = npy("<U4", "()", "topk".encode("utf-32-le"))
+    opaque = npy("<V2", "(3,)", packed([1, 2, 3], "H"))
+    contents = [{"attention.npy": row}, {"attention.npy": row, "keep_tokens.npy": count, "method.npy": text},
+                {"image_features.0.npy": row, "image_features.1.npy": row}, {"x.npy": opaque, "tensor_dtype.npy": npy("<U4", "()", "BF16".encode("utf-32-le"))},
+                {"parameters.npy": npy("|S18", "()", b'{"keep_tokens": 2}'), "x.npy": npy(">f8", "(2, 2)", packed(floats(4), "d"), fortran=True)},
+                {"archive/data.pkl": b"."}, {"arr_0.npy": row}, {}]
+    bodies = []
+    for arrays in contents:
+        for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            for large, streamed in ((False, False), (True, False), (True, True)):
+                file = io.BytesIO()
+                with zipfile.ZipFile(Unseekable(file) if streamed else file, "w", method) as archive:
+                    for name, data in arrays.items():
+                        info = zipfile.ZipInfo(name)
+                        info.compress_type = method
+                        with archive.open(info, "w", force_zip64=large) as entry:
+                            entry.write(data)
+                bodies.append(file.getvalue())
+    for body in list(bodies):
+        for content in (row, count, text, opaque):
+            body = body.replace(struct.pack("<I", zlib.crc32(content)), b"\0\0\0\0")
+        bodies.append(body)
+    return list(dict.fromkeys(bodies))
+
+
+class Unseekable(io.RawIOBase):
+    """A file as a pipe is: zipfile writes sizes behind the content then."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        return self.file.write(data)
 
 
 def form(*parts, end=b"\r\n--b--\r\n"):
@@ -289,7 +333,7 @@ def main():
         "request-head": heads, "chunked-body": chunks, "message-stream": streams,
         "media-type": MEDIA, "query": QUERIES, "json": JSON_TEXTS + json_texts, "numbers": NUMBERS, "base64": BASE64,
         "json-tensors": json_texts, "safetensors": binary + [b for b in golden(1024) if b[8:9] == b"{"],
-        "npy": arrays, "multipart": forms(), "model": models(), "region-text": REGIONS, "request": requests(json_texts, binary, arrays),
+        "npy": arrays, "npz": npz_bodies(), "multipart": forms(), "model": models(), "region-text": REGIONS, "request": requests(json_texts, binary, arrays),
         "operation": choices(),
     }
     for target, inputs in seeds.items():

@@ -28,5 +28,7 @@ struct Endpoint: Sendable {
     let metrics: Metrics
     /// Where to leave what answers to this head have in common.
     let memory: AnswerMemory?
+    /// The largest body, decoded.
+    let maximumBodyBytes: Int
   }
 }

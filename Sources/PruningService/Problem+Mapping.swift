@@ -22,6 +22,7 @@ extension Problem {
       case .malformed: .malformedBody
       case .unsupported: .unsupportedFormat
       case .invalidContent: .invalidInput
+      case .tooLarge: .bodyTooLarge
       }
     self.init(type, error.message + place, pointer: error.pointer)
   }

@@ -161,7 +161,7 @@ public struct Service: Responder {
         response = try endpoint.handle(
           Endpoint.Context(
             request: request, pathVariable: variable, timing: timing, metrics: metrics,
-            memory: resolved.memory))
+            memory: resolved.memory, maximumBodyBytes: configuration.maximumBodyBytes))
       case .options(let allowed):
         response = Response(status: 204, fields: [Response.Field("Allow", allowed)])
         if configuration.crossOrigin?.allowsPreflight(request.head) == true { allowedMethods = allowed }

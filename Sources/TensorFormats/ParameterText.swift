@@ -1,4 +1,5 @@
 public import JSON
+import Tensors
 
 /// Parameters written as text: in a query string, or in the metadata of a safetensors file.
 public enum ParameterText {
@@ -11,5 +12,16 @@ public enum ParameterText {
     case "None": .null
     default: (try? JSONValue.parse(Array(text.utf8)[...])) ?? .string(text)
     }
+  }
+}
+
+extension Tensor {
+  /// The value of a parameter that is written as a tensor of one element; nil for any other count.
+  var parameterValue: JSONValue? {
+    guard elementCount == 1 else { return nil }
+    if elementType == .bool { return .bool(doubles()[0] != 0) }
+    if let integer = integers()?.first { return .integer(integer) }
+    guard elementType == .uint64 else { return .number(doubles()[0]) }
+    return .unsigned(bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) })
   }
 }

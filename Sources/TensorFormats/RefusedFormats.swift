@@ -14,13 +14,19 @@ extension TensorFormats {
     if prefix.first == 0x80, let version = prefix.dropFirst().first, (2...5).contains(version) {
       return pickle
     }
-    return refusedPrefixes.first { prefix.starts(with: $0.magic) }?.message
+    return isLaterPicture(prefix) ? picture : refusedPrefixes.first { prefix.starts(with: $0.magic) }?.message
+  }
+
+  /// Pictures whose first bytes alone do not tell: AVIF, HEIC and MP4 (ISO base media files), and BMP.
+  private static func isLaterPicture(_ prefix: ArraySlice<UInt8>) -> Bool {
+    prefix.dropFirst(4).starts(with: "ftyp".utf8)
+      || prefix.starts(with: "BM".utf8) && prefix.dropFirst(6).starts(with: [0, 0, 0, 0])
   }
 
   private static let pickle =
     "pickle can run code when it is read and is never accepted: \(alternatives)"
   private static let archive =
-    "zip archives (.npz, .pt) are not accepted, and .pt holds pickle: \(alternatives)"
+    "the body is a zip archive, and Content-Type names another format; send npz as application/x-npz, or without a type"
   private static let picture = "this is a picture; \(tensors)"
   private static let tensors =
     "this service takes the tensors that a vision encoder makes of one, such as image_features [N, D] or attention [N]; "
@@ -34,7 +40,6 @@ extension TensorFormats {
         "application/vnd.python.pickle", "application/x-pytorch", "application/x-torch",
       ], pickle
     ),
-    (["application/zip", "application/x-zip-compressed", "application/x-npz"], archive),
     (
       ["multipart/mixed", "multipart/related"],
       "of multipart bodies only multipart/form-data (curl -F) is read: \(alternatives)"
@@ -49,6 +54,8 @@ extension TensorFormats {
     ([0xff, 0xd8, 0xff], picture),
     (Array("GIF8".utf8), picture),
     (Array("RIFF".utf8), picture),
+    (Array("II*\0".utf8), picture),
+    (Array("MM\0*".utf8), picture),
     (Array("%PDF".utf8), picture),
     ([0x89] + Array("HDF".utf8), "HDF5 is not accepted: \(alternatives)"),
     (

@@ -10,6 +10,8 @@ public struct TensorFormatError: Error, Sendable, Equatable {
     case unsupported
     /// The bytes are well-formed and their content is impossible (HTTP 422).
     case invalidContent
+    /// The bytes stand for more than is accepted (HTTP 413).
+    case tooLarge
   }
 
   public var kind: Kind

@@ -28,15 +28,21 @@ public struct DecodingHints: Sendable {
   public var elementType: ElementType?
   /// What separates the parts of a form: the parameter `boundary` of Content-Type.
   public var boundary: String?
+  /// How the entries of an archive are decompressed and checked; without it, archives are rejected.
+  public var zipCoding: ZipCoding?
+  /// The most bytes that the content of an archive may have.
+  public var maximumDecodedBytes: Int
 
   public init(
     parameterNames: Set<String> = [], tensorName: String = "image_features", elementType: ElementType? = nil,
-    boundary: String? = nil
+    boundary: String? = nil, zipCoding: ZipCoding? = nil, maximumDecodedBytes: Int = .max
   ) {
     self.parameterNames = parameterNames
     self.tensorName = tensorName
     self.elementType = elementType
     self.boundary = boundary
+    self.zipCoding = zipCoding
+    self.maximumDecodedBytes = maximumDecodedBytes
   }
 }
 
@@ -74,7 +80,8 @@ extension TensorFormat {
 /// The formats this service speaks, and the ones it refuses by name.
 public enum TensorFormats {
   public static let all: [any TensorFormat.Type] = [
-    JSONTensorFormat.self, SafetensorsFormat.self, NPYFormat.self, MultipartFormat.self,
+    JSONTensorFormat.self, SafetensorsFormat.self, NPYFormat.self, NPZFormat.self,
+    MultipartFormat.self,
   ]
 
   /// Those that an answer can take, in the same order.
@@ -84,7 +91,7 @@ public enum TensorFormats {
   // Only safetensors has zero bytes in front of a '{' and only npy starts with 0x93, so these two come before
   // JSON, whose leading white space may equal the low bytes of a safetensors header length.
   static let sniffingOrder: [any TensorFormat.Type] = [
-    SafetensorsFormat.self, NPYFormat.self, JSONTensorFormat.self,
+    SafetensorsFormat.self, NPYFormat.self, NPZFormat.self, JSONTensorFormat.self,
   ]
 
   /// The format of a Content-Type or Accept value; parameters such as `; charset` are ignored.
@@ -100,7 +107,8 @@ public enum TensorFormats {
     sniffingOrder.first { $0.matches(prefix) }
   }
 
-  static let alternatives = "send application/json, application/x-safetensors or application/x-npy"
+  static let alternatives =
+    "send application/json, application/x-safetensors, application/x-npy or application/x-npz"
 
   static func essence(of mediaType: String) -> String {
     let essence = mediaType.prefix { $0 != ";" }

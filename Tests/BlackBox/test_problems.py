@@ -35,7 +35,7 @@ PROBLEMS = [
     ("query twice", post(target=PRUNE + "&method=topk"), 400, "malformed-query", "twice"),
     ("query and body", post(b'{"attention":[1,2],"method":"topk"}'), 422, "invalid-input", "query"),
     ("pickle", post(b"\x80\x04\x95abc"), 415, "unsupported-format", "pickle"),
-    ("zip", post(b"PK\x03\x04abc"), 415, "unsupported-format", "npz"),
+    ("zip cut short", post(b"PK\x03\x04abc"), 400, "malformed-body", "zip"),
     ("picture", post(b"\x89PNG\r\n\x1a\n"), 415, "unsupported-format", "picture"),
     ("a media type", post(TINY, ("Content-Type", "text/plain")), 415, "unsupported-format", "text/plain"),
     ("a content coding", post(TINY, ("Content-Encoding", "br")), 415, "unsupported-format", "br"),

@@ -24,7 +24,7 @@ public struct FuzzTarget: Sendable, CustomStringConvertible {
 
   public static let all: [FuzzTarget] = [
     .requestHead, .chunkedBody, .messageStream, .contentCoding, .mediaType, .query, .json, .numbers, .base64,
-    .jsonTensors, .safetensors, .npy, .multipart, .model, .regionText, .request, .operation,
+    .jsonTensors, .safetensors, .npy, .npz, .multipart, .model, .regionText, .request, .operation,
   ]
 }
 

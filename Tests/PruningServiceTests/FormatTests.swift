@@ -162,8 +162,8 @@ import Testing
   @Test("Other formats are refused by name, on the head where the type says so")
   func refusedFormats() throws {
     for (type, word) in [
-      ("multipart/mixed; boundary=x", "multipart/form-data"), ("application/x-npz", ".npz"),
-      ("application/zip", ".npz"), ("application/x-pickle", "pickle"), ("application/x-pytorch", "pickle"),
+      ("multipart/mixed; boundary=x", "multipart/form-data"), ("application/x-pickle", "pickle"),
+      ("application/x-pytorch", "pickle"),
       ("image/jpeg", "pixels"), ("text/csv", "text/csv"), ("a/b/c", "not a media type"),
       ("application/json\r\nContent-Type: application/json", "not a media type"),
     ] {
@@ -172,7 +172,7 @@ import Testing
       #expect(reply.text.contains(word) && reply.text.contains("application/x-safetensors"), "\(reply.text)")
     }
     for (body, word) in [
-      (Array("PK\u{3}\u{4}rest".utf8), ".npz"), ([0x80, 0x04, 0x95], "pickle"), (Array("hello".utf8), "json"),
+      ([0x80, 0x04, 0x95], "pickle"), (Array("hello".utf8), "json"),
       ([0x89] + Array("PNG".utf8), "picture"), ([0x1f, 0x8b, 8, 0], "compressed"), ([0], "json"),
     ] as [([UInt8], String)] {
       let reply = try service.send("POST /prune", body: body)

@@ -17,7 +17,8 @@ extension Endpoints {
       let hints = DecodingHints(
         parameterNames: Operation.parameterNames,
         tensorName: query.tensorName ?? operation.mainTensor(of: query.methodName),
-        elementType: query.elementType, boundary: BodyFormat.boundary(of: context.request, format))
+        elementType: query.elementType, boundary: BodyFormat.boundary(of: context.request, format),
+        zipCoding: .zlib, maximumDecodedBytes: context.maximumBodyBytes)
       let decodedBytes = format.decodingBytes(of: context.request.body[...], hints)
       try use(decodedBytes, in: context.request)
       let document = try context.timing.measure("decode") { () throws(Problem) in

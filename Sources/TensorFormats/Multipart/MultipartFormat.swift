@@ -4,7 +4,7 @@ import Tensors
 /// multipart/form-data (RFC 7578), as `curl -F` and HTML forms send it: a part for each tensor, parameters beside them.
 ///
 /// A part is what its media type says, or its first bytes where that is generic: npy is a tensor of the part's name; of
-/// safetensors, one tensor takes the part's name (unless that is `tensors`) and several keep their own. The part
+/// safetensors and npz, one tensor takes the part's name (unless that is `tensors`) and several keep their own. The part
 /// `parameters` is a JSON body without tensors; every other part is a parameter written as in a query string, or a
 /// tensor in JSON. Tensors are slices of the body.
 public enum MultipartFormat: TensorFormat {
@@ -95,7 +95,8 @@ public enum MultipartFormat: TensorFormat {
         ? "the part is empty; \(TensorFormats.alternatives) as its content"
         : TensorFormats.refusedByName(prefix: prefix)
           ?? part.mediaType.flatMap(TensorFormats.refusedByName(mediaType:))
-          ?? "the part is none of npy, safetensors, JSON and text; save the tensor as .npy or .safetensors")
+          ?? "the part is none of npy, npz, safetensors, JSON and text; save the tensor as .npy or .safetensors"
+    )
   }
 
   /// Longer texts are no numbers or names.
@@ -190,7 +191,8 @@ private struct FormDocument {
     hints.tensorName = part.name
     let isOpaque = format.name == NPYFormat.name && NPYFormat.isOpaque(content)
     let declared = parameters.first { $0.name == "tensor_dtype" }?.value.stringValue
-    hints.elementType = isOpaque ? hints.elementType ?? declared.flatMap(ElementType.init(named:)) : nil
+    let elementType = hints.elementType ?? declared.flatMap(ElementType.init(named:))
+    hints.elementType = isOpaque || format.name == NPZFormat.name ? elementType : nil
     do throws(TensorFormatError) {
       return try format.decode(content, hints)
     } catch {

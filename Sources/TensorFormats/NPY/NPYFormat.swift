@@ -51,6 +51,19 @@ public enum NPYFormat: AnswerFormat {
     return header.descriptor.hasSuffix("V2")
   }
 
+  static func header(
+    _ body: ArraySlice<UInt8>, tensor: String
+  ) throws(TensorFormatError) -> NPYHeader {
+    let (text, offset) = try headerText(body)
+    return try NPYHeader(text, startingAt: offset, tensor: tensor)
+  }
+
+  /// The elements behind the header; empty where there is none.
+  static func data(_ body: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+    guard let (text, _) = try? headerText(body) else { return body.suffix(0) }
+    return body[text.endIndex...]
+  }
+
   public static func dimensions(of body: ArraySlice<UInt8>) -> [[Int]]? {
     guard let (text, offset) = try? headerText(body),
       let header = try? NPYHeader(text, startingAt: offset, tensor: "")

@@ -42,7 +42,7 @@ enum InputFiles {
     var merged = TensorDocument()
     for path in paths {
       let hints = DecodingHints(
-        parameterNames: parameterNames, tensorName: tensorName ?? stem(of: path))
+        parameterNames: parameterNames, tensorName: tensorName ?? stem(of: path), zipCoding: .zlib)
       let bytes = try contents(of: path)
       let isNamed = path != "-" || tensorName != nil
       guard isNamed || TensorFormats.sniff(bytes.prefix(16)[...])?.name != NPYFormat.name else {
@@ -89,7 +89,7 @@ enum InputFiles {
       let hint =
         path.hasSuffix(".pt") || path.hasSuffix(".pth") || path.hasSuffix(".pkl")
         ? "; pickled files can run code and are not read, save them with numpy.save or safetensors" : ""
-      throw InputError("\(path): neither npy, safetensors nor JSON\(hint)")
+      throw InputError("\(path): none of npy, npz, safetensors and JSON\(hint)")
     }
     do throws(TensorFormatError) {
       return try format.decode(bytes[...], hints)
