@@ -10,7 +10,8 @@ struct Crop: ParsableCommand {
     discussion: """
       A vision-language model turns an image into hundreds of visual tokens, though a question usually \
       concerns one part of it. crop finds that part (localize), merges tokens before the language model \
-      (compress), or chooses which tokens stay inside it (prune): as a server, or on files.
+      (compress), chooses which tokens stay inside it (prune), and changes the choice while an answer is \
+      written (reselect): as a server, or on files.
 
       EXAMPLES
         crop serve                                  answer requests on port 8080
@@ -28,8 +29,8 @@ struct Crop: ParsableCommand {
       """,
     version: Version.current,
     subcommands: [
-      Serve.self, Localize.self, Compress.self, Prune.self, Plan.self, Methods.self, Models.self,
-      Healthcheck.self,
+      Serve.self, Localize.self, Compress.self, Prune.self, Reselect.self, Plan.self, Methods.self,
+      Models.self, Healthcheck.self,
     ])
   static func main() {
     // Before anything else: whoever starts a server may stop it at once.

@@ -11,7 +11,7 @@ import pytest
 from server import BINARY, ROOT, Server, crop, environment
 
 EXAMPLES = ROOT / "Examples"
-COMMANDS = ["serve", "localize", "compress", "prune", "plan", "methods", "models", "healthcheck"]
+COMMANDS = ["serve", "localize", "compress", "prune", "reselect", "plan", "methods", "models", "healthcheck"]
 
 
 # Hints.
@@ -99,13 +99,14 @@ def test_examples_in_the_help_fit_80_columns(command):
         assert line.startswith("  ") and len(line) <= 80, line
 
 
-@pytest.mark.parametrize("command", ["localize", "compress", "prune", "plan", "methods"])
+@pytest.mark.parametrize("command", ["localize", "compress", "prune", "reselect", "plan", "methods"])
 def test_examples_in_the_help_can_be_pasted(command, tmp_path):
     for name in "attention", "image_features", "text_features":
         shape = {"attention": (8, 576), "image_features": (576, 32), "text_features": (32,)}[name]
         np.save(tmp_path / f"{name}.npy", np.random.default_rng(1).random(shape, np.float32))
         if name == "attention":
             np.save(tmp_path / "x.npy", np.random.default_rng(1).random(shape, np.float32))
+    np.save(tmp_path / "prefill_scores.npy", np.random.default_rng(2).random(576, np.float32))
     features = np.load(tmp_path / "image_features.npy").tolist()
     attention = np.load(tmp_path / "attention.npy").tolist()
     (tmp_path / "request.json").write_text(json.dumps({"image_features": features, "keep_tokens": 64}))

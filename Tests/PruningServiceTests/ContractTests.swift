@@ -236,6 +236,7 @@ extension PruningService.Operation {
     case .localize: "LocalizeRequest"
     case .prune: "PruneRequest"
     case .compress: "CompressRequest"
+    case .reselect: "ReselectRequest"
     }
   }
 }

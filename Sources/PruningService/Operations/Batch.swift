@@ -74,6 +74,8 @@ struct TensorAxes {
     "early_attention": attention,
     "sizes": TensorAxes(ranks: 1...1, description: "[N]", mayBeShared: false),
     "already_dropped": TensorAxes(ranks: 1...1, description: "[N]", mayBeShared: false),
+    "prefill_scores": TensorAxes(ranks: 1...1, description: "[N]", mayBeShared: false),
+    "prefill_rank": TensorAxes(ranks: 1...1, description: "[N]", mayBeShared: false),
     "padding_mask": TensorAxes(ranks: 1...1, description: "[N]", mayBeShared: false),
     "pixel_values": TensorAxes(
       ranks: 2...2, description: "[N x patches of a token, numbers of a patch]", mayBeShared: false),
@@ -91,7 +93,9 @@ struct TensorAxes {
     ranks: 1...3, description: "[N], [heads, N] or [heads, queries, N]", mayBeShared: false)
 
   /// Tensors that hold whole numbers; all others hold floating-point numbers, of whatever type.
-  static let integerNames: Set<String> = ["position_ids", "sizes", "text_raters", "padding_mask"]
+  static let integerNames: Set<String> = [
+    "position_ids", "sizes", "text_raters", "padding_mask", "prefill_rank",
+  ]
 
   /// Whether a tensor holds scores of tokens, which are read row by row where they lie.
   static func isOfScores(_ name: String) -> Bool { of(name).description == attention.description }

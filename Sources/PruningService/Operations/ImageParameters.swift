@@ -3,7 +3,7 @@ import TokenPruning
 
 /// The parameters of each image of a request.
 ///
-/// In a batch, a list under `layout`, `region` or `seed` has one entry per image, null where an image has none; all
+/// In a batch, a list under `layout`, `region`, `seed` or `previous` has one entry per image, null where an image has none; all
 /// else holds for every image.
 struct ImageParameters {
   private let shared: JSONObject
@@ -13,7 +13,7 @@ struct ImageParameters {
   init(_ parameters: JSONObject, batchCount: Int?) throws(PruningError) {
     var lists: [(name: String, entries: [JSONValue])] = []
     if let batchCount {
-      for name in ["layout", "region", "seed"] {
+      for name in ["layout", "region", "seed", "previous"] {
         guard let entries = parameters[name]?.arrayValue else { continue }
         guard entries.count == batchCount else {
           throw PruningError(

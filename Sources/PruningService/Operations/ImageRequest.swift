@@ -100,7 +100,8 @@ struct ImageRequest {
   private static func tokenCount(of tensor: Tensor, named name: String) -> Int? {
     switch name {
     case "image_features", "encoder_features", "relevance_features": tensor.rank == 2 ? tensor.shape[0] : nil
-    case "attention", "reference_attention", "position_ids", "sizes", "padding_mask":
+    case "attention", "reference_attention", "position_ids", "sizes", "padding_mask", "prefill_scores",
+      "prefill_rank":
       tensor.shape.dimensions.last
     case "key": tensor.rank >= 2 ? tensor.shape[tensor.rank - 2] : nil
     // Text, queries, weights and the sequence around the image have no token axis.

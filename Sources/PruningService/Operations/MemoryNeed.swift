@@ -51,7 +51,7 @@ struct MemoryNeed {
   private static func memory(of operation: Operation, _ parameters: JSONObject) -> MethodMemory {
     let descriptors = MethodRegistry.standard.descriptors
     switch operation {
-    case .localize: return MethodMemory(perElement: 8)
+    case .localize, .reselect: return MethodMemory(perElement: 8)
     case .compress, .prune:
       let name = parameters["method"]?.stringValue ?? PruneRequest.defaultMethod
       let known = descriptors.first { $0.name == name }?.memory

@@ -8,11 +8,12 @@ public enum Operation: String, CaseIterable, Sendable {
   case localize
   case compress
   case prune
+  case reselect
 
   /// The tensor of a body that cannot name it (npy).
   public var mainTensor: String {
     switch self {
-    case .localize, .prune: "attention"
+    case .localize, .prune, .reselect: "attention"
     case .compress: "image_features"
     }
   }
@@ -34,6 +35,7 @@ public enum Operation: String, CaseIterable, Sendable {
     case .localize: OperationParameters.common + ["region", "localize"]
     case .compress: OperationParameters.common + CompressOperation.parameterNames
     case .prune: OperationParameters.common + PruneOperation.parameterNames
+    case .reselect: OperationParameters.common + ReselectOperation.parameterNames
     }
   }
 
@@ -107,6 +109,7 @@ public enum Operation: String, CaseIterable, Sendable {
     case .localize: try LocalizeOperation.run(image)
     case .compress: try CompressOperation.run(image, shared: &shared)
     case .prune: try PruneOperation.run(image, shared: &shared)
+    case .reselect: try ReselectOperation.run(image)
     }
   }
 }

@@ -172,3 +172,75 @@ struct Prune: ParsableCommand {
 
   func run() throws { try options.run(.prune, flags: selection.flags.union(common.flags), with: parameters) }
 }
+
+struct Reselect: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Swap kept tokens for pruned ones while the language model decodes.",
+    discussion: """
+      Takes the tokens that are kept, a new row of attention and what the prefill thought of all tokens; \
+      prints the swaps and the new selection, as large as the old one.
+
+      EXAMPLES
+        crop prune attention.npy --keep-tokens 64 --out kept.json
+        crop reselect attention.npy --kept kept.json
+        crop reselect attention.npy prefill_scores.npy --kept kept.json \\
+          --max-swaps 8 --swap-margin 0.25
+      """)
+
+  @OptionGroup var options: OperationOptions
+  @OptionGroup(title: "Parameters") var common: CommonParameterOptions
+
+  @Option(
+    help: ArgumentHelp("The answer of prune or reselect in JSON: what is kept now.", valueName: "file"),
+    completion: .file())
+  var kept: String?
+
+  @Option(help: ArgumentHelp("The most swaps; no limit unless told.", valueName: "count"))
+  var maxSwaps: Int?
+
+  @Option(help: ArgumentHelp("By what share a token must outscore the one it replaces.", valueName: "share"))
+  var swapMargin: Double?
+
+  @Option(help: ArgumentHelp("How much the prefill counts beside the new attention.", valueName: "share"))
+  var prefillWeight: Double?
+
+  func validate() throws {
+    for (name, value) in [("--swap-margin", swapMargin), ("--prefill-weight", prefillWeight)] {
+      if let value, !value.isFinite { throw ValidationError("\(name) must be a number.") }
+    }
+  }
+
+  func parameters() throws(InputError) -> JSONObject {
+    var object = try common.object(for: .reselect)
+    if let kept { object["previous"] = try Self.previous(from: kept) }
+    if let maxSwaps { object["max_swaps"] = .integer(maxSwaps) }
+    if let swapMargin { object["swap_margin"] = .number(swapMargin) }
+    if let prefillWeight { object["prefill_weight"] = .number(prefillWeight) }
+    return object
+  }
+
+  /// The `kept_indices` of an answer; of a batch a list of them.
+  private static func previous(from path: String) throws(InputError) -> JSONValue {
+    let bytes: [UInt8]
+    do throws(FileFailure) {
+      bytes = try readFile(path)
+    } catch {
+      throw InputError("--kept \(path): cannot be read (\(error))")
+    }
+    let answer = try jsonObject(String(decoding: bytes, as: UTF8.self), from: "--kept \(path)")
+    guard let kept = answer["kept_indices"]?.arrayValue else {
+      throw InputError("--kept \(path): has no kept_indices; write it with crop prune --out kept.json")
+    }
+    guard answer["batched"] == true else { return ["kept_indices": .array(kept)] }
+    return .array(kept.map { ["kept_indices": $0] })
+  }
+
+  func run() throws {
+    let given: [(String, Bool)] = [
+      ("previous", kept != nil), ("max_swaps", maxSwaps != nil), ("swap_margin", swapMargin != nil),
+      ("prefill_weight", prefillWeight != nil),
+    ]
+    let own = Set(given.filter(\.1).map(\.0))
+    try options.run(.reselect, flags: own.union(common.flags), with: parameters)
+  }
+}

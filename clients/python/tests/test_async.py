@@ -121,3 +121,17 @@ def test_a_cancelled_call_does_not_leave_its_answer_to_the_next(server, grid):
                 assert (await client.methods())[0]["name"] == "crop"
 
     run(ask())
+
+
+def test_reselect(server, grid):
+    first, now = np.random.default_rng(3).random((2, 576), np.float32)
+
+    async def both():
+        async with AsyncClient(server.url) as client:
+            kept = await client.prune(attention=first, layout=grid, keep_tokens=64, method="topk")
+            return kept, await client.reselect(attention=now, layout=grid, previous=kept)
+
+    kept, moved = run(both())
+    with Client(server.url) as client:
+        wanted = client.reselect(attention=now, layout=grid, previous=kept)
+    assert moved.raw == wanted.raw and moved.swap_count > 0

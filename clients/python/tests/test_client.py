@@ -347,3 +347,23 @@ def test_a_batch_of_more_pieces_than_one_call_takes(client):
     images = [np.full(4, index % 3, np.float16) for index in range(1500)]
     answer = client.prune(attention=images, layout=[layouts.raw(4)] * 1500, keep_tokens=1, method="topk")
     assert len(answer.per_image) == 1500 and answer.per_image[-1].kept_indices.tolist() == [0]
+
+
+def test_reselect(client, grid):
+    """A selection follows the model; the answer of one call is what the next one keeps."""
+    generator = np.random.default_rng(3)
+    first, now = generator.random((2, 576), np.float32)
+    kept = client.prune(attention=first, layout=grid, keep_tokens=64, method="topk", explain=True)
+    moved = client.reselect(attention=now, prefill_scores=kept.scores, layout=grid, previous=kept, max_swaps=8)
+    assert moved.swap_count == len(moved.swapped_in) == 8 and len(moved.kept_indices) == 64
+    assert set(moved.kept_indices) == set(kept.kept_indices) - set(moved.swapped_out) | set(moved.swapped_in)
+    assert moved.kept_share[1] > moved.kept_share[0] and "max_swaps" in moved.reason
+    # Attention over the kept tokens alone, in their order.
+    rank = np.array(kept["explanation"]["rank"])
+    short = client.reselect(attention=now[moved.kept_indices], prefill_rank=rank, layout=grid, previous=moved.kept_indices)
+    assert len(short.kept_indices) == 64
+    batch = client.reselect(attention=np.stack([now, first])[:, None], axes={"attention": "bqn"}, layout=[grid, grid],
+                            previous=[kept, moved])
+    assert [len(one.kept_indices) for one in batch.per_image] == [64, 64]
+    with pytest.raises(ArgumentError, match="previous"):
+        client.reselect(attention=now[:10], layout=grid, previous=kept)

@@ -15,7 +15,8 @@ BY_ITSELF = {"batched", "axes", "tensor_dtype", "previous"}
 
 
 @pytest.mark.parametrize("schema, call", [
-    ("LocalizeRequest", _arguments.LOCALIZE), ("PruneRequest", _arguments.PRUNE), ("CompressRequest", _arguments.COMPRESS),
+    ("LocalizeRequest", _arguments.LOCALIZE), ("PruneRequest", _arguments.PRUNE), ("ReselectRequest", _arguments.RESELECT),
+    ("CompressRequest", _arguments.COMPRESS),
     ("PlanRequest", _arguments.PLAN)])
 def test_arguments(schema, call):
     """A parameter that is new in the contract is a new member of `crop_client._arguments`."""

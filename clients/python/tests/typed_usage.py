@@ -9,6 +9,7 @@ def keep(client: Client, row: "np.ndarray[tuple[int, ...], np.dtype[np.float16]]
     answer: PruneAnswer = client.prune(attention=row, layout=layouts.grid(24, 24), keep_ratio=0.25, method="fastv")
     client.prune(attention=row, layout=layouts.grid(24, 24), keep_ration=0.25)  # type: ignore[call-arg]
     client.prune(attention=row, layout=layouts.grid(24, 24), keep_tokens="64")  # type: ignore[arg-type]
+    client.reselect(attention=row, layout=layouts.grid(24, 24), previous=answer, max_swaps="8")  # type: ignore[arg-type]
     client.plan(layout=layouts.grid(24, 24), attention=row)  # type: ignore[call-arg]
     return sum(one.keep_tokens for one in answer.per_image)
 

@@ -8,7 +8,7 @@
 from . import layouts
 from ._async import AsyncClient
 from ._client import Client
-from .answers import Answer, CompressAnswer, CropWarning, LocalizeAnswer, PlanAnswer, PruneAnswer
+from .answers import Answer, CompressAnswer, CropWarning, LocalizeAnswer, PlanAnswer, PruneAnswer, ReselectAnswer
 from .errors import (
     ArgumentError, ConnectionFailed, CropError, InvalidRequest, NotFound, Overloaded, ProblemError, ProtocolError,
     RequestTimeout, ServerError, Unauthorized,
@@ -18,5 +18,5 @@ __version__ = "0.1.0"
 __all__ = [
     "Answer", "ArgumentError", "AsyncClient", "Client", "CompressAnswer", "ConnectionFailed", "CropError", "CropWarning",
     "InvalidRequest", "LocalizeAnswer", "NotFound", "Overloaded", "PlanAnswer", "ProblemError", "ProtocolError",
-    "PruneAnswer", "RequestTimeout", "ServerError", "Unauthorized", "layouts",
+    "PruneAnswer", "RequestTimeout", "ReselectAnswer", "ServerError", "Unauthorized", "layouts",
 ]  # fmt: skip

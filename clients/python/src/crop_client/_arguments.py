@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _axes, _safetensors, layouts
 from ._tensors import as_tensor, is_array, is_torch, lies_ready
-from .answers import PruneAnswer
+from .answers import PruneAnswer, ReselectAnswer
 from .errors import ArgumentError
 
 # Any array of numpy or torch, numbers in lists, or a list with one of those per image.
@@ -48,6 +48,8 @@ class _Tensors(_Common, total=False):
     value_states: TensorLike
     padding_mask: TensorLike
     already_dropped: TensorLike
+    prefill_scores: TensorLike
+    prefill_rank: TensorLike
     hidden_states: TensorLike
     norm_weight: TensorLike
     query_weight: TensorLike
@@ -97,6 +99,19 @@ class PruneArguments(_Tensors, _Pruning, total=False):
     previous: Any
 
 
+class ReselectArguments(_Tensors, total=False):
+    """Arguments of `reselect`."""
+
+    previous: Any
+    max_swaps: int
+    swap_margin: float
+    prefill_weight: float
+    budget_scope: str
+    explain: bool
+    renumber: bool
+    bookkeeping: Union[bool, Mapping[str, Any]]
+
+
 class CompressArguments(_Tensors, _Budget, total=False):
     """Arguments of `compress`."""
 
@@ -134,6 +149,7 @@ def _call(path: str, arguments: Any, accept: str = "application/json", takes_ten
 
 LOCALIZE = _call("/localize", LocalizeArguments)
 PRUNE = _call("/prune", PruneArguments)
+RESELECT = _call("/reselect", ReselectArguments)
 COMPRESS = _call("/compress", CompressArguments, accept="application/x-safetensors")
 PLAN = _call("/plan", PlanArguments, takes_tensors=False)
 
@@ -191,7 +207,11 @@ class BodyWriter:
                 raise ArgumentError("plan: `layout` is needed; see crop_client.layouts")
             text = json.dumps(parameters, allow_nan=False, default=_plain).encode()
             return Body("application/json", [text], len(text), None, None), False
-        previous = _previous(arguments.get("previous"), parameters)
+        if call is RESELECT:
+            previous = None
+            _kept_now(arguments.get("previous"), parameters)
+        else:
+            previous = _previous(arguments.get("previous"), parameters)
         return self._with_tensors(call, named, parameters, arguments.get("axes") or {}, previous)
 
     def _with_tensors(
@@ -210,15 +230,16 @@ class BodyWriter:
                 raise ArgumentError(f'axes names "{name}", which is not among the tensors')
         sent: list[tuple[str, Any]] = []
         declared: dict[str, str] = {}
+        kept = parameters.get("previous")
         for name, value in named:
             arrays = _axes.per_image(name, value, axes.get(name), images)
             if isinstance(arrays, list):
                 for index, array in enumerate(arrays):
-                    _check_token_count(name, array.shape, layout[index])
+                    _check_token_count(name, array.shape, layout[index], kept[index] if isinstance(kept, list) else kept)
                     sent.append((f"{name}.{index}", array))
             else:
                 if images is None:
-                    _check_token_count(name, arrays.shape, layout)
+                    _check_token_count(name, arrays.shape, layout, kept)
                 sent.append((name, arrays))
             ranks = {len(one.shape) for one in (arrays if isinstance(arrays, list) else [arrays])}
             if (letters := _axes.letters(name, ranks)) is not None:
@@ -288,7 +309,7 @@ def _unknown(name: str, call: Call) -> str:
         "`parameters`)")
 
 
-def _check_token_count(name: str, shape: tuple[int, ...], layout: Mapping[str, Any]) -> None:
+def _check_token_count(name: str, shape: tuple[int, ...], layout: Mapping[str, Any], kept: Any) -> None:
     """The service refuses the wrong number, too; here the message can say what it looks like."""
     letters = _axes.TENSORS.get(name, _axes.TENSORS["attention"])
     place = {"image_features": 0, "relevance_features": 0, "encoder_features": 0, "key": len(shape) - 2}.get(name, len(shape) - 1)
@@ -296,7 +317,7 @@ def _check_token_count(name: str, shape: tuple[int, ...], layout: Mapping[str, A
     if tokens is None or "n" not in letters.order or name in _axes.SHARED or not shape:
         return
     found = shape[place]
-    if found == tokens:
+    if found == tokens or (isinstance(kept, Mapping) and found == len(kept.get("kept_indices", ()))):
         return
     if found == tokens + 1:
         hint = "the first looks like [CLS]: leave it out, as in attention[..., 1:]"
@@ -323,6 +344,24 @@ def _previous(previous: Any, parameters: dict[str, Any]) -> "Optional[list[np.nd
     if parameters.get("method", "crop") == "crop":
         parameters.setdefault("region_policy", "none")
     return kept
+
+
+def _kept_now(previous: Any, parameters: dict[str, Any]) -> None:
+    """Sets what is kept now, of each image: from an answer, indices, or a list with one of those per image."""
+    if previous is None:
+        return
+    layout = parameters.get("layout")
+    is_batch = layout is not None and not isinstance(layout, Mapping)
+    if isinstance(previous, (PruneAnswer, ReselectAnswer)):
+        answers: Sequence[Any] = previous.per_image
+        is_batch = is_batch or previous.is_batch
+    else:
+        answers = previous if is_batch else [previous]
+    kept = [
+        {"kept_indices": _host(one.kept_indices if isinstance(one, (PruneAnswer, ReselectAnswer)) else one).tolist()}
+        for one in answers
+    ]
+    parameters["previous"] = kept if is_batch else kept[0]
 
 
 def _host(indices: Any) -> "np.ndarray[Any, Any]":

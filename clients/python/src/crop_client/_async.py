@@ -15,7 +15,7 @@ from ._client import _IDLE_CONNECTIONS, Settings, _AnyAnswer, _failed, answer, l
 from ._connection import ConnectionLost
 from ._retry import pause, retry_after
 from ._wire import MAXIMUM_HEAD, Address, ChunkDecoder, Fields, Response, read_head
-from .answers import CompressAnswer, LocalizeAnswer, PlanAnswer, PruneAnswer
+from .answers import CompressAnswer, LocalizeAnswer, PlanAnswer, PruneAnswer, ReselectAnswer
 from .errors import Overloaded, ProtocolError, RequestTimeout, problem_error
 
 if TYPE_CHECKING:
@@ -189,6 +189,10 @@ class AsyncClient:
     async def localize(self, **arguments: Unpack[_arguments.LocalizeArguments]) -> LocalizeAnswer:
         """Finds the contextual region; see `Client.localize`."""
         return await self._post(_arguments.LOCALIZE, arguments, LocalizeAnswer)
+
+    async def reselect(self, **arguments: Unpack[_arguments.ReselectArguments]) -> ReselectAnswer:
+        """Swaps kept tokens for pruned ones while the model decodes; see `Client.reselect`."""
+        return await self._post(_arguments.RESELECT, arguments, ReselectAnswer)
 
     async def compress(self, **arguments: Unpack[_arguments.CompressArguments]) -> CompressAnswer:
         """Turns features into fewer rows; see `Client.compress`."""

@@ -45,6 +45,8 @@ TENSORS: dict[str, Axes] = {
     "value_states": Axes("hsd", ("sd", "hsd")),
     "padding_mask": Axes("n", ("n",), is_float=False),
     "already_dropped": Axes("n", ("n",), is_float=False),
+    "prefill_scores": Axes("n", ("n",)),
+    "prefill_rank": Axes("n", ("n",), is_float=False),
     "position_ids": Axes("cn", ("n", "cn"), is_float=False),
 }
 # Weights belong to the model, not to an image.

@@ -13,7 +13,7 @@ from . import _arguments
 from ._connection import Connection, ConnectionLost
 from ._retry import pause, retry_after
 from ._wire import Address, Response, address, request_head
-from .answers import Answer, CompressAnswer, CropWarning, LocalizeAnswer, PlanAnswer, PruneAnswer
+from .answers import Answer, CompressAnswer, CropWarning, LocalizeAnswer, PlanAnswer, PruneAnswer, ReselectAnswer
 from .errors import ArgumentError, ConnectionFailed, Overloaded, ProtocolError, RequestTimeout, problem_error
 
 if TYPE_CHECKING:
@@ -121,6 +121,15 @@ class Client:
         earlier call, the tensors are of the tokens it kept, and the new answer's indices are of the original ones.
         """
         return self._post(_arguments.PRUNE, arguments, PruneAnswer)
+
+    def reselect(self, **arguments: Unpack[_arguments.ReselectArguments]) -> ReselectAnswer:
+        """Swaps kept tokens for pruned ones that the model looks at now, while it decodes.
+
+        `previous` is what is kept: the answer of `prune` or of the last `reselect`, or indices; for a batch a list.
+        `attention` is over all tokens or over the kept ones alone; `prefill_scores` [N] (an answer's `scores`) or
+        `prefill_rank` [N] say what the prefill thought. `max_swaps` and `swap_margin` limit how readily tokens move.
+        """
+        return self._post(_arguments.RESELECT, arguments, ReselectAnswer)
 
     def localize(self, **arguments: Unpack[_arguments.LocalizeArguments]) -> LocalizeAnswer:
         """Finds the contextual region from attention, features, or queries and keys; or reads a given `region`."""

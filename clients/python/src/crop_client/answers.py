@@ -227,6 +227,51 @@ class PruneAnswer(Answer):
         return list(self.one("stages", []))
 
 
+class ReselectAnswer(Answer):
+    """Which tokens change places while the language model decodes."""
+
+    @property
+    def kept_indices(self) -> Array:
+        """[K] int64, ascending: what is kept from now on."""
+        return self._array(self.one("kept_indices"))
+
+    @property
+    def swapped_out(self) -> Array:
+        """[S] int64: kept tokens that go, the largest gain first."""
+        return self._array(self.one("swapped_out"))
+
+    @property
+    def swapped_in(self) -> Array:
+        """[S] int64: the pruned tokens that come in their places, in the same order."""
+        return self._array(self.one("swapped_in"))
+
+    @property
+    def swap_count(self) -> int:
+        """S."""
+        return int(self.one("swap_count"))
+
+    @property
+    def reason(self) -> str:
+        """Why these swaps and no more."""
+        return str(self.one("reason"))
+
+    @property
+    def kept_share(self) -> tuple[float, float]:
+        """The part of all scores that the kept tokens hold, before and after."""
+        share = self.one("kept_share")
+        return float(share["before"]), float(share["after"])
+
+    @property
+    def position_ids(self) -> Array:
+        """[K] or [3, K] int64 ids of the kept tokens, or None where they were neither sent nor follow from the layout."""
+        return self._array(self.one("position_ids"))
+
+    @property
+    def scores(self) -> Array:
+        """[N] float64, with `explain`; else None."""
+        return self._array(self.one("scores"), np.float64)
+
+
 class LocalizeAnswer(Answer):
     """The contextual region."""
 
