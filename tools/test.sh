@@ -35,6 +35,8 @@ checks() {
   stage golden-reference 300 $python tools/golden/reference.py --check
   stage golden-self-test 60 $python tools/golden/reference.py --self-test
   stage models-reference 120 $python tools/models/reference.py --check
+  # Without torch: the scenes and questions of the study.
+  stage evaluation-scenes 120 $python -m pytest evaluation/tests --junitxml $reports/evaluation.xml
   stage python-client-types 120 env -C clients/python ../../$python -m mypy
   if [ -d "$vectors" ]; then
     stage golden-export 300 $python tools/golden/export.py --vectors "$vectors" --out .build-golden
