@@ -1,0 +1,231 @@
+"""The table: every row of selections.py at every budget, selected over HTTP, answered by the model."""
+import json
+import os
+import time
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from . import model, prefill, scenes, selections, service, training, vocabulary
+
+QUESTIONS = 12
+DOWNSAMPLED = {85: (9, 9), 57: (8, 7), 28: (5, 5), 14: (4, 4)}
+POOLED = DOWNSAMPLED
+SEED = 23
+RESAMPLES = 2000
+
+
+def chosen_questions(answers, index):
+    """QUESTIONS of a scene's questions, the rarer kinds first, so that every kind has enough of them."""
+    kinds = answers[:, 1]
+    order = np.random.default_rng([SEED, index]).permutation(len(kinds))
+    seen, rank = {}, []
+    for place in order:
+        rank.append(seen.setdefault(kinds[place], 0))
+        seen[kinds[place]] += 1
+    return np.sort(order[np.argsort(rank, kind="stable")[:QUESTIONS]])
+
+
+class Study:
+    """A model, a split and the running service."""
+
+    def __init__(self, whole, alignment, data, client):
+        self.whole, self.alignment, self.data, self.client = whole, alignment, data, client
+        self.service_seconds = {}
+
+    def scene(self, index):
+        """Everything the rows need about one scene."""
+        places = chosen_questions(self.data["answers"][index], index)
+        words = torch.from_numpy(self.data["words"][index][places]).long()
+        answers = torch.from_numpy(self.data["answers"][index][places]).long()
+        image = self.data["images"][index]
+        features, q, k = self.whole.encoder(model.pixels(image[None]))
+        visual = self.whole.visual(features)
+        last = model.attention(q, k)[0, :, 0, 1:]
+        joined = lambda t: t.transpose(1, 2).flatten(2)[:, None]
+        lengths = tuple(int(length) for length in answers[:, 2])
+        tensors = selections.Tensors(
+            features=features[0, 1:].numpy(), visual=visual[0].numpy(),
+            relevance=self.whole.heads.words["content"](features[0, 1:]).numpy(),
+            cls_rows=np.ascontiguousarray(last.numpy()), early_rows=self._early(image),
+            merged_row=model.attention(joined(q), joined(k))[0, 0, 0, 1:].numpy(),
+            keys=np.ascontiguousarray(k[0, :, 1:].numpy()), pixels=selections.patches(image),
+            texts=[self.alignment[words[row, :length]].numpy() for row, length in enumerate(lengths)],
+            prefix=prefill.run_prefix(self.whole, visual, words[None], selections.DEPTH), lengths=lengths)
+        random = np.random.default_rng([SEED, index, 1])
+        whole_image = answers[:, 7] == 1
+        tensors.evidence = tuple(None if flag else tuple(row[3:7].tolist()) for flag, row in zip(whole_image, answers))
+        absent = whole_image & (answers[:, 1] != vocabulary.KINDS.index("scene"))
+        tensors.decoys = tuple(selections.decoy(random, blocks) if missing else blocks
+                               for missing, blocks in zip(absent, tensors.evidence))
+        tensors.found = tuple(service.regions(self.client, [tensors.features] * len(lengths), tensors.texts))
+        return tensors, visual, words, answers
+
+    def _early(self, image):
+        """[heads, 256]: the [CLS] row of the first encoder layer."""
+        encoder = self.whole.encoder
+        x = encoder.eighth[0](encoder.stem(model.pixels(image[None])))
+        x = encoder.sixteenth[0](x + encoder.eighth[1](x))
+        x = (x + encoder.sixteenth[1](x)).flatten(2).transpose(1, 2) + encoder.positions
+        q, k, _ = encoder.layers[0].project(torch.cat([encoder.cls_token, x], 1))
+        return np.ascontiguousarray(model.attention(q, k)[0, :, 0, 1:].numpy())
+
+    def answer_row(self, row, keep, tensors, visual, words, answers):
+        """Which questions a row answers rightly, [questions] booleans, and the kept indices."""
+        start = time.perf_counter()
+        indices = row.select(self.client, tensors, keep)
+        spent = time.perf_counter() - start
+        # Of a row that looks at the question, one call holds all questions of the scene.
+        self.service_seconds.setdefault((row.name, keep), []).append(spent / (1 if row.shared else len(answers)))
+        with training.mixed_precision():
+            return self._answers(row, indices, tensors, visual, words, answers)
+
+    def _answers(self, row, indices, tensors, visual, words, answers):
+        if row.shared:
+            place = torch.as_tensor(np.asarray(indices))[None]
+            logits = self.whole.answer(prefill.gather(visual, place), place, words[None], answers[None, :, 2])
+            return (logits[0].argmax(-1) == answers[:, 0]).numpy(), [indices] * len(answers)
+        place = torch.as_tensor(np.stack([np.asarray(one) for one in indices]))
+        if row.depth:
+            source, asked = tensors.prefix.visual, tensors.prefix.words[0]
+        else:
+            source, asked = visual, self.whole.language.embedding(words)
+        kept = prefill.gather(source.expand(len(place), -1, -1), place)
+        said = prefill.finish(self.whole, kept, place, asked, answers[:, 2], row.depth)
+        return (said == answers[:, 0]).numpy(), indices
+
+    def baselines(self, index, visual, words, answers):
+        """{(name, keep): right} of what needs no selection: all tokens, none, pooled, a smaller image."""
+        right = lambda tokens, places: (self.whole.answer(tokens, places, words[None], answers[None, :, 2])[0].argmax(-1)
+                                        == answers[:, 0]).numpy()
+        everything = torch.arange(model.PATCHES)[None]
+        result = {("all", model.PATCHES): right(visual, everything)}
+        nothing = visual.mean(1, keepdim=True) * 0
+        result["no_image", 0] = right(nothing, torch.zeros(1, 1, dtype=torch.long))
+        for keep, (rows, columns) in DOWNSAMPLED.items():
+            places = centres(rows, columns)
+            grid = visual.transpose(1, 2).unflatten(2, (scenes.GRID, scenes.GRID))
+            pooled = functional.adaptive_avg_pool2d(grid, (rows, columns)).flatten(2).transpose(1, 2)
+            result["average_pooling", keep] = right(pooled, places)
+            result["downsampled_image", keep] = right(self._smaller(index, rows, columns), places)
+        return result
+
+    def _smaller(self, index, rows, columns):
+        """Visual tokens of the image at rows x columns patches, the encoder's positions interpolated."""
+        image = model.pixels(self.data["images"][index][None])
+        small = functional.interpolate(image, (rows * scenes.PATCH, columns * scenes.PATCH), mode="area")
+        encoder, projector = self.whole.encoder, self.whole.projector
+        kept = encoder.positions, projector.row_position, projector.column_position
+        resize = lambda t, *size: functional.interpolate(t[None], size, mode="bilinear", align_corners=False)[0]
+        grid = encoder.positions.T.unflatten(1, (scenes.GRID, scenes.GRID))
+        parameter = torch.nn.Parameter
+        try:
+            encoder.positions = parameter(resize(grid, rows, columns).flatten(1).T)
+            projector.row_position = parameter(resize(projector.row_position.T[..., None], rows, 1)[..., 0].T)
+            projector.column_position = parameter(resize(projector.column_position.T[..., None], columns, 1)[..., 0].T)
+            return self.whole.visual(encoder(small)[0])
+        finally:
+            encoder.positions, projector.row_position, projector.column_position = kept
+
+
+def centres(rows, columns):
+    """Token indices [1, rows * columns] at the middles of the cells of a coarser grid."""
+    y = ((torch.arange(rows) + 0.5) * scenes.GRID / rows).long()
+    x = ((torch.arange(columns) + 0.5) * scenes.GRID / columns).long()
+    return (y[:, None] * scenes.GRID + x).flatten()[None]
+
+
+@torch.no_grad()
+def run(whole, alignment, data, client, first, count, rows, keeps=tuple(selections.BUDGETS.values())):
+    """-> ({(name, keep): right [questions]}, kinds, scene of each question, Study)"""
+    study = Study(whole, alignment, data, client)
+    right, kinds, groups = {}, [], []
+    began = time.time()
+    for index in range(first, first + count):
+        tensors, visual, words, answers = study.scene(index)
+        kinds.append(answers[:, 1].numpy())
+        groups.append(np.full(len(answers), index))
+        for key, flags in study.baselines(index, visual, words, answers).items():
+            right.setdefault(key, []).append(flags)
+        for row in rows:
+            for keep in keeps:
+                right.setdefault((row.name, keep), []).append(
+                    study.answer_row(row, keep, tensors, visual, words, answers)[0])
+        if (index - first) % 20 == 19:
+            print(f"{index - first + 1} of {count} scenes, {time.time() - began:.0f} s", flush=True)
+    right = {key: np.concatenate(flags).astype(float) for key, flags in right.items()}
+    return right, np.concatenate(kinds), np.concatenate(groups), study
+
+
+def interval(flags, groups, weight=None):
+    """95 % bootstrap interval of a mean; whole scenes are drawn, since questions of one are not independent."""
+    weight = np.ones(len(flags)) if weight is None else weight
+    _, place = np.unique(groups, return_inverse=True)
+    total = np.bincount(place, flags * weight)
+    size = np.bincount(place, weight)
+    draws = np.random.default_rng(SEED).integers(len(total), size=(RESAMPLES, len(total)))
+    means = total[draws].sum(1) / np.maximum(1, size[draws].sum(1))
+    return tuple(float(x) for x in np.quantile(means, [0.025, 0.975]))
+
+
+def summary(right, kinds, groups, study):
+    """Rows of results/table.json."""
+    right = dict(right)
+    seeds = range(selections.RANDOM_SEEDS)
+    for keep in sorted({keep for name, keep in right if name == "random_0"}):
+        right["random", keep] = np.mean([right.pop((f"random_{seed}", keep)) for seed in seeds], 0)
+    full = right["all", model.PATCHES]
+    lines = []
+    known = {row.name: row for row in selections.rows(variants=True)}
+    for (name, keep), flags in right.items():
+        low, high = interval(flags, groups)
+        line = dict(method=name, keep_ratio=ratio(keep), keep_tokens=keep, accuracy=float(flags.mean()), ci_low=low,
+                    ci_high=high, relative=float(flags.mean() / full.mean()))
+        if name in ("downsampled_image", "average_pooling"):
+            line["keep_tokens"] = int(np.prod(DOWNSAMPLED[keep]))
+        line["kinds"] = {kind: float(flags[kinds == number].mean()) for number, kind in enumerate(vocabulary.KINDS)
+                         if (kinds == number).any()}
+        small = right.get(("downsampled_image", keep))
+        if small is not None and name not in ("downsampled_image", "all"):
+            hard = (full > 0) & (small == 0)
+            line["hard_questions"] = int(hard.sum())
+            line["hard_accuracy"] = float(flags[hard].mean()) if hard.any() else None
+        depth = known[name].depth if name in known else 0
+        rest = model.LANGUAGE_LAYERS - depth
+        line["layers_with_all_tokens"] = depth
+        line["prefill_flops"] = (prefill.prefill_flops(model.PATCHES, depth) if depth else 0) + prefill.prefill_flops(
+            line["keep_tokens"], rest)
+        line["cache_bytes"] = (prefill.cache_bytes(model.PATCHES, depth) if depth else 0) + prefill.cache_bytes(
+            line["keep_tokens"], rest)
+        spent = study.service_seconds.get((name, keep))
+        if spent:
+            line["service_ms"] = round(1000 * float(np.median(spent)), 3)
+        lines.append(line)
+    return sorted(lines, key=lambda line: (-line["keep_ratio"], -line["accuracy"], line["method"]))
+
+
+def ratio(keep):
+    return next((share for share, count in selections.BUDGETS.items() if count == keep), 1.0 if keep == model.PATCHES else 0.0)
+
+
+def write(path, lines, about):
+    """One line per row, so that a difference in git says which figure moved."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    rounded = lambda value: round(value, 4) if isinstance(value, float) else (
+        {key: rounded(item) for key, item in value.items()} if isinstance(value, dict) else value)
+    with open(path, "w") as file:
+        file.write('{"about": ' + json.dumps(about) + ',\n"rows": [\n')
+        file.write(",\n".join(json.dumps(rounded(line)) for line in lines) + "\n]}\n")
+
+
+def moved(before, after):
+    """What lies outside the interval that the committed table gives for it, as sentences."""
+    known = {(line["method"], line["keep_ratio"]): line for line in before}
+    found = {(line["method"], line["keep_ratio"]): line for line in after}
+    sentences = [f"{name} at {share}: not in the new table" for name, share in known.keys() - found.keys()]
+    for key in sorted(known.keys() & found.keys()):
+        line, value = known[key], found[key]["accuracy"]
+        if not line["ci_low"] <= value <= line["ci_high"]:
+            sentences.append(f"{key[0]} at {key[1]}: {value:.3f} is outside {line['ci_low']:.3f}...{line['ci_high']:.3f}")
+    return sentences
