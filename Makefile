@@ -136,6 +136,11 @@ golden: venv ## Make the golden cases in Tests/Golden again
 	@$(PYTHON) tools/golden/reference.py
 	@$(PYTHON) tools/models/reference.py
 
+.PHONY: train
+train: ## Generate the study's scenes and train its model and localizer; hours, goes on where it stopped
+	@evaluation/run.sh train $(ARGS)
+	@evaluation/run.sh export
+
 .PHONY: examples
 examples: venv ## Make the files in Examples again
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check scikit-image pillow
