@@ -32,14 +32,8 @@ def class_of(words):
 CONTENT_CLASS, COLOUR_CLASS, SCENE_CLASS = class_of(CONTENT), class_of(COLOURS), class_of(SCENES)
 
 
-def native_bfloat16():
-    """Whether the processor multiplies bfloat16 itself; elsewhere it is several times slower than float32."""
-    with open("/proc/cpuinfo") as file:
-        return "avx512_bf16" in file.read()
-
-
 def mixed_precision():
-    return torch.autocast("cpu", torch.bfloat16, enabled=native_bfloat16())
+    return torch.autocast("cpu", torch.bfloat16, enabled=optimizer.native_bfloat16())
 
 
 def schedule(step, steps, warm=100, flat=0.5):
