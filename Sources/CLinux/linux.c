@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -155,5 +156,33 @@ void crop_begin_thread(const char *name, int level) {
   struct sched_param none = {0};
   if (level == 1) setpriority(PRIO_PROCESS, 0, 10);
   if (level == 2) sched_setscheduler(0, SCHED_IDLE, &none);
+}
+
+long crop_receive(int socket, void *buffer, size_t size, int descriptors[CROP_DESCRIPTORS], int *count) {
+  union {
+    struct cmsghdr aligned;
+    char bytes[CMSG_SPACE(sizeof(int) * CROP_DESCRIPTORS)];
+  } control;
+  struct iovec part = {.iov_base = buffer, .iov_len = size};
+  struct msghdr message = {
+    .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+  *count = 0;
+  ssize_t received = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  if (received < 0) return received;
+  for (struct cmsghdr *part = CMSG_FIRSTHDR(&message); part; part = CMSG_NXTHDR(&message, part)) {
+    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+    size_t bytes = part->cmsg_len - CMSG_LEN(0);
+    memcpy(descriptors, CMSG_DATA(part), bytes);
+    *count = (int)(bytes / sizeof(int));
+  }
+  if (*count == 0 && message.msg_flags & MSG_CTRUNC) *count = -1;
+  return received;
+}
+
+int crop_is_memory(int descriptor) {
+  // Only memory has seals to ask for (fcntl(2)); other files say EINVAL.
+  if (fcntl(descriptor, F_GET_SEALS) < 0) return 0;
+  int flags = fcntl(descriptor, F_GETFL);
+  return flags >= 0 && !(flags & O_PATH) && (flags & O_ACCMODE) != O_WRONLY;
 }
 #endif

@@ -3,6 +3,25 @@ public enum BodyFraming: Sendable, Equatable {
   case none
   case length(Int)
   case chunked
+  /// Nothing follows the head; the body lies in memory that the client shares.
+  case shared(SharedMemoryReference)
+
+  /// The bytes of the body, where the head says so.
+  public var length: Int? {
+    switch self {
+    case .length(let count): count
+    case .shared(let reference): reference.length
+    case .none, .chunked: nil
+    }
+  }
+
+  /// Whether bytes of the body follow the head.
+  public var isOnTheWire: Bool {
+    switch self {
+    case .length, .chunked: true
+    case .none, .shared: false
+    }
+  }
 }
 
 extension BodyFraming {
@@ -10,6 +29,10 @@ extension BodyFraming {
   ///
   /// - Throws: 400 when two readers could disagree about the length, 501 for an unknown transfer coding.
   public init(of head: RequestHead) throws(FramingError) {
+    if head.fields.contains(SharedMemoryReference.fieldName) {
+      self = .shared(try Self.reference(head.fields))
+      return
+    }
     let hasLength = head.fields.contains("content-length")
     guard head.fields.contains("transfer-encoding") else {
       self = hasLength ? .length(try Self.contentLength(head.fields)) : .none  // section 6.3, rules 5 and 7
@@ -25,6 +48,17 @@ extension BodyFraming {
     }
     try Self.checkTransferEncoding(head.fields)
     self = .chunked
+  }
+
+  /// A body is in one place only: a reader that does not know the field must find none behind the head.
+  private static func reference(_ fields: HeaderFields) throws(FramingError) -> SharedMemoryReference {
+    guard let value = fields.single(SharedMemoryReference.fieldName) else {
+      throw FramingError("Crop-Shared-Memory must appear only once")
+    }
+    guard !fields.contains("transfer-encoding"), try contentLength(fields) == 0 else {
+      throw FramingError("a request with Crop-Shared-Memory must have no other body; send Content-Length: 0")
+    }
+    return try SharedMemoryReference(value)
   }
 
   private static func contentLength(_ fields: HeaderFields) throws(FramingError) -> Int {

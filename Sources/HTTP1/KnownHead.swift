@@ -12,6 +12,8 @@ public final class KnownHead: Sendable {
 
   public var byteCount: Int { bytes.count }
   public var hasBody: Bool { framing != .none }
+  /// Whether bytes of a body follow on the connection.
+  public var hasBodyOnTheWire: Bool { framing.isOnTheWire }
 
   /// Fields that tell one request from the next and decide nothing: clients and proxies give them another value each
   /// time. Whoever resolves a head must not look at them.

@@ -29,6 +29,20 @@ public protocol Responder: Sendable {
   /// - Returns: false, with `response` untouched, to have ``respond(to:)`` called as admitted.
   func respondAtOnce(to request: Request, reader: (any BodyReader)?, into response: inout Response) -> Bool
 
+  /// Answers a request whose body lies in shared memory from the body's first bytes, if those decide the answer; the rest
+  /// is then never read.
+  ///
+  /// - Parameters:
+  ///   - request: with the first bytes as its body.
+  ///   - bodyByteCount: of the whole body.
+  ///   - response: as above.
+  func respondToStart(of request: Request, bodyByteCount: Int, into response: inout Response) -> Bool
+
+  /// The shared memory that was registered under a name; nil when there is none.
+  ///
+  /// - Throws: when names are not allowed.
+  func sharedMemory(named name: String) throws(SharedMemoryError) -> SharedExtent?
+
   /// Answers one request. Never fails: whatever goes wrong becomes a response.
   func respond(to request: Request) -> Response
 
@@ -52,6 +66,12 @@ extension Responder {
   public func respondAtOnce(to request: Request, into response: inout Response) -> Bool {
     respondAtOnce(to: request, reader: nil, into: &response)
   }
+
+  public func respondToStart(
+    of request: Request, bodyByteCount: Int, into response: inout Response
+  ) -> Bool { false }
+
+  public func sharedMemory(named name: String) throws(SharedMemoryError) -> SharedExtent? { nil }
 
   public func mayRespondInline(to request: Request, as execution: Acceptance.Execution) -> Bool { true }
 }
@@ -197,6 +217,8 @@ public enum Refusal: Error, Sendable, Equatable {
   case bodyTooLarge(limit: Int)
   /// Head or body did not arrive in time (408).
   case timedOut(phase: String)
+  /// The shared memory that holds the body cannot be read (400, or 503 for want of descriptors).
+  case sharedMemory(SharedMemoryError)
   /// Too many bytes in flight (503).
   case noMemoryBudget
   /// Too many requests waiting for a processor (429).
@@ -210,6 +232,8 @@ public enum Refusal: Error, Sendable, Equatable {
     case .coding(let error): error.status
     case .bodyTooLarge: 413
     case .timedOut: 408
+    case .sharedMemory(.noRoomForDescriptor): 503
+    case .sharedMemory: 400
     case .queueFull: 429
     case .noMemoryBudget, .tooManyConnections: 503
     }

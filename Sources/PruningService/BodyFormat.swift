@@ -17,6 +17,9 @@ enum BodyFormat {
     if let essence = try explicitType(head) {
       guard TensorFormats.named(mediaType: essence) != nil else { throw unsupported(essence) }
     }
+    if case .shared = framing, head.fields.contains("content-encoding") {
+      throw Problem(.unsupportedFormat, "a body in shared memory has no content coding; leave it as it is")
+    }
     do throws(UnsupportedContentCoding) {
       return try head.contentCoding()
     } catch {

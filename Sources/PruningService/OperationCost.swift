@@ -13,7 +13,7 @@ enum OperationCost {
   static let briefBodyBytes = 2 << 20
 
   static func execution(of head: RequestHead, _ framing: BodyFraming) -> Acceptance.Execution {
-    guard case .length(let length) = framing, length <= briefBodyBytes, head.path == "/prune",
+    guard let length = framing.length, length <= briefBodyBytes, head.path == "/prune",
       let query = head.query, let items = try? QueryItem.decode(query),
       items.allSatisfy({ harmlessNames.contains($0.name) })
     else { return .pooled }

@@ -27,6 +27,14 @@ extension Problem {
     self.init(type, error.message + place, pointer: error.pointer)
   }
 
+  init(_ error: SharedMemoryError) {
+    guard case .noRoomForDescriptor = error else {
+      self.init(.sharedMemory, error.message)
+      return
+    }
+    self.init(.overloaded, error.message, fields: Self.retryAfter)
+  }
+
   init(_ refusal: Refusal) {
     switch refusal {
     case .framing(let error) where error.status == 413:
@@ -43,6 +51,7 @@ extension Problem {
         .timedOut,
         "the \(phase) did not arrive in time; --\(phase == "head" ? "header" : phase)-timeout sets how long it may take"
       )
+    case .sharedMemory(let error): self.init(error)
     case .noMemoryBudget:
       self.init(
         .overloaded, "too many bytes of request bodies in flight; --max-in-flight-bytes sets the limit",

@@ -94,6 +94,7 @@ public enum ProblemType: String, Sendable, CaseIterable {
   case invalidInput = "invalid-input"
   case unknownParameter = "unknown-parameter"
   case unknownMethod = "unknown-method"
+  case sharedMemory = "shared-memory"
   case overloaded = "overloaded"
   case computeTimeout = "compute-timeout"
 
@@ -102,7 +103,7 @@ public enum ProblemType: String, Sendable, CaseIterable {
   /// The usual status: framing errors bring their own, and a type may stand for two (`Problem+Mapping.swift`).
   public var status: Int {
     switch self {
-    case .badFraming, .malformedCoding, .malformedBody, .malformedQuery, .bodyRequired: 400
+    case .badFraming, .malformedCoding, .malformedBody, .malformedQuery, .bodyRequired, .sharedMemory: 400
     case .unauthorized: 401
     case .notFound: 404
     case .methodNotAllowed: 405
@@ -134,6 +135,7 @@ public enum ProblemType: String, Sendable, CaseIterable {
     case .invalidInput: "The input cannot be processed"
     case .unknownParameter: "There is no such parameter or tensor"
     case .unknownMethod: "There is no such pruning method"
+    case .sharedMemory: "The shared memory cannot be used"
     case .overloaded: "The server is at capacity"
     case .computeTimeout: "The computation took too long"
     }

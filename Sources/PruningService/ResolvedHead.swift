@@ -41,7 +41,7 @@ final class ResolvedHead: Sendable {
         maximumBodyBytes: ignoredBodyBytes, execution: .inline, isExemptFromLimits: isProbe)
     }
     let coding = try BodyFormat.checkHead(head, framing: framing)
-    if case .length(let length) = framing, length > maximumBodyBytes {
+    if let length = framing.length, length > maximumBodyBytes {
       throw Problem(.bodyTooLarge, Problem.bodyLimit(maximumBodyBytes))
     }
     return Acceptance(

@@ -13,6 +13,8 @@ public struct Service: Responder {
     public var crossOrigin: CrossOrigin?
     /// The learned models that requests may name.
     public var models: ModelStore
+    /// Shared memory that requests may name.
+    public var sharedRegions = SharedRegions()
     /// How long a request may be read and computed; nil sets no limit.
     public var computeTimeout: Duration?
 
@@ -114,10 +116,30 @@ public struct Service: Responder {
   public func respondAtOnce(
     to request: Request, reader: (any BodyReader)?, into response: inout Response
   ) -> Bool {
+    answerAtOnce(request, into: &response) { memory, response in
+      memory.answer(request.body, reader as? ScoreReader, into: &response)
+    }
+  }
+
+  public func respondToStart(
+    of request: Request, bodyByteCount: Int, into response: inout Response
+  ) -> Bool {
+    answerAtOnce(request, into: &response) { memory, response in
+      memory.answer(start: request.body, bodyByteCount: bodyByteCount, into: &response)
+    }
+  }
+
+  public func sharedMemory(named name: String) throws(SharedMemoryError) -> SharedExtent? {
+    try configuration.sharedRegions.region(name)?.extent
+  }
+
+  private func answerAtOnce(
+    _ request: Request, into response: inout Response,
+    _ remembered: (AnswerMemory, inout Response) -> AnswerMemory.Remembered?
+  ) -> Bool {
     guard let memory = (request.head.resolution as? ResolvedHead)?.memory else { return false }
     let start = ContinuousClock.now
-    guard let answer = memory.answer(request.body, reader as? ScoreReader, into: &response)
-    else { return false }
+    guard let answer = remembered(memory, &response) else { return false }
     metrics.recordTokens(received: answer.received, kept: answer.kept)
     response.fieldLines.append(
       contentsOf:

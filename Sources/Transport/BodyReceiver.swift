@@ -69,6 +69,7 @@ struct BodyReceiver {
     switch framing {
     case .none: lengthLeft = 0
     case .length(let count): lengthLeft = count - prefix.count
+    case .shared(let reference): lengthLeft = reference.length
     case .chunked:
       chunks = ChunkedDecoder(limits: limits, maximumBodyBytes: acceptance.maximumBodyBytes)
     }
@@ -84,14 +85,14 @@ struct BodyReceiver {
 
   /// Room to start with: all of it for a plain body of known length.
   static func capacity(for framing: BodyFraming, _ acceptance: Acceptance, available: Int = 0) -> Int {
-    if case .length(let length) = framing, acceptance.contentCoding == nil { return length }
+    if let length = framing.length, acceptance.contentCoding == nil { return length }
     return max(min(acceptance.maximumBodyBytes, firstCapacity), available)
   }
 
   /// How many bytes behind the head belong to this body, as far as its framing says.
   static func prefixCount(_ framing: BodyFraming, available: Int) -> Int {
     switch framing {
-    case .none: 0
+    case .none, .shared: 0
     case .length(let length): min(length, available)
     case .chunked: available
     }
@@ -105,13 +106,13 @@ struct BodyReceiver {
   ///   - spin: nanoseconds for which an empty socket is asked again, see `Pause`.
   ///   - reader: told after each read of a plain body.
   mutating func receive(
-    from stream: any ByteStream, turn: Int = bytesPerTurn, spin: Int64 = 0, _ reader: (any BodyReader)? = nil
+    from stream: any ByteSource, turn: Int = bytesPerTurn, spin: Int64 = 0, _ reader: (any BodyReader)? = nil
   ) throws(Refusal) -> Progress {
     try coded == nil ? receivePlain(from: stream, turn, spin: spin, reader) : receiveCoded(from: stream)
   }
 
   private mutating func receivePlain(
-    from stream: any ByteStream, _ turn: Int, spin: Int64, _ reader: (any BodyReader)?
+    from stream: any ByteSource, _ turn: Int, spin: Int64, _ reader: (any BodyReader)?
   ) throws(Refusal) -> Progress {
     var turn = turn
     // The head came a moment ago; its client is likely still writing.
@@ -161,7 +162,7 @@ struct BodyReceiver {
     }
   }
 
-  private mutating func receiveCoded(from stream: any ByteStream) throws(Refusal) -> Progress {
+  private mutating func receiveCoded(from stream: any ByteSource) throws(Refusal) -> Progress {
     let end = bytes.count + Self.inflatedBytesPerTurn
     while true {
       if let progress = try inflateWindow(upTo: end) { return progress }

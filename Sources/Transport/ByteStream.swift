@@ -1,7 +1,15 @@
+import HTTP1
+
+/// Where the bytes of a body come from.
+protocol ByteSource: AnyObject {
+  /// Appends at most `limit` bytes to `buffer`, within its reserved capacity: the base address never moves.
+  func read(into buffer: inout [UInt8], atMost limit: Int) -> ReadOutcome
+}
+
 /// What moves a connection's bytes: a plain socket, or encryption on top of one.
 ///
 /// Confined to one event loop; nothing blocks.
-protocol ByteStream: AnyObject {
+protocol ByteStream: ByteSource {
   /// For readiness registration only.
   var descriptor: Int32 { get }
 
@@ -16,9 +24,6 @@ protocol ByteStream: AnyObject {
   /// Whether bytes wait inside the stream for the socket to become writable.
   var hasPendingOutput: Bool { get }
 
-  /// Appends at most `limit` bytes to `buffer`, within its reserved capacity: the base address never moves.
-  func read(into buffer: inout [UInt8], atMost limit: Int) -> ReadOutcome
-
   /// Takes over the unsent part of both buffers, `first` before `second`, in one system call where it can.
   func write(_ first: ArraySlice<UInt8>, _ second: ArraySlice<UInt8>) -> WriteOutcome
 
@@ -32,6 +37,24 @@ protocol ByteStream: AnyObject {
 
   /// Tells the peer that nothing more will be sent.
   func finishWriting()
+
+  /// The oldest descriptor that came with bytes read so far and was not taken; nil when there is none.
+  ///
+  /// - Throws: when one came and could not be held.
+  func takeDescriptor() throws(SharedMemoryError) -> ReceivedDescriptor?
+
+  /// All of them, for a stream that goes on with the same socket.
+  func takeDescriptors() -> DescriptorQueue
+
+  /// Closes all of them.
+  func dropDescriptors()
+}
+
+// Only Unix sockets carry descriptors.
+extension ByteStream {
+  func takeDescriptor() throws(SharedMemoryError) -> ReceivedDescriptor? { nil }
+  func takeDescriptors() -> DescriptorQueue { DescriptorQueue() }
+  func dropDescriptors() {}
 }
 
 enum ReadOutcome: Equatable {

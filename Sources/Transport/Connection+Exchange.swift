@@ -13,6 +13,7 @@ extension Connection {
       guard stream.write(line[...], []) == .bytes(line.count) else { return abort() }
     }
     guard let acceptance = exchange.acceptance else { preconditionFailure("a body needs an admitted head") }
+    if answerFromStart() { return }
     if takeSmallBody(acceptance) { return bodyCompleted() }
     let prefixCount = BodyReceiver.prefixCount(exchange.framing, available: input.count - inputStart)
     let capacity = BodyReceiver.capacity(for: exchange.framing, acceptance, available: prefixCount)
@@ -22,7 +23,7 @@ extension Connection {
       makeWindow: loop.takeHeadBuffer)
     loop.capacity.bodyBegan()
     // A bulk loop leaves all computing to threads that stand back farther than it does.
-    if !loop.isBulk, case .length(let length) = exchange.framing, acceptance.contentCoding == nil,
+    if !loop.isBulk, let length = exchange.framing.length, acceptance.contentCoding == nil,
       let head = exchange.head
     {
       exchange.reader = loop.responder.reader(for: head, length: length)
@@ -52,7 +53,8 @@ extension Connection {
         let turn = loop.servesOneConnection ? BodyReceiver.bytesPerLoneTurn : BodyReceiver.bytesPerTurn
         guard
           let progress = try body?.receive(
-            from: stream, turn: turn, spin: loop.receiveSpin(isUnix: isUnix), exchange.reader)
+            from: (exchange.source as (any ByteSource)?) ?? stream, turn: turn,
+            spin: loop.receiveSpin(isUnix: isUnix), exchange.reader)
         else { return }
         deadline =
           exchange.start &+ loop.bodyTimeout &+ loop.earnedTime(bytes: body?.receivedCount ?? 0)
@@ -62,7 +64,9 @@ extension Connection {
         case .complete: return bodyCompleted()
         case .turnIsOver: return resumeLater()
         case .wouldBlock: return
-        case .ended: return perform(state.inputEnded())
+        case .ended:
+          if let source = exchange.source { return refuse(.sharedMemory(source.failure)) }
+          return perform(state.inputEnded())
         case .failed: return abort()
         }
       }
@@ -73,6 +77,7 @@ extension Connection {
 
   private func bodyCompleted() {
     if body != nil { exchange.body = body?.takeBytes() ?? [] }
+    exchange.source = nil
     exchange.bodyByteCount = exchange.body.count
     if let leftover = body?.leftover, !leftover.isEmpty {
       input = loop.takeHeadBuffer()

@@ -227,6 +227,7 @@ final class Connection {
         refuse(.framing(error))
       }
     }
+    dropStrayDescriptors()
   }
 
   /// The next head in `input`, or nil when more bytes are needed.
@@ -246,14 +247,15 @@ final class Connection {
     let (head, known) = (match.head, match.known)
     exchange.head = head
     exchange.framing = known.framing
+    let body = Result { () throws(SharedMemoryError) in try sharedBody(of: known.framing) }
     switch loop.responder.admit(head, framing: known.framing) {
     case .reject(let response):
-      state.headRejected(wantsKeepAlive: known.wantsKeepAlive, hasBody: known.hasBody)
+      state.headRejected(wantsKeepAlive: known.wantsKeepAlive, hasBody: known.hasBodyOnTheWire)
       start(response)
     case .accept(let acceptance):
       exchange.acceptance = acceptance
-      if let refusal = lackOfCapacity(for: acceptance, known.framing) {
-        state.headRejected(wantsKeepAlive: known.wantsKeepAlive, hasBody: known.hasBody)
+      if let refusal = refusal(of: body) ?? lackOfCapacity(for: acceptance, known.framing) {
+        state.headRejected(wantsKeepAlive: known.wantsKeepAlive, hasBody: known.hasBodyOnTheWire)
         start(loop.responder.refuse(refusal, head: head))
         return
       }
@@ -289,13 +291,8 @@ final class Connection {
   /// Bytes are taken as they arrive, and the permit when all have.
   private func lackOfCapacity(for acceptance: Acceptance, _ framing: BodyFraming) -> Refusal? {
     let bodyBytes = framing == .none ? 0 : BodyReceiver.capacity(for: framing, acceptance)
-    switch framing {
-    case .none: break
-    case .length(let length):
-      guard length <= acceptance.maximumBodyBytes else {
-        return .bodyTooLarge(limit: acceptance.maximumBodyBytes)
-      }
-    case .chunked: break
+    if let length = framing.length, length > acceptance.maximumBodyBytes {
+      return .bodyTooLarge(limit: acceptance.maximumBodyBytes)
     }
     guard !acceptance.isExemptFromLimits else { return nil }
     guard !isOverCapacity else { return .tooManyConnections }
@@ -327,6 +324,7 @@ final class Connection {
     // Empty already if the request went to the responder.
     loop.pool.give(exchange.takeBody())
     dropBody()
+    exchange.source = nil
     loop.capacity.release(&exchange.reservation)
     if !output.isEmpty || (isBroken && exchange.head != nil) {
       let now = exchange.writeStart == 0 ? 0 : loop.freshNow()

@@ -12,13 +12,15 @@ struct MovedConnection: Sendable {
   let remote: String
   /// What was received and not served: a head, and what came behind it.
   let bytes: [UInt8]
+  /// What came with these bytes.
+  let descriptors: DescriptorQueue
 }
 
 extension EventLoop {
   /// Whether requests framed like this are this loop's business.
   func serves(_ framing: BodyFraming) -> Bool {
     guard configuration.bulkLoopCount > 0 else { return true }
-    if case .length(let length) = framing, length >= configuration.bulkBodyBytes { return isBulk }
+    if let length = framing.length, length >= configuration.bulkBodyBytes { return isBulk }
     return !isBulk
   }
 
@@ -30,7 +32,9 @@ extension EventLoop {
     readiness.remove(connection.stream.descriptor, token: connection.token)
     home(of: connection.id).send(
       .takeOver(
-        MovedConnection(descriptor: descriptor, id: connection.id, remote: connection.remote, bytes: bytes)))
+        MovedConnection(
+          descriptor: descriptor, id: connection.id, remote: connection.remote, bytes: bytes,
+          descriptors: connection.stream.takeDescriptors())))
   }
 
   /// The loop of the other kind for a connection: always the same one.
@@ -45,8 +49,15 @@ extension EventLoop {
   func takeOver(_ moved: MovedConnection) {
     // Most servers never see a large body.
     if isBulk { compute.start() }
-    let stream = SocketStream(FileDescriptor(owning: moved.descriptor))
+    let stream = SocketStream(
+      FileDescriptor(owning: moved.descriptor), budget: descriptorBudget(moved.remote),
+      descriptors: moved.descriptors)
     watch(stream, id: moved.id, moved.remote, isOverCapacity: false)?.goOn(with: moved.bytes)
+  }
+
+  /// For descriptors that come over a connection; nil where none are wanted.
+  func descriptorBudget(_ remote: String) -> DescriptorBudget? {
+    remote == SocketAddress.unixRemote && configuration.maximumDescriptors > 0 ? shared.descriptors : nil
   }
 
   /// Closes what a message that came too late brings along.

@@ -236,8 +236,10 @@ final class EventLoop {
   /// The one place that chooses what moves a connection's bytes.
   ///
   /// - Returns: nil when there is no memory for another TLS session; the descriptor is closed.
-  private func makeStream(_ socket: consuming FileDescriptor, isTLS: Bool) -> (any ByteStream)? {
-    guard isTLS else { return SocketStream(socket) }
+  private func makeStream(
+    _ socket: consuming FileDescriptor, _ remote: String, isTLS: Bool
+  ) -> (any ByteStream)? {
+    guard isTLS else { return SocketStream(socket, budget: descriptorBudget(remote)) }
     guard let tls = configuration.tls else {
       preconditionFailure("no server starts with a TLS listener and without TLS")
     }
@@ -249,7 +251,7 @@ final class EventLoop {
   ) {
     let id = nextID
     nextID &+= idStep
-    guard let stream = makeStream(socket, isTLS: isTLS) else {
+    guard let stream = makeStream(socket, remote, isTLS: isTLS) else {
       capacity.connectionClosed()
       shared.connectionEnded()
       return

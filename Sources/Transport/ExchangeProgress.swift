@@ -7,6 +7,8 @@ struct ExchangeProgress {
   var framing: BodyFraming = .none
   var acceptance: Acceptance?
   var body: [UInt8] = []
+  /// Where the body is read from, unless it comes over the connection.
+  var source: SharedBody?
   /// Looks at the body while it arrives.
   var reader: (any BodyReader)?
   var bodyByteCount = 0

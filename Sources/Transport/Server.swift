@@ -24,6 +24,9 @@ public final class Server: Sendable {
   public let capacity: Capacity
   public let pool: BufferPool
 
+  /// Descriptors of clients that are held at this moment.
+  public var heldDescriptorCount: Int { shared.descriptors.heldCount }
+
   /// Requests waiting for a compute thread.
   public var queuedCount: Int { shared.compute.queuedCount + shared.bulkCompute.queuedCount }
 
@@ -135,6 +138,8 @@ final class ServerShared: Sendable {
   let pool: BufferPool
   let capacity: Capacity
   let workMemory: WorkMemory
+  /// For descriptors of all connections.
+  let descriptors: DescriptorBudget
   let compute: ComputePool
   /// For large bodies: what takes long to receive takes long to compute, and a queue of its own keeps nobody else waiting.
   let bulkCompute: ComputePool
@@ -152,6 +157,7 @@ final class ServerShared: Sendable {
     self.responder = responder
     self.capacity = capacity
     self.onIdle = onIdle
+    descriptors = DescriptorBudget(maximum: configuration.maximumDescriptors)
     // Buffers hold memory that requests have touched, which the limit is to cover as well.
     pool = BufferPool(
       maximumHeldBytes: min(configuration.pooledBytes, configuration.maximumInFlightBytes / 4))

@@ -1,3 +1,5 @@
+import HTTP1
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -5,12 +7,27 @@
 #else
   import Darwin
 #endif
+#if os(Linux)
+  import CLinux
+#endif
 
 /// A plain stream socket.
 final class SocketStream: ByteStream {
   private let socket: FileDescriptor
+  private let budget: DescriptorBudget?
+  private var descriptors: DescriptorQueue
 
-  init(_ socket: consuming FileDescriptor) { self.socket = socket }
+  /// - Parameters:
+  ///   - budget: for descriptors that come with bytes; nil for sockets that carry none, and where none are wanted.
+  ///   - descriptors: those that came with bytes which were read already.
+  init(
+    _ socket: consuming FileDescriptor, budget: DescriptorBudget? = nil,
+    descriptors: DescriptorQueue = DescriptorQueue()
+  ) {
+    self.socket = socket
+    self.budget = budget
+    self.descriptors = descriptors
+  }
 
   var descriptor: Int32 { socket.rawValue }
 
@@ -24,12 +41,11 @@ final class SocketStream: ByteStream {
     let room = min(limit, buffer.capacity - buffer.count)
     precondition(room > 0, "a read needs reserved room")
     var outcome = ReadOutcome.wouldBlock
-    let descriptor = socket.rawValue
     // The array's tail is uninitialised memory that recv(2) fills: no zeroing, no copy.
     buffer.append(addingCapacity: room) { tail in
       tail.withUnsafeMutableBufferPointer { pointer, initializedCount in
         while true {
-          let count = recv(descriptor, pointer.baseAddress, room, 0)
+          let count = receive(into: pointer.baseAddress, room)
           if count > 0 {
             initializedCount = count
             outcome = .bytes(count)
@@ -47,6 +63,31 @@ final class SocketStream: ByteStream {
     }
     return outcome
   }
+
+  /// recv(2), which also takes over the descriptors that come along.
+  private func receive(into buffer: UnsafeMutablePointer<UInt8>?, _ room: Int) -> Int {
+    #if os(Linux)
+      if let budget {
+        return withUnsafeTemporaryAllocation(of: Int32.self, capacity: Int(CROP_DESCRIPTORS)) { received in
+          var count: Int32 = 0
+          let result = crop_receive(socket.rawValue, buffer, room, received.baseAddress, &count)
+          if count > 0 { descriptors.append(received.prefix(Int(count)), budget) }
+          if count < 0 { descriptors.lose() }
+          return result
+        }
+      }
+    #endif
+    return recv(socket.rawValue, buffer, room, 0)
+  }
+
+  func takeDescriptor() throws(SharedMemoryError) -> ReceivedDescriptor? { try descriptors.takeFirst() }
+
+  func takeDescriptors() -> DescriptorQueue {
+    defer { descriptors.removeAll() }
+    return descriptors
+  }
+
+  func dropDescriptors() { if !descriptors.isEmpty { descriptors.removeAll() } }
 
   func write(_ first: ArraySlice<UInt8>, _ second: ArraySlice<UInt8>) -> WriteOutcome {
     first.withUnsafeBytes { head in

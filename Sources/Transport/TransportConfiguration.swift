@@ -37,6 +37,9 @@ public struct TransportConfiguration: Sendable {
   /// Bytes held for clients at the same time, over all connections: request bodies, what they are computed with,
   /// unsent answers, buffers of connections (503).
   public var maximumInFlightBytes = 512 << 20
+  /// File descriptors of shared memory that clients may have passed over Unix sockets at the same time, over all
+  /// connections; each is held until its bytes are copied. Zero takes none.
+  public var maximumDescriptors = 256
   /// Resident memory above which the allocator gives back what it keeps.
   public var residentBytes = Int.max
 

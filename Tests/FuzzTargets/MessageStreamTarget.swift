@@ -88,13 +88,13 @@ struct PureConnection {
     // Stands for the responder's refusals, which are decided on the head.
     if head.path == "/reject" {
       events.append(.rejected(head))
-      state.headRejected(wantsKeepAlive: head.wantsKeepAlive, hasBody: framing != .none)
+      state.headRejected(wantsKeepAlive: head.wantsKeepAlive, hasBody: framing.isOnTheWire)
       return answer()
     }
     events.append(.head(head, framing))
     perform(
       state.headAccepted(
-        wantsKeepAlive: head.wantsKeepAlive, hasBody: framing != .none,
+        wantsKeepAlive: head.wantsKeepAlive, hasBody: framing.isOnTheWire,
         expectsContinue: expectation == .continueResponse, bodyBytesAreBuffered: inputStart < input.count))
   }
 
@@ -116,7 +116,7 @@ struct PureConnection {
   private mutating func readBody() {
     body = []
     switch framing {
-    case .none: break
+    case .none, .shared: break
     case .length(let length):
       body += input[inputStart...].prefix(length)
       inputStart += body.count

@@ -114,6 +114,12 @@ private enum HeadReading {
         head.version == .http11 && lengths.isEmpty && members.count == 1
           && members[0].filter { $0 != " " && $0 != "\t" }.lowercased() == "chunked",
         "chunked is the only coding and nothing contradicts it")
+    case .shared(let reference):
+      let fields = head.fields.all.filter { $0.name.lowercased() == SharedMemoryReference.fieldName }
+      try require(
+        codings.isEmpty && lengths.allSatisfy { Int($0.value) == 0 } && fields.count == 1
+          && reference.length >= 0 && reference.offset >= 0 && reference.name != "",
+        "a body in shared memory is in one place, and in no other")
     }
   }
 }

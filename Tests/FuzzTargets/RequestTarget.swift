@@ -88,6 +88,12 @@ extension FuzzTarget {
     var body: [UInt8] = []
     switch framing {
     case .none: break
+    case .shared(let reference):
+      // What follows the head stands for the memory.
+      body = Array(rest.dropFirst(reference.offset).prefix(reference.length))
+      guard body.count == reference.length else {
+        return service.refuse(.sharedMemory(.noDescriptor(isUnix: true)), head: head)
+      }
     // The length is not held to: a mutation that moves the body's end would never reach the formats.
     case .length: body = Array(rest.prefix(acceptance.maximumBodyBytes))
     case .chunked:

@@ -100,6 +100,7 @@ struct HeadConformanceTests {
     case .none: lines.append("framing none")
     case .length(let length): lines.append("framing length \(length)")
     case .chunked: lines.append("framing chunked")
+    case .shared(let reference): lines.append("framing shared \(reference.length)")
     }
     lines.append("connection \(head.wantsKeepAlive ? "keep-alive" : "close")")
     if try head.expectation() == .continueResponse { lines.append("expects continue") }

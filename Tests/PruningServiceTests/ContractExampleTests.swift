@@ -69,7 +69,7 @@ struct ContractExampleTests {
     let refusals: [(String, Refusal)] = [
       ("timedOut", .timedOut(phase: "body")), ("bodyTooLarge", .bodyTooLarge(limit: 64 << 20)),
       ("malformedCoding", .coding(.truncated)), ("tooManyRequests", .queueFull),
-      ("overloaded", .noMemoryBudget),
+      ("overloaded", .noMemoryBudget), ("sharedMemory", .sharedMemory(.noDescriptor(isUnix: true))),
       ("badFraming", .framing(try framingError(of: "GET /prune HTTP\r\n\r\n"))),
       ("targetTooLong", .framing(try framingError(of: "GET /" + String(repeating: "a", count: 8192)))),
       (

@@ -1,7 +1,9 @@
-// System calls that Swift's Glibc module does not surface (Swift 6.3): epoll, eventfd, accept4, packet filters.
+// System calls that Swift's Glibc module does not surface (Swift 6.3): epoll, eventfd, accept4, packet filters, descriptors
+// that are passed over sockets.
 #ifndef CROP_LINUX_H
 #define CROP_LINUX_H
 #ifdef __linux__
+#include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -33,5 +35,16 @@ int crop_try_threads(int count, int *started);
 
 /// How many processors the process may run on (sched_getaffinity(2)), 0 where the system does not say.
 int crop_allowed_processors(void);
+
+/// The most descriptors that `crop_receive` takes over at once; the kernel drops what comes beyond.
+#define CROP_DESCRIPTORS 2
+
+/// recv(2) of a Unix socket that takes over the descriptors which come with the bytes (SCM_RIGHTS), to be closed by the
+/// caller, who is told how many there are; -1 for `count` where the system had no room for one. Returns what recv does.
+long crop_receive(int socket, void *buffer, size_t size, int descriptors[CROP_DESCRIPTORS], int *count);
+
+/// Whether a descriptor is of memory of the kernel's (memfd_create, shm_open, any file of a tmpfs) and open for reading:
+/// reads then end at once, and never wait for a disk, a peer or a file system of the client's.
+int crop_is_memory(int descriptor);
 #endif
 #endif

@@ -150,7 +150,7 @@ public final class Metrics: Sendable {
 /// Why requests were refused before an endpoint saw them; every reason is exposed from the start, at 0, so that a
 /// rate can be taken over the first one.
 private enum RefusalReason: Int, CaseIterable {
-  case framing, coding, bodyTooLarge, headTimeout, bodyTimeout, memory, queue, connections
+  case framing, coding, bodyTooLarge, headTimeout, bodyTimeout, sharedMemory, memory, queue, connections
 
   init(_ refusal: Refusal) {
     self =
@@ -159,6 +159,7 @@ private enum RefusalReason: Int, CaseIterable {
       case .coding: .coding
       case .bodyTooLarge: .bodyTooLarge
       case .timedOut(let phase): phase == "head" ? .headTimeout : .bodyTimeout
+      case .sharedMemory: .sharedMemory
       case .noMemoryBudget: .memory
       case .queueFull: .queue
       case .tooManyConnections: .connections
@@ -172,6 +173,7 @@ private enum RefusalReason: Int, CaseIterable {
     case .bodyTooLarge: "body-too-large"
     case .headTimeout: "head-timeout"
     case .bodyTimeout: "body-timeout"
+    case .sharedMemory: "shared-memory"
     case .memory: "memory"
     case .queue: "queue"
     case .connections: "connections"

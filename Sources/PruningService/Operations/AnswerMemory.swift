@@ -70,12 +70,15 @@ final class AnswerMemory: Sendable {
         && (accepted[0].elementsEqual("*/*".utf8) || accepted[0].elementsEqual("application/json".utf8))
   }
 
+  /// What is known of an answer: its facts for the log, and the counts of tokens.
+  typealias Remembered = (annotations: [Response.Field], received: Int, kept: Int)
+
   /// Writes the answer to a body of known form.
   ///
-  /// - Returns: its facts for the log and the counts of tokens, or nil when it has to be made in full.
+  /// - Returns: nil when it has to be made in full.
   func answer(
     _ body: [UInt8], _ reader: ScoreReader?, into response: inout Response
-  ) -> (annotations: [Response.Field], received: Int, kept: Int)? {
+  ) -> Remembered? {
     state.withLock { state in
       for form in state.forms {
         let prefix = form.prefix
@@ -91,6 +94,22 @@ final class AnswerMemory: Sendable {
               &state.scratch, to: &response.body)
           else { return nil }
         }
+        return (form.annotations, form.tokenCount, form.keptCount)
+      }
+      return nil
+    }
+  }
+
+  /// Writes the answer to a body of `bodyByteCount` bytes of which the first are known, where it follows from them whatever
+  /// the tensor holds.
+  func answer(start: [UInt8], bodyByteCount: Int, into response: inout Response) -> Remembered? {
+    state.withLock { state in
+      for form in state.forms {
+        let prefix = form.prefix
+        guard case .whole(let text) = form.text, form.bodyByteCount == bodyByteCount,
+          prefix.count <= start.count, start.span.bytes.begins(with: prefix.span.bytes)
+        else { continue }
+        response.body.append(contentsOf: text)
         return (form.annotations, form.tokenCount, form.keptCount)
       }
       return nil

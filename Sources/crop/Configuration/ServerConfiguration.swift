@@ -4,6 +4,8 @@ import Transport
 ///
 /// ``Setting/all`` names each member for flags, environment and files, and says what it may be.
 struct ServerConfiguration: Sendable, Equatable {
+  /// Which memory of clients a request's body may lie in.
+  enum SharedMemoryUse: String, CaseIterable, Sendable { case off, descriptors, named }
   enum LogFormat: String, CaseIterable, Sendable { case text, json }
   enum LogLevel: String, CaseIterable, Sendable {
     case trace, debug, info, notice, warning, error, critical
@@ -30,6 +32,7 @@ struct ServerConfiguration: Sendable, Equatable {
   var maxInFlight = 256
   /// Bytes held for clients at once, over all connections; 0 follows from the limits of the process, ``MemoryLimit``.
   var maxInFlightBytes = 0
+  var sharedMemory = SharedMemoryUse.descriptors
   var headerTimeout = Duration.seconds(10)
   var bodyTimeout = Duration.seconds(10)
   var computeTimeout = Duration.seconds(5)

@@ -16,6 +16,7 @@ struct ServerFlags: ParsableArguments {
   @Option(\.maxConnections) var maxConnections: String?
   @Option(\.maxInFlight) var maxInFlight: String?
   @Option(\.maxInFlightBytes) var maxInFlightBytes: String?
+  @Option(\.sharedMemory) var sharedMemory: String?
   @Option(\.headerTimeout) var headerTimeout: String?
   @Option(\.bodyTimeout) var bodyTimeout: String?
   @Option(\.computeTimeout) var computeTimeout: String?
@@ -46,7 +47,8 @@ struct ServerFlags: ParsableArguments {
       (\.unixSocketMode, unixSocketMode), (\.reusePort, reusePort), (\.tlsCert, tlsCert), (\.tlsKey, tlsKey),
       (\.tlsClientCA, tlsClientCA), (\.maxBodyBytes, maxBodyBytes),
       (\.maxConnections, maxConnections), (\.maxInFlight, maxInFlight),
-      (\.maxInFlightBytes, maxInFlightBytes), (\.headerTimeout, headerTimeout),
+      (\.maxInFlightBytes, maxInFlightBytes), (\.sharedMemory, sharedMemory),
+      (\.headerTimeout, headerTimeout),
       (\.bodyTimeout, bodyTimeout), (\.computeTimeout, computeTimeout), (\.idleTimeout, idleTimeout),
       (\.drainDelay, drainDelay), (\.shutdownTimeout, shutdownTimeout),
       (\.readyWhenOverloaded, readyWhenOverloaded), (\.eventLoops, eventLoops),

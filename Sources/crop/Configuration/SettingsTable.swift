@@ -61,6 +61,10 @@ extension Setting {
       "max-in-flight-bytes", \.maxInFlightBytes, .bytes(0...(1 << 40)),
       "Bytes held for clients at once: bodies, what they are computed with, answers, buffers; beyond it 503. At least "
         + "max-body-bytes; 0 takes what the control group, ulimit or machine allows."),
+    Setting(
+      "shared-memory", \.sharedMemory, .choice(),
+      "Memory of clients that bodies may lie in: none (off), what they pass over Unix sockets (descriptors), or also what "
+        + "they register by its name under /dev/shm (named)."),
   ]
 
   private static let timeouts = [

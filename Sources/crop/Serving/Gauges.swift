@@ -34,6 +34,9 @@ extension Metrics {
     ) {
       capacity.inFlightCount
     }
+    gauge("crop_shared_memory_descriptors", "File descriptors of clients whose memory is not read yet.") {
+      server.heldDescriptorCount
+    }
     gauge("crop_requests_in_flight_limit", "Beyond it a request gets 429.") { configuration.maximumInFlight }
     gauge("crop_requests_queued", "Requests waiting for a compute thread.") { server.queuedCount }
     gauge("crop_compute_threads", "Threads that compute answers.") { configuration.computeThreads }

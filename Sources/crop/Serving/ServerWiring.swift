@@ -28,7 +28,7 @@ func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfigu
   defer { sink.flush() }
   let logger = configuration.logger(to: sink)
   let descriptorLimit = Process.raiseDescriptorLimit()
-  if descriptorLimit < configuration.maxConnections + 64 {
+  if descriptorLimit < configuration.maxConnections + configuration.maximumDescriptors + 64 {
     logger.warning(
       "max-connections is above what the system allows; accepting pauses when descriptors run out",
       metadata: [
@@ -48,11 +48,13 @@ func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfigu
   let lifecycle = Lifecycle(
     isOverloaded: { capacity.isExhausted }, staysReadyWhenOverloaded: configuration.readyWhenOverloaded)
   let metrics = Metrics()
+  let sharedRegions = configuration.sharedRegions()
   let hasAdministration = !configuration.adminListen.isEmpty
   func service(_ exposure: Service.Exposure) -> Service {
     Service(
       configuration.service(
-        keys: keyFile?.keys, models: models.store, memoryBytes: transport.maximumInFlightBytes),
+        keys: keyFile?.keys, models: models.store, sharedRegions: sharedRegions,
+        memoryBytes: transport.maximumInFlightBytes),
       lifecycle: lifecycle,
       metrics: metrics, accessLog: configuration.accessLog(to: sink), exposure: exposure)
   }
@@ -67,6 +69,7 @@ func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfigu
       try Server(transport, capacity: Capacity(transport), responder: service(.administration))
     }
     metrics.add(gaugesOf: server, transport)
+    metrics.add(gaugesOf: sharedRegions)
     metrics.add(counterOf: sink)
     if let tls { metrics.add(gaugeOf: tls) }
     // Watched before the first request can be accepted, so that no signal finds the default action.
@@ -242,6 +245,7 @@ extension ServerConfiguration {
     transport.processorCount = processors
     transport.maximumConnections = maxConnections
     transport.maximumInFlight = maxInFlight
+    transport.maximumDescriptors = maximumDescriptors
     let memory = MemoryLimit.ofThisProcess()
     let threads = transport.threadCount
     transport.maximumInFlightBytes =
@@ -265,6 +269,7 @@ extension ServerConfiguration {
     transport.bulkBodyBytes = .max
     transport.readiness = readiness
     transport.maximumConnections = 256
+    transport.maximumDescriptors = 0
     transport.maximumInFlightBytes = 1 << 20
     transport.pooledBytes = 1 << 20
     transport.headTimeout = headerTimeout
@@ -294,13 +299,22 @@ extension ServerConfiguration {
     }
   }
 
+  /// Of clients, held at the same time: each until its bytes are copied.
+  fileprivate var maximumDescriptors: Int { sharedMemory == .off ? 0 : max(64, maxInFlight) }
+
+  fileprivate func sharedRegions() -> SharedRegions {
+    guard sharedMemory == .named else { return SharedRegions() }
+    return SharedRegions { key throws(SharedMemoryError) in try SharedFile(key: key) }
+  }
+
   fileprivate func service(
-    keys: APIKeys?, models: ModelStore, memoryBytes: Int
+    keys: APIKeys?, models: ModelStore, sharedRegions: SharedRegions, memoryBytes: Int
   ) -> Service.Configuration {
     // A body that could never be held is refused as too large, and not as one that may come again.
     var service = Service.Configuration(maximumBodyBytes: min(maxBodyBytes, memoryBytes))
     service.apiKeys = keys
     service.models = models
+    service.sharedRegions = sharedRegions
     service.computeTimeout = computeTimeout
     service.compressesResponses = responseCompression
     service.crossOrigin = corsAllowedOrigins.isEmpty ? nil : CrossOrigin(allowing: corsAllowedOrigins)
@@ -325,6 +339,13 @@ extension Metrics {
     add(
       Gauge("crop_log_lines_lost_total", "Log lines that could not be written.", isCounter: true) {
         Double(sink.droppedLineCount)
+      })
+  }
+
+  fileprivate func add(gaugesOf regions: SharedRegions) {
+    add(
+      Gauge("crop_shared_memory_regions", "Regions of shared memory that are registered by name.") {
+        Double(regions.count)
       })
   }
 

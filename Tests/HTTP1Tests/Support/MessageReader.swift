@@ -61,7 +61,7 @@ struct MessageReader {
       let framing = try BodyFraming(of: head)
       outcomes.append(.head(head, framing))
       switch framing {
-      case .none: break
+      case .none, .shared: break
       case .length(let length):
         guard length <= maximumBodyBytes else { throw FramingError(413, "too long") }
         stage = .body(length: length)
