@@ -13,6 +13,10 @@ COPY Package.swift ./
 RUN swift package resolve
 
 # The manifest names the targets of tests and counts, so their folders have to be there; nothing of them is compiled.
+# The contract and the pages are built into the program.
+COPY openapi.yaml ./
+COPY web web
+COPY Examples Examples
 COPY Sources Sources
 COPY Tests Tests
 COPY Benchmarks/HotPaths Benchmarks/HotPaths

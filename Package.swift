@@ -85,11 +85,18 @@ let package = Package(
       ],
       swiftSettings: settings),
 
+    // Answers as pictures: grids and indices to SVG.
+    .target(name: "TokenPictures", swiftSettings: settings),
+
+    // Pages, samples and the contract, as bytes of the program.
+    .target(name: "EmbeddedFiles"),
+
     // The one place that knows both HTTP and pruning.
     .target(
       name: "PruningService",
       dependencies: [
-        "ContentCodings", "HTTP1", "JSON", "Locking", "TensorFormats", "Tensors", "TokenPruning",
+        "ContentCodings", "EmbeddedFiles", "HTTP1", "JSON", "Locking", "TensorFormats", "Tensors",
+        "TokenPictures", "TokenPruning",
       ],
       swiftSettings: settings),
 
@@ -97,8 +104,7 @@ let package = Package(
       name: "crop",
       dependencies: [
         "ContentCodings", "HTTP1", "JSON", "Kernels", "Locking", "PruningService", "TensorFormats", "Tensors",
-        "TLS",
-        "TokenPruning", "Transport",
+        "TLS", "TokenPictures", "TokenPruning", "Transport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Logging", package: "swift-log"),
@@ -137,6 +143,7 @@ let package = Package(
     .testTarget(
       name: "TensorFormatsTests",
       dependencies: ["ContentCodings", "HTTP1", "JSON", "TensorFormats", "Tensors"], swiftSettings: settings),
+    .testTarget(name: "TokenPicturesTests", dependencies: ["TokenPictures"], swiftSettings: settings),
     .testTarget(
       name: "HTTP1Tests", dependencies: ["HTTP1"], exclude: ["Conformance"], swiftSettings: settings),
     // A client made of OpenSSL alone, and certificates for it: what the tests of TLS talk with.

@@ -15,6 +15,7 @@ declare -A pure=(
   [Tensors]="Kernels"
   [TokenPruning]="JSON Kernels Locking Tensors"
   [TensorFormats]="JSON Tensors"
+  [TokenPictures]=""
   [HTTP1]=""
   [ContentCodings]="CZlib HTTP1"
   [TLS]="COpenSSL"

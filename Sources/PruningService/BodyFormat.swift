@@ -64,27 +64,41 @@ enum BodyFormat {
       "; curl -d removes line ends and zero bytes: send files with --data-binary @file, and JSON with --json"
   }
 
-  /// The format of the answer: by Accept; where Accept leaves it open, binary to whoever sent binary if the
+  /// What an answer is sent as.
+  enum ResponseForm {
+    case tensors(any AnswerFormat.Type)
+    case picture
+
+    var mediaType: String {
+      switch self {
+      case .tensors(let format): format.mediaTypes[0]
+      case .picture: Answer.pictureType
+      }
+    }
+  }
+
+  /// The form of the answer: by Accept; where Accept leaves it open, binary to whoever sent binary if the
   /// answer holds feature tensors, JSON otherwise. Formats without room for the answer are not offered.
   static func ofResponse(
     to head: RequestHead, requestFormat: any TensorFormat.Type, _ answer: Answer
-  ) -> any AnswerFormat.Type {
+  ) -> ResponseForm {
     let json: any AnswerFormat.Type = JSONTensorFormat.self
     let preferred = (answer.carriesFeatures ? requestFormat as? any AnswerFormat.Type : nil) ?? json
     // Most clients on a hot path send no Accept, and need no negotiation.
-    guard head.fields.contains("accept") else { return answer.fits(preferred) ? preferred : json }
+    guard head.fields.contains("accept") else { return .tensors(answer.fits(preferred) ? preferred : json) }
     let rest = TensorFormats.answers.filter { $0.name != preferred.name }
     let fitting = ([preferred] + rest).filter { answer.fits($0) }.map { $0.mediaTypes }
     // Other names of a format come last: they are for who asks for one, not a way around `application/json;q=0`.
-    let names = fitting.map { $0[0] } + fitting.flatMap { $0.dropFirst() }
+    let names = fitting.map { $0[0] } + fitting.flatMap { $0.dropFirst() } + [Answer.pictureType]
     let offers = names.compactMap { parsedTypes[$0] }
     // Nothing acceptable: an answer in another type serves the client better than 406 (RFC 9110 section 15.5.7).
-    guard let best = head.bestOffer(among: offers) else { return json }
-    return TensorFormats.named(mediaType: best.essence) as? any AnswerFormat.Type ?? json
+    guard let best = head.bestOffer(among: offers) else { return .tensors(json) }
+    guard best.essence != Answer.pictureType else { return .picture }
+    return .tensors(TensorFormats.named(mediaType: best.essence) as? any AnswerFormat.Type ?? json)
   }
 
   private static let parsedTypes: [String: MediaType] = {
-    let names = TensorFormats.answers.flatMap { $0.mediaTypes }
+    let names = TensorFormats.answers.flatMap { $0.mediaTypes } + [Answer.pictureType]
     return Dictionary(uniqueKeysWithValues: names.compactMap { name in MediaType(name).map { (name, $0) } })
   }()
 

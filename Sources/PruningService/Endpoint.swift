@@ -10,6 +10,8 @@ struct Endpoint: Sendable {
     case probe
     /// Answered from memory.
     case information
+    /// A page for people, or a file that one loads: the same for everyone, and open without a key.
+    case page
     /// Takes a body and computes.
     case operation
   }

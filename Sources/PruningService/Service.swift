@@ -96,13 +96,13 @@ public struct Service: Responder {
     }
   }
 
-  /// Whether a request needs no key: probes and metrics, the default check of HAProxy (`OPTIONS /` or `OPTIONS *`), and
-  /// the preflight that a browser sends for an existing path and an allowed origin.
+  /// Whether a request needs no key: probes and metrics, pages, the default check of HAProxy (`OPTIONS *`), and the
+  /// preflight that a browser sends for an existing path and an allowed origin.
   private func isOpen(_ head: RequestHead, _ resolved: ResolvedHead) -> Bool {
     guard let place = resolved.place else { return head.method == "OPTIONS" && head.path == "*" }
-    if place.kind == .probe { return true }
+    if place.kind == .probe || place.kind == .page { return true }
     guard head.method == "OPTIONS" else { return false }
-    return place.route == "/" || configuration.crossOrigin?.allowsPreflight(head) == true
+    return configuration.crossOrigin?.allowsPreflight(head) == true
   }
 
   public func mayRespondInline(to request: Request, as execution: Acceptance.Execution) -> Bool {

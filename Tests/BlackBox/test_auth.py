@@ -61,11 +61,17 @@ def test_probes_and_metrics_need_none(server, path):
     assert requests.get(server.url + path, headers=bearer("wrong"), timeout=10).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/methods", "/methods/topk", "/docs", "/openapi.json", "/nowhere", "/prune"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/assets/page.css"])
+def test_pages_need_none(server, path):
+    assert requests.get(server.url + path, timeout=10).status_code == 200
+    # With "/" this is the default check of HAProxy.
+    assert requests.options(server.url + path, timeout=10).status_code == 204
+
+
+@pytest.mark.parametrize("path", ["/methods", "/methods/topk", "/openapi.json", "/nowhere", "/prune"])
 def test_everything_else_needs_one(server, path):
     assert requests.get(server.url + path, timeout=10).status_code == 401
-    # The default check of HAProxy needs none.
-    assert requests.options(server.url + path, timeout=10).status_code == (204 if path == "/" else 401)
+    assert requests.options(server.url + path, timeout=10).status_code == 401
 
 
 def test_the_health_check_needs_none(server):

@@ -111,12 +111,23 @@ struct APIKeyTests {
   func everythingElse() throws {
     let service = try Self.service()
     for line in [
-      "GET /", "GET /nowhere", "POST /prune", "DELETE /prune", "GET /methods/topk", "GET /docs",
+      "GET /nowhere", "POST /prune", "DELETE /prune", "GET /methods/topk", "GET /openapi.yaml",
       "HEAD /openapi.json",
-      "OPTIONS /prune", "GET /livez/", "GET /metrics2", "GET /%6civez", "GET /", "POST /compress?x",
+      "OPTIONS /prune", "GET /livez/", "GET /metrics2", "GET /%6civez", "GET /asset/page.css",
+      "POST /compress?x",
     ] {
       #expect(try service.send(line).summary == "401 unauthorized", "\(line)")
     }
+  }
+
+  @Test("Pages and what they load are the same for everyone, and need no key")
+  func pages() throws {
+    let service = try Self.service()
+    #expect(try service.send("GET /").status == 200)
+    for path in ["/docs", "/assets/docs.js", "/assets/page.css"] {
+      #expect(try service.send("GET \(path)").status == 200, "\(path)")
+    }
+    #expect(try service.send("GET /assets/nothing").status == 404)
   }
 
   @Test("Probes and metrics need no key, and a wrong one does no harm")

@@ -10,7 +10,7 @@ struct ContractDocument {
   let root: JSONValue
 
   init() throws {
-    root = try JSONValue.parse(Endpoints.bytes(of: ContractText.json)[...])
+    root = try JSONValue.parse(#require(EmbeddedFile("openapi.json")).bytes[...])
   }
 
   /// A file of the repository.

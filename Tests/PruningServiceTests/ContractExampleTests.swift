@@ -43,13 +43,14 @@ struct ContractExampleTests {
   @Test("every example that names its request is what the service answers")
   func namedRequests() throws {
     let problems = try #require(try contract.value("components", "examples").objectValue).members
-    let inline = try [("/methods/{name}", "topk"), ("/models", "none"), ("/livez", "live")].map {
-      path, name in
-      JSONObject.Member(
-        name: name,
-        value: try contract.value(
-          "paths", path, "get", "responses", "200", "content", "application/json", "examples", name))
-    }
+    let inline = try [("/methods/{name}", "topk"), ("/models", "none"), ("/livez", "live"), ("/", "index")]
+      .map {
+        path, name in
+        JSONObject.Member(
+          name: name,
+          value: try contract.value(
+            "paths", path, "get", "responses", "200", "content", "application/json", "examples", name))
+      }
     var tried = 0
     for example in problems + inline {
       let object = try #require(example.value.objectValue)
@@ -113,17 +114,40 @@ struct ContractExampleTests {
     #expect(served.body == Array(yaml.utf8), "run tools/contract.py")
     #expect(served.fields.contains(Response.Field("Content-Type", "application/yaml")))
     let page = try client.send("GET", "/docs")
-    #expect(page.body == Array(try ContractDocument.file("docs/contract.html").utf8), "run tools/contract.py")
-    #expect(page.body.count < 25_000)
+    #expect(page.body == Array(try ContractDocument.file("web/docs.html").utf8))
     let document = try #require(try Yams.compose(yaml: yaml))
     #expect(try Self.json(document) == contract.root, "run tools/contract.py")
   }
 
-  @Test("the page refers to nothing outside the server")
-  func offlinePage() throws {
-    let page = try ContractDocument.file("docs/contract.html")
-    for reference in ["http://", "https://", "src=", "@import", "url("] {
-      #expect(!page.contains(reference))
+  @Test("pages and what they load refer to nothing outside the server, and run no script of their own")
+  func offlinePages() throws {
+    for name in EmbeddedFile.names where ["html", "css", "js"].contains(name.split(separator: ".").last) {
+      let file = String(decoding: try #require(EmbeddedFile(name)).bytes, as: UTF8.self)
+      #expect(try file == ContractDocument.file("web/\(name)"), "\(name)")
+      for reference in ["http://", "https://", "\"//", "@import", "url("] {
+        let found = file.replacing("http://www.w3.org/", with: "").contains(reference)
+        #expect(!found, "\(name): \(reference)")
+      }
+      // What the pages' content security policy would refuse.
+      for refused in ["<style", " style=", " onclick=", "eval("] {
+        #expect(!file.contains(refused), "\(name): \(refused)")
+      }
+      guard name.hasSuffix(".html") else { continue }
+      for part in file.split(separator: "assets/").dropFirst() {
+        let asset = String(part.prefix { $0 != "\"" })
+        #expect(EmbeddedFile.names.contains(asset), "\(name) loads \(asset)")
+      }
+    }
+  }
+
+  @Test("files that pages load come with the media type of their names, and nothing else is served there")
+  func assets() throws {
+    let script = try client.send("GET", "/assets/docs.js")
+    let original = Array(try ContractDocument.file("web/docs.js").utf8)
+    #expect(script.status == 200 && script.body == original)
+    #expect(script.fields.contains(Response.Field("Content-Type", "text/javascript; charset=utf-8")))
+    for name in ["openapi.yaml", "docs.html", "", "../openapi.yaml", "DOCS.JS"] {
+      #expect(try client.send("GET", "/assets/\(name)").status == 404, "\(name)")
     }
   }
 

@@ -88,7 +88,7 @@ import TokenPruning
       let allowed = method == "GET" ? "GET, HEAD, OPTIONS" : "OPTIONS, POST"
       let options = try service.send("OPTIONS \(route)")
       #expect(options.status == 204 && options.field("Allow") == allowed && options.body.isEmpty)
-      #expect(try service.send("HEAD \(route)").status == (method == "POST" ? 405 : route == "/" ? 302 : 200))
+      #expect(try service.send("HEAD \(route)").status == (method == "POST" ? 405 : 200))
       let refused = try service.send("DELETE \(route)")
       #expect(refused.summary == "405 method-not-allowed" && refused.field("Allow") == allowed)
     }
@@ -122,10 +122,21 @@ import TokenPruning
     }
   }
 
-  @Test("The root leads people to the documentation, and answers the default check of HAProxy")
+  @Test(
+    "The root is the playground for browsers, a list of addresses for programs, and the default check of HAProxy"
+  )
   func root() throws {
-    let reply = try service.send("GET /")
-    #expect(reply.status == 302 && reply.field("Location") == "/docs")
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+    let reply = try service.send("GET /", ["Accept: \(browser)"])
+    #expect(reply.status == 200 && reply.field("Content-Type") == "text/html; charset=utf-8")
+    #expect(reply.field("Vary") == "Accept")
+    let policy = try #require(reply.field("Content-Security-Policy"))
+    #expect(policy.hasPrefix("default-src 'none'; script-src 'self'; style-src 'self';"))
+    #expect(!policy.contains("unsafe"))
+    for accept in [[], ["Accept: */*"], ["Accept: application/json"], ["Accept: text/html;q=0.1, */*"]] {
+      let index = try service.send("GET /", accept)
+      #expect(index.status == 200 && index.field("Content-Type") == "application/json", "\(accept)")
+    }
     #expect(try service.send("OPTIONS /").status == 204)
   }
 

@@ -29,5 +29,7 @@ enum ResponseCoding {
     return type.type == "text" || textTypes.contains(type.essence)
   }
 
-  private static let textTypes: Set = ["application/json", "application/problem+json", "application/yaml"]
+  private static let textTypes: Set = [
+    "application/json", "application/problem+json", "application/yaml", "image/svg+xml",
+  ]
 }

@@ -9,6 +9,6 @@ enum Endpoints {
       + [liveness]
       + ["/readyz", "/healthz", "/health", "/ping"].map { readiness(lifecycle, route: $0) }
       + [prometheus(metrics)]
-      + [root] + contract
+      + pages
   }
 }

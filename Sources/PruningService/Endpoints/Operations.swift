@@ -39,9 +39,9 @@ extension Endpoints {
       }
       context.metrics.recordTokens(received: answer.tokenCount, kept: answer.keptCount)
       let encoded = try context.timing.measure("encode") { () throws(Problem) in
-        let format = BodyFormat.ofResponse(
+        let form = BodyFormat.ofResponse(
           to: context.request.head, requestFormat: format, answer)
-        return try (format.mediaTypes[0], answer.encoded(as: format))
+        return try (form.mediaType, answer.encoded(as: form))
       }
       let annotations = [Response.Field("format", format.name)] + answer.annotations
       if encoded.0 == JSONTensorFormat.mediaTypes[0] {

@@ -30,11 +30,6 @@ extension Endpoints {
     }
   }
 
-  /// For people who open the address itself; `OPTIONS /`, the default check of HAProxy, is answered along with it.
-  static let root = Endpoint(method: "GET", route: "/", kind: .information) { _ in
-    Response(status: 302, fields: [Response.Field("Location", "/docs")])
-  }
-
   static func json(_ value: JSONValue, status: Int = 200) -> Response {
     Response(
       status: status, fields: [Response.Field("Content-Type", "application/json")],

@@ -13,6 +13,8 @@ public struct Answer: Sendable {
     public var tensors: [(name: String, tensor: Tensor)]
     public let tokenCount: Int
     public let keptCount: Int
+    /// What a picture shows beside the indices.
+    public var scene = Scene()
 
     public init(
       members: JSONObject, indices: [(name: String, values: [Int])] = [],
@@ -100,6 +102,13 @@ public struct Answer: Sendable {
       return try format.encode(tensors, response: members(includingIndices: isJSON))
     } catch {
       throw Problem(error)
+    }
+  }
+
+  func encoded(as form: BodyFormat.ResponseForm) throws(Problem) -> [UInt8] {
+    switch form {
+    case .tensors(let format): try encoded(as: format)
+    case .picture: picture()
     }
   }
 

@@ -45,13 +45,15 @@ enum CompressOperation {
         Savings(tokenCount: result.tokenCount, kept: result.features.rows, model).members)
     }
     if !result.notes.isEmpty { members["notes"] = .array(result.notes.map { .string($0) }) }
-    return Answer.Sample(
+    var sample = Answer.Sample(
       members: members,
       indices: [
         ("kept_indices", result.keptIndices), ("assignments", result.assignments), ("sizes", result.sizes),
       ],
       tensors: [("features", try features(result.features, image))],
       tokenCount: result.tokenCount, keptCount: result.keptIndices.count)
+    sample.scene = Scene(image.input.layout, localization)
+    return sample
   }
 
   /// What both modes say of rows: how many each image has, how many are newlines, and where they stand in the LLM.

@@ -6,9 +6,11 @@ enum LocalizeOperation {
   static func run(_ image: ImageRequest) throws(PruningError) -> Answer.Sample {
     try image.reserveAnswer()
     let localization = try image.localization()
-    return Answer.Sample(
+    var sample = Answer.Sample(
       members: localization.members, indices: [("region_indices", localization.tokens)], tensors: [],
       tokenCount: image.input.tokenCount, keptCount: localization.tokens.count)
+    sample.scene = Scene(image.input.layout, localization)
+    return sample
   }
 }
 

@@ -106,9 +106,11 @@ enum PruneOperation {
       members["text_raters"] = .array(raters.map { .integer($0) })
     }
     if !result.notes.isEmpty { members["notes"] = .array(result.notes.map { .string($0) }) }
-    return Answer.Sample(
+    var sample = Answer.Sample(
       members: members, indices: [("kept_indices", result.kept)], tensors: [],
       tokenCount: result.tokenCount, keptCount: result.kept.count)
+    sample.scene = Scene(image.input.layout, task.localization)
+    return sample
   }
 
   /// The region the request is about, or nil when it asks for none.

@@ -28,12 +28,14 @@ enum ResampleOperation {
         Savings(tokenCount: result.tokenCount, kept: result.features.rows, model).members)
     }
     if !result.notes.isEmpty { members["notes"] = .array(result.notes.map { .string($0) }) }
-    return Answer.Sample(
+    var sample = Answer.Sample(
       members: members,
       indices: [
         ("kept_indices", result.keptIndices), ("assignments", result.assignments), ("sizes", result.sizes),
       ],
       tensors: [("features", try CompressOperation.features(result.features, image))],
       tokenCount: result.tokenCount, keptCount: result.features.rows)
+    sample.scene = Scene(image.input.layout, localization)
+    return sample
   }
 }

@@ -26,13 +26,15 @@ enum ReselectOperation {
       members["bookkeeping"] = .object(try bookkeeping.members(keeping: result.kept, image))
     }
     if let scores = result.scores { members["scores"] = .array(scores.map { .number($0) }) }
-    return Answer.Sample(
+    var sample = Answer.Sample(
       members: members,
       indices: [
         ("kept_indices", result.kept), ("swapped_out", result.swaps.map(\.out)),
         ("swapped_in", result.swaps.map(\.in)),
       ],
       tokenCount: result.tokenCount, keptCount: result.kept.count)
+    sample.scene = Scene(image.input.layout)
+    return sample
   }
 }
 

@@ -35,6 +35,7 @@ struct OperationOptions: ParsableArguments {
   var out: String?
 
   @OptionGroup var learned: ModelOptions
+  @OptionGroup var picture: PictureOptions
 
   /// Reads, runs, prints; whatever is wrong with the input ends the program with status 65.
   ///
@@ -54,6 +55,7 @@ struct OperationOptions: ParsableArguments {
         guard !out.hasPrefix("-.") else { return StandardStreams.writeOutput(bytes) }
         try writeFile(bytes, to: out)
       }
+      if try picture.write({ answer.picture(photographs: $0) }) { return }
       switch formerFormat ?? format {
       case .json: StandardStreams.writeOutput(try answer.jsonText())
       case .table:
@@ -156,6 +158,7 @@ struct Prune: ParsableCommand {
         crop prune attention.npy --keep-tokens 192 --region '[2,1,5,4]'
         crop prune image_features.npy --method divprune --keep-ratio 0.25
         crop prune request.safetensors --keep-tokens 64 --out kept.npy
+        crop prune request.safetensors --keep-tokens 64 --svg kept.svg --image photo.jpg
         crop prune attention.npy --keep-tokens 64 --format json \\
           --parameters '{"explain": true}'
       """)

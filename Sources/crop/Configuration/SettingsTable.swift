@@ -129,7 +129,7 @@ extension Setting {
   private static let access = [
     Setting(
       "api-key-file", \.apiKeyFile, .file,
-      "File of API keys, KEY or NAME KEY a line, one of which every request but probes and metrics must carry; "
+      "File of API keys, KEY or NAME KEY a line, one of which every request but those of probes, metrics and pages must carry; "
         + "read again on SIGHUP."),
     Setting(
       "cors-allowed-origins", \.corsAllowedOrigins, .origins,

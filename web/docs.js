@@ -1,57 +1,3 @@
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>crop: HTTP contract</title>
-<style>
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; --link: #06c; }
-@media (prefers-color-scheme: dark) { :root { --link: #6bf; } }
-* { box-sizing: border-box; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem; padding: 1rem; }
-h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
-h4 { margin: 1.2rem 0 .3rem; }
-a { color: var(--link); }
-code, pre, textarea, .verb { font: 14px/1.45 ui-monospace, monospace; }
-code { background: var(--soft); padding: 0 .2em; border-radius: 3px; }
-pre { background: var(--soft); padding: .6rem; overflow: auto; max-height: 24rem; white-space: pre-wrap;
-  overflow-wrap: anywhere; margin: .3rem 0; border-radius: 4px; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .25rem .6rem .25rem 0; border-top: 1px solid var(--line); }
-th { border-top: 0; font-weight: 600; }
-td p { margin: 0; }
-details { border: 1px solid var(--line); border-radius: 6px; margin: .5rem 0; padding: 0 .8rem; }
-details[open] { padding-bottom: .8rem; }
-summary { cursor: pointer; padding: .5rem 0; }
-.verb { display: inline-block; min-width: 3.2rem; font-weight: 700; }
-textarea { width: 100%; min-height: 9rem; }
-.note { opacity: .75; } .required::after { content: " required"; font-size: .8em; opacity: .7; }
-.row { display: flex; gap: .5rem; flex-wrap: wrap; align-items: center; margin: .4rem 0; }
-input[type=text], input[type=password] { flex: 1 1 12rem; min-width: 0; font: inherit; }
-input, select, textarea { max-width: 100%; }
-nav a { display: inline-block; padding: .2rem 0; }
-td code { overflow-wrap: anywhere; }
-@media (max-width: 40rem) {
-  body { padding: .6rem; }
-  table, tbody, tr, td { display: block; }
-  tr:has(> th) { display: none; }
-  tr { border-top: 1px solid var(--line); padding: .3rem 0; }
-  td { border: 0; padding: .1rem 0; overflow-wrap: anywhere; }
-  details { padding: 0 .5rem; }
-  summary { overflow-wrap: anywhere; }
-}
-nav a { margin-right: .8rem; white-space: nowrap; }
-</style>
-</head>
-<body>
-<h1 id="title">crop</h1>
-<div id="about"></div>
-<div class="row"><label for="key">API key</label>
-<input id="key" type="password" autocomplete="off" placeholder="only if the server has keys">
-<button type="button" id="load" hidden>load</button></div>
-<nav id="contents"></nav>
-<main id="main"><noscript>This page draws <a href="openapi.yaml">openapi.yaml</a> with a script.</noscript></main>
-<script>
 "use strict";
 let contract;
 
@@ -168,7 +114,7 @@ async function copied(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    const area = element("textarea", { value: text, readOnly: true, style: "position:fixed;top:0;opacity:0" });
+    const area = element("textarea", { value: text, readOnly: true, className: "copying" });
     document.body.append(area);
     area.select();
     try { return document.execCommand("copy"); } finally { area.remove(); }
@@ -352,6 +298,3 @@ function load() {
 }
 document.getElementById("load").onclick = load;
 load();
-</script>
-</body>
-</html>

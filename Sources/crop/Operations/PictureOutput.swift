@@ -1,0 +1,69 @@
+import ArgumentParser
+import FoundationEssentials
+import PruningService
+import TokenPictures
+
+/// Where a picture of the answer goes, and what it is drawn on.
+struct PictureOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Draw the answer into an SVG file: grid, score map, region, kept or merged tokens. - is standard output, which "
+        + "then holds nothing else.",
+      valueName: "file"))
+  var svg: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Draw on this photograph (JPEG, PNG, WebP or GIF); once for each image of a layout, in their order.",
+      valueName: "file"))
+  var image: [String] = []
+
+  func validate() throws {
+    guard image.isEmpty || svg != nil else {
+      throw ValidationError("--image is for the picture: say where it goes with --svg FILE.")
+    }
+  }
+
+  /// Writes the picture where it is asked for.
+  ///
+  /// - Returns: whether it went to standard output.
+  func write(_ picture: ([PictureDocument.Photograph]) -> [UInt8]) throws(InputError) -> Bool {
+    guard let svg else { return false }
+    var photographs: [PictureDocument.Photograph] = []
+    for path in image { photographs.append(try photograph(path, flag: "--image")) }
+    let bytes = picture(photographs)
+    guard svg != "-" else {
+      StandardStreams.writeOutput(bytes)
+      return true
+    }
+    try writeFile(bytes, to: svg)
+    return false
+  }
+}
+
+/// A file as a part of the picture, so that the picture is one file.
+///
+/// - Throws: for what cannot be read, is too large or is no picture, naming the flag.
+func photograph(_ path: String, flag: String) throws(InputError) -> PictureDocument.Photograph {
+  let limit = 32 << 20
+  let bytes: [UInt8]
+  do throws(FileFailure) {
+    bytes = try readFile(path, upTo: limit)
+  } catch {
+    throw InputError("\(flag) \(path): cannot be read (\(error))")
+  }
+  guard bytes.count <= limit else { throw InputError("\(flag) \(path): is larger than \(limit >> 20) MiB") }
+  guard let type = pictureType(of: bytes) else {
+    throw InputError("\(flag) \(path): is neither JPEG, PNG, WebP nor GIF")
+  }
+  return PictureDocument.Photograph(dataURL: "data:\(type);base64,\(Data(bytes).base64EncodedString())")
+}
+
+/// By the bytes that each format begins with.
+private func pictureType(of bytes: [UInt8]) -> String? {
+  if bytes.starts(with: [0xff, 0xd8, 0xff]) { return "image/jpeg" }
+  if bytes.starts(with: [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]) { return "image/png" }
+  if bytes.starts(with: "GIF8".utf8) { return "image/gif" }
+  if bytes.starts(with: "RIFF".utf8), bytes.dropFirst(8).starts(with: "WEBP".utf8) { return "image/webp" }
+  return nil
+}
