@@ -13,11 +13,13 @@ class Generator:
     def __init__(self, program, seconds, warm_up):
         self.program, self.seconds, self.warm_up = program, seconds, warm_up
 
-    def command(self, server, case, connections, *, threads=1, unix=False, seconds=None, expect=None, more=()):
+    def command(self, server, case, connections, *, threads=1, unix=False, share=False, seconds=None, expect=None, more=()):
         target = ["--unix", server.unix] if unix else ["--port", server.port]
         words = [
             self.program, *target, "--path", case.path, "--body", case.file, "--connections", connections, "--threads", threads,
             "--seconds", self.seconds if seconds is None else seconds, "--warm-up", self.warm_up, *more]
+        if share:
+            words += ["--share", 1]
         if expect:
             words += ["--expect", expect]
         return list(map(str, words))

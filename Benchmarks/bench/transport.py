@@ -103,6 +103,8 @@ def measure(fleet, cases, generator, rounds, folder, say, results):
             if "crop" in fleet.running and case.key in ("constant", "topk", "small"):
                 sides["crop, Unix socket"] = lambda expect=expected.get((case.key, "crop")): generator.run(
                     fleet.running["crop"], case, connections, unix=True, expect=expect)
+                sides["crop, shared memory"] = lambda expect=expected.get((case.key, "crop")): generator.run(
+                    fleet.running["crop"], case, connections, unix=True, share=True, expect=expect)
             say(f"{case.name}, {connections} connection{'s' * (connections > 1)}: {', '.join(sides)}")
             results[case.key, connections] = series.run(rounds, sides, say)
             for name in sides:
@@ -161,8 +163,12 @@ def targets(results, in_process):
     else:
         found.append(missing("3", "1 KB top-k, 16 conn.: p99 over p50", "<= 3", small.why_not("crop")))
     found += method_targets(at, in_process)
-    found.append(missing("7", "shared memory over TCP, 16 conn.", ">= 6", "not yet offered"))
-    found.append(missing("7", "shared memory over TCP, 1 conn.", ">= 3", "not yet offered"))
+    ratio("7", "1.2 MB, shared memory over TCP, 16 conn.", ">= 6", 6, "constant", 16, "crop", first="crop, shared memory")
+    ratio("7", "1.2 MB, shared memory over TCP, 1 conn.", ">= 3", 3, "constant", 1, "crop", first="crop, shared memory")
+    for connections in CONNECTIONS:
+        found.append(aside(from_series(
+            "7", f"1.2 MB, shared memory over TCP, {connections} conn.: values read (top-k)", "", 0, at("topk", connections),
+            "crop, shared memory", "crop")))
     ratio("7", "1.2 MB, Unix socket over TCP, 1 conn.", ">= 1.25", 1.25, "constant", 1, "crop", first="crop, Unix socket")
     ratio("7", "1.2 MB, Unix socket over TCP, 16 conn.", ">= 1.5", 1.5, "constant", 16, "crop", first="crop, Unix socket")
     return found

@@ -3,7 +3,7 @@
  *     cc -O2 -pthread -o load load.c
  *     ./load --port P | --unix PATH  --path '/prune?keep_tokens=64' --body FILE [--connections 16] [--threads 1]
  *            [--seconds 2] [--warm-up 0.3] [--requests 0] [--idle 0] [--expect FILE] [--check-every 64]
- *            [--content-type application/octet-stream]
+ *            [--content-type application/octet-stream] [--share 0]
  *
  * A thread has one epoll and its share of the connections. Prints one JSON object. A latency runs from the first byte
  * sent to the last byte received, and goes into a histogram whose steps are 1/128 of the value. `--expect` names bytes
@@ -11,6 +11,7 @@
  * length must be that of a searched one within 64 bytes (a duration in a header may have more digits). Counted apart:
  * `non_2xx`, `broken` (connections that ended, which are not opened again), `wrong` (answers without what was expected).
  * `--requests` ends the run after so many in all. `--idle` opens so many connections more that never say anything.
+ * With `--share 1` the body lies in memory (memfd_create) whose descriptor goes with each head over the Unix socket.
  * Requests answered during the warm-up are not counted; what the whole run did, warm-up included, is in `all_requests`
  * and `all_seconds`, for whoever divides the CPU time of a process by it.
  */
@@ -26,6 +27,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -62,7 +64,7 @@ struct worker {
 
 static struct {
     const char *path, *type, *unix_path;
-    long port, connections, threads, requests, idle, check_every;
+    long port, connections, threads, requests, idle, check_every, share;
     double seconds, warm_up;
 } options = {.path = "/", .type = "application/octet-stream", .connections = 1, .threads = 1, .check_every = 64,
              .seconds = 2, .warm_up = 0.3};
@@ -71,6 +73,9 @@ static struct {
     char *bytes;
     size_t length;
 } request, expected;
+
+/* What bodies lie in when they are shared. */
+static int memory = -1;
 
 static long counted_from, ends_at;
 static atomic_long started;
@@ -105,9 +110,14 @@ static char *read_file(const char *name, size_t room, size_t *size) {
 
 static void make_request(const char *file) {
     size_t room = strlen(options.path) + strlen(options.type) + 256, size;
-    char *bytes = read_file(file, room, &size), head[room];
-    int length = snprintf(head, room, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n",
-                          options.path, options.type, size);
+    char *bytes = read_file(file, room, &size), head[room], shared[64] = "";
+    if (options.share) {
+        if ((memory = memfd_create("load", 0)) < 0 || write(memory, bytes + room, size) != (ssize_t)size) fail("memfd_create");
+        snprintf(shared, sizeof shared, "\r\nCrop-Shared-Memory: length=%zu", size);
+        size = 0;
+    }
+    int length = snprintf(head, room, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: %s\r\nContent-Length: %zu%s\r\n\r\n",
+                          options.path, options.type, size, shared);
     request.bytes = bytes + room - length;
     memcpy(request.bytes, head, (size_t)length);
     request.length = (size_t)length + size;
@@ -141,9 +151,25 @@ static void watch(struct connection *c, int wants_write) {
     epoll_ctl(c->worker->poller, EPOLL_CTL_MOD, c->socket, &event);
 }
 
+/* Sends what is left of the request; with the first byte of a head the memory that holds its body. */
+static ssize_t send_rest(struct connection *c) {
+    char *bytes = request.bytes + c->sent;
+    size_t length = request.length - c->sent;
+    if (memory < 0 || c->sent > 0) return send(c->socket, bytes, length, MSG_NOSIGNAL);
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof memory)];
+    } control = {.head = {.cmsg_len = CMSG_LEN(sizeof memory), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+    memcpy(CMSG_DATA(&control.head), &memory, sizeof memory);
+    struct iovec part = {.iov_base = bytes, .iov_len = length};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    return sendmsg(c->socket, &message, MSG_NOSIGNAL);
+}
+
 static void push(struct connection *c) {
     while (c->sent < request.length) {
-        ssize_t n = send(c->socket, request.bytes + c->sent, request.length - c->sent, MSG_NOSIGNAL);
+        ssize_t n = send_rest(c);
         if (n > 0) {
             c->sent += (size_t)n;
             c->worker->bytes_sent += (unsigned long)n;
@@ -323,6 +349,7 @@ static const char *read_options(int count, char **arguments) {
         else if (!strcmp(name, "--connections")) options.connections = strtol(value, NULL, 10);
         else if (!strcmp(name, "--threads")) options.threads = strtol(value, NULL, 10);
         else if (!strcmp(name, "--requests")) options.requests = strtol(value, NULL, 10);
+        else if (!strcmp(name, "--share")) options.share = strtol(value, NULL, 10);
         else if (!strcmp(name, "--idle")) options.idle = strtol(value, NULL, 10);
         else if (!strcmp(name, "--check-every")) options.check_every = strtol(value, NULL, 10);
         else if (!strcmp(name, "--expect")) expected.bytes = read_file(value, 0, &expected.length);
@@ -332,7 +359,7 @@ static const char *read_options(int count, char **arguments) {
     }
     if (!body || (!options.unix_path && (options.port < 1 || options.port > 65535)) || options.connections < 1 ||
         options.connections > CONNECTIONS_MAX || options.threads < 1 || options.threads > THREADS_MAX ||
-        options.check_every < 1 || options.idle < 0)
+        options.check_every < 1 || options.idle < 0 || (options.share && !options.unix_path))
         fprintf(stderr, "need --body, --port or --unix, 1...%d connections and 1...%d threads\n", CONNECTIONS_MAX,
                 THREADS_MAX), exit(2);
     if (options.threads > options.connections) options.threads = options.connections;

@@ -4,12 +4,13 @@
     .build-venv/bin/python clients/python/benchmarks/overhead.py --crop .build/release/crop [--rounds 40] [--write]
 
 Two requests: one row of attention, [576] float16 (1 KB, `topk`), and features, [576, 1024] float16 (1.2 MB, `uniform`),
-over TCP and a Unix socket. The floor is a blocking socket that sends the finished bytes with one `sendall`, takes the
-response with one `recv` and its indices with `json.loads`: it checks nothing and serves this one request. The client
-starts from the array, as does every other: they get the safetensors that the package of that name makes of it (`save` is
-part of their time). Every client runs in turns of a few calls, so that a busy moment falls on all; figures are the medians
-and the 10th percentiles of all calls, and the ratio of the latter to the floor's on the same transport. `--write` puts the
-table into Benchmarks/results/client.md, which BENCHMARKS.md includes.
+over TCP, a Unix socket and shared memory, there from an array anywhere and from one of `shared_empty`. The floor is a
+blocking socket that sends the finished bytes with one `sendall`, takes the response with one `recv` and its indices with
+`json.loads`: it checks nothing and serves this one request. The client starts from the array, as does every other: they
+get the safetensors that the package of that name makes of it (`save` is part of their time). Every client runs in turns of
+a few calls, so that a busy moment falls on all; figures are the medians and the 10th percentiles of all calls, and the
+ratio of the latter to the floor's on the same transport, for shared memory on the Unix socket. `--write` puts the table
+into Benchmarks/results/client.md, which BENCHMARKS.md includes.
 """
 import argparse
 import asyncio
@@ -34,7 +35,7 @@ import server as black_box  # noqa: E402
 
 from bench.report import machine  # noqa: E402
 
-from crop_client import AsyncClient, Client, _arguments, layouts  # noqa: E402
+from crop_client import AsyncClient, Client, _arguments, layouts, shared_empty  # noqa: E402
 
 CALLS = 25
 
@@ -87,7 +88,16 @@ class Floor:
 
 def synchronous(tcp, unix):
     session, pool, plain = requests.Session(), httpx.Client(), Client(tcp)
-    local = Client(unix)
+    local, shared = Client(unix), Client(unix.replace("unix:", "shm:"))
+    moved = {}
+
+    def in_place(given):
+        """The same arguments with the large arrays in shared memory, made once."""
+        made = moved.get(id(given))
+        if made is None:
+            made = moved[id(given)] = {name: placed(value) for name, value in given.items()}
+        return made
+
     url = f"{tcp}/prune"
     return {
         ("TCP", "bare socket"): Floor(tcp),
@@ -96,7 +106,17 @@ def synchronous(tcp, unix):
         ("TCP", "httpx.Client"): lambda given: pool.post(url, content=saved(given), headers=HEADERS).json()["kept_indices"],
         ("Unix", "bare socket"): Floor(unix),
         ("Unix", "crop_client.Client"): lambda given: local.prune(**given).kept_indices,
+        ("shared memory", "crop_client.Client"): lambda given: shared.prune(**given).kept_indices,
+        ("shared memory", "crop_client.Client, shared_empty"): lambda given: shared.prune(**in_place(given)).kept_indices,
     }
+
+
+def placed(value):
+    if not isinstance(value, np.ndarray):
+        return value
+    array = shared_empty(value.shape, value.dtype)
+    array[:] = value
+    return array
 
 
 async def asynchronous(tcp, given, seconds):
@@ -144,8 +164,9 @@ def table(found):
     for transport, name in found[sizes[0]]:
         cells = []
         for size in sizes:
-            taken, floor = (np.quantile(found[size][transport, which], (0.5, 0.1)) for which in (name, "bare socket"))
-            cells += [f"{taken[0]:.0f} ({taken[1]:.0f})", f"{taken[1] / floor[1]:.2f}"]
+            floor = np.quantile(found[size]["TCP" if transport == "TCP" else "Unix", "bare socket"], 0.1)
+            taken = np.quantile(found[size][transport, name], (0.5, 0.1))
+            cells += [f"{taken[0]:.0f} ({taken[1]:.0f})", f"{taken[1] / floor:.2f}"]
         lines.append(f"| {transport} | {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

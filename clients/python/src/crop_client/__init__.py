@@ -8,6 +8,7 @@
 from . import layouts
 from ._async import AsyncClient
 from ._client import Client
+from ._shared import shared_empty
 from .answers import Answer, CompressAnswer, CropWarning, LocalizeAnswer, PlanAnswer, PruneAnswer, ReselectAnswer
 from .errors import (
     ArgumentError, ConnectionFailed, CropError, InvalidRequest, NotFound, Overloaded, ProblemError, ProtocolError,
@@ -18,5 +19,5 @@ __version__ = "0.1.0"
 __all__ = [
     "Answer", "ArgumentError", "AsyncClient", "Client", "CompressAnswer", "ConnectionFailed", "CropError", "CropWarning",
     "InvalidRequest", "LocalizeAnswer", "NotFound", "Overloaded", "PlanAnswer", "ProblemError", "ProtocolError",
-    "PruneAnswer", "RequestTimeout", "ReselectAnswer", "ServerError", "Unauthorized", "layouts",
+    "PruneAnswer", "RequestTimeout", "ReselectAnswer", "ServerError", "Unauthorized", "layouts", "shared_empty",
 ]  # fmt: skip

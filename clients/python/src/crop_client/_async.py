@@ -14,6 +14,7 @@ from . import _arguments
 from ._client import _IDLE_CONNECTIONS, Settings, _AnyAnswer, _failed, answer, listed
 from ._connection import ConnectionLost
 from ._retry import pause, retry_after
+from ._shared import MINIMUM, Slot, _Array
 from ._wire import MAXIMUM_HEAD, Address, ChunkDecoder, Fields, Response, read_head
 from .answers import CompressAnswer, LocalizeAnswer, PlanAnswer, PruneAnswer, ReselectAnswer
 from .errors import Overloaded, ProtocolError, RequestTimeout, problem_error
@@ -45,8 +46,35 @@ class _Plain:
     async def receive(self) -> bytes:
         return await asyncio.get_running_loop().sock_recv(self._socket, 1 << 18)
 
+    def finished(self) -> None:
+        """The response is there, or nobody waits for it."""
+
     def close(self) -> None:
         self._socket.close()
+
+
+class _Shared(_Plain):
+    """The same, but for bodies, which stay in memory that the server reads."""
+
+    def __init__(self, opened: socket.socket) -> None:
+        super().__init__(opened)
+        self._slot = Slot()
+        self._array: Optional[_Array] = None
+
+    async def send(self, pieces: Sequence[Any]) -> None:
+        total = sum(map(len, pieces[1:]))
+        if total < MINIMUM:
+            return await super().send(pieces)
+        self._array = self._slot.send(self._socket, pieces, total)
+
+    def finished(self) -> None:
+        if self._array is not None:
+            self._array.release()
+            self._array = None
+
+    def close(self) -> None:
+        super().close()
+        self._slot.close()
 
 
 class _Encrypted:
@@ -63,6 +91,9 @@ class _Encrypted:
     async def receive(self) -> bytes:
         return await self._reader.read(1 << 18)
 
+    def finished(self) -> None:
+        pass
+
     def close(self) -> None:
         self._writer.close()
 
@@ -71,7 +102,7 @@ async def _connect(target: Address, context: Optional[ssl.SSLContext]) -> "_Plai
     if context is not None:
         return _Encrypted(*await asyncio.open_connection(target.host, target.port, ssl=context))
     loop = asyncio.get_running_loop()
-    if target.scheme == "unix":
+    if target.path:
         places: list[Any] = [(socket.AF_UNIX, target.path)]
     else:
         found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
@@ -84,7 +115,7 @@ async def _connect(target: Address, context: Optional[ssl.SSLContext]) -> "_Plai
             await loop.sock_connect(opened, place)
             if family != socket.AF_UNIX:
                 opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return _Plain(opened)
+            return _Shared(opened) if target.scheme == "shm" else _Plain(opened)
         except OSError as error:
             opened.close()
             failure = error
@@ -141,6 +172,8 @@ class _Connection:
         except BaseException:
             self.close()
             raise
+        finally:
+            self._stream.finished()
         self.has_served = True
         if was_cut or not head.keeps_alive:
             self.close()

@@ -39,6 +39,8 @@ class Settings:
         self.retries = retries
         if self.address.scheme != "https" and (ca_file or ssl_context):
             raise ArgumentError(f"'{url}' is not encrypted, so ca_file and ssl_context would not be used")
+        if self.address.scheme == "shm" and not hasattr(os, "memfd_create"):
+            raise ArgumentError(f"'{url}': this system has no memfd_create; use unix:{self.address.path}")
         self.context = None
         if self.address.scheme == "https":
             self.context = ssl_context or ssl.create_default_context(cafile=ca_file)
@@ -84,7 +86,7 @@ def listed(response: Response, name: str) -> list[dict[str, Any]]:
 
 
 class Client:
-    """A client of one service: `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`.
+    """A client of one service: `http://HOST:PORT`, `https://HOST:PORT`, `unix:/PATH`, or `shm:/PATH` for shared memory.
 
     It may be shared by threads; each call takes a kept-alive connection, or makes one. A call that is answered 429 or
     503, or that loses its connection, is repeated up to `retries` times, after what `Retry-After` asks for and within
@@ -243,6 +245,6 @@ class Client:
 
 
 def _failed(where: Address, failure: Optional[OSError], attempts: int) -> ConnectionFailed:
-    name = where.path if where.scheme == "unix" else where.authority
+    name = where.path or where.authority
     times = "" if attempts == 1 else f" in {attempts} attempts"
     return ConnectionFailed(f"{name}: {failure or 'no connection'}{times}; is `crop serve` running there?")

@@ -9,6 +9,7 @@ import struct
 import time
 from typing import Any, Optional, Protocol, Sequence
 
+from ._shared import MINIMUM, Slot, _Array
 from ._wire import MAXIMUM_HEAD, Address, ChunkDecoder, Fields, Head, Response, read_head
 from .errors import ProtocolError
 
@@ -28,8 +29,7 @@ class ConnectionLost(OSError):
 class Transport(Protocol):
     """What carries requests to a server and responses back.
 
-    `Connection` is the one for TCP, TLS and Unix sockets. One that hands tensors over in shared memory is another
-    implementation: it gets the same head and pieces, the pieces being the body without a copy.
+    `Connection` is the one for TCP, TLS, Unix sockets and shared memory.
     """
 
     def exchange(self, pieces: Sequence[Any], deadline: float, timeout: float) -> Response:
@@ -50,7 +50,9 @@ class Connection:
     """A kept-alive connection, used by one thread at a time."""
 
     def __init__(self, target: Address, timeout: float, context: Optional[ssl.SSLContext]) -> None:
-        if target.scheme == "unix":
+        self._slot = Slot() if target.scheme == "shm" else None
+        self._array: Optional[_Array] = None
+        if target.path:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._socket.settimeout(timeout)
             with self._closing_on_error():
@@ -81,6 +83,8 @@ class Connection:
     def close(self) -> None:
         self.is_open = False
         self._socket.close()
+        if self._slot is not None:
+            self._slot.close()
 
     def _limit(self, seconds: float) -> None:
         self._timeout = seconds
@@ -119,6 +123,10 @@ class Connection:
         except BaseException:
             self.close()
             raise
+        finally:
+            if self._array is not None:
+                self._array.release()
+                self._array = None
         self._has_served = True
         if unsent is not None or not head.keeps_alive:
             self.close()
@@ -134,6 +142,9 @@ class Connection:
             total = 0
             for piece in pieces:
                 total += len(piece)
+            if self._slot is not None and total - len(pieces[0]) >= MINIMUM:
+                self._array = self._slot.send(self._socket, pieces, total - len(pieces[0]))
+                return None
             sent = self._socket.sendmsg(pieces if len(pieces) <= _PIECES else pieces[:_PIECES])
             if sent != total:
                 self._send_rest(pieces, sent, deadline)

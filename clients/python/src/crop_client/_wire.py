@@ -12,7 +12,10 @@ MAXIMUM_HEAD = 64 << 10
 
 
 class Address(NamedTuple):
-    """Where a server listens. `path` is the socket file of a Unix socket; `prefix` precedes every request's path."""
+    """Where a server listens. `path` is the socket file of a Unix socket; `prefix` precedes every request's path.
+
+    The scheme `shm` is a Unix socket over which bodies are not sent, but shared.
+    """
 
     scheme: str
     host: str
@@ -23,23 +26,23 @@ class Address(NamedTuple):
     @property
     def authority(self) -> str:
         """The value of `Host`."""
-        if self.scheme == "unix":
+        if self.path:
             return "localhost"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
 
 
 def address(url: str) -> Address:
-    """-> what `http://host:port/prefix`, `https://...` or `unix:/path/of.sock` names."""
-    if url.startswith("unix:"):
-        path = url[len("unix:") :]
+    """-> what `http://host:port/prefix`, `https://...`, `unix:/path/of.sock` or `shm:/path/of.sock` names."""
+    scheme, _, path = url.partition(":")
+    if scheme in ("unix", "shm"):
         path = path[2:] if path.startswith("//") else path
         if not path.startswith("/"):
-            raise ArgumentError(f"'{url}': a Unix socket is named by its absolute path, as in unix:/run/crop.sock")
-        return Address("unix", "", 0, path, "")
+            raise ArgumentError(f"'{url}': a Unix socket is named by its absolute path, as in {scheme}:/run/crop.sock")
+        return Address(scheme, "", 0, path, "")
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ArgumentError(f"'{url}' is none of http://HOST:PORT, https://HOST:PORT and unix:/PATH")
+        raise ArgumentError(f"'{url}' is none of http://HOST:PORT, https://HOST:PORT, unix:/PATH and shm:/PATH")
     if parts.username or parts.query or parts.fragment:
         raise ArgumentError(f"'{url}': user names, queries and fragments have no meaning here")
     port = parts.port or (443 if parts.scheme == "https" else 80)
