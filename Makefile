@@ -62,7 +62,7 @@ test-integrations: release ## The Python client with transformers' models, tiny 
 	@tools/integrations.sh $(ARGS)
 
 .PHONY: test-deploy
-test-deploy: release ## Files of deploy/ with real HAProxy, nginx, systemd tools and promtool; prints counts (ARGS='-k nginx')
+test-deploy: release ## Files of deploy/ with real HAProxy, nginx, Envoy, systemd tools and promtool; prints counts (ARGS='-k nginx')
 	@tools/setup.sh deploy
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r Tests/Deploy/requirements.txt
 	@CROP_BINARY=$(CURDIR)/$(CROP) timeout 900 $(PYTHON) -m pytest Tests/Deploy -s $(ARGS)

@@ -22,6 +22,19 @@ CONFORMANCE = ROOT / "Tests" / "HTTP1Tests" / "Conformance"
 LARGEST = 4096
 
 
+# Headers of the PROXY protocol, lists of networks, and fields of proxies.
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+PEERS = [
+    b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\nGET / HTTP/1.1\r\n", b"PROXY TCP6 2001:db8::7 ::1 4711 443\r\n",
+    b"PROXY UNKNOWN\r\n", b"PROXY UNKNOWN ::1 ::1 1 2\r\n", b"PROXY TCP4 1.2.3.4 1.2.3.4 65536 1\r\n", b"PROXY UNKNOWN " + b"x" * 120,
+    SIGNATURE + b"\x21\x11\0\x0c" + bytes(12), SIGNATURE + b"\x21\x21\0\x27" + bytes(39), SIGNATURE + b"\x21\x31\0\xd8" + bytes(216),
+    SIGNATURE + b"\x20\0\0\0", SIGNATURE + b"\x21\x12\0\x0c" + bytes(12), SIGNATURE + b"\x21\x11\xff\xff",
+    b"10.0.0.0/8,fd00::/8,192.0.2.7,unix\n192.0.2.7, 10.0.0.1", b"none\n2001:db8::7, [::1]:80, unknown", b"::/0,0.0.0.0/0\n",
+    b"64:ff9b::192.0.2.1\nfor=192.0.2.7;proto=https, for=\"[2001:db8::7]:4711\"", b"::ffff:10.0.0.1\nFor=_hidden, for=unknown",
+    b"1:2:3:4:5:6:7::\nfor=\"192.0.2.7", b"10.0.0.1/8\n192.0.2.7:4711,,", b"",
+]
+
+
 def unescaped(text):
     """The bytes of an `http` block: \\r, \\n, \\t, \\0, \\\\ and \\xHH are bytes, line breaks nothing."""
     out, rest = bytearray(), text.replace("\n", "")
@@ -331,7 +344,7 @@ def main():
     seeds = {
         "content-coding": coded,
         "request-head": heads, "chunked-body": chunks, "message-stream": streams,
-        "media-type": MEDIA, "query": QUERIES, "json": JSON_TEXTS + json_texts, "numbers": NUMBERS, "base64": BASE64,
+        "media-type": MEDIA, "query": QUERIES, "peers": PEERS, "json": JSON_TEXTS + json_texts, "numbers": NUMBERS, "base64": BASE64,
         "json-tensors": json_texts, "safetensors": binary + [b for b in golden(1024) if b[8:9] == b"{"],
         "npy": arrays, "npz": npz_bodies(), "multipart": forms(), "model": models(), "region-text": REGIONS, "request": requests(json_texts, binary, arrays),
         "operation": choices(),

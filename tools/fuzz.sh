@@ -28,7 +28,7 @@ longest() { grep -rhoE "FuzzTarget\(\"$1\", maximumBytes: [0-9]+" Tests/FuzzTarg
 dictionary() {
   case $1 in
   request) cat Fuzz/Dictionaries/*.dict ;;
-  request-head | chunked-body | message-stream | content-coding | media-type | query) cat Fuzz/Dictionaries/http.dict ;;
+  request-head | chunked-body | message-stream | content-coding | media-type | query | peers) cat Fuzz/Dictionaries/http.dict ;;
   *) cat Fuzz/Dictionaries/json.dict ;;
   esac
 }

@@ -18,6 +18,6 @@ public struct FramingError: Error, Sendable, Equatable {
 
 extension FramingError {
   static let proxyProtocol =
-    "this is a header of the PROXY protocol, which is not read here; switch it off in the balancer "
-    + "(send-proxy in HAProxy), and see X-Forwarded-For for the client's address"
+    "this is a header of the PROXY protocol, which this listener does not expect; switch it off in the balancer "
+    + "(send-proxy in HAProxy), or listen with proxy+ before the address"
 }

@@ -136,7 +136,7 @@ struct BodyReceiver {
         reader?.read(bytes)
       case .wouldBlock: guard pause.isWorthWaiting(spin) else { return .wouldBlock }
       case .end: return .ended
-      case .failed, .notTLS: return .failed
+      case .failed, .notTLS, .notProxied: return .failed
       }
     }
   }
@@ -177,7 +177,7 @@ struct BodyReceiver {
         if let left = lengthLeft { lengthLeft = left - count }
       case .wouldBlock: return .wouldBlock
       case .end: return .ended
-      case .failed, .notTLS: return .failed
+      case .failed, .notTLS, .notProxied: return .failed
       }
     }
   }

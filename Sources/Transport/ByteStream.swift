@@ -13,8 +13,15 @@ protocol ByteStream: ByteSource {
   /// For readiness registration only.
   var descriptor: Int32 { get }
 
-  /// The peers have not agreed on a key yet, so that nothing can be a request.
+  /// The peers have not agreed on a key yet, or the balancer has not said whose connection this is: nothing can be a
+  /// request.
   var isHandshaking: Bool { get }
+
+  /// Whether there is a session, with memory of its own.
+  var isEncrypted: Bool { get }
+
+  /// Whom a balancer says it speaks for, once it has said so; nil where nobody does.
+  var announcedPeer: String? { get }
 
   /// Whether a read can deliver bytes although the socket is not readable.
   ///
@@ -57,6 +64,11 @@ extension ByteStream {
   func dropDescriptors() {}
 }
 
+extension ByteStream {
+  var isEncrypted: Bool { false }
+  var announcedPeer: String? { nil }
+}
+
 enum ReadOutcome: Equatable {
   case bytes(Int)
   case wouldBlock
@@ -65,6 +77,8 @@ enum ReadOutcome: Equatable {
   case failed(SystemError)
   /// The peer speaks plain HTTP where TLS is spoken; what is written from now on goes out in the clear.
   case notTLS
+  /// The connection does not begin with a header of the PROXY protocol, where that is expected.
+  case notProxied(FramingError)
 }
 
 enum WriteOutcome: Equatable {

@@ -49,7 +49,7 @@ extension Connection {
 
   /// Counts the memory of a TLS session; false when there is no room for it.
   func holdSession() -> Bool {
-    guard stream.isHandshaking else { return true }
+    guard stream.isEncrypted else { return true }
     guard loop.capacity.takeConnectionBytes(TransportConfiguration.tlsSessionBytes) else { return false }
     sessionBytes = TransportConfiguration.tlsSessionBytes
     return true

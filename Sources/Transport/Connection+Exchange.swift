@@ -242,7 +242,7 @@ extension Connection {
       switch stream.read(into: &input, atMost: EventLoop.headReadSize) {
       case .bytes(let count): turn -= count
       case .wouldBlock: return
-      case .end, .failed, .notTLS: return close()
+      case .end, .failed, .notTLS, .notProxied: return close()
       }
     }
   }

@@ -9,7 +9,8 @@ final class Connection {
   /// Under which the loop finds it.
   let token: UInt64
   let stream: any ByteStream
-  let remote: String
+  /// Who is at the other end, or for whom the balancer there speaks.
+  private(set) var remote: String
   let isUnix: Bool
   /// Accepted from the reserve beyond the connection cap: only probes are answered.
   private let isOverCapacity: Bool
@@ -32,7 +33,7 @@ final class Connection {
   /// The same of its TLS session.
   var sessionBytes = 0
   /// Whose turn its requests take in the queue: all connections of an address share one.
-  let client: UInt64
+  private(set) var client: UInt64
   /// Known while a request is computed only: then nobody reads.
   var peerHasEnded = false
   private var isParsing = false
@@ -51,9 +52,7 @@ final class Connection {
     self.stream = stream
     self.remote = remote
     isUnix = remote == SocketAddress.unixRemote
-    // An address without its port.
-    client = UInt64(
-      truncatingIfNeeded: remote.utf8.lastIndex(of: UInt8(ascii: ":")).map { remote[..<$0].hashValue } ?? 0)
+    client = Self.client(at: remote)
     self.isOverCapacity = isOverCapacity
     self.loop = loop
     parser = RequestParser(limits: loop.configuration.headLimits)
@@ -62,6 +61,12 @@ final class Connection {
     deadline = loop.now &+ (stream.isHandshaking ? min(loop.headTimeout, loop.idleTimeout) : loop.idleTimeout)
     isHandshaking = stream.isHandshaking
     if loop.isDraining { state.drain() }
+  }
+
+  /// - Parameter remote: an address with its port, of which all connections of a client but the port are the same.
+  private static func client(at remote: String) -> UInt64 {
+    UInt64(
+      truncatingIfNeeded: remote.utf8.lastIndex(of: UInt8(ascii: ":")).map { remote[..<$0].hashValue } ?? 0)
   }
 
   // MARK: What the loop reports
@@ -179,20 +184,31 @@ final class Connection {
       }
     }
     switch stream.read(into: &input, atMost: EventLoop.headReadSize) {
-    case .bytes: parseHeads()
+    case .bytes:
+      if isHandshaking { learnPeer() }
+      parseHeads()
     case .wouldBlock: handshakeMayBeOver()
     case .end: perform(state.inputEnded())
     case .failed: abort()
     case .notTLS:
       refuse(.framing(FramingError("this port speaks TLS; send the request to an https:// address")))
+    case .notProxied(let error): refuse(.framing(error))
     }
     giveBackHeadBuffer()
     settleInput()
   }
 
+  /// Takes the balancer's word for who the client is.
+  private func learnPeer() {
+    guard let peer = stream.announcedPeer, peer != remote else { return }
+    remote = peer
+    client = Self.client(at: peer)
+  }
+
   private func handshakeMayBeOver() {
     guard isHandshaking, !stream.isHandshaking else { return }
     isHandshaking = false
+    learnPeer()
     // The first bytes of a head may have come along with the end of the handshake: its own deadline is set.
     guard state.phase == .idle else { return }
     lastActivity = loop.now

@@ -65,7 +65,7 @@ extension EventLoop {
     switch message {
     case .adopt(let descriptor, _, _, _): _ = FileDescriptor(owning: descriptor)
     case .takeOver(let moved): _ = FileDescriptor(owning: moved.descriptor)
-    case .computed, .drain, .stopListening, .roomToAccept, .stop: break
+    case .computed, .drain, .stopListening, .roomToAccept, .stop, .answer: break
     }
   }
 }

@@ -188,8 +188,8 @@ final class EventLoop {
 
   private func handle(_ message: Mailbox.Message) {
     switch message {
-    case .adopt(let descriptor, let remote, let isTLS, let isOverCapacity):
-      adopt(FileDescriptor(owning: descriptor), remote, isTLS: isTLS, isOverCapacity: isOverCapacity)
+    case .adopt(let descriptor, let remote, let preamble, let isOverCapacity):
+      adopt(FileDescriptor(owning: descriptor), remote, preamble, isOverCapacity: isOverCapacity)
     case .takeOver(let moved): takeOver(moved)
     case .computed(let token, let response, var reservation, let nanoseconds):
       capacity.release(&reservation)
@@ -204,6 +204,7 @@ final class EventLoop {
       sweep()
     case .roomToAccept: resumeAccepting()
     case .stop: isStopped = true
+    case .answer(let question): question.answer()
     }
   }
 
@@ -237,9 +238,15 @@ final class EventLoop {
   ///
   /// - Returns: nil when there is no memory for another TLS session; the descriptor is closed.
   private func makeStream(
-    _ socket: consuming FileDescriptor, _ remote: String, isTLS: Bool
+    _ socket: consuming FileDescriptor, _ remote: String, _ preamble: Preamble
   ) -> (any ByteStream)? {
-    guard isTLS else { return SocketStream(socket, budget: descriptorBudget(remote)) }
+    guard !preamble.isProxied else {
+      let isTLS = preamble.isTLS
+      return makeStream(socket, remote, Preamble(isTLS: isTLS, isProxied: false)).map {
+        ProxiedStream($0, isTLS: isTLS)
+      }
+    }
+    guard preamble.isTLS else { return SocketStream(socket, budget: descriptorBudget(remote)) }
     guard let tls = configuration.tls else {
       preconditionFailure("no server starts with a TLS listener and without TLS")
     }
@@ -247,11 +254,11 @@ final class EventLoop {
   }
 
   private func adopt(
-    _ socket: consuming FileDescriptor, _ remote: String, isTLS: Bool, isOverCapacity: Bool
+    _ socket: consuming FileDescriptor, _ remote: String, _ preamble: Preamble, isOverCapacity: Bool
   ) {
     let id = nextID
     nextID &+= idStep
-    guard let stream = makeStream(socket, remote, isTLS: isTLS) else {
+    guard let stream = makeStream(socket, remote, preamble) else {
       capacity.connectionClosed()
       shared.connectionEnded()
       return
@@ -323,15 +330,16 @@ final class EventLoop {
         return false
       }
       switch acceptor?.accept() {
-      case .connection(let descriptor, let remote, let isTLS):
+      case .connection(let descriptor, let remote, let preamble):
         let isOverCapacity = capacity.connectionCount >= configuration.maximumConnections
         capacity.connectionOpened()
         let target = acceptor?.nextMailbox()
         if let target, target !== mailbox {
           target.send(
-            .adopt(descriptor: descriptor, remote: remote, isTLS: isTLS, isOverCapacity: isOverCapacity))
+            .adopt(descriptor: descriptor, remote: remote, preamble: preamble, isOverCapacity: isOverCapacity)
+          )
         } else {
-          adopt(FileDescriptor(owning: descriptor), remote, isTLS: isTLS, isOverCapacity: isOverCapacity)
+          adopt(FileDescriptor(owning: descriptor), remote, preamble, isOverCapacity: isOverCapacity)
         }
       case .exhausted:
         pauseAccepting(until: now &+ Self.acceptPause)

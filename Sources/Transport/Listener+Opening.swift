@@ -12,17 +12,17 @@ extension Listener {
     var listeners: [Listener] = []
     for listener in configuration.listeners {
       // Accepting there would mean to talk plain HTTP where encryption was asked for.
-      guard !listener.isTLS || configuration.tls != nil else {
+      guard !listener.preamble.isTLS || configuration.tls != nil else {
         throw .unusable(place: listener.place.description, reason: "TLS is not configured")
       }
       switch listener.place {
       case .tcp(let host, let port):
-        listeners += try open(host: host, port: port, isTLS: listener.isTLS, configuration)
+        listeners += try open(host: host, port: port, listener.preamble, configuration)
       case .unix(let path, let mode):
         listeners.append(
-          try Listener(unix: path, mode: mode, backlog: configuration.backlog, isTLS: listener.isTLS))
+          try Listener(unix: path, mode: mode, backlog: configuration.backlog, preamble: listener.preamble))
       case .inherited(let descriptor):
-        listeners.append(try Listener(inheriting: descriptor, isTLS: listener.isTLS))
+        listeners.append(try Listener(inheriting: descriptor, preamble: listener.preamble))
       }
     }
     return listeners
@@ -30,7 +30,7 @@ extension Listener {
 
   /// One listener for each address that `host` stands for.
   private static func open(
-    host: String, port: UInt16, isTLS: Bool, _ configuration: TransportConfiguration
+    host: String, port: UInt16, _ preamble: Preamble, _ configuration: TransportConfiguration
   ) throws(Server.StartError) -> [Listener] {
     let addresses: [SocketAddress]
     do throws(ResolutionError) {
@@ -44,7 +44,8 @@ extension Listener {
       do throws(SystemError) {
         listeners.append(
           try Listener(
-            tcp: address, reusesPort: configuration.reusesPort, backlog: configuration.backlog, isTLS: isTLS))
+            tcp: address, reusesPort: configuration.reusesPort, backlog: configuration.backlog,
+            preamble: preamble))
       } catch {
         let failure = Server.StartError.listening(address: address.description, error)
         // A name may stand for an address family that this machine does not have (::1 in containers).

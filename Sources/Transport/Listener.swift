@@ -13,13 +13,13 @@ final class Listener: Sendable {
   private let socket: FileDescriptor
   private let file: SocketFile?
   let address: SocketAddress
-  let isTLS: Bool
+  let preamble: Preamble
   /// Somebody else holds the socket, too: what waits in its queue is the next server's.
   let isInherited: Bool
 
   enum Accepted {
     /// The receiver owns the descriptor.
-    case connection(descriptor: Int32, remote: String, isTLS: Bool)
+    case connection(descriptor: Int32, remote: String, preamble: Preamble)
     case none
     /// No descriptor or memory left: accepting again at once would spin.
     case exhausted(SystemError)
@@ -29,7 +29,7 @@ final class Listener: Sendable {
   ///
   /// - Parameter reusesPort: other sockets with the same wish may listen on the address beside this one.
   init(
-    tcp requested: SocketAddress, reusesPort: Bool, backlog: Int32, isTLS: Bool
+    tcp requested: SocketAddress, reusesPort: Bool, backlog: Int32, preamble: Preamble = .none
   ) throws(SystemError) {
     socket = try Self.open(requested.family)
     let descriptor = socket.rawValue
@@ -43,11 +43,12 @@ final class Listener: Sendable {
     address = try Self.boundAddress(descriptor)
     file = nil
     isInherited = false
-    self.isTLS = isTLS
+    self.preamble = preamble
   }
 
   /// Listens on a Unix-domain socket, whose file goes when this listener does.
-  init(unix path: String, mode: UInt32, backlog: Int32, isTLS: Bool) throws(Server.StartError) {
+  init(unix path: String, mode: UInt32, backlog: Int32, preamble: Preamble = .none) throws(Server.StartError)
+  {
     do throws(SystemError) { socket = try Self.open(AF_UNIX) } catch { throw .system(error) }
     let file = try SocketFile.bind(socket.rawValue, to: path, mode: mode)
     do throws(SystemError) {
@@ -59,11 +60,11 @@ final class Listener: Sendable {
     }
     self.file = file
     isInherited = false
-    self.isTLS = isTLS
+    self.preamble = preamble
   }
 
   /// Takes over a socket that listens already.
-  init(inheriting descriptor: Int32, isTLS: Bool) throws(Server.StartError) {
+  init(inheriting descriptor: Int32, preamble: Preamble = .none) throws(Server.StartError) {
     let place = ListenerConfiguration.Place.inherited(descriptor: descriptor).description
     guard fcntl(descriptor, F_GETFD) >= 0 else { throw .unusable(place: place, reason: "is not open") }
     guard Self.option(descriptor, SO_TYPE) == systemStreamType, Self.option(descriptor, SO_ACCEPTCONN) == 1
@@ -83,7 +84,7 @@ final class Listener: Sendable {
     socket = FileDescriptor(owning: descriptor)
     file = nil
     isInherited = true
-    self.isTLS = isTLS
+    self.preamble = preamble
   }
 
   deinit { file?.remove() }
@@ -91,7 +92,7 @@ final class Listener: Sendable {
   var descriptor: Int32 { socket.rawValue }
 
   var endpoint: ListeningEndpoint {
-    ListeningEndpoint(address: address, isTLS: isTLS, isInherited: isInherited)
+    ListeningEndpoint(address: address, preamble: preamble, isInherited: isInherited)
   }
 
   func accept() -> Accepted {
@@ -101,11 +102,11 @@ final class Listener: Sendable {
       if descriptor >= 0 {
         guard !address.isUnix else {
           // A peer may have bound its end to a path: its own choice of text, which says nothing.
-          return .connection(descriptor: descriptor, remote: SocketAddress.unixRemote, isTLS: isTLS)
+          return .connection(descriptor: descriptor, remote: SocketAddress.unixRemote, preamble: preamble)
         }
         // Answers leave at once: Nagle's algorithm with delayed acknowledgements costs 40 ms.
         Self.set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY)
-        return .connection(descriptor: descriptor, remote: remote.description, isTLS: isTLS)
+        return .connection(descriptor: descriptor, remote: remote.description, preamble: preamble)
       }
       switch errno {
       case EAGAIN, EWOULDBLOCK, EINVAL, EBADF: return .none

@@ -18,36 +18,48 @@ public struct ListenerConfiguration: Sendable, Equatable {
   }
 
   public var place: Place
-  /// Connections begin with a TLS handshake.
-  public var isTLS: Bool
+  public var preamble: Preamble
 
-  public init(_ place: Place, isTLS: Bool = false) {
+  public init(_ place: Place, isTLS: Bool = false, isProxied: Bool = false) {
     self.place = place
-    self.isTLS = isTLS
+    preamble = Preamble(isTLS: isTLS, isProxied: isProxied)
   }
 
-  public static func tcp(_ host: String, _ port: UInt16, isTLS: Bool = false) -> Self {
-    Self(.tcp(host: host, port: port), isTLS: isTLS)
+  public static func tcp(_ host: String, _ port: UInt16, isTLS: Bool = false, isProxied: Bool = false) -> Self
+  {
+    Self(.tcp(host: host, port: port), isTLS: isTLS, isProxied: isProxied)
   }
 
-  public static func unix(_ path: String, mode: UInt32, isTLS: Bool = false) -> Self {
-    Self(.unix(path: path, mode: mode), isTLS: isTLS)
+  public static func unix(_ path: String, mode: UInt32, isTLS: Bool = false, isProxied: Bool = false) -> Self
+  {
+    Self(.unix(path: path, mode: mode), isTLS: isTLS, isProxied: isProxied)
   }
 
-  public static func inherited(_ descriptor: Int32, isTLS: Bool = false) -> Self {
-    Self(.inherited(descriptor: descriptor), isTLS: isTLS)
+  public static func inherited(_ descriptor: Int32, isTLS: Bool = false, isProxied: Bool = false) -> Self {
+    Self(.inherited(descriptor: descriptor), isTLS: isTLS, isProxied: isProxied)
   }
+}
+
+/// What comes on a connection before its first request.
+public struct Preamble: Sendable, Equatable {
+  /// A TLS handshake.
+  public var isTLS: Bool
+  /// A balancer says for whom it speaks, by the PROXY protocol; before the handshake, if both come.
+  public var isProxied: Bool
+
+  public static let none = Preamble(isTLS: false, isProxied: false)
 }
 
 /// Where a server listens, as the system reports it.
 public struct ListeningEndpoint: Sendable {
   public let address: SocketAddress
-  public let isTLS: Bool
+  public let preamble: Preamble
   public let isInherited: Bool
 
-  /// `http://127.0.0.1:8080`, `https://[::]:8443`, `unix:/run/crop.sock`.
+  /// `http://127.0.0.1:8080`, `https://[::]:8443`, `unix:/run/crop.sock`, or one of them behind `proxy+`.
   public var url: String {
-    if address.isUnix { return "\(address)" }
-    return "\(isTLS ? "https" : "http")://\(address)"
+    let expectation = preamble.isProxied ? "proxy+" : ""
+    if address.isUnix { return "\(expectation)\(address)" }
+    return "\(expectation)\(preamble.isTLS ? "https" : "http")://\(address)"
   }
 }

@@ -5,7 +5,7 @@ import Locking
 final class Mailbox: Sendable {
   enum Message: Sendable {
     /// A connection was accepted; the loop owns the descriptor from here on.
-    case adopt(descriptor: Int32, remote: String, isTLS: Bool, isOverCapacity: Bool)
+    case adopt(descriptor: Int32, remote: String, preamble: Preamble, isOverCapacity: Bool)
     /// Another loop read a head that this one is for.
     case takeOver(MovedConnection)
     case computed(
@@ -17,6 +17,8 @@ final class Mailbox: Sendable {
     /// A connection of some loop went away: there may be room to accept again.
     case roomToAccept
     case stop
+    /// Say that this loop turns.
+    case answer(LoopQuestion)
   }
 
   private let messages = Locked<[Message]>([])

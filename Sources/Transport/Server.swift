@@ -125,6 +125,13 @@ public final class Server: Sendable {
     shared.bulkCompute.stop()
   }
 
+  /// Asks every event loop whether it still turns; one that has ended answers no more.
+  public func askLoops() -> LoopQuestion {
+    let question = LoopQuestion(loops: shared.mailboxes.count)
+    for mailbox in shared.mailboxes { mailbox.send(.answer(question)) }
+    return question
+  }
+
   /// Closes everything at once.
   public func stopNow() {
     for mailbox in shared.mailboxes { mailbox.send(.stop) }

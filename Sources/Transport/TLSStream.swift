@@ -48,6 +48,7 @@ final class TLSStream: ByteStream {
 
   var descriptor: Int32 { socket.descriptor }
   var isHandshaking: Bool { mode != .plain && session.failure == nil && session.isHandshaking }
+  var isEncrypted: Bool { true }
   var hasPendingOutput: Bool { !session.outgoing.isEmpty }
   var hasBufferedInput: Bool {
     switch mode {

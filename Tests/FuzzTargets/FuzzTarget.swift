@@ -23,8 +23,8 @@ public struct FuzzTarget: Sendable, CustomStringConvertible {
   public var description: String { name }
 
   public static let all: [FuzzTarget] = [
-    .requestHead, .chunkedBody, .messageStream, .contentCoding, .mediaType, .query, .json, .numbers, .base64,
-    .jsonTensors, .safetensors, .npy, .npz, .multipart, .model, .regionText, .request, .operation,
+    .requestHead, .chunkedBody, .messageStream, .contentCoding, .mediaType, .query, .peers, .json, .numbers,
+    .base64, .jsonTensors, .safetensors, .npy, .npz, .multipart, .model, .regionText, .request, .operation,
   ]
 }
 

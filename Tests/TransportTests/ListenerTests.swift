@@ -48,8 +48,8 @@ import Testing
     let folder = try Folder()
     let loopback = try SocketAddress.resolve(host: "127.0.0.1", port: 0)[0]
     let listeners = [
-      try Listener(tcp: loopback, reusesPort: false, backlog: 8, isTLS: false),
-      try Listener(unix: folder.socket, mode: 0o600, backlog: 8, isTLS: false),
+      try Listener(tcp: loopback, reusesPort: false, backlog: 8),
+      try Listener(unix: folder.socket, mode: 0o600, backlog: 8),
     ]
     for listener in listeners {
       let first = connected(to: listener.address)
@@ -67,9 +67,9 @@ import Testing
   @Test("a socket file is replaced when nobody listens, kept when somebody does, and goes with its listener")
   func socketFile() throws {
     let folder = try Folder()
-    var first: Listener? = try Listener(unix: folder.socket, mode: 0o600, backlog: 8, isTLS: false)
+    var first: Listener? = try Listener(unix: folder.socket, mode: 0o600, backlog: 8)
     #expect(throws: Server.StartError.self) {
-      try Listener(unix: folder.socket, mode: 0o600, backlog: 8, isTLS: false)
+      try Listener(unix: folder.socket, mode: 0o600, backlog: 8)
     }
     #expect(first?.endpoint.url == "unix:\(folder.socket)")
     #expect(isThere(folder.socket))
@@ -78,7 +78,7 @@ import Testing
     let dead = FileDescriptor(owning: systemSocket(AF_UNIX))
     let address = try #require(SocketAddress(unixPath: folder.socket))
     #expect(address.withSockaddr { bind(dead.rawValue, $0, $1) } == 0)
-    let second = try Listener(unix: folder.socket, mode: 0o600, backlog: 8, isTLS: false)
+    let second = try Listener(unix: folder.socket, mode: 0o600, backlog: 8)
     let client = connected(to: second.address)
     #expect(isConnected(second))
     _ = client.rawValue
@@ -87,8 +87,8 @@ import Testing
   @Test("a listener that inherits a socket leaves what waits in it to the next")
   func inherited() throws {
     let loopback = try SocketAddress.resolve(host: "127.0.0.1", port: 0)[0]
-    let holder = try Listener(tcp: loopback, reusesPort: false, backlog: 8, isTLS: false)
-    var acceptor = Acceptor([try Listener(inheriting: dup(holder.descriptor), isTLS: false)], mailboxes: [])
+    let holder = try Listener(tcp: loopback, reusesPort: false, backlog: 8)
+    var acceptor = Acceptor([try Listener(inheriting: dup(holder.descriptor))], mailboxes: [])
     #expect(acceptor.listeners[0].endpoint.isInherited)
     #expect(acceptor.listeners[0].address.port == holder.address.port)
     let client = connected(to: holder.address)
@@ -103,7 +103,7 @@ import Testing
   func notListening() throws {
     let plain = FileDescriptor(owning: systemSocket(AF_INET))
     for descriptor in [plain.rawValue, 999_999] {
-      #expect(throws: Server.StartError.self) { try Listener(inheriting: descriptor, isTLS: false) }
+      #expect(throws: Server.StartError.self) { try Listener(inheriting: descriptor) }
     }
   }
 

@@ -12,6 +12,10 @@ struct ListeningTests {
       ("http://[::]:0", .tcp(host: "::", port: 0, isTLS: false)),
       ("https://crop.example:8443", .tcp(host: "crop.example", port: 8443, isTLS: true)),
       ("unix:/run/crop.sock", .unix(path: "/run/crop.sock")),
+      ("proxy+http://[::]:80", .proxied(.tcp(host: "::", port: 80, isTLS: false))),
+      ("proxy+https://a:80", .proxied(.tcp(host: "a", port: 80, isTLS: true))),
+      ("proxy+unix:/a", .proxied(.unix(path: "/a"))), ("proxy+", nil), ("proxy+proxy+http://a:80", nil),
+      ("PROXY+http://a:80", nil), ("http+proxy://a:80", nil), ("proxy+/a", nil),
       ("", nil), ("127.0.0.1:8080", nil), ("http://", nil), ("http://a", nil), ("http://a:", nil),
       ("http://:80", nil), ("http://::1:80", nil), ("http://[a]:80", nil), ("http://[::1:80", nil),
       ("http://a:65536", nil), ("http://a:-1", nil), ("http://a:80/", nil), ("HTTP://a:80", nil),
@@ -63,6 +67,47 @@ struct ListeningTests {
     configuration.listen = [.tcp(host: "::", port: 1, isTLS: false), .unix(path: "/t")]
     let listeners = configuration.listeners(inherited: [.inherited(3)])
     #expect(listeners == [.inherited(3), .unix("/t", mode: 0o660)])
+  }
+
+  @Test("an entry with proxy+ expects the PROXY protocol, and inherited sockets take its place, too")
+  func proxied() throws {
+    var configuration = ServerConfiguration()
+    configuration.listen = [.proxied(.tcp(host: "a", port: 1, isTLS: true)), .proxied(.unix(path: "/t"))]
+    let unix = ListenerConfiguration.unix("/t", mode: 0o660, isProxied: true)
+    #expect(configuration.listeners(inherited: []) == [.tcp("a", 1, isTLS: true, isProxied: true), unix])
+    #expect(configuration.listeners(inherited: [.inherited(3)]) == [.inherited(3), unix])
+    #expect(Healthcheck.livenessURL(of: configuration) == nil)
+    let error = #expect(throws: ConfigurationError.self) {
+      try ResolvedConfiguration(flags: ["listen": "proxy+http://a:1", "admin-listen": "http://a:1"])
+    }
+    #expect(error?.problems.first?.contains("is an address for requests already") == true)
+  }
+
+  @Test(
+    "a list of a source that wins over that of host and port wins with it",
+    arguments: [
+      (["listen": "unix:/a"], [:], "http: {host: 0.0.0.0, port: 8080}"),
+      (["listen": "unix:/a"], ["CROP_HTTP_PORT": "1"], "http: {host: 0.0.0.0}"),
+      ([:], ["CROP_LISTEN": "unix:/a"], "http: {port: 8080}"),
+    ] as [([String: String], [String: String], String)])
+  func precedence(flags: [String: String], environment: [String: String], file: String) throws {
+    let resolved = try ResolvedConfiguration(
+      flags: flags, environment: environment, file: ConfigurationFile(path: "f", text: file))
+    #expect(resolved.configuration.listeners(inherited: []) == [.unix("/a", mode: 0o660)])
+  }
+
+  @Test(
+    "a list beside a host or port of the same source, or of one that wins over it, is refused",
+    arguments: [
+      (["listen": "unix:/a", "http.port": "1"], [:], ""),
+      ([:], ["CROP_LISTEN": "unix:/a", "CROP_HTTP_HOST": "::"], ""),
+      ([:], [:], "{listen: 'unix:/a', http: {port: 1}}"), (["http.port": "1"], [:], "listen: unix:/a"),
+    ] as [([String: String], [String: String], String)])
+  func contradictions(flags: [String: String], environment: [String: String], file: String) {
+    #expect(throws: ConfigurationError.self) {
+      try ResolvedConfiguration(
+        flags: flags, environment: environment, file: ConfigurationFile(path: "f", text: file))
+    }
   }
 
   @Test("a list beside an explicit host or port is refused, naming both sources")
@@ -125,6 +170,9 @@ struct SocketActivationTests {
     #expect(try listeners(["LISTEN_PID": "7", "LISTEN_FDS": "1"]) == [.inherited(3)])
     let names = ["LISTEN_PID": "7", "LISTEN_FDS": "3", "LISTEN_FDNAMES": "crop.socket:crop-https.socket:"]
     #expect(try listeners(names) == [.inherited(3), .inherited(4, isTLS: true), .inherited(5)])
+    let proxied = ["LISTEN_PID": "7", "LISTEN_FDS": "2", "LISTEN_FDNAMES": "proxy:proxy-https"]
+    #expect(
+      try listeners(proxied) == [.inherited(3, isProxied: true), .inherited(4, isTLS: true, isProxied: true)])
   }
 
   @Test(

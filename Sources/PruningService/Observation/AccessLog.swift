@@ -1,4 +1,4 @@
-import HTTP1
+public import HTTP1
 import JSON
 
 /// One line per answered request, as logfmt text or as JSON.
@@ -12,17 +12,22 @@ public struct AccessLog: Sendable {
   }
 
   private let format: Format
+  /// Nil where no proxy is trusted to say for whom it speaks.
+  private let client: ForwardedClient?
   private let timestamp: @Sendable (inout [UInt8]) -> Void
   private let write: @Sendable ((inout [UInt8]) -> Void) -> Void
 
   /// - Parameters:
+  ///   - client: finds the client behind trusted proxies; its address then stands in the line as well.
   ///   - timestamp: appends the time now, as it should stand in the line.
   ///   - write: hands out the end of the log, for a whole line with its line feed; called from every event loop.
   public init(
-    format: Format, timestamp: @escaping @Sendable (inout [UInt8]) -> Void,
+    format: Format, client: ForwardedClient? = nil,
+    timestamp: @escaping @Sendable (inout [UInt8]) -> Void,
     write: @escaping @Sendable ((inout [UInt8]) -> Void) -> Void
   ) {
     self.format = format
+    self.client = client
     self.timestamp = timestamp
     self.write = write
   }
@@ -57,6 +62,11 @@ public struct AccessLog: Sendable {
     append("respond_ms", milliseconds: exchange.respondNanoseconds, to: &line)
     append("write_ms", milliseconds: exchange.writeNanoseconds, to: &line)
     append("remote", exchange.remoteAddress, to: &line)
+    if let address = exchange.head.flatMap({
+      client?.address(peer: exchange.remoteAddress, fields: $0.fields)
+    }) {
+      append("client", "\(address)", to: &line)
+    }
     append("connection", Int(truncatingIfNeeded: exchange.connection), to: &line)
     if exchange.isBroken {
       appendName("broken", to: &line)

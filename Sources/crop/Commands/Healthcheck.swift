@@ -53,7 +53,9 @@ struct Healthcheck: ParsableCommand {
     let resolved = try resolveConfiguration(
       flags: [:], environment: ProcessInfo.processInfo.environment, path: config)
     guard let url = Self.livenessURL(of: resolved.configuration) else {
-      throw ValidationError("The configured port is 0, picked at start: say which with --url.")
+      throw ValidationError(
+        "No configured address can be asked: port 0 is picked at the start, and proxy+ expects a balancer. "
+          + "Say which with --url, or set admin-listen.")
     }
     return url
   }

@@ -1,3 +1,14 @@
+import HTTP1
+
+extension ValueGrammar<TrustedProxies> {
+  static var proxies: Self {
+    Self(
+      valueName: "networks",
+      expected: "a list of networks such as 10.0.0.0/8,fd00::/8,192.0.2.7,unix, or none",
+      parse: { TrustedProxies($0) }, render: { $0.description })
+  }
+}
+
 /// How the settings of access are written: web origins.
 extension ValueGrammar<[String]> {
   /// Origins as browsers send them, with commas between; `*` for all of them, `none` for the empty list.

@@ -1,10 +1,20 @@
-/// One entry of the setting `listen`: `http://127.0.0.1:8080`, `https://[::]:8443` or `unix:/run/crop.sock`.
+/// One entry of the setting `listen`: `http://127.0.0.1:8080`, `https://[::]:8443` or `unix:/run/crop.sock`, or any of
+/// them behind `proxy+`.
 enum ListenAddress: Sendable, Equatable, CustomStringConvertible {
   case tcp(host: String, port: Int, isTLS: Bool)
   case unix(path: String)
+  /// Connections begin with a header of the PROXY protocol.
+  indirect case proxied(ListenAddress)
 
-  /// - Returns: nil for anything that is not exactly of one of the three forms; the port must be there.
+  private static let proxied = "proxy+"
+
+  /// - Returns: nil for anything that is not exactly of one of these forms; the port must be there.
   init?(_ text: Substring) {
+    if text.hasPrefix(Self.proxied) {
+      guard let address = Self(text.dropFirst(Self.proxied.count)), !address.isProxied else { return nil }
+      self = .proxied(address)
+      return
+    }
     if text.hasPrefix("unix:") {
       guard let path = ValueGrammar.path.parse(String(text.dropFirst("unix:".count))), let path else {
         return nil
@@ -28,8 +38,16 @@ enum ListenAddress: Sendable, Equatable, CustomStringConvertible {
     self = .tcp(host: host, port: port, isTLS: isTLS)
   }
 
+  var isProxied: Bool { if case .proxied = self { true } else { false } }
+
+  /// The address itself, however its connections begin.
+  var place: ListenAddress { if case .proxied(let address) = self { address.place } else { self } }
+
+  var asksForTLS: Bool { if case .tcp(_, _, isTLS: true) = place { true } else { false } }
+
   var description: String {
     switch self {
+    case .proxied(let address): "\(Self.proxied)\(address)"
     case .unix(let path): "unix:\(path)"
     case .tcp(let host, let port, let isTLS):
       "\(isTLS ? "https" : "http")://\(host.contains(":") ? "[\(host)]" : host):\(port)"

@@ -67,11 +67,13 @@ struct ResolvedConfiguration: Sendable {
     guard !configuration.listen.isEmpty, let list = entries.first(where: { $0.key == "listen" }) else {
       return []
     }
-    var problems = entries.filter { ["http.host", "http.port"].contains($0.key) && $0.origin != .byDefault }
-      .map { "\($0.origin): \($0.key) has no meaning beside listen (\(list.origin)); give one of them" }
-    let asksForTLS = configuration.listen.contains {
-      if case .tcp(_, _, isTLS: true) = $0 { true } else { false }
+    // A source that wins over theirs wins with its list, too: a flag over what a file says of host and port.
+    var problems = entries.filter {
+      ["http.host", "http.port"].contains($0.key) && $0.origin != .byDefault
+        && $0.origin.rank <= list.origin.rank
     }
+    .map { "\($0.origin): \($0.key) has no meaning beside listen (\(list.origin)); give one of them" }
+    let asksForTLS = configuration.listen.contains(where: \.asksForTLS)
     if asksForTLS, configuration.tlsCert == nil {
       problems.append("\(list.origin): \(list.text) asks for https, which needs tls.cert and tls.key")
     } else if !asksForTLS, configuration.tlsCert != nil {
@@ -83,15 +85,12 @@ struct ResolvedConfiguration: Sendable {
   private var adminProblems: [String] {
     guard let list = entries.first(where: { $0.key == "admin-listen" }) else { return [] }
     var problems: [String] = []
-    let asksForTLS = configuration.adminListen.contains {
-      if case .tcp(_, _, isTLS: true) = $0 { true } else { false }
-    }
-    if asksForTLS, configuration.tlsCert == nil {
+    if configuration.adminListen.contains(where: \.asksForTLS), configuration.tlsCert == nil {
       problems.append("\(list.origin): \(list.text) asks for https, which needs tls.cert and tls.key")
     }
     let shared = configuration.adminListen.filter { address in
-      if case .tcp(_, port: 0, _) = address { return false }
-      return configuration.listenAddresses.contains(address)
+      if case .tcp(_, port: 0, _) = address.place { return false }
+      return configuration.listenAddresses.contains { $0.place == address.place }
     }
     problems += shared.map { "\(list.origin): \($0) is an address for requests already; give another one" }
     return problems

@@ -10,7 +10,7 @@ extension ServerConfiguration {
   func listeners(inherited: [ListenerConfiguration]) -> [ListenerConfiguration] {
     inherited
       + listenAddresses.compactMap { address in
-        if case .tcp = address, !inherited.isEmpty { return nil }
+        if case .tcp = address.place, !inherited.isEmpty { return nil }
         return listener(at: address)
       }
   }
@@ -20,9 +20,13 @@ extension ServerConfiguration {
 
   private func listener(at address: ListenAddress) -> ListenerConfiguration {
     switch address {
+    case .proxied(let address):
+      var listener = listener(at: address)
+      listener.preamble.isProxied = true
+      return listener
     // The range of ports is the grammar's.
-    case .tcp(let host, let port, let isTLS): .tcp(host, UInt16(port), isTLS: isTLS)
-    case .unix(let path): .unix(path, mode: UInt32(unixSocketMode))
+    case .tcp(let host, let port, let isTLS): return .tcp(host, UInt16(port), isTLS: isTLS)
+    case .unix(let path): return .unix(path, mode: UInt32(unixSocketMode))
     }
   }
 }

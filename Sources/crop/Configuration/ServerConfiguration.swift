@@ -1,3 +1,4 @@
+import HTTP1
 import Transport
 
 /// Everything that can be set about the server, typed and in range; a fresh value holds the defaults.
@@ -18,6 +19,9 @@ struct ServerConfiguration: Sendable, Equatable {
   var listen: [ListenAddress] = []
   /// Where probes and metrics are served by a server of their own; the other addresses then serve no metrics.
   var adminListen: [ListenAddress] = []
+  /// Whose word on the client's address the access log takes.
+  var trustedProxies = TrustedProxies.none
+  var forwardedHeader = ForwardedClient.Field.xForwardedFor
   var unixSocket: String?
   var unixSocketMode = 0o660
   var reusePort = false

@@ -9,6 +9,8 @@ struct ServerFlags: ParsableArguments {
   @Option(\.unixSocket) var unixSocket: String?
   @Option(\.unixSocketMode) var unixSocketMode: String?
   @Option(\.reusePort) var reusePort: String?
+  @Option(\.trustedProxies) var trustedProxies: String?
+  @Option(\.forwardedHeader) var forwardedHeader: String?
   @Option(\.tlsCert) var tlsCert: String?
   @Option(\.tlsKey) var tlsKey: String?
   @Option(\.tlsClientCA) var tlsClientCA: String?
@@ -44,7 +46,9 @@ struct ServerFlags: ParsableArguments {
     let texts: [(PartialKeyPath<ServerConfiguration>, String?)] = [
       (\.httpHost, httpHost), (\.httpPort, httpPort), (\.listen, listen), (\.adminListen, adminListen),
       (\.unixSocket, unixSocket),
-      (\.unixSocketMode, unixSocketMode), (\.reusePort, reusePort), (\.tlsCert, tlsCert), (\.tlsKey, tlsKey),
+      (\.unixSocketMode, unixSocketMode), (\.reusePort, reusePort),
+      (\.trustedProxies, trustedProxies), (\.forwardedHeader, forwardedHeader), (\.tlsCert, tlsCert),
+      (\.tlsKey, tlsKey),
       (\.tlsClientCA, tlsClientCA), (\.maxBodyBytes, maxBodyBytes),
       (\.maxConnections, maxConnections), (\.maxInFlight, maxInFlight),
       (\.maxInFlightBytes, maxInFlightBytes), (\.sharedMemory, sharedMemory),

@@ -33,6 +33,13 @@ extension Setting {
       "reuse-port", \.reusePort, .toggle,
       "Share the TCP addresses with other servers of this user (SO_REUSEPORT): the next one starts before this ends."
     ),
+    Setting(
+      "trusted-proxies", \.trustedProxies, .proxies,
+      "Proxies whose word on the client's address is taken for the access log, by network; unix is every socket file."
+    ),
+    Setting(
+      "forwarded-header", \.forwardedHeader, .choice(),
+      "The field to which trusted proxies append the address that they were asked from."),
   ]
 
   private static let tls = [

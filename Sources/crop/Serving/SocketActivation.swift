@@ -19,8 +19,8 @@ enum SocketActivation {
 
   /// What the environment announces to `process`; empty when it announces nothing, or to another process.
   ///
-  /// A socket whose name contains `https` begins with TLS: `FileDescriptorName=https` in the socket unit, or a
-  /// unit that is called so.
+  /// A socket whose name contains `https` begins with TLS, one whose name contains `proxy` with a header of the PROXY
+  /// protocol: `FileDescriptorName=proxy-https` in the socket unit, or a unit that is called so.
   /// - Throws: for a count that is none, and for a number of names that differs from it.
   static func listeners(
     in environment: [String: String], process: Int32
@@ -40,7 +40,9 @@ enum SocketActivation {
       }
     }
     return names.enumerated().map { offset, name in
-      .inherited(firstDescriptor + Int32(offset), isTLS: name.contains("https"))
+      .inherited(
+        firstDescriptor + Int32(offset), isTLS: name.contains("https"),
+        isProxied: name.contains("proxy"))
     }
   }
 
