@@ -80,6 +80,28 @@ def test_a_restart_under_load_loses_nothing(folder):
         check_nothing_failed(Sockets, "3 restarts", [small, large])
 
 
+def test_the_unit_is_ready_when_the_program_says_so_and_watched_as_long_as_it_says_it_lives(folder):
+    """With a socket in the place of systemd's, as the unit's Type and WatchdogSec have systemd set the environment."""
+    service = unit("crop.service")["Service"]
+    assert service["Type"] == "notify" and int(service["WatchdogSec"]) > 0
+    with contextlib.ExitStack() as stack:
+        manager = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        manager.bind(str(folder / "notify"))
+        manager.settimeout(60)
+        held = stack.enter_context(socket.socket())
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        microseconds = int(service["WatchdogSec"]) * 1_000_000
+        server = Server(*service_arguments(), inherited=[held],
+                        env={"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": str(microseconds)})
+        said = [manager.recv(4096).decode() for _ in range(2)]
+        assert said[0].startswith("READY=1\nSTATUS=listening on ") and said[1] == "WATCHDOG=1"
+        assert server.stop(seconds=40) == 0
+        while said[-1] == "WATCHDOG=1":
+            said.append(manager.recv(4096).decode())
+        assert said[-1].startswith("STOPPING=1")
+
+
 @pytest.mark.skipif(not shutil.which("systemd-socket-activate"), reason="systemd-socket-activate is not installed")
 def test_the_sockets_of_systemds_own_activation_are_taken(folder):
     """systemd-socket-activate listens, and runs the program when the first client connects."""

@@ -51,8 +51,9 @@ struct Serve: ParsableCommand {
       throw Exit.badConfiguration.saying("\(error)")
     }
     try resolved.configuration.checkThreads()
+    let manager = try serviceManager()
     let inherited = try inheritedListeners()
-    try Self.wait { try await runServer(resolved.configuration, inherited: inherited) }
+    try Self.wait { try await runServer(resolved.configuration, inherited: inherited, manager) }
   }
 
   /// Runs what is asynchronous on other threads while this one waits: nothing asynchronous begins before it is known that
@@ -66,6 +67,17 @@ struct Serve: ParsableCommand {
     }
     ended.wait()
     if let error = failure.withLock({ $0 }) { throw error }
+  }
+}
+
+/// Whom to tell how the server is, once: afterwards the environment no longer names it.
+private func serviceManager() throws(ExitCode) -> ServiceManager? {
+  defer { ServiceManager.forget() }
+  do {
+    return try ServiceManager(
+      ProcessInfo.processInfo.environment, process: ProcessInfo.processInfo.processIdentifier)
+  } catch {
+    throw Exit.badConfiguration.saying("\(error)")
   }
 }
 

@@ -18,8 +18,13 @@ import Transport
 /// SIGTERM drains: readiness turns 503 at once, connections are still accepted for the drain delay, what is in
 /// flight is finished. SIGINT does the same without the delay. A second one stops at once. SIGHUP reloads.
 ///
-/// - Parameter inherited: sockets that listen already, in place of the configured TCP addresses.
-func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfiguration] = []) async throws {
+/// - Parameters:
+///   - inherited: sockets that listen already, in place of the configured TCP addresses.
+///   - manager: is told when the server is ready, reloads and drains, and that it lives.
+func runServer(
+  _ configuration: ServerConfiguration, inherited: [ListenerConfiguration] = [],
+  _ manager: ServiceManager? = nil
+) async throws {
   signal(SIGPIPE, SIG_IGN)
   let format = configuration.logFormat
   let sink = LogSink(descriptor: STDERR_FILENO) { lines in
@@ -85,7 +90,10 @@ func runServer(_ configuration: ServerConfiguration, inherited: [ListenerConfigu
         "clients": "\(transport.maximumInFlightBytes)", "resident": "\(transport.residentBytes)",
         "limit": "\(MemoryLimit.ofThisProcess())",
       ])
-    await serve(server, administration, lifecycle, configuration, signals, reloading, logger)
+    manager?.ready(at: server.endpoints, logger)
+    let watchdog = manager?.watchdog(over: [server] + (administration.map { [$0] } ?? []))
+    await serve(server, administration, lifecycle, configuration, signals, reloading, logger, manager)
+    watchdog?.cancel()
   } catch {
     sink.flush()
     throw Exit.cannotListen.saying("\(error)" + advice(on: error))
@@ -161,7 +169,7 @@ private func log(
   _ endpoints: [ListeningEndpoint], of configuration: ServerConfiguration, to logger: Logger
 ) {
   if endpoints.contains(where: \.isInherited) {
-    let replaced = configuration.listenAddresses.filter { if case .tcp = $0 { true } else { false } }
+    let replaced = configuration.listenAddresses.filter { if case .tcp = $0.place { true } else { false } }
     logger.notice(
       "socket activation: inherited sockets take the place of the configured TCP addresses",
       metadata: ["instead-of": "\(replaced.map(\.description).joined(separator: ","))"])
@@ -196,12 +204,12 @@ private func log(
 
 private func serve(
   _ server: Server, _ administration: Server?, _ lifecycle: Lifecycle, _ configuration: ServerConfiguration,
-  _ signals: Signals, _ reloading: Reloading, _ logger: Logger
+  _ signals: Signals, _ reloading: Reloading, _ logger: Logger, _ manager: ServiceManager?
 ) async {
   await withTaskGroup { group in
     for await number in signals.numbers {
       guard number != SIGHUP else {
-        reloading.run()
+        if let manager { manager.reloading(reloading.run) } else { reloading.run() }
         continue
       }
       guard lifecycle.phase != .draining else {
@@ -212,6 +220,7 @@ private func serve(
         continue
       }
       lifecycle.enter(.draining)
+      manager?.draining()
       let delay = number == SIGINT ? Duration.zero : configuration.drainDelay
       logger.notice(
         "draining",
@@ -330,7 +339,9 @@ extension ServerConfiguration {
   fileprivate func accessLog(to sink: LogSink) -> AccessLog? {
     guard accessLog, [.trace, .debug, .info].contains(logLevel) else { return nil }
     return AccessLog(
-      format: logFormat == .json ? .json : .text, timestamp: Timestamp.append, write: { sink.write($0) })
+      format: logFormat == .json ? .json : .text,
+      client: trustedProxies.isEmpty ? nil : ForwardedClient(behind: trustedProxies, field: forwardedHeader),
+      timestamp: Timestamp.append, write: { sink.write($0) })
   }
 }
 
