@@ -1,5 +1,7 @@
 """Every manifest against the published schemas, and every container's command, environment and probes on the real program."""
 import re
+import shutil
+import subprocess
 import urllib.parse
 
 import kubernetes_validate
@@ -14,7 +16,9 @@ KUBERNETES = DEPLOY / "kubernetes"
 FILES = sorted(KUBERNETES.rglob("*.yaml"))
 VERSIONS = ("1.30", "1.34", "1.37")
 # What has no schema among those of Kubernetes itself.
-OTHERS = {"Kustomization", "ServiceMonitor"}
+OTHERS = {"Kustomization", "ServiceMonitor", "ServingRuntime", "InferenceService"}
+# What an InferenceService says of its pods as a pod would.
+POD_FIELDS = ("terminationGracePeriodSeconds", "enableServiceLinks", "automountServiceAccountToken")
 # What Kubernetes sets for a Service called crop, unless enableServiceLinks is false.
 SERVICE_LINKS = {
     "CROP_SERVICE_HOST": "10.0.0.1", "CROP_SERVICE_PORT": "80", "CROP_SERVICE_PORT_HTTP": "80", "CROP_SERVICE_PORT_ADMIN": "9090",
@@ -30,8 +34,19 @@ def objects():
     return [found for path in FILES for found in documents(path) if isinstance(found, dict)]
 
 
+def of_kind(kind):
+    return [found for found in objects() if found.get("kind") == kind]
+
+
+def served_pod():
+    """-> the pod that KServe makes of the runtime and what the service says of pods."""
+    runtime, predictor = of_kind("ServingRuntime")[0]["spec"], of_kind("InferenceService")[0]["spec"]["predictor"]
+    return {"containers": runtime["containers"], **{name: predictor[name] for name in POD_FIELDS}}
+
+
 def pods():
-    return [(found["metadata"]["name"], found["spec"]["template"]["spec"]) for found in objects() if found["kind"] == "Deployment"]
+    deployed = [(found["metadata"]["name"], found["spec"]["template"]["spec"]) for found in of_kind("Deployment")]
+    return [*deployed, ("kserve", served_pod())]
 
 
 def containers(pod):
@@ -145,11 +160,38 @@ def test_ports_and_times_agree_with_the_settings(pod, folder):
 @EVERY_POD
 def test_containers_are_confined(pod):
     for container in containers(pod):
-        context = {**pod["securityContext"], **container["securityContext"]}
+        context = {**pod.get("securityContext", {}), **container["securityContext"]}
         assert (context["runAsNonRoot"], context["runAsUser"]) == (True, 65532)
         assert context["readOnlyRootFilesystem"] is True and context["allowPrivilegeEscalation"] is False
         assert context["capabilities"] == {"drop": ["ALL"]} and context["seccompProfile"] == {"type": "RuntimeDefault"}
         assert f"USER {context['runAsUser']}:" in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_runtime_and_the_service_of_kserve_have_the_fields_that_its_definitions_have():
+    """Against the names of fields in KServe's custom resources, whose pods are Kubernetes' own and checked as such: there is
+    no schema of KServe in a package."""
+    runtime, service = of_kind("ServingRuntime")[0], of_kind("InferenceService")[0]
+    assert (runtime["apiVersion"], service["apiVersion"]) == ("serving.kserve.io/v1alpha1", "serving.kserve.io/v1beta1")
+    assert runtime["spec"].keys() <= {"supportedModelFormats", "multiModel", "protocolVersions", "containers"}
+    assert runtime["spec"]["protocolVersions"] == ["v2"] and runtime["spec"]["containers"][0]["name"] == "kserve-container"
+    formats = {one["name"] for one in runtime["spec"]["supportedModelFormats"]}
+    predictor = service["spec"]["predictor"]
+    extension = {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "timeout", "model"}
+    assert predictor.keys() == extension | set(POD_FIELDS) and predictor["scaleMetric"] in ("cpu", "memory", "rps", "concurrency")
+    assert predictor["model"]["modelFormat"]["name"] in formats and predictor["model"]["runtime"] == runtime["metadata"]["name"]
+    assert predictor["model"]["protocolVersion"] in runtime["spec"]["protocolVersions"]
+    for version in VERSIONS:
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "crop"}, "spec": served_pod()}
+        kubernetes_validate.validate(pod, version, strict=True)
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
+@pytest.mark.parametrize("folder", [str(path.parent.relative_to(KUBERNETES)) for path in sorted(KUBERNETES.rglob("kustomization.yaml"))])
+def test_kustomize_builds_and_puts_the_image_everywhere(folder):
+    built = subprocess.run(["kubectl", "kustomize", KUBERNETES / folder], capture_output=True, text=True, timeout=60)
+    assert built.returncode == 0, built.stderr
+    images = re.findall(r"image: (crop\S*)", built.stdout)
+    assert images and set(images) == {"crop:latest"}
 
 
 def test_selectors_name_the_pods_and_ports_of_the_deployment():
