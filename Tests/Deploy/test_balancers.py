@@ -1,15 +1,18 @@
-"""No request fails while replicas behind HAProxy or nginx are restarted, killed or stopped. `pytest -s` shows the counts."""
+"""No request fails while replicas behind HAProxy, nginx or Envoy are restarted, killed or stopped. `pytest -s` shows the counts."""
 import collections
+import contextlib
 import signal
+import socket
 import threading
 from concurrent import futures
 
 import pytest
 from balancers import (
-    HAProxy, Nginx, balanced, check_nothing_failed, posting, slow_request, wait_for_more, wait_until)
+    Envoy, HAProxy, Nginx, Replica, balanced, check_nothing_failed, posting, prune_request, reserved_port, slow_request, wait_for_more,
+    wait_until)
 from wire import Connection, request
 
-BALANCERS = pytest.mark.parametrize("kind", [HAProxy, Nginx], ids=lambda kind: kind.name)
+BALANCERS = pytest.mark.parametrize("kind", [HAProxy, Nginx, Envoy], ids=lambda kind: kind.name)
 
 
 @BALANCERS
@@ -78,7 +81,7 @@ def test_under_overload_every_request_is_answered_and_no_replica_is_taken_out(ki
             done.result()
         print(f"{balancer.name}, overload: {dict(counts)}", flush=True)
         assert set(counts) == {"200", "429, Retry-After 1"}, counts
-        if kind is HAProxy:
+        if kind is not Nginx:
             assert balancer.states() == ["UP", "UP"]
         for replica in balancer.replicas:
             with Connection(replica.port) as direct:
@@ -93,6 +96,54 @@ def test_bodies_above_the_limit_and_metrics_are_refused_at_the_front(kind, folde
             assert connection.read_answer().status == 413
         with Connection(balancer.target) as connection:
             assert connection.exchange(request(target="/metrics")).status == 404
+
+
+def connect_from(address, port):
+    """-> a connection of another client of this machine."""
+    return Connection(port, dial=lambda timeout: socket.create_connection(("127.0.0.1", port), timeout, (address, 0)))
+
+
+@BALANCERS
+def test_the_access_log_names_the_client_and_not_who_a_client_says_it_is(kind, folder):
+    fields = [("X-Forwarded-For", "198.51.100.66"), ("Content-Type", "application/x-npy")]
+    post = request("POST", "/prune?method=topk&keep_tokens=4&tensor=attention", fields, prune_request(8).split(b"\r\n\r\n", 1)[1])
+    with reserved_port() as held:
+        port = held.getsockname()[1]
+        with balanced(kind, folder, "--access-log", "on", "--trusted-proxies", "127.0.0.1", port=port) as balancer:
+            with connect_from("127.0.0.5", port) as client:
+                assert client.exchange(post).status == 200
+            lines = logged(balancer)
+            assert " client=127.0.0.5" in lines and " remote=127.0.0.1:" in lines and "198.51.100.66" not in lines
+
+
+def logged(balancer):
+    """-> the lines of /prune in the logs of both replicas, once there is one."""
+    def lines():
+        return "\n".join(line for replica in balancer.replicas for line in replica.server.lines if line and "route=/prune" in line)
+    wait_until(lines, "a line of the access log")
+    return lines()
+
+
+def test_the_proxy_protocol_of_haproxy_names_the_client(folder, monkeypatch):
+    """Version 1 and 2, with health checks that say they are HAProxy's own."""
+    import balancers
+    text = (balancers.DEPLOY / "haproxy.cfg").read_text()
+    for word in ("send-proxy", "send-proxy-v2"):
+        changed = text.replace("default-server check ", f"default-server check {word} ")
+        assert changed.count(f"check {word} ") == 1
+        (folder / "haproxy.cfg").write_text(changed)
+        monkeypatch.setattr(balancers, "DEPLOY", folder)
+        with reserved_port() as held, contextlib.ExitStack() as stack:
+            replicas = []
+            for _ in range(2):
+                replicas.append(Replica("--access-log", "on", proxied=True))
+                stack.callback(replicas[-1].close)
+            balancer = HAProxy(folder, replicas, held.getsockname()[1])
+            stack.callback(balancer.close)
+            wait_until(lambda: balancer.states() == ["UP", "UP"], "both replicas are up")
+            with connect_from("127.0.0.5", balancer.target) as client:
+                assert client.exchange(prune_request(8).replace(b"keep_tokens=64", b"keep_tokens=4")).status == 200
+            assert " remote=127.0.0.5:" in logged(balancer)
 
 
 def test_without_health_checks_and_retries_the_same_kill_fails_requests(folder, monkeypatch):
