@@ -58,42 +58,44 @@ struct HotPath: Sendable {
       tensors: { ["image_features": try tensor([576, 1024]), "text_features": try tensor([16, 1024])] }),
     merging("tome"),
     merging("visionzip"),
-    HotPath(name: "service-1KB") { try answering(smallBody()) },
+    // A request whose head, form and parameters never came before.
+    HotPath(name: "service-topk-1KB-new") { try answering(smallBody()) },
+    HotPath(name: "service-crop-1KB-new") {
+      try answering(
+        safetensors(attention([576]), #"{"keep_tokens":64,"layout":{"type":"llava"}}"#),
+        "POST /prune HTTP/1.1")
+    },
     // What servers of models send: safetensors with the parameters in its metadata, the layout among them.
     serving("fastv-1KB", [576], #"{"method":"fastv","keep_tokens":64,"layout":{"type":"llava"}}"#),
     serving(
       "box-1KB", [576],
       #"{"method":"fastv","keep_tokens":64,"layout":{"type":"llava"},"region":{"box":[0.2,0.2,0.6,0.7]}}"#),
     serving("crop-1KB", [576], #"{"keep_tokens":64,"layout":{"type":"llava"}}"#),
+    serving("fastv-36KB", [32, 576], #"{"method":"fastv","keep_tokens":64,"layout":{"type":"llava"}}"#),
     serving("crop-36KB", [32, 576], #"{"keep_tokens":64,"layout":{"type":"llava"}}"#),
-    HotPath(name: "service-1KB-repeated") { try answeringAtOnce(smallBody()) },
-    HotPath(name: "service-1KB-f16-repeated") {
-      try answeringAtOnce(NPYFormat.encode([("attention", halves([576]))], response: [:]))
+    HotPath(name: "service-crop-json") {
+      let numbers = try attention([576]).floats().map { String(Int($0 * 1e6)) }.joined(separator: "e-6,")
+      let text = #"{"keep_tokens":64,"layout":{"type":"llava"},"attention":["# + numbers + "]}"
+      return try repeating(Array(text.utf8), "POST /prune HTTP/1.1")
     },
-    HotPath(name: "service-1.2MB-f16-repeated") {
-      try answeringAtOnce(NPYFormat.encode([("attention", halves([1024, 576]))], response: [:]))
+    HotPath(name: "service-topk-1KB") { try repeating(smallBody(), topK) },
+    HotPath(name: "service-topk-1.2MB") {
+      try repeating(NPYFormat.encode([("attention", halves([1024, 576]))], response: [:]), topK)
     },
-    HotPath(name: "service-1.2MB-uniform-repeated") {
-      try answeringAtOnce(NPYFormat.encode([("attention", halves([1024, 576]))], response: [:]), uniform)
+    HotPath(name: "service-uniform-1.2MB") {
+      try repeating(NPYFormat.encode([("attention", halves([1024, 576]))], response: [:]), uniform)
+    },
+    HotPath(name: "service-crop-similarity-1.2MB") {
+      let body = try SafetensorsFormat.encode(
+        [("image_features", halves([576, 1024])), ("text_features", halves([16, 1024]))], response: [:])
+      return try repeating(body, "POST /prune?keep_tokens=64 HTTP/1.1")
     },
   ]
 
-  /// A safetensors request of one F16 tensor `attention`, to a head that came before.
+  /// A safetensors request of one F16 tensor `attention`, like others that came before.
   private static func serving(_ name: String, _ shape: [Int], _ parameters: String) -> HotPath {
     HotPath(name: "service-" + name) {
-      let body = safetensors(try attention(shape), parameters)
-      let service = readyService()
-      var parser = RequestParser()
-      let line = "POST /prune HTTP/1.1"
-      guard case .head(var head, _) = try parser.parse(requestHead(bodyBytes: body.count, line)) else {
-        return {}
-      }
-      head.resolution = service.resolve(head, framing: .length(body.count))
-      let request = Request(head: head, body: body)
-      return {
-        let response = service.respond(to: request)
-        precondition(response.status == 200, "the request is a good one")
-      }
+      try repeating(safetensors(try attention(shape), parameters), "POST /prune HTTP/1.1")
     }
   }
 
@@ -147,15 +149,18 @@ struct HotPath: Sendable {
   }
 
   /// A whole small request without a socket: its head, admission, answer and bookkeeping.
-  private static func answering(_ body: [UInt8]) throws -> () throws -> Void {
+  private static func answering(
+    _ body: [UInt8], _ requestLine: String = topK
+  ) throws -> () throws -> Void {
     let service = readyService()
-    let bytes = requestHead(bodyBytes: body.count)
+    let bytes = requestHead(bodyBytes: body.count, requestLine)
+    var response = Response(status: 200)
     return {
       var parser = RequestParser()
-      guard case .head(let head, _) = try parser.parse(bytes) else { return }
+      guard case .head(var head, _) = try parser.parse(bytes) else { return }
+      head.resolution = service.resolve(head, framing: .length(body.count))
       keep(service.admit(head, framing: .length(body.count)))
-      let response = service.respond(to: Request(head: head, body: body))
-      precondition(response.status == 200, "the request is a good one")
+      answer(Request(head: head, body: body), by: service, into: &response)
     }
   }
 
@@ -167,9 +172,7 @@ struct HotPath: Sendable {
   }
 
   /// The same for a head that came before: what the transport remembers of it is given, and the answer's buffers.
-  private static func answeringAtOnce(
-    _ body: [UInt8], _ requestLine: String = topK
-  ) throws -> () throws -> Void {
+  private static func repeating(_ body: [UInt8], _ requestLine: String) throws -> () throws -> Void {
     let service = readyService()
     var parser = RequestParser()
     guard case .head(var head, _) = try parser.parse(requestHead(bodyBytes: body.count, requestLine)) else {
@@ -178,14 +181,17 @@ struct HotPath: Sendable {
     head.resolution = service.resolve(head, framing: .length(body.count))
     let request = Request(head: head, body: body)
     var response = Response(status: 200)
-    // It learns what such answers have in common from those it made in full.
-    for _ in 0..<64 where !service.respondAtOnce(to: request, into: &response) {
-      keep(service.respond(to: request))
-    }
-    return {
-      response.clear()
-      precondition(service.respondAtOnce(to: request, into: &response), "the request is a small one")
-    }
+    // The first one leaves what it prepared.
+    keep(service.respond(to: request))
+    return { answer(request, by: service, into: &response) }
+  }
+
+  private static func answer(_ request: Request, by service: Service, into response: inout Response) {
+    var request = request
+    keep(service.prepare(&request))
+    response.clear()
+    service.respond(to: request, into: &response)
+    precondition(response.status == 200, "the request is a good one")
   }
 
   private static let topK = "POST /prune?keep_tokens=64&method=topk&tensor=attention HTTP/1.1"

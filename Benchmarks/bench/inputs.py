@@ -1,9 +1,10 @@
 """The requests that are sent and the tensors that are computed with; all from fixed seeds."""
 import dataclasses
+import json
 import pathlib
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save, save_file
 
 from .places import ROOT
 
@@ -81,6 +82,39 @@ def half(array):
     return np.ascontiguousarray(array.astype(np.float16))
 
 
+# What a server of models sends, and the share of the echo's requests per second that it should get over 16 connections.
+MIX = {
+    "fastv-1KB": 0.5, "box-1KB": 0.5, "crop-1KB": 0.5, "fastv-36KB": 0.5, "box-36KB": 0.5, "crop-36KB": 0.5, "crop-json": 0.35,
+    "similarity-1.2MB": 0.8}
+MIX_SERVERS = frozenset({"crop", "C echo"})
+
+
+def write_mix(folder, features, text, generator):
+    """Safetensors with the parameters in their metadata, among them the layout; attention that looks at one corner."""
+    y, x = np.divmod(np.arange(576), 24)
+    corner = 2.0 * ((y >= 3) & (y < 10) & (x >= 6) & (x < 15))
+    rows = half(np.abs(generator.standard_normal((32, 576))) + corner)
+    layout = {"keep_tokens": 64, "layout": {"type": "llava"}}
+    parameters = {
+        "fastv": {**layout, "method": "fastv"}, "crop": layout,
+        "box": {**layout, "method": "fastv", "region": {"box": [0.2, 0.2, 0.6, 0.7]}}}
+    cases = []
+
+    def case(key, name, body):
+        (folder / key).write_bytes(body)
+        cases.append(Case(key, name, "/prune", folder / key, MIX_SERVERS))
+
+    for size, attention in (("1KB", rows[0]), ("36KB", rows)):
+        for method, own in parameters.items():
+            body = save({"attention": attention}, {"parameters": json.dumps(own)})
+            case(f"{method}-{size}", f"{method}, {size[:-2]} KB of attention", body)
+    document = {**layout, "attention": [round(float(value), 9) for value in rows[0]]}
+    case("crop-json", "crop as JSON", json.dumps(document).encode())
+    both = save({"image_features": features, "text_features": text}, {"parameters": json.dumps(layout)})
+    case("similarity-1.2MB", "crop by similarity, 1.2 MB", both)
+    return cases
+
+
 def write_cases(folder):
     """-> {key: Case}"""
     generator = np.random.default_rng(7)
@@ -99,6 +133,7 @@ def write_cases(folder):
     image = npy("features", features)
     large = npy("large", half(generator.random((20480, 576))))
     cases = [
+        *write_mix(folder, features, text, generator),
         Case("constant", "1.2 MB, nothing computed", "/prune?keep_tokens=64&method=uniform&tensor=image_features", image, CONSTANT),
         Case("lone", "1.2 MB, nothing computed, one core for client and server", "/prune?keep_tokens=64&method=uniform&tensor=image_features", image, LONE, (1,), True),
         Case("topk", "1.2 MB, top-k of 1024 rows", "/prune?keep_tokens=64&method=topk&tensor=attention", npy("rows", rows), TOP_K),

@@ -1,10 +1,10 @@
 """Targets 1 to 4 and 7: servers against each other, on the same requests."""
 import statistics
 
-from . import load, servers
+from . import inputs, load, servers
 from .places import Unavailable
 from .rounds import Series
-from .targets import aside, compare, from_series, limit_by, missing
+from .targets import absolute, aside, compare, from_series, limit_by, missing
 
 CONNECTIONS = (1, 16)
 # What a server that computes nothing reaches; two ways of receiving, of which the better is the limit.
@@ -129,6 +129,7 @@ def targets(results, in_process):
     def explain(name, key, peer, connections=1):
         found.append(aside(from_series("1", name, "", 0, at(key, connections), "crop", peer)))
 
+    found += mix_targets(at)
     for connections in CONNECTIONS:
         ratio("1", f"1.2 MB, {connections} conn.: C echo", ">= 0.90", 0.90, "constant", connections, "C echo")
         for late in ("", ", 2 us"):
@@ -171,6 +172,24 @@ def targets(results, in_process):
             "crop, shared memory", "crop")))
     ratio("7", "1.2 MB, Unix socket over TCP, 1 conn.", ">= 1.25", 1.25, "constant", 1, "crop", first="crop, Unix socket")
     ratio("7", "1.2 MB, Unix socket over TCP, 16 conn.", ">= 1.5", 1.5, "constant", 16, "crop", first="crop, Unix socket")
+    return found
+
+
+def mix_targets(at):
+    """What a server of models sends, against the echo of the same bytes: requests per second, and with one connection the
+    time that is added to the echo's."""
+    found = []
+    for key, share in inputs.MIX.items():
+        found.append(from_series("0", f"{key}, 16 conn.: C echo", f">= {share}", share, at(key, 16), "crop", "C echo"))
+    for key in inputs.MIX:
+        series, name = at(key, 1), f"{key}, 1 conn.: p50 less the C echo's"
+        if key.endswith("MB"):
+            found.append(from_series("0", f"{key}, 1 conn.: C echo", ">= 0.7", 0.7, series, "crop", "C echo"))
+        elif not series.has("crop", "C echo"):
+            found.append(missing("0", name, "<= 25 us", series.why_not("crop", "C echo")))
+        else:
+            added = [ours - echo for ours, echo in zip(series.values("crop", "p50_us"), series.values("C echo", "p50_us"))]
+            found.append(absolute("0", name, "<= 25 us", 25, added, "us"))
     return found
 
 

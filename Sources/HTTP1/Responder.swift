@@ -14,20 +14,11 @@ public protocol Responder: Sendable {
   /// A rejection costs no body, and `100 Continue` is sent only after an acceptance (RFC 9110 section 10.1.1).
   func admit(_ head: RequestHead, framing: BodyFraming) -> Admission
 
-  /// Whether a request that was not admitted as ``Acceptance/Execution/pooled`` is as cheap as its head promised, now
-  /// that its body is there; if not, it is computed by the pool.
-  func mayRespondInline(to request: Request, as execution: Acceptance.Execution) -> Bool
-
-  /// Who looks at a plain body of known length while it arrives; nil when there is nothing to do before it is whole.
-  func reader(for head: RequestHead, length: Int) -> (any BodyReader)?
-
-  /// Answers a request that takes microseconds, on the event loop, ahead of any queue.
+  /// Prepares a request that was admitted as ``Acceptance/Execution/prepared``, on an event loop and so in some ten
+  /// microseconds at most: leaves in ``Request/preparation`` what ``respond(to:into:)`` need not do again.
   ///
-  /// - Parameters:
-  ///   - reader: what ``reader(for:length:)`` gave for this request; it has not seen all of the body if that came at once.
-  ///   - response: empty; its buffers may have room from earlier answers.
-  /// - Returns: false, with `response` untouched, to have ``respond(to:)`` called as admitted.
-  func respondAtOnce(to request: Request, reader: (any BodyReader)?, into response: inout Response) -> Bool
+  /// - Returns: what computing it will take; nil where that cannot be told so quickly, or nothing could be prepared.
+  func prepare(_ request: inout Request) -> ComputeEstimate?
 
   /// Answers a request whose body lies in shared memory from the body's first bytes, if those decide the answer; the rest
   /// is then never read.
@@ -44,7 +35,9 @@ public protocol Responder: Sendable {
   func sharedMemory(named name: String) throws(SharedMemoryError) -> SharedExtent?
 
   /// Answers one request. Never fails: whatever goes wrong becomes a response.
-  func respond(to request: Request) -> Response
+  ///
+  /// - Parameter response: of status 200 and empty; its buffers may have room from earlier answers.
+  func respond(to request: Request, into response: inout Response)
 
   /// The answer to bytes that never became a request, or to one that there is no capacity for.
   func refuse(_ refusal: Refusal, head: RequestHead?) -> Response
@@ -56,15 +49,12 @@ public protocol Responder: Sendable {
 extension Responder {
   public func resolve(_ head: RequestHead, framing: BodyFraming) -> (any AnyObject & Sendable)? { nil }
 
-  public func reader(for head: RequestHead, length: Int) -> (any BodyReader)? { nil }
+  public func prepare(_ request: inout Request) -> ComputeEstimate? { nil }
 
-  public func respondAtOnce(
-    to request: Request, reader: (any BodyReader)?, into response: inout Response
-  ) -> Bool { false }
-
-  /// For a body that nobody looked at before.
-  public func respondAtOnce(to request: Request, into response: inout Response) -> Bool {
-    respondAtOnce(to: request, reader: nil, into: &response)
+  public func respond(to request: Request) -> Response {
+    var response = Response(status: 200)
+    respond(to: request, into: &response)
+    return response
   }
 
   public func respondToStart(
@@ -72,8 +62,18 @@ extension Responder {
   ) -> Bool { false }
 
   public func sharedMemory(named name: String) throws(SharedMemoryError) -> SharedExtent? { nil }
+}
 
-  public func mayRespondInline(to request: Request, as execution: Acceptance.Execution) -> Bool { true }
+/// What computing a request is expected to take; it decides which thread computes it.
+public struct ComputeEstimate: Sendable {
+  public let nanoseconds: Double
+  /// Beside the body, at most.
+  public let memoryBytes: Int
+
+  public init(nanoseconds: Double, memoryBytes: Int) {
+    self.nanoseconds = nanoseconds
+    self.memoryBytes = memoryBytes
+  }
 }
 
 public enum Admission: Sendable {
@@ -86,13 +86,9 @@ public struct Acceptance: Sendable {
   public enum Execution: Sendable {
     /// Microseconds of work: done on the event loop, saving two thread hops.
     case inline
-    /// Some hundred microseconds: done on the event loop while no other request is under way, which would have to wait;
-    /// and when so many are that every processor is busy, and handing over gains nothing.
-    case inlineWhenIdle
-    /// A millisecond or so: begun on an event loop that has no other connection, so that nobody has to wait for it. What
-    /// takes longer is told to stop, and begins anew in the pool.
-    case inlineWhenAlone
-    /// Anything longer: queued for the bounded compute pool.
+    /// Prepared on the event loop once the body is there, and computed where the estimate says.
+    case prepared
+    /// Queued for the bounded compute pool.
     case pooled
   }
 
@@ -134,6 +130,8 @@ public struct Request: Sendable {
   public var useMemory: @Sendable (_ bytes: Int) -> MemoryGrant = { _ in .granted }
   /// Threads that may compute parts of the request at the same time.
   public var threadCount = 1
+  /// What the responder made of the request before it is computed, see ``Responder/prepare(_:)``.
+  public var preparation: (any AnyObject & Sendable)?
 
   public init(head: RequestHead, body: [UInt8], receiveNanoseconds: Int64 = 0) {
     self.head = head

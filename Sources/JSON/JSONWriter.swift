@@ -9,9 +9,16 @@ public struct JSONWriter: Sendable {
   private var followsName = false
 
   /// - Parameter bytes: text to append to.
-  public init(appendingTo bytes: [UInt8] = [], prettyPrinted: Bool = false) {
+  public init(appendingTo bytes: consuming [UInt8] = [], prettyPrinted: Bool = false) {
     self.bytes = bytes
     self.prettyPrinted = prettyPrinted
+  }
+
+  /// Hands the text over, of which the receiver is then the only owner.
+  public mutating func takeBytes() -> [UInt8] {
+    var taken: [UInt8] = []
+    swap(&taken, &bytes)
+    return taken
   }
 
   public mutating func beginObject() { open(UInt8(ascii: "{")) }

@@ -20,17 +20,48 @@ struct Endpoint: Sendable {
   /// A path, or one whose last segment is a variable: `/methods/{name}`.
   let route: String
   let kind: Kind
-  let handle: @Sendable (Context) throws(Problem) -> Response
+  /// Answers into a response that is empty, and whose buffers may have room from earlier ones.
+  let answer: @Sendable (Context, inout Response) throws(Problem) -> Void
+  /// Prepares a request on an event loop; nil for endpoints that have nothing to prepare, or whose requests may take long
+  /// in any case.
+  let prepare: Preparation?
+
+  /// - Returns: nil where preparing alone would take too long for an event loop.
+  typealias Preparation = @Sendable (Request, ResolvedHead) throws(Problem) -> PreparedRequest?
+
+  init(
+    method: String, route: String, kind: Kind, prepare: @escaping Preparation,
+    answer: @escaping @Sendable (Context, inout Response) throws(Problem) -> Void
+  ) {
+    self.method = method
+    self.route = route
+    self.kind = kind
+    self.prepare = prepare
+    self.answer = answer
+  }
+
+  /// An endpoint without preparation.
+  init(
+    method: String, route: String, kind: Kind,
+    handle: @escaping @Sendable (Context) throws(Problem) -> Response
+  ) {
+    self.method = method
+    self.route = route
+    self.kind = kind
+    prepare = nil
+    answer = { context, response throws(Problem) in response = try handle(context) }
+  }
 
   /// What a handler gets: the request, and the variable segment of its path.
   struct Context {
     let request: Request
+    let resolved: ResolvedHead
     let pathVariable: String?
     let timing: ServerTiming
     let metrics: Metrics
-    /// Where to leave what answers to this head have in common.
-    let memory: AnswerMemory?
-    /// The largest body, decoded.
-    let maximumBodyBytes: Int
+    /// What the event loop prepared already.
+    let prepared: PreparedRequest?
+    /// Whether anybody reads ``Response/annotations``.
+    let isLogged: Bool
   }
 }

@@ -23,21 +23,34 @@ struct RequestIdentity: Sendable {
     }
   }
 
-  let requestID: String
-  let traceparent: String?
-  private let traceID: String?
+  private let given: Given
+  /// Where the client gave none.
+  private lazy var ownID = Self.fresh()
 
-  init(_ given: Given) {
-    requestID = given.requestID.map { String(decoding: $0, as: UTF8.self) } ?? Self.fresh()
-    traceparent = given.traceparent.map { String(decoding: $0, as: UTF8.self) }
-    traceID = given.traceID
+  init(_ given: Given) { self.given = given }
+
+  var requestID: String {
+    mutating get {
+      given.requestID.map { String(decoding: $0, as: UTF8.self) } ?? String(decoding: ownID, as: UTF8.self)
+    }
   }
 
-  func stamp(_ response: inout Response) {
-    response.fields.append(Response.Field("X-Request-Id", requestID))
-    if let traceparent { response.fields.append(Response.Field("traceparent", traceparent)) }
+  /// Writes the field lines that name the request.
+  mutating func write(to lines: inout [UInt8]) {
+    lines.append(contentsOf: "X-Request-Id: ".utf8)
+    if let id = given.requestID { lines.append(contentsOf: id) } else { lines.append(contentsOf: ownID) }
+    lines.append(contentsOf: "\r\n".utf8)
+    if let traceparent = given.traceparent {
+      lines.append(contentsOf: "traceparent: ".utf8)
+      lines.append(contentsOf: traceparent)
+      lines.append(contentsOf: "\r\n".utf8)
+    }
+  }
+
+  /// The same for the access log.
+  mutating func annotate(_ response: inout Response) {
     response.annotations.insert(Response.Field("id", requestID), at: 0)
-    if let traceID { response.annotations.append(Response.Field("trace", traceID)) }
+    if let traceID = given.traceID { response.annotations.append(Response.Field("trace", traceID)) }
   }
 
   /// A client's id is taken as it is, or not at all: a changed one would tie nothing together.
@@ -47,17 +60,14 @@ struct RequestIdentity: Sendable {
 
   private static func isVisible(_ byte: UInt8) -> Bool { byte > 0x20 && byte < 0x7f }
 
-  /// Unique, not secret: a random number of this process and a count, without a system call per request.
-  private static func fresh() -> String {
+  /// Unique, not secret: a random number of this process and a count, without a system call per request. 32 hexadecimal
+  /// digits.
+  private static func fresh() -> [UInt8] {
     var text: [UInt8] = []
-    appendFresh(to: &text)
-    return String(decoding: text, as: UTF8.self)
-  }
-
-  /// Writes such an id, 32 hexadecimal digits.
-  static func appendFresh(to output: inout [UInt8]) {
-    output.append(contentsOf: process)
-    appendHexadecimal(counter.add(1, ordering: .relaxed).newValue, to: &output)
+    text.reserveCapacity(32)
+    text.append(contentsOf: process)
+    appendHexadecimal(counter.add(1, ordering: .relaxed).newValue, to: &text)
+    return text
   }
 
   private static let process: [UInt8] = {

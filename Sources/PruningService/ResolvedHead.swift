@@ -14,10 +14,13 @@ final class ResolvedHead: Sendable {
   /// Answered by a probe: not logged.
   let isProbe: Bool
   let admission: Result<Acceptance, Problem>
-  /// What earlier answers to this head have in common; nil where answers have to be made each in full.
-  let memory: AnswerMemory?
+  let query: Result<QueryParameters, Problem>
+  /// The largest body, decoded.
+  let maximumBodyBytes: Int
+  /// Operations prepared for earlier requests of this head.
+  let operations = PreparedOperations()
 
-  init(_ head: RequestHead, framing: BodyFraming, router: Router, maximumBodyBytes: Int, mayRemember: Bool) {
+  init(_ head: RequestHead, framing: BodyFraming, router: Router, maximumBodyBytes: Int) {
     let match = Result { () throws(Problem) in try router.match(head) }
     self.match = match
     place = router.place(of: head)
@@ -26,7 +29,8 @@ final class ResolvedHead: Sendable {
     admission = Result { () throws(Problem) in
       try Self.acceptance(of: try match.get(), head, framing, maximumBodyBytes)
     }
-    memory = mayRemember ? AnswerMemory(head, try? match.get()) : nil
+    self.maximumBodyBytes = maximumBodyBytes
+    query = Result { () throws(Problem) in try QueryParameters(head.query) }
   }
 
   private static let ignoredBodyBytes = 4 << 10
@@ -45,9 +49,7 @@ final class ResolvedHead: Sendable {
       throw Problem(.bodyTooLarge, Problem.bodyLimit(maximumBodyBytes))
     }
     return Acceptance(
-      maximumBodyBytes: maximumBodyBytes,
-      // What a few coded bytes become is not known yet.
-      execution: coding == nil ? OperationCost.execution(of: head, framing) : .pooled,
+      maximumBodyBytes: maximumBodyBytes, execution: endpoint.prepare == nil ? .pooled : .prepared,
       contentCoding: coding)
   }
 }

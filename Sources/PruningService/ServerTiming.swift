@@ -4,25 +4,28 @@ import HTTP1
 ///
 /// Confined to the thread that answers the request.
 final class ServerTiming {
-  private(set) var phases: [(name: String, duration: Duration)] = []
+  private var lines: [UInt8] = []
 
-  func measure<Result>(_ name: String, _ body: () throws(Problem) -> Result) throws(Problem) -> Result {
+  func measure<Result>(
+    _ name: StaticString, _ body: () throws(Problem) -> Result
+  ) throws(Problem) -> Result {
     let start = ContinuousClock.now
-    defer { phases.append((name, ContinuousClock.now - start)) }
+    defer { record(name, nanoseconds: (ContinuousClock.now - start).wholeNanoseconds) }
     return try body()
   }
 
-  func record(_ name: String, _ duration: Duration) { phases.append((name, duration)) }
-
-  /// `decode;dur=0.041, compute;dur=0.733`: milliseconds with three decimals.
-  var fieldValue: String {
-    phases.map { "\($0.name);dur=\(Self.milliseconds($0.duration))" }.joined(separator: ", ")
+  /// Appends `decode;dur=0.041`: milliseconds with three decimals.
+  func record(_ name: StaticString, nanoseconds: Int64) {
+    lines.append(contentsOf: (lines.isEmpty ? "" : ", ").utf8)
+    name.withUTF8Buffer { lines.append(contentsOf: $0) }
+    lines.append(contentsOf: ";dur=".utf8)
+    Decimal.appendMilliseconds(nanoseconds, to: &lines)
   }
 
-  static func milliseconds(_ duration: Duration) -> String {
-    let (seconds, attoseconds) = duration.components
-    let microseconds = max(0, seconds &* 1_000_000 &+ attoseconds / 1_000_000_000_000)
-    let fraction = String(microseconds % 1000)
-    return "\(microseconds / 1000).\(String(repeating: "0", count: 3 - fraction.utf8.count))\(fraction)"
+  /// Writes the field line.
+  func write(to fieldLines: inout [UInt8]) {
+    fieldLines.append(contentsOf: "Server-Timing: ".utf8)
+    fieldLines.append(contentsOf: lines)
+    fieldLines.append(contentsOf: "\r\n".utf8)
   }
 }

@@ -71,18 +71,14 @@ public struct Service: Responder {
   // MARK: Responder
 
   public func resolve(_ head: RequestHead, framing: BodyFraming) -> (any AnyObject & Sendable)? {
-    // What is told to browsers, and whether an answer is compressed, depends on more than its form.
-    ResolvedHead(
-      head, framing: framing, router: router, maximumBodyBytes: configuration.maximumBodyBytes,
-      mayRemember: configuration.crossOrigin == nil && !configuration.compressesResponses)
+    ResolvedHead(head, framing: framing, router: router, maximumBodyBytes: configuration.maximumBodyBytes)
   }
 
   /// What the transport kept, or else found now.
   private func resolved(_ head: RequestHead, framing: BodyFraming = .none) -> ResolvedHead {
     if let resolved = head.resolution as? ResolvedHead { return resolved }
     return ResolvedHead(
-      head, framing: framing, router: router, maximumBodyBytes: configuration.maximumBodyBytes,
-      mayRemember: false)
+      head, framing: framing, router: router, maximumBodyBytes: configuration.maximumBodyBytes)
   }
 
   public func admit(_ head: RequestHead, framing: BodyFraming) -> Admission {
@@ -105,87 +101,58 @@ public struct Service: Responder {
     return configuration.crossOrigin?.allowsPreflight(head) == true
   }
 
-  public func mayRespondInline(to request: Request, as execution: Acceptance.Execution) -> Bool {
-    execution == .inlineWhenAlone ? OperationCost.isBrief(request.body) : OperationCost.isCheap(request.body)
-  }
-
-  public func reader(for head: RequestHead, length: Int) -> (any BodyReader)? {
-    (head.resolution as? ResolvedHead)?.memory?.reader(bodyByteCount: length)
-  }
-
-  public func respondAtOnce(
-    to request: Request, reader: (any BodyReader)?, into response: inout Response
-  ) -> Bool {
-    answerAtOnce(request, into: &response) { memory, response in
-      memory.answer(request.body, reader as? ScoreReader, into: &response)
+  public func prepare(_ request: inout Request) -> ComputeEstimate? {
+    let resolved = self.resolved(request.head)
+    guard case .success(.endpoint(let endpoint, _)) = resolved.match, let prepare = endpoint.prepare else {
+      return nil
+    }
+    do throws(Problem) {
+      guard let prepared = try prepare(request, resolved) else { return nil }
+      request.preparation = prepared
+      return ComputeEstimate(
+        nanoseconds: prepared.operation.cost.nanoseconds,
+        memoryBytes: prepared.operation.memoryBytes(
+          decodedBytes: prepared.decodedBytes, threads: request.threadCount))
+    } catch {
+      request.preparation = RefusedRequest(error)
+      return ComputeEstimate(nanoseconds: 0, memoryBytes: 0)
     }
   }
 
   public func respondToStart(
     of request: Request, bodyByteCount: Int, into response: inout Response
   ) -> Bool {
-    answerAtOnce(request, into: &response) { memory, response in
-      memory.answer(start: request.body, bodyByteCount: bodyByteCount, into: &response)
-    }
+    guard let resolved = request.head.resolution as? ResolvedHead,
+      let prepared = resolved.operations.find(start: request.body, bodyByteCount: bodyByteCount)
+    else { return false }
+    var request = request
+    request.preparation = prepared
+    respond(to: request, into: &response)
+    return true
   }
 
   public func sharedMemory(named name: String) throws(SharedMemoryError) -> SharedExtent? {
     try configuration.sharedRegions.region(name)?.extent
   }
 
-  private func answerAtOnce(
-    _ request: Request, into response: inout Response,
-    _ remembered: (AnswerMemory, inout Response) -> AnswerMemory.Remembered?
-  ) -> Bool {
-    guard let memory = (request.head.resolution as? ResolvedHead)?.memory else { return false }
-    let start = ContinuousClock.now
-    guard let answer = remembered(memory, &response) else { return false }
-    metrics.recordTokens(received: answer.received, kept: answer.kept)
-    response.fieldLines.append(
-      contentsOf:
-        "Content-Type: application/json\r\nX-Content-Type-Options: nosniff\r\nServer-Timing: receive;dur="
-        .utf8)
-    Decimal.appendMilliseconds(request.receiveNanoseconds, to: &response.fieldLines)
-    response.fieldLines.append(contentsOf: ", compute;dur=".utf8)
-    Decimal.appendMilliseconds((ContinuousClock.now - start).wholeNanoseconds, to: &response.fieldLines)
-    response.fieldLines.append(contentsOf: "\r\nX-Request-Id: ".utf8)
-    let given = RequestIdentity.Given(request.head)
-    let idStart = response.fieldLines.count
-    if let id = given.requestID {
-      response.fieldLines.append(contentsOf: id)
-    } else {
-      RequestIdentity.appendFresh(to: &response.fieldLines)
-    }
-    if accessLog != nil {
-      let id = String(decoding: response.fieldLines[idStart...], as: UTF8.self)
-      response.annotations = [Response.Field("id", id)] + answer.annotations
-      if let trace = given.traceID { response.annotations.append(Response.Field("trace", trace)) }
-      annotate(&response, request.head)
-    }
-    if let traceparent = given.traceparent {
-      response.fieldLines.append(contentsOf: "\r\ntraceparent: ".utf8)
-      response.fieldLines.append(contentsOf: traceparent)
-    }
-    response.fieldLines.append(contentsOf: "\r\n".utf8)
-    return true
-  }
-
-  public func respond(to request: Request) -> Response {
+  public func respond(to request: Request, into response: inout Response) {
     let resolved = self.resolved(request.head)
-    let identity = RequestIdentity(RequestIdentity.Given(request.head))
+    let given = RequestIdentity.Given(request.head)
+    var identity = RequestIdentity(given)
     let timing = ServerTiming()
-    timing.record("receive", .nanoseconds(request.receiveNanoseconds))
-    var response: Response
+    timing.record("receive", nanoseconds: request.receiveNanoseconds)
     var allowedMethods: String?
     do throws(Problem) {
+      if let refused = request.preparation as? RefusedRequest { throw refused.problem }
       switch try resolved.match.get() {
       case .endpoint(let endpoint, let variable):
-        response = try endpoint.handle(
+        try endpoint.answer(
           Endpoint.Context(
-            request: request, pathVariable: variable, timing: timing, metrics: metrics,
-            memory: resolved.memory, maximumBodyBytes: configuration.maximumBodyBytes))
+            request: request, resolved: resolved, pathVariable: variable, timing: timing, metrics: metrics,
+            prepared: request.preparation as? PreparedRequest, isLogged: accessLog != nil), &response)
       case .options(let allowed):
-        response = Response(status: 204, fields: [Response.Field("Allow", allowed)])
+        response.status = 204
+        response.fields.append(Response.Field("Allow", allowed))
         if configuration.crossOrigin?.allowsPreflight(request.head) == true { allowedMethods = allowed }
       }
     } catch {
@@ -194,12 +161,11 @@ public struct Service: Responder {
     if configuration.compressesResponses {
       let start = ContinuousClock.now
       if ResponseCoding.apply(to: &response, for: request.head) {
-        timing.record("gzip", ContinuousClock.now - start)
+        timing.record("gzip", nanoseconds: (ContinuousClock.now - start).wholeNanoseconds)
       }
     }
-    response.fields.append(Response.Field("Server-Timing", timing.fieldValue))
-    stamp(&response, identity, request.head, allowedMethods: allowedMethods)
-    return response
+    timing.write(to: &response.fieldLines)
+    stamp(&response, &identity, request.head, allowedMethods: allowedMethods)
   }
 
   public func refuse(_ refusal: Refusal, head: RequestHead?) -> Response {
@@ -217,19 +183,22 @@ public struct Service: Responder {
   }
 
   private func stamped(_ problem: Problem, _ identity: RequestIdentity, _ head: RequestHead?) -> Response {
+    var identity = identity
     var response = problem.response(requestID: identity.requestID)
-    stamp(&response, identity, head)
+    stamp(&response, &identity, head)
     return response
   }
 
   /// What every answer says, whatever it is.
   private func stamp(
-    _ response: inout Response, _ identity: RequestIdentity, _ head: RequestHead?,
+    _ response: inout Response, _ identity: inout RequestIdentity, _ head: RequestHead?,
     allowedMethods: String? = nil
   ) {
     configuration.crossOrigin?.stamp(&response, for: head, allowedMethods: allowedMethods)
-    response.fields.append(Response.Field("X-Content-Type-Options", "nosniff"))
-    identity.stamp(&response)
+    response.fieldLines.append(contentsOf: "X-Content-Type-Options: nosniff\r\n".utf8)
+    identity.write(to: &response.fieldLines)
+    guard accessLog != nil else { return }
+    identity.annotate(&response)
     if let head { annotate(&response, head) }
   }
 
@@ -239,4 +208,11 @@ public struct Service: Responder {
       response.annotations.append(Response.Field("key", name))
     }
   }
+}
+
+/// A request that was refused while it was prepared.
+private final class RefusedRequest: Sendable {
+  let problem: Problem
+
+  init(_ problem: Problem) { self.problem = problem }
 }

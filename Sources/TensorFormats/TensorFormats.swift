@@ -60,9 +60,6 @@ public protocol TensorFormat: Sendable {
   ) throws(TensorFormatError) -> TensorDocument
   /// The most memory that ``decode(_:_:)`` takes beside the body.
   static func decodingBytes(of body: ArraySlice<UInt8>, _ hints: DecodingHints) -> Int
-  /// The extents of each tensor, from the header alone; nil where the body carries parameters beside its tensors, where
-  /// its header is malformed, and in formats that have none.
-  static func dimensions(of body: ArraySlice<UInt8>) -> [[Int]]?
 }
 
 /// A format that answers can take as well.
@@ -71,10 +68,6 @@ public protocol AnswerFormat: TensorFormat {
   static func encode(
     _ tensors: [(name: String, tensor: Tensor)], response: JSONObject
   ) throws(TensorFormatError) -> [UInt8]
-}
-
-extension TensorFormat {
-  public static func dimensions(of body: ArraySlice<UInt8>) -> [[Int]]? { nil }
 }
 
 /// The formats this service speaks, and the ones it refuses by name.

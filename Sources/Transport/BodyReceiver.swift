@@ -21,8 +21,6 @@ struct BodyReceiver {
   static let bytesPerTurn = 512 << 10
   /// The same where nobody else waits, so that a body of megabytes takes one turn.
   static let bytesPerLoneTurn = 4 << 20
-  /// Read at once, so that whoever looks at the bytes finds them in a near cache.
-  private static let pieceCount = 512 << 10
   /// The same for bytes that are inflated on arrival, which takes longer.
   private static let inflatedBytesPerTurn = 1 << 20
   /// Coded bytes inflated at once: they may become a thousand times as many.
@@ -104,15 +102,14 @@ struct BodyReceiver {
   /// - Parameters:
   ///   - turn: bytes after which others get theirs.
   ///   - spin: nanoseconds for which an empty socket is asked again, see `Pause`.
-  ///   - reader: told after each read of a plain body.
   mutating func receive(
-    from stream: any ByteSource, turn: Int = bytesPerTurn, spin: Int64 = 0, _ reader: (any BodyReader)? = nil
+    from stream: any ByteSource, turn: Int = bytesPerTurn, spin: Int64 = 0
   ) throws(Refusal) -> Progress {
-    try coded == nil ? receivePlain(from: stream, turn, spin: spin, reader) : receiveCoded(from: stream)
+    try coded == nil ? receivePlain(from: stream, turn, spin: spin) : receiveCoded(from: stream)
   }
 
   private mutating func receivePlain(
-    from stream: any ByteSource, _ turn: Int, spin: Int64, _ reader: (any BodyReader)?
+    from stream: any ByteSource, _ turn: Int, spin: Int64
   ) throws(Refusal) -> Progress {
     var turn = turn
     // The head came a moment ago; its client is likely still writing.
@@ -126,14 +123,12 @@ struct BodyReceiver {
       guard turn > 0 else { return .turnIsOver }
       let limit = lengthLeft ?? bytes.capacity - bytes.count
       guard limit > 0 else { return .needsRoom }
-      switch stream.read(into: &bytes, atMost: min(limit, turn, Self.pieceCount)) {
+      switch stream.read(into: &bytes, atMost: min(limit, turn)) {
       case .bytes(let count):
         turn -= count
         receivedCount += count
         pause = Pause(follows: count)
         if let left = lengthLeft { lengthLeft = left - count }
-        // While its bytes lie in a near cache, and the peer writes the next ones.
-        reader?.read(bytes)
       case .wouldBlock: guard pause.isWorthWaiting(spin) else { return .wouldBlock }
       case .end: return .ended
       case .failed, .notTLS, .notProxied: return .failed

@@ -206,6 +206,7 @@ final class ComputePool: Sendable {
     let start = Clock.now
     let response = responder.respond(to: request)
     let duration = Clock.now - start
+    request.preparation = nil
     buffers.give(request.takeBody())
     memory.release(job)
     job.mailbox.send(

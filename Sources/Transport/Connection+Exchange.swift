@@ -22,12 +22,6 @@ extension Connection {
       prefix: input[inputStart..<(inputStart + prefixCount)], limits: loop.configuration.headLimits,
       makeWindow: loop.takeHeadBuffer)
     loop.capacity.bodyBegan()
-    // A bulk loop leaves all computing to threads that stand back farther than it does.
-    if !loop.isBulk, let length = exchange.framing.length, acceptance.contentCoding == nil,
-      let head = exchange.head
-    {
-      exchange.reader = loop.responder.reader(for: head, length: length)
-    }
     inputStart += prefixCount
     giveBackHeadBuffer()
     receiveBody()
@@ -54,7 +48,7 @@ extension Connection {
         guard
           let progress = try body?.receive(
             from: (exchange.source as (any ByteSource)?) ?? stream, turn: turn,
-            spin: loop.receiveSpin(isUnix: isUnix), exchange.reader)
+            spin: loop.receiveSpin(isUnix: isUnix))
         else { return }
         deadline =
           exchange.start &+ loop.bodyTimeout &+ loop.earnedTime(bytes: body?.receivedCount ?? 0)
@@ -124,16 +118,10 @@ extension Connection {
     exchange.receiveNanoseconds = now &- exchange.start
     var request = Request(
       head: head, body: exchange.takeBody(), receiveNanoseconds: exchange.receiveNanoseconds)
-    if respondAtOnce(to: request) {
+    let placement = loop.placement(of: &request, acceptance)
+    if placement != .pool, compute(request, boundedly: placement == .attempt) {
+      request.preparation = nil
       return loop.giveBodyBuffer(request.takeBody())
-    }
-    let isInline =
-      acceptance.isExemptFromLimits ? acceptance.execution == .inline : mayCompute(request, acceptance)
-    if isInline, let response = computed(request, acceptance, startingAt: now) {
-      exchange.respondNanoseconds = loop.freshNow() &- now
-      loop.giveBodyBuffer(request.takeBody())
-      loop.capacity.release(&exchange.reservation)
-      return start(response)
     }
     if !acceptance.isExemptFromLimits {
       guard loop.takeInFlight(for: client) else {
@@ -146,50 +134,42 @@ extension Connection {
     deadline = .max
     // What the request holds goes with it: the connection may be gone when it comes back.
     let job = ComputePool.Job(
-      consume request, connection: token, client: client, mailbox: loop.mailbox,
-      reservation: exchange.reservation)
+      request, connection: token, client: client, mailbox: loop.mailbox, reservation: exchange.reservation)
+    // The job is the only owner of its buffer, before a thread can begin with it.
+    _ = request.takeBody()
+    request.preparation = nil
     exchange.job = job
     loop.compute.submit(job)
     exchange.reservation = Reservation()
   }
 
-  /// The answer, computed on this loop; nil when it turned out to take too long for that.
-  private func computed(_ request: Request, _ acceptance: Acceptance, startingAt now: Int64) -> Response? {
-    guard acceptance.execution == .inlineWhenAlone else { return loop.responder.respond(to: request) }
-    let attempt = Attempt(until: now &+ Attempt.patience)
-    var bounded = request
-    bounded.isAbandoned = { attempt.mustStop() }
-    let memory = InlineMemory(loop.capacity)
-    bounded.useMemory = { memory.use($0) }
-    let response = loop.responder.respond(to: bounded)
-    return attempt.isOver || memory.wasRefused ? nil : response
-  }
-
-  /// Whether the loop itself may compute this, rather than the pool.
-  private func mayCompute(_ request: Request, _ acceptance: Acceptance) -> Bool {
-    switch acceptance.execution {
-    case .inline: break
-    case .inlineWhenIdle: guard loop.gainsNothingFromPool else { return false }
-    case .inlineWhenAlone: guard loop.servesOneConnection else { return false }
-    case .pooled: return false
+  /// Computes a request on this loop and begins to answer, in buffers that the last answer left.
+  ///
+  /// - Parameter boundedly: whether to give up after a while.
+  /// - Returns: false where the pool is to compute it: it took too long, or there is no memory for it now.
+  private func compute(_ request: Request, boundedly: Bool) -> Bool {
+    let now = loop.now
+    var request = request
+    var attempt: Attempt?
+    var memory: InlineMemory?
+    if boundedly {
+      let limit = Attempt(until: now &+ Attempt.patience)
+      request.isAbandoned = { limit.mustStop() }
+      attempt = limit
     }
-    // Or else only its head looked cheap.
-    return loop.responder.mayRespondInline(to: request, as: acceptance.execution)
-  }
-
-  /// Has the responder answer a request before anything is queued, in buffers that the last answer left.
-  private func respondAtOnce(to request: Request) -> Bool {
+    if request.preparation != nil {
+      let held = InlineMemory(loop.capacity)
+      request.useMemory = { held.use($0) }
+      memory = held
+    }
     var response = loop.takeSpareResponse()
-    let reader = exchange.reader
-    exchange.reader = nil
-    let isAnswered = loop.responder.respondAtOnce(to: request, reader: reader, into: &response)
-    if isAnswered {
-      exchange.respondNanoseconds = loop.freshNow() &- exchange.start &- exchange.receiveNanoseconds
-      loop.capacity.release(&exchange.reservation)
-      start(response)
-    }
+    loop.responder.respond(to: request, into: &response)
+    guard attempt?.isOver != true, memory?.wasRefused != true else { return false }
+    exchange.respondNanoseconds = loop.freshNow() &- now
+    loop.capacity.release(&exchange.reservation)
+    start(response)
     loop.giveSpareResponse(consume response)
-    return isAnswered
+    return true
   }
 
   func refuse(_ refusal: Refusal) {

@@ -312,9 +312,11 @@ final class Connection {
     }
     guard !acceptance.isExemptFromLimits else { return nil }
     guard !isOverCapacity else { return .tooManyConnections }
-    if acceptance.execution != .inline, loop.capacity.isQueueFull, !loop.makeRoomInQueue(for: client) {
-      return .queueFull
-    }
+    // A small body costs little to receive, and may turn out to be computed at once, without the queue.
+    let mayPassQueue =
+      acceptance.execution == .inline
+      || acceptance.execution == .prepared && bodyBytes <= EventLoop.headReadSize
+    if !mayPassQueue, loop.capacity.isQueueFull, !loop.makeRoomInQueue(for: client) { return .queueFull }
     return loop.capacity.hasRoom(forBodyBytes: bodyBytes) ? nil : .noMemoryBudget
   }
 

@@ -9,8 +9,6 @@ struct ExchangeProgress {
   var body: [UInt8] = []
   /// Where the body is read from, unless it comes over the connection.
   var source: SharedBody?
-  /// Looks at the body while it arrives.
-  var reader: (any BodyReader)?
   var bodyByteCount = 0
   var reservation = Reservation()
   /// The request while it waits for a compute thread or is computed.

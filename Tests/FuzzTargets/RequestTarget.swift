@@ -110,8 +110,8 @@ extension FuzzTarget {
       case .refused(let error): return service.refuse(.coding(error), head: head)
       }
     }
-    let request = Request(head: head, body: body)
-    if acceptance.execution != .pooled { _ = service.mayRespondInline(to: request, as: acceptance.execution) }
+    var request = Request(head: head, body: body)
+    if acceptance.execution == .prepared { _ = service.prepare(&request) }
     return service.respond(to: request)
   }
 

@@ -22,56 +22,45 @@ import TokenPruning
     #expect(reply.text.contains("more work than one request may ask for"))
   }
 
-  @Test("only a body without parameters is computed on the event loop")
-  func inline() throws {
-    let head = try TestService.head("POST /prune?method=topk")
-    for (body, isCheap) in [
-      (try Body([("attention", try Tensor.float32([1, 2], shape: Shape([2])))]).npy(), true),
-      (try Body([("attention", try Tensor.float32([1, 2], shape: Shape([2, 1])))]).npy(), true),
-      (try Body([("attention", try .random([65, 2], seed: 1))]).npy(), false),
-      (try Body([("attention", try .random([65, 64], seed: 1))]).npy(), true),
-      (try Body([("attention", try .random([2, 65, 64], seed: 1))]).npy(), false),
-      (try Body([("attention", try .random([1, 4097], seed: 1))]).npy(), false),
-      (Array("{\"layout\":{}}".utf8), false), (Array("{\"attention\":[1,2]}".utf8), false), ([], false),
-    ] {
-      #expect(service.service.mayRespondInline(to: Request(head: head, body: body), as: .inline) == isCheap)
-    }
+  private func estimate(_ target: String, _ body: [UInt8]) throws -> Double? {
+    let head = try TestService.head("POST \(target)", contentLength: body.count)
+    var request = Request(head: head, body: body)
+    return service.service.prepare(&request)?.nanoseconds
   }
 
-  @Test("only so many pairs of rows are compared on an event loop, and only without parameters in the body")
-  func alone() throws {
-    let head = try TestService.head("POST /prune?method=divprune")
-    let text = (name: "text_features", tensor: try Tensor.random([32, 64], seed: 8))
-    let image = try features([576, 64])
-    for (body, isBrief) in [
-      (try Body([image]).npy(), true),
-      (Body([image, text]).safetensors(), true),
-      (Body([image, text], ["keep_tokens": 3]).safetensors(), false),
-      (try Body([try features([2, 288, 64])]).npy(), true),
-      (try Body([try features([4096, 16])]).npy(), true),
-      (try Body([try features([4096, 32])]).npy(), false),
-      (try Body([try features([4097, 1])]).npy(), false),
-      (try Body([try features([64, 65, 1])]).npy(), false),
-      (try Body([try features([1, 4097])]).npy(), false),
-      (Body([try features([4096, 8]), text]).safetensors(), false),
-      (try Body([image]).json(), false), (Array("{\"layout\":{}}".utf8), false), ([], false),
-    ] {
-      #expect(
-        service.service.mayRespondInline(to: Request(head: head, body: body), as: .inlineWhenAlone) == isBrief
-      )
+  @Test("A scoring method is estimated to take microseconds, a comparison of all tokens what its pairs take")
+  func estimates() throws {
+    let scores = try Body([("attention", .random([576], seed: 1))]).npy()
+    let rows = try Body([("attention", .random([20, 576], seed: 1))]).safetensors()
+    for query in ["method=topk", "method=fastv", "region_policy=none", "localize=true", "method=uniform"] {
+      for body in [scores, rows] {
+        let time = try #require(try estimate("/prune?keep_tokens=9&\(query)", body))
+        #expect((1_000...50_000).contains(time), "\(query)")
+      }
     }
+    let image = Body([try features([576, 16])], ["keep_tokens": 9]).safetensors()
+    let few = try #require(try estimate("/prune?method=divprune", image))
+    let wide = Body([try features([288, 32])], ["keep_tokens": 9]).safetensors()
+    let half = try #require(try estimate("/prune?method=divprune", wide))
+    #expect(few > half && half > 10_000)
   }
 
-  @Test(
-    "a query string that adds to the cost is not computed on the event loop",
-    arguments: [("keep_tokens=1", true), ("layout=1", false), ("stages=1", false), ("localize=1", false)])
-  func inlineQuery(query: String, isInline: Bool) throws {
-    let head = try TestService.head("POST /prune?method=topk&\(query)", contentLength: 9)
-    guard case .accept(let acceptance) = service.service.admit(head, framing: .length(9)) else {
-      Issue.record("not admitted")
-      return
-    }
-    #expect((acceptance.execution == .inline) == isInline)
+  @Test("What cannot be decoded, prepared or computed in microseconds is not prepared on an event loop")
+  func unbounded() throws {
+    let scores = try Body([("attention", .random([576], seed: 1))]).npy()
+    #expect(try estimate("/prune?keep_tokens=1&method=topk", scores) != nil)
+    // A layout of many tokens in a few bytes.
+    let layout = "layout=%7B%22type%22:%22grid%22,%22rows%22:1000,%22columns%22:1000%7D"
+    #expect(try estimate("/prune?keep_tokens=1&method=uniform&\(layout)", Array("{}".utf8)) == nil)
+    // Large bodies of a form that was never seen, and text that takes long to read.
+    let large = Body([("attention", try .random([40, 576], seed: 1))], ["keep_tokens": 1])
+    #expect(try estimate("/prune?method=topk", large.safetensors()) == nil)
+    #expect(try estimate("/prune?method=topk", large.json()) == nil)
+    // Searches whose cost depends on the size of the image.
+    let objective = "localize=%7B%22objective%22:%22vicrop%22,%22image_size%22:[400,300]%7D"
+    #expect(try estimate("/localize?\(objective)", scores) == .infinity)
+    // What is refused is refused at once.
+    #expect(try estimate("/prune?keep_tokens=577&method=topk", scores) == 0)
   }
 
   @Test("stages may answer as many indices as one step of the largest layout, no more")
@@ -90,7 +79,7 @@ import TokenPruning
     let target = "POST /compress?keep_ratio=0.5&anchors=density_peaks"
     let one = try service.send(target, body: Body([try features([512, 1])]).safetensors())
     #expect(one.status == 200)
-    let many = try service.send(target, body: Body([try features([2048, 512, 1])]).safetensors())
+    let many = try service.send(target, body: Body([try features([1900, 512, 1])]).safetensors())
     #expect(many.status == 422)
     #expect(many.text.contains("more work than one request may ask for"))
   }

@@ -123,7 +123,6 @@ struct ClientHabitTests {
         "method": "divprune", "keep_tokens": 4, "explain": true, "layout": ["type": "raw"],
       ])
     #expect(document.otherMetadata == ["format"])
-    #expect(SafetensorsFormat.dimensions(of: plain[...]) == nil)
     let twice = safetensors(#"{"__metadata__":{"parameters":"{\"keep_tokens\":3}","keep_tokens":"4"}}"#)
     #expect {
       try SafetensorsFormat.decode(twice[...], hints)

@@ -15,12 +15,9 @@ import Testing
 
     func resolve(_ head: RequestHead, framing: BodyFraming) -> (any AnyObject & Sendable)? { nil }
     func admit(_ head: RequestHead, framing: BodyFraming) -> Admission { .reject(Response(status: 404)) }
-    func mayRespondInline(to request: Request, as execution: Acceptance.Execution) -> Bool { false }
-    func respondAtOnce(to request: Request, into response: inout Response) -> Bool { false }
-    func respond(to request: Request) -> Response {
+    func respond(to request: Request, into response: inout Response) {
       begun.signal()
       gate.wait()
-      return Response(status: 200)
     }
     func refuse(_ refusal: Refusal, head: RequestHead?) -> Response { Response(status: 400) }
     func finished(_ exchange: Exchange) {}

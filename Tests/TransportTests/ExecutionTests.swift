@@ -26,9 +26,9 @@ import Testing
     await server.stop()
   }
 
-  @Test("computes elsewhere what only looked cheap from its head, and frees its permit")
+  @Test("computes elsewhere what cannot be told to be cheap, and frees its permit")
   func notInline() async throws {
-    let server = try TestServer({ $0.maximumInFlight = 1 }, execution: .inline)
+    let server = try TestServer({ $0.maximumInFlight = 1 }, execution: .prepared)
     let busy = try server.connect()
     try await busy.send("GET /gate HTTP/1.1\r\nHost: a\r\n\r\n")
     await server.responder.arrivals.opened()
@@ -45,7 +45,11 @@ import Testing
 
   @Test("computes a longer request itself while no other is under way, and not when one is")
   func inlineWhenIdle() async throws {
-    let server = try TestServer({ $0.maximumInFlight = 1 }, execution: .inlineWhenIdle)
+    let server = try TestServer(
+      {
+        $0.maximumInFlight = 1
+        $0.eventLoops = 1
+      }, execution: .prepared, nanoseconds: Placement.shortNanoseconds)
     let busy = try server.connect()
     // Needs a permit, as it is not cheap; then the only one is taken.
     try await busy.send("GET /gate HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -70,7 +74,7 @@ import Testing
         $0.eventLoops = loops
         $0.processorCount = processors
         $0.computeThreads = 1
-      }, execution: .inlineWhenIdle)
+      }, execution: .prepared, nanoseconds: Placement.shortNanoseconds)
     // One keeps the only thread, the others wait for it, as does whatever is handed over after them.
     let others = try (0..<busy).map { _ in try server.connect() }
     for client in others { try await client.send("GET /gate HTTP/1.1\r\nHost: a\r\n\r\n") }
@@ -114,7 +118,7 @@ import Testing
       {
         $0.eventLoops = 2
         $0.computeThreads = 1
-      }, execution: .inlineWhenAlone)
+      }, execution: .prepared, nanoseconds: Placement.attemptNanoseconds)
     // Connections go to the loops in turn. The first one keeps the only thread.
     let (busy, client) = (try server.connect(), try server.connect())
     try await busy.send("GET /gate HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -135,7 +139,8 @@ import Testing
 
   @Test("gives up after a while what it computes itself, and has the pool begin anew")
   func patience() async throws {
-    let server = try TestServer({ $0.eventLoops = 1 }, execution: .inlineWhenAlone)
+    let server = try TestServer(
+      { $0.eventLoops = 1 }, execution: .prepared, nanoseconds: Placement.attemptNanoseconds)
     var client: RawClient? = try server.connect()
     // On the loop it ends when it is told to stop, in the pool when the client is gone.
     try await client?.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")

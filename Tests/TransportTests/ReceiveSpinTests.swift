@@ -129,36 +129,4 @@ import Testing
     #expect(server.server.capacity.busyCount == 0)
     await server.stop()
   }
-
-  @Test("A reader sees every byte of a plain body while it arrives, in order and once")
-  func reader() throws {
-    let stream = PiecewiseStream([quick, [1, 2, 3], quick], pause: 1)
-    let reader = SumReader()
-    var body = receiver(2 * quick.count + 3)
-    #expect(try body.receive(from: stream, spin: 5_000_000_000, reader) == .wouldBlock)
-    #expect(reader.count == quick.count + 3 && reader.calls == 2)
-    _ = try body.receive(from: stream, spin: 5_000_000_000, reader)
-    #expect(try body.receive(from: stream, spin: 5_000_000_000, reader) == .complete)
-    #expect(reader.count == 2 * quick.count + 3 && reader.sum == 14 * quick.count + 6 && reader.calls == 3)
-  }
-
-  @Test("A responder is given its reader back with the whole body, and none for one that came with its head")
-  func readerOverSockets() async throws {
-    let server = try TestServer()
-    let client = try server.connect()
-    let body = [UInt8](repeating: 3, count: 200_000)
-    for _ in 0..<2 {
-      try await client.send("POST /sum HTTP/1.1\r\nHost: a\r\nContent-Length: \(body.count)\r\n\r\n")
-      for start in stride(from: 0, to: body.count, by: 50_000) {
-        try await client.send(Array(body[start..<(start + 50_000)]))
-      }
-      #expect(try await client.reply().text == "600000 in 200000")
-    }
-    try await client.send("POST /sum HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n\u{1}\u{2}")
-    #expect(try await client.reply().text == "-1 in 0")
-    try await client.send(
-      "POST /sum HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n")
-    #expect(try await client.reply().text == "-1 in 0")
-    await server.stop()
-  }
 }

@@ -14,16 +14,17 @@ final class TestServer: Sendable {
 
   var port: UInt16 { server.endpoints[0].address.port }
 
-  init(_ change: (inout TransportConfiguration) -> Void = { _ in }, execution: Acceptance.Execution = .pooled)
-    throws
-  {
+  init(
+    _ change: (inout TransportConfiguration) -> Void = { _ in },
+    execution: Acceptance.Execution = .pooled, nanoseconds: Double = 0
+  ) throws {
     var configuration = TransportConfiguration()
     configuration.listeners = [.tcp("127.0.0.1", 0)]
     configuration.readiness = Self.readiness
     // libdispatch has 255 threads for all servers of all tests.
     configuration.bulkBodyBytes = .max
     change(&configuration)
-    responder = EchoResponder(execution: execution)
+    responder = EchoResponder(execution: execution, nanoseconds: nanoseconds)
     server = try Server(configuration, capacity: Capacity(configuration), responder: responder)
     try server.start()
   }
@@ -33,33 +34,24 @@ final class TestServer: Sendable {
   func stop() async { await server.shutDown(drainDelay: .zero, timeout: .zero) }
 }
 
-/// Adds up a body while it arrives, each byte once.
-final class SumReader: BodyReader {
-  private(set) var count = 0
-  private(set) var sum = 0
-  private(set) var calls = 0
-
-  func read(_ body: [UInt8]) {
-    precondition(body.count > count, "there is more each time")
-    for byte in body[count...] { sum += Int(byte) }
-    count = body.count
-    calls += 1
-  }
-}
-
-/// Answers `/sum` at once with what a ``SumReader`` found. Computes `/endless` until nobody waits for it; answers `/echo` with the body, `/length` with its length, `/large` with 32 MiB, `/gate` only after the gate opened; refuses `/no`.
+/// Computes `/endless` until nobody waits for it; answers `/echo` with the body, `/length` with its length, `/large` with 32 MiB, `/gate` only after the gate opened; refuses `/no`.
 final class EchoResponder: Responder {
   /// More than the system buffers for a client that does not read.
   static let largeCount = 32 << 20
 
-  let execution: Acceptance.Execution
+  private let execution: Acceptance.Execution
+  /// What every prepared request is expected to take.
+  private let nanoseconds: Double
   let gate = Gate()
   let arrivals = Gate()
   let abandonments = Gate()
   private let addresses = Locked<[Int]>([])
   private let exchanges = Locked<[Exchange]>([])
 
-  init(execution: Acceptance.Execution) { self.execution = execution }
+  init(execution: Acceptance.Execution, nanoseconds: Double = 0) {
+    self.execution = execution
+    self.nanoseconds = nanoseconds
+  }
 
   /// Where each body of `/length` lay in memory.
   var bodyAddresses: [Int] { addresses.withLock { $0 } }
@@ -73,25 +65,14 @@ final class EchoResponder: Responder {
         contentCoding: try? head.contentCoding()))
   }
 
-  func mayRespondInline(to request: Request, as execution: Acceptance.Execution) -> Bool {
-    request.head.path != "/gate"
+  /// A head that looks cheap may bring a request that is not.
+  func prepare(_ request: inout Request) -> ComputeEstimate? {
+    request.head.path == "/gate" ? nil : ComputeEstimate(nanoseconds: nanoseconds, memoryBytes: 0)
   }
 
-  func reader(for head: RequestHead, length: Int) -> (any BodyReader)? {
-    head.path == "/sum" ? SumReader() : nil
-  }
+  func respond(to request: Request, into response: inout Response) { response = answer(request) }
 
-  func respondAtOnce(
-    to request: Request, reader: (any BodyReader)?, into response: inout Response
-  ) -> Bool {
-    guard request.head.path == "/sum" else { return false }
-    let found = reader as? SumReader
-    found?.read(request.body + [0])
-    response.body = Array("\(found?.sum ?? -1) in \((found?.count ?? 1) - 1)".utf8)
-    return true
-  }
-
-  func respond(to request: Request) -> Response {
+  private func answer(_ request: Request) -> Response {
     switch request.head.path {
     case "/echo": return Response(status: 200, body: request.body)
     case "/large": return Response(status: 200, body: [UInt8](repeating: 7, count: Self.largeCount))

@@ -5,52 +5,99 @@ import Tensors
 import TokenPruning
 
 extension Endpoints {
-  /// `POST /localize`, `/compress` or `/prune`: decode, compute, encode.
+  /// `POST /localize`, `/compress` or `/prune`: decode and prepare, compute, encode.
   ///
-  /// - Parameter timeout: how long that may take, from the body's last byte on.
+  /// - Parameter timeout: how long computing may take.
   static func operation(_ operation: Operation, _ models: ModelStore, timeout: Duration?) -> Endpoint {
-    Endpoint(method: "POST", route: "/\(operation.rawValue)", kind: .operation) { context throws(Problem) in
-      let deadline = timeout.map { ContinuousClock.now + $0 }
-      let format = try BodyFormat.ofRequest(context.request)
-      let query = try QueryParameters(context.request.head.query)
-      try query.requireFit(with: format)
-      let hints = DecodingHints(
-        parameterNames: Operation.parameterNames,
-        tensorName: query.tensorName ?? operation.mainTensor(of: query.methodName),
-        elementType: query.elementType, boundary: BodyFormat.boundary(of: context.request, format),
-        zipCoding: .zlib, maximumDecodedBytes: context.maximumBodyBytes)
-      let decodedBytes = format.decodingBytes(of: context.request.body[...], hints)
-      try use(decodedBytes, in: context.request)
-      let document = try context.timing.measure("decode") { () throws(Problem) in
-        try decode(context.request, as: format, hints, query)
-      }
-      let models = models.current
-      let isAbandoned = context.request.isAbandoned
-      let sharing = WorkSharing(context.request.share)
-      let answer = try context.timing.measure("compute") { () throws(Problem) in
-        try operation.run(
-          document, models: models, isAbandoned: isAbandoned,
-          isOverdue: { deadline.map { ContinuousClock.now >= $0 } ?? false }, sharing: sharing,
-          useMemory: { document, batch throws(Problem) in
-            let need = MemoryNeed(
-              operation, document, batch, decodedBytes: decodedBytes, threads: context.request.threadCount)
-            try use(need.total, in: context.request)
-          })
-      }
-      context.metrics.recordTokens(received: answer.tokenCount, kept: answer.keptCount)
-      let encoded = try context.timing.measure("encode") { () throws(Problem) in
-        let form = BodyFormat.ofResponse(
-          to: context.request.head, requestFormat: format, answer)
-        return try (form.mediaType, answer.encoded(as: form))
-      }
-      let annotations = [Response.Field("format", format.name)] + answer.annotations
-      if encoded.0 == JSONTensorFormat.mediaTypes[0] {
-        context.memory?.learn(from: document, in: context.request.body, answer, encoded.1, annotations)
-      }
-      return Response(
-        status: 200, fields: [Response.Field("Content-Type", encoded.0)], body: encoded.1,
-        annotations: annotations)
+    let handler = OperationHandler(operation: operation, models: models, timeout: timeout)
+    return Endpoint(
+      method: "POST", route: "/\(operation.rawValue)", kind: .operation,
+      prepare: { request, resolved throws(Problem) in
+        try handler.prepare(request, resolved, isBrief: true)
+      },
+      answer: { context, response throws(Problem) in try handler.respond(context, into: &response) })
+  }
+}
+
+/// Answers the requests of one operation.
+struct OperationHandler: Sendable {
+  let operation: Operation
+  let models: ModelStore
+  let timeout: Duration?
+
+  /// Decodes a request and prepares its operation, or finds what an earlier one like it has left.
+  ///
+  /// - Parameter isBrief: whether to give up what may take more than some ten microseconds.
+  /// - Returns: nil when given up.
+  func prepare(
+    _ request: Request, _ resolved: ResolvedHead, isBrief: Bool
+  ) throws(Problem) -> PreparedRequest? {
+    if let found = resolved.operations.find(request.body) { return found }
+    let format = try BodyFormat.ofRequest(request)
+    let query = try resolved.query.get()
+    try query.requireFit(with: format)
+    let hints = DecodingHints(
+      parameterNames: Operation.parameterNames,
+      tensorName: query.tensorName ?? operation.mainTensor(of: query.methodName),
+      elementType: query.elementType, boundary: BodyFormat.boundary(of: request, format),
+      zipCoding: .zlib, maximumDecodedBytes: resolved.maximumBodyBytes)
+    let decodedBytes = format.decodingBytes(of: request.body[...], hints)
+    if isBrief, request.body.count > Self.briefBodyBytes || decodedBytes > Self.briefDecodedBytes {
+      return nil
     }
+    try Self.use(decodedBytes, in: request)
+    let document = try Self.decode(request, as: format, hints, query)
+    let sources = TensorForms.bytes(of: document.tensors)
+    if let known = resolved.operations.find(document, format) {
+      return PreparedRequest(known, .decoded(sources), format: format, decodedBytes: decodedBytes)
+    }
+    let context = RunContext(
+      models: models.current, stepLimit: StepLimit(.max, isAbandoned: request.isAbandoned))
+    guard
+      let prepared = try PreparedOperation(
+        operation, document, context, maximumTokens: isBrief ? Self.briefTokens : .max)
+    else { return nil }
+    let body = prepared.plan == nil ? nil : BodyPlan(request.body, sources)
+    resolved.operations.add(prepared, for: document, format, decodedBytes: decodedBytes, body)
+    // Slices of the body would keep its buffer from being used again.
+    return PreparedRequest(
+      prepared, body.map { .inBody($0) } ?? .decoded(sources), format: format, decodedBytes: decodedBytes)
+  }
+
+  // What an event loop decodes and prepares by itself: bodies that came with their heads, mostly.
+  private static let briefBodyBytes = 64 << 10
+  private static let briefDecodedBytes = 256 << 10
+  private static let briefTokens = 8 << 10
+
+  func respond(_ context: Endpoint.Context, into response: inout Response) throws(Problem) {
+    let request = context.request
+    let prepared = try context.timing.measure("decode") { () throws(Problem) -> PreparedRequest? in
+      if let prepared = context.prepared { return prepared }
+      return try prepare(request, context.resolved, isBrief: false)
+    }
+    guard let prepared else { preconditionFailure("nothing takes too long here") }
+    let deadline = timeout.map { ContinuousClock.now + $0 }
+    let answer = try context.timing.measure("compute") { () throws(Problem) -> Answer in
+      if let known = prepared.operation.knownAnswer { return known }
+      try Self.use(
+        prepared.operation.memoryBytes(decodedBytes: prepared.decodedBytes, threads: request.threadCount),
+        in: request)
+      let run = RunContext(
+        models: models.current,
+        stepLimit: StepLimit(
+          PruningInput.standardStepLimit, isAbandoned: request.isAbandoned,
+          isOverdue: { deadline.map { ContinuousClock.now >= $0 } ?? false }),
+        sharing: WorkSharing(request.share))
+      return try prepared.operation.run(prepared.sources(in: request.body), run)
+    }
+    context.metrics.recordTokens(received: answer.tokenCount, kept: answer.keptCount)
+    let start = ContinuousClock.now
+    let form = BodyFormat.ofResponse(to: request.head, requestFormat: prepared.format, answer)
+    try answer.encode(as: form, into: &response.body)
+    context.timing.record("encode", nanoseconds: (ContinuousClock.now - start).wholeNanoseconds)
+    response.fields.append(Response.Field("Content-Type", form.mediaType))
+    guard context.isLogged else { return }
+    response.annotations = [Response.Field("format", prepared.format.name)] + answer.annotations
   }
 
   /// Has the request hold memory before it takes it.

@@ -76,16 +76,24 @@ public struct Answer: Sendable {
       || (samples.count == 1 && !(samples[0].tensors.isEmpty && samples[0].indices.isEmpty))
   }
 
-  /// The answer's bytes in `format`. The tensors of image i of a batch are called `name.i`, which JSON writes
-  /// as a list `name`.
+  /// The answer's bytes in `format`.
   public func encoded(as format: any AnswerFormat.Type) throws(Problem) -> [UInt8] {
+    var bytes: [UInt8] = []
+    try encode(as: format, into: &bytes)
+    return bytes
+  }
+
+  /// Writes the answer in `format` into an empty array. The tensors of image i of a batch are called `name.i`, which JSON writes
+  /// as a list `name`.
+  func encode(as format: any AnswerFormat.Type, into bytes: inout [UInt8]) throws(Problem) {
     guard fits(format) else {
       throw Problem(
         .unsupportedFormat,
         "\(format.name) holds one tensor, and this answer is about \(samples.count) images; ask for "
           + SafetensorsFormat.mediaTypes[0])
     }
-    let isJSON = format.name == JSONTensorFormat.name
+    let isJSON = format == JSONTensorFormat.self
+    if isJSON, !isBatched, !carriesFeatures { return write(to: &bytes) }
     var tensors: [(name: String, tensor: Tensor)] = []
     for (index, sample) in samples.enumerated() {
       let suffix = isBatched ? ".\(index)" : ""
@@ -99,17 +107,40 @@ public struct Answer: Sendable {
         contentsOf: sample.tensors.map { ($0.name + suffix, $0.tensor) }, at: isJSON ? tensors.count : 0)
     }
     do {
-      return try format.encode(tensors, response: members(includingIndices: isJSON))
+      bytes = try format.encode(tensors, response: members(includingIndices: isJSON))
     } catch {
       throw Problem(error)
     }
   }
 
-  func encoded(as form: BodyFormat.ResponseForm) throws(Problem) -> [UInt8] {
+  func encode(as form: BodyFormat.ResponseForm, into bytes: inout [UInt8]) throws(Problem) {
     switch form {
-    case .tensors(let format): try encoded(as: format)
-    case .picture: picture()
+    case .tensors(let format): try encode(as: format, into: &bytes)
+    case .picture: bytes = picture()
     }
+  }
+
+  /// The same as JSON about one image, member by member as ``json`` has them.
+  private func write(to bytes: inout [UInt8]) {
+    var buffer: [UInt8] = []
+    swap(&buffer, &bytes)
+    var writer = JSONWriter(appendingTo: consume buffer)
+    writer.beginObject()
+    func write(_ object: JSONObject) {
+      for member in object.members {
+        writer.name(member.name)
+        writer.write(member.value)
+      }
+    }
+    write(shared)
+    for (name, values) in samples[0].indices {
+      writer.name(name)
+      writer.write(values)
+    }
+    write(samples[0].members)
+    write(reading)
+    writer.endObject()
+    bytes = writer.takeBytes()
   }
 
   /// Facts for the access log.

@@ -3,13 +3,16 @@ import Tensors
 import TokenPruning
 
 /// `bookkeeping`: true, or {`text_tokens`, `timestamps`}: what the answer says of the pruned sequence.
-struct Bookkeeping {
+struct Bookkeeping: Sendable {
   private let textTokens: [Int]?
   private let times: [Double]?
+  private let renumbers: Bool
 
   /// - Returns: nil where it is not asked for.
-  init?(_ parameters: JSONObject) throws(PruningError) {
-    switch parameters["bookkeeping"] {
+  /// - Throws: where a member is wrong, or does not fit the layout.
+  init?(_ image: ImageRequest) throws(PruningError) {
+    renumbers = image.parameters["renumber"]?.boolValue ?? false
+    switch image.parameters["bookkeeping"] {
     case nil, .bool(false): return nil
     case .bool(true):
       textTokens = nil
@@ -30,6 +33,7 @@ struct Bookkeeping {
     case let other?:
       throw PruningError(at: "/bookkeeping", "must be true, false or an object, not \(other.kindWithArticle)")
     }
+    _ = try sequence(keeping: [], in: image.layout)
   }
 
   private static let maximumText = 1 << 20
@@ -47,8 +51,10 @@ struct Bookkeeping {
     return elements
   }
 
-  func members(keeping kept: [Int], _ image: ImageRequest) throws(PruningError) -> JSONObject {
-    guard let layout = image.input.layout else {
+  private func sequence(
+    keeping kept: [Int], in layout: TokenLayout?
+  ) throws(PruningError) -> SequenceBookkeeping {
+    guard let layout else {
       throw PruningError(at: "/bookkeeping", "needs a layout, which tells the images, tiles and frames")
     }
     if let textTokens {
@@ -61,16 +67,19 @@ struct Bookkeeping {
           at: "/bookkeeping/text_tokens", "are more than an answer may have position ids for")
       }
     }
-    let found = try SequenceBookkeeping(
-      keeping: kept, in: layout, textTokens: textTokens, times: times,
-      renumber: image.parameters["renumber"]?.boolValue ?? false)
+    return try SequenceBookkeeping(
+      keeping: kept, in: layout, textTokens: textTokens, times: times, renumber: renumbers)
+  }
+
+  func members(keeping kept: [Int], _ input: PruningInput) throws(PruningError) -> JSONObject {
+    let found = try sequence(keeping: kept, in: input.layout)
     var members: JSONObject = [
       "image_tokens": Self.numbers(found.imageTokens), "view_tokens": Self.numbers(found.viewTokens),
       "cu_seqlens": Self.numbers(found.cumulativeLengths),
       "placeholder_spans": .array(found.placeholderSpans.map(Self.numbers)),
     ]
-    if let pixels = image.input.tensors["pixel_values"], layout.tokenCount > 0 {
-      let patches = pixels.shape[0] / layout.tokenCount
+    if let pixels = input.tensors["pixel_values"], input.tokenCount > 0 {
+      let patches = pixels.shape[0] / input.tokenCount
       members["patch_cu_seqlens"] = Self.numbers(found.cumulativeLengths.map { $0 * patches })
     }
     if let frames = found.frames {

@@ -12,63 +12,6 @@ enum CompressOperation {
       "model_dimensions", "newline_policy", "renumber",
     ]
 
-  static func run(_ image: ImageRequest, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
-    // Assignments, sizes, and the positions of rows, of which there are as many as tokens at most.
-    try image.reserveAnswer(listsPerToken: 5 + (PositionMembers.areAnswered(image) ? 3 : 0))
-    let mode = try Mode(image.parameters)
-    shared["mode"] = .string(mode.rawValue)
-    // Without a region all tokens are one part; nothing is localised unasked.
-    let localization = image.asksForRegion ? try image.localization() : nil
-    guard mode == .merge else {
-      return try ResampleOperation.run(image, localization, shared: &shared)
-    }
-    let request = try CompressRequest(image.parameters, regionTokens: localization?.tokens)
-    let result = try compress(image.input, request)
-    if request.method == CompressRequest.defaultMethod {
-      shared["anchors"] = .string(request.anchors.rawValue)
-    } else {
-      shared["method"] = .string(request.method)
-    }
-    var members = result.budget.members
-    if let localization {
-      members["region"] = .object(localization.regionMembers)
-      members["region_rows"] = result.regionRowCount.map { .integer($0) }
-    }
-    if result.rowPositions.contains(where: { $0 != nil }) {
-      members["positions"] = .array(result.rowPositions.map(\.json))
-    }
-    members.append(
-      try rowMembers(
-        image, kept: result.keptIndices, rows: result.features.rows, imageRows: result.imageRows))
-    if let model = try ModelDimensions.parse(image.parameters) {
-      members["savings"] = .object(
-        Savings(tokenCount: result.tokenCount, kept: result.features.rows, model).members)
-    }
-    if !result.notes.isEmpty { members["notes"] = .array(result.notes.map { .string($0) }) }
-    var sample = Answer.Sample(
-      members: members,
-      indices: [
-        ("kept_indices", result.keptIndices), ("assignments", result.assignments), ("sizes", result.sizes),
-      ],
-      tensors: [("features", try features(result.features, image))],
-      tokenCount: result.tokenCount, keptCount: result.keptIndices.count)
-    sample.scene = Scene(image.input.layout, localization)
-    return sample
-  }
-
-  /// What both modes say of rows: how many each image has, how many are newlines, and where they stand in the LLM.
-  static func rowMembers(
-    _ image: ImageRequest, kept: [Int], rows: Int, imageRows: [Int]?
-  ) throws(PruningError) -> JSONObject {
-    var members = JSONObject()
-    members["image_rows"] = imageRows.map { .array($0.map { .integer($0) }) }
-    if let layout = image.input.layout, !layout.separators.isEmpty {
-      members["newline_tokens"] = .integer(kept.count { layout.position(of: $0) == nil })
-    }
-    members.append(try PositionMembers.of(image, kept: kept, rows: rows))
-    return members
-  }
-
   /// How rows are made.
   enum Mode: String, CaseIterable {
     /// Tokens are averaged into their most similar anchor; needs no weights.
@@ -90,33 +33,123 @@ enum CompressOperation {
       }
     }
   }
+}
 
-  /// The rows in the type asked for by `dtype`, else in that of the features.
-  static func features(_ features: Matrix, _ image: ImageRequest) throws(PruningError) -> Tensor {
-    let own = image.input.tensors["image_features"]?.elementType ?? .float32
-    var type = own.isFloatingPoint ? own : .float32
-    if let value = image.parameters["dtype"] {
-      let floating = ElementType.allCases.filter(\.isFloatingPoint)
+/// What both modes of `/compress` are asked of one image.
+struct CompressSettings: Sendable {
+  let plan: RegionPlan
+  let positions: PositionMembers
+  let model: ModelDimensions?
+  let answerBytes: Int
+  /// Of the rows: what `dtype` asks for, else the type of the features.
+  private let elementType: ElementType
+
+  init(_ image: ImageRequest, _ input: PruningInput) throws(PruningError) {
+    positions = try PositionMembers(image, input)
+    // Assignments, sizes, and the positions of rows, of which there are as many as tokens at most.
+    answerBytes = image.answerBytes(listsPerToken: 5 + (positions.areAnswered ? 3 : 0))
+    // Without a region all tokens are one part; nothing is localised unasked.
+    plan = image.asksForRegion ? try image.regionPlan(input) : .none
+    model = try ModelDimensions.parse(image.parameters)
+    elementType = try Self.elementType(image.parameters, input)
+  }
+
+  private static func elementType(
+    _ parameters: JSONObject, _ input: PruningInput
+  ) throws(PruningError) -> ElementType {
+    if let value = parameters["dtype"] {
       guard let named = value.stringValue.flatMap(ElementType.init(named:)), named.isFloatingPoint else {
-        throw PruningError(
-          at: "/dtype", "must be one of \(floating.map(\.rawValue).joined(separator: ", "))")
+        let floating = ElementType.allCases.filter(\.isFloatingPoint).map(\.rawValue)
+        throw PruningError(at: "/dtype", "must be one of \(floating.joined(separator: ", "))")
       }
-      type = named
+      return named
     }
+    let own = input.tensors["image_features"]?.elementType ?? .float32
+    return own.isFloatingPoint ? own : .float32
+  }
+
+  /// What both modes say of rows: how many each image has, how many are newlines, and where they stand in the LLM.
+  func rowMembers(
+    _ input: PruningInput, kept: [Int], rows: Int, imageRows: [Int]?
+  ) throws(PruningError) -> JSONObject {
+    var members = JSONObject()
+    members["image_rows"] = imageRows.map { .array($0.map { .integer($0) }) }
+    if let layout = input.layout, !layout.separators.isEmpty {
+      members["newline_tokens"] = .integer(kept.count { layout.position(of: $0) == nil })
+    }
+    members.append(try positions.members(input, kept: kept, rows: rows))
+    return members
+  }
+
+  func features(_ features: Matrix, _ input: PruningInput) throws(PruningError) -> Tensor {
     // As numbers of the type, and as text.
-    try image.input.stepLimit.reserveAnswer(bytes: 8 * features.values.count)
+    try input.stepLimit.reserveAnswer(bytes: 8 * features.values.count)
     let tensor: Tensor
     do throws(TensorError) {
       let shape = try Shape([features.rows, features.columns])
-      tensor = try Tensor.floatingPoint(features.values, shape: shape, as: type)
+      tensor = try Tensor.floatingPoint(features.values, shape: shape, as: elementType)
     } catch {
       throw PruningError(at: "image_features", "\(error)")
     }
     if let index = tensor.firstNonFiniteIndex() {
       throw PruningError(
-        at: "/dtype", "\(type.rawValue) cannot hold \(features.values[index]); ask for F32")
+        at: "/dtype", "\(elementType.rawValue) cannot hold \(features.values[index]); ask for F32")
     }
     return tensor
+  }
+}
+
+/// `/compress` in `merge` mode.
+struct MergeTask: PreparedTask {
+  private let settings: CompressSettings
+  private let request: CompressRequest
+  let cost: ComputeCost
+
+  var answerBytes: Int { settings.answerBytes }
+
+  init(_ image: ImageRequest, _ input: PruningInput) throws(PruningError) {
+    settings = try CompressSettings(image, input)
+    request = try CompressRequest(image.parameters, regionTokens: settings.plan.givenTokens)
+    try request.validate()
+    cost = ComputeCost(merging: input, settings.plan)
+  }
+
+  func run(on input: PruningInput, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
+    shared["mode"] = .string(CompressOperation.Mode.merge.rawValue)
+    let (region, input) = try settings.plan.region(in: input)
+    var request = request
+    request.regionTokens = region?.tokens
+    let result = try compress(input, request)
+    if request.method == CompressRequest.defaultMethod {
+      shared["anchors"] = .string(request.anchors.rawValue)
+    } else {
+      shared["method"] = .string(request.method)
+    }
+    var members = result.budget.members
+    if let region {
+      members["region"] = .object(region.regionMembers)
+      members["region_rows"] = result.regionRowCount.map { .integer($0) }
+    }
+    if result.rowPositions.contains(where: { $0 != nil }) {
+      members["positions"] = .array(result.rowPositions.map(\.json))
+    }
+    members.append(
+      try settings.rowMembers(
+        input, kept: result.keptIndices, rows: result.features.rows, imageRows: result.imageRows))
+    if let model = settings.model {
+      members["savings"] = .object(
+        Savings(tokenCount: result.tokenCount, kept: result.features.rows, model).members)
+    }
+    if !result.notes.isEmpty { members["notes"] = .array(result.notes.map { .string($0) }) }
+    var sample = Answer.Sample(
+      members: members,
+      indices: [
+        ("kept_indices", result.keptIndices), ("assignments", result.assignments), ("sizes", result.sizes),
+      ],
+      tensors: [("features", try settings.features(result.features, input))],
+      tokenCount: result.tokenCount, keptCount: result.keptIndices.count)
+    sample.scene = Scene(input.layout, region)
+    return sample
   }
 }
 

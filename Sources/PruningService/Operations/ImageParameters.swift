@@ -5,7 +5,7 @@ import TokenPruning
 ///
 /// In a batch, a list under `layout`, `region`, `seed` or `previous` has one entry per image, null where an image has none; all
 /// else holds for every image.
-struct ImageParameters {
+struct ImageParameters: Sendable {
   private let shared: JSONObject
   private let lists: [(name: String, entries: [JSONValue])]
 
@@ -27,7 +27,11 @@ struct ImageParameters {
     self.lists = lists
   }
 
+  /// Whether all images have the same.
+  var areShared: Bool { lists.isEmpty }
+
   subscript(index: Int) -> JSONObject {
+    guard !areShared else { return shared }
     var own = shared
     for (name, entries) in lists {
       // Not `? nil :`, which would be a JSON null.

@@ -2,18 +2,25 @@ import JSON
 import Tensors
 import TokenPruning
 
-/// One image of a request: its tensors, validated against each other, and its share of the parameters.
-struct ImageRequest {
-  let input: PruningInput
+/// What follows for one image of a request from its share of the parameters and the shapes of its tensors, which are
+/// validated against each other.
+struct ImageRequest: Sendable {
   /// This image's.
   let parameters: JSONObject
+  let tokenCount: Int
+  let layout: TokenLayout?
+  private let seed: UInt64
+  /// The tokens that earlier requests left, ascending; nil where all are there.
+  let previous: [Int]?
+
+  /// Tensors that are read here and by nobody else.
+  static let consumedTensors: Set = ["already_dropped"]
 
   /// - Parameter batchCount: the images of the batch, which share the work a request may be. The image then needs
   ///   a tensor with a token axis, or the hidden states of a sequence with room for the layout's tokens: a few bytes of
   ///   text for each of thousands of images must not ask for as many answers of a layout's size.
   init(
-    tensors: [String: Tensor], parameters: JSONObject, batchCount: Int?, models: ModelSet,
-    stepLimit: StepLimit, sharing: WorkSharing
+    tensors: [String: Tensor], parameters: JSONObject, batchCount: Int?
   ) throws(PruningError) {
     let stages = PruneOperation.stageTensorNames(parameters)
     try Self.refuseEmpty(tensors, stages: stages)
@@ -35,9 +42,17 @@ struct ImageRequest {
           + (batchCount != nil ? " and image" : ", or a layout"))
     }
     self.parameters = parameters
-    input = PruningInput(
-      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: try Self.seed(parameters),
-      models: models, previous: try left?.indices(below: tokenCount), stepLimit: stepLimit, sharing: sharing)
+    self.tokenCount = tokenCount
+    self.layout = layout
+    seed = try Self.seed(parameters)
+    previous = try left?.indices(below: tokenCount)
+  }
+
+  /// The image with its tensors, for one run.
+  func input(_ tensors: [String: Tensor], _ run: RunContext) -> PruningInput {
+    PruningInput(
+      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed, models: run.models,
+      previous: previous, stepLimit: run.stepLimit, sharing: run.sharing)
   }
 
   /// The longest other axis of a tensor about no tokens, beyond the width of any features.
@@ -124,13 +139,12 @@ struct ImageRequest {
   private static let imageBytes = 8 << 10
   private static let stageBytes = 1 << 10
 
-  /// Sets memory for the answer about this image aside, as much as its lists take if all tokens stay.
+  /// Memory for the answer about this image, as much as its lists take if all tokens stay.
   ///
   /// - Parameter listsPerToken: beside the indices.
-  func reserveAnswer(listsPerToken: Int = 0, stages: Int = 0) throws(PruningError) {
+  func answerBytes(listsPerToken: Int = 0, stages: Int = 0) -> Int {
     let lists = 1 + listsPerToken + 2 * stages
-    try input.stepLimit.reserveAnswer(
-      bytes: Self.imageBytes + stages * Self.stageBytes + lists * input.tokenCount * Self.listedBytes)
+    return Self.imageBytes + stages * Self.stageBytes + lists * tokenCount * Self.listedBytes
   }
 
   static func withoutPlaces(_ layout: TokenLayout) -> PruningError {
@@ -143,19 +157,19 @@ struct ImageRequest {
     parameters["region"] != nil || parameters["localize"].map { $0 != false } ?? false
   }
 
-  /// The contextual region: given by the caller, else found in the tensors.
-  func localization() throws(PruningError) -> Localization {
+  /// How the contextual region is had: from the caller, else from the tensors.
+  func regionPlan(_ input: PruningInput) throws(PruningError) -> RegionPlan {
     if let region = parameters["region"] {
       guard (parameters["localize"] ?? false) == false else {
         throw PruningError(
           at: "/localize", "a region is given, so there is nothing to localize; send one of both")
       }
-      guard let layout = input.layout else {
+      guard let layout else {
         throw PruningError(
-          at: "/layout", "is needed to tell which of \(input.tokenCount) tokens lie in the region")
+          at: "/layout", "is needed to tell which of \(tokenCount) tokens lie in the region")
       }
       guard !layout.views.isEmpty else { throw Self.withoutPlaces(layout) }
-      return Localization(try RegionSpecification(region, layout: layout), layout: layout)
+      return .given(Localization(try RegionSpecification(region, layout: layout), layout: layout))
     }
     let options: JSONObject?
     switch parameters["localize"] {
@@ -164,6 +178,36 @@ struct ImageRequest {
     case let other?:
       throw PruningError(at: "/localize", "must be an object, not \(other.kindWithArticle)")
     }
-    return try localize(input, try LocalizationOptions(options))
+    return .found(try PreparedLocalization(input, try LocalizationOptions(options)))
   }
+}
+
+/// How an image's region is had.
+enum RegionPlan: Sendable {
+  case none
+  case given(Localization)
+  case found(PreparedLocalization)
+
+  /// The tokens of a region that does not depend on what tensors hold.
+  var givenTokens: [Int]? { if case .given(let region) = self { region.tokens } else { nil } }
+
+  /// The region, and the input with what was computed on the way to it.
+  func region(
+    in input: PruningInput
+  ) throws(PruningError) -> (region: Localization?, input: PruningInput) {
+    switch self {
+    case .none: return (nil, input)
+    case .given(let region): return (region, input)
+    case .found(let search):
+      let found = try search.run(on: input)
+      return (found.region, input.reusing(found))
+    }
+  }
+}
+
+/// What one run of an operation has beside its tensors.
+struct RunContext: Sendable {
+  let models: ModelSet
+  let stepLimit: StepLimit
+  var sharing = WorkSharing.none
 }

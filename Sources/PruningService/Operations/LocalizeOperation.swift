@@ -2,14 +2,25 @@ import JSON
 import TokenPruning
 
 /// `/localize`: the contextual region, the map it was found on, the tokens inside.
-enum LocalizeOperation {
-  static func run(_ image: ImageRequest) throws(PruningError) -> Answer.Sample {
-    try image.reserveAnswer()
-    let localization = try image.localization()
+struct LocalizeTask: PreparedTask {
+  private let plan: RegionPlan
+  let answerBytes: Int
+  let cost: ComputeCost
+
+  init(_ image: ImageRequest, _ input: PruningInput) throws(PruningError) {
+    answerBytes = image.answerBytes()
+    plan = try image.regionPlan(input)
+    cost = ComputeCost(input, plan)
+  }
+
+  func run(on input: PruningInput, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
+    guard let localization = try plan.region(in: input).region else {
+      preconditionFailure("/localize has a region, or was refused")
+    }
     var sample = Answer.Sample(
       members: localization.members, indices: [("region_indices", localization.tokens)], tensors: [],
-      tokenCount: image.input.tokenCount, keptCount: localization.tokens.count)
-    sample.scene = Scene(image.input.layout, localization)
+      tokenCount: input.tokenCount, keptCount: localization.tokens.count)
+    sample.scene = Scene(input.layout, localization)
     return sample
   }
 }

@@ -6,9 +6,13 @@ import TokenPruning
 /// The most memory that a request takes beside its body, told by shapes and parameters before any of it is taken.
 ///
 /// An upper bound, not a forecast: `tools/memory.py` looks for requests that exceed it.
-struct MemoryNeed {
-  /// Bytes.
-  let total: Int
+struct MemoryNeed: Sendable {
+  /// Of each image while it is computed, the largest first.
+  private let work: [Int]
+  /// Of all answers.
+  private let answers: Int
+  /// Of the tensors where decoding made them.
+  private let tensors: Int
 
   /// What each token takes whatever is done with it: its place, its rank, lists of indices, its part of an answer.
   private static let perToken = 320
@@ -20,16 +24,12 @@ struct MemoryNeed {
   /// An image's tensors and parameters, however small.
   private static let perImage = 8 << 10
 
-  /// - Parameter threads: how many images of a batch may be computed at the same time.
-  /// - Parameter decodedBytes: the most that decoding the body took.
-  init(
-    _ operation: Operation, _ document: TensorDocument, _ batch: Batch, decodedBytes: Int, threads: Int
-  ) {
+  init(_ operation: Operation, _ document: TensorDocument, _ batch: Batch) {
     let parameters = document.parameters
     let method = Self.memory(of: operation, parameters)
     let stages = operation == .prune ? max(PruneOperation.stageTensorNames(parameters).count, 1) : 1
     var work: [Int] = []
-    var answers = min(decodedBytes, Self.held(by: document.tensors))
+    var answers = 0
     for sample in batch.samples {
       let tokens = Self.tokenCount(sample, isBatched: batch.isBatched, parameters)
       let elements = sample.reduce(0) { $0 + (TensorAxes.isOfScores($1.key) ? 0 : $1.value.elementCount) }
@@ -43,8 +43,16 @@ struct MemoryNeed {
         answers &+= (sample["image_features"]?.elementCount ?? 0) &* Self.perMergedElement
       }
     }
-    work.sort(by: >)
-    total = work.prefix(max(threads, 1)).reduce(answers, &+)
+    self.work = work.sorted(by: >)
+    self.answers = answers
+    tensors = Self.held(by: document.tensors)
+  }
+
+  /// - Parameters:
+  ///   - decodedBytes: the most that decoding the body took.
+  ///   - threads: how many images of a batch may be computed at the same time.
+  func total(decodedBytes: Int, threads: Int) -> Int {
+    work.prefix(max(threads, 1)).reduce(answers &+ min(decodedBytes, tensors), &+)
   }
 
   /// Of the method that decides, and of the search for a region before it.

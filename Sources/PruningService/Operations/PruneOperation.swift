@@ -25,128 +25,172 @@ enum PruneOperation {
       .map { $0.objectValue?["attention"]?.stringValue ?? "attention" }
   }
 
-  static func run(_ image: ImageRequest, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
-    let task = try Task(image)
-    return try sample(of: try prune(image.input, task.request), task, image, shared: &shared)
-  }
-
-  /// The images of a batch under one budget.
-  ///
-  /// - Throws: with the image that is wrong.
-  static func runTogether(
-    _ images: [ImageRequest], shared: inout JSONObject
-  ) throws(SharedPruningError) -> [Answer.Sample] {
-    var tasks: [Task] = []
-    for (index, image) in images.enumerated() {
-      tasks.append(try SharedPruningError.about(index) { () throws(PruningError) in try Task(image) })
-    }
-    let results = try pruneTogether(images.map(\.input), tasks.map(\.request))
-    var samples: [Answer.Sample] = []
-    for (index, result) in results.enumerated() {
-      samples.append(
-        try SharedPruningError.about(index) { () throws(PruningError) in
-          try sample(of: result, tasks[index], images[index], shared: &shared)
-        })
-    }
-    return samples
-  }
-
   static func tooManyStages(_ stageCount: Int, _ tokenCount: Int) -> PruningError {
     PruningError(
       at: "/stages",
       "\(stageCount) stages of \(tokenCount) tokens are more than \(maximumStageIndices) indices; send fewer "
         + "stages")
   }
+}
 
-  /// What is asked of one image, its region found.
-  private struct Task {
-    let localization: Localization?
-    let request: PruneRequest
+/// What `/prune` is asked of one image.
+struct PruneTask: PreparedTask {
+  let answerBytes: Int
+  let cost: ComputeCost
+  let readsElements: Bool
+  private let plan: RegionPlan
+  private let request: PruneRequest
+  /// nil where the budget is one for all images of a batch.
+  private let pruning: PreparedPruning?
+  private let positions: PositionMembers
+  private let bookkeeping: Bookkeeping?
+  private let model: ModelDimensions?
 
-    init(_ image: ImageRequest) throws(PruningError) {
-      localization = try PruneOperation.localization(for: image)
-      request = try PruneRequest(image.parameters, regionTokens: localization?.tokens)
-      guard request.stages.count * image.input.tokenCount <= maximumStageIndices else {
-        throw tooManyStages(request.stages.count, image.input.tokenCount)
-      }
-      // An explanation has a score, a rule, a rank and a region for each token; positions have up to three numbers.
-      try image.reserveAnswer(
-        listsPerToken: (request.explain ? 4 : 0) + (PositionMembers.areAnswered(image) ? 3 : 0),
-        stages: request.stages.count)
+  /// - Parameter isTogether: whether the budget is one for all images of a batch, see ``runTogether(_:_:shared:)``.
+  init(_ image: ImageRequest, _ input: PruningInput, isTogether: Bool) throws(PruningError) {
+    plan = try Self.regionPlan(of: image, input)
+    request = try PruneRequest(image.parameters, regionTokens: plan.givenTokens)
+    guard request.stages.count * image.tokenCount <= PruneOperation.maximumStageIndices else {
+      throw PruneOperation.tooManyStages(request.stages.count, image.tokenCount)
     }
+    positions = try PositionMembers(image, input)
+    bookkeeping = try Bookkeeping(image)
+    model = try ModelDimensions.parse(image.parameters)
+    // An explanation has a score, a rule, a rank and a region for each token; positions have up to three numbers.
+    answerBytes = image.answerBytes(
+      listsPerToken: (request.explain ? 4 : 0) + (positions.areAnswered ? 3 : 0),
+      stages: request.stages.count)
+    pruning = isTogether ? nil : try PreparedPruning(input, request)
+    // The attention of stages is validated whoever decides.
+    let hasStages = !request.stages.isEmpty || request.schedule != nil
+    let isFound = if case .found = plan { true } else { false }
+    readsElements =
+      isFound || hasStages || input.tensors["position_ids"] != nil || pruning?.deciding.readsValues ?? true
+    cost =
+      pruning.map { [plan, request] in ComputeCost(input, plan, $0, explains: request.explain) } ?? .unbounded
   }
 
-  private static func sample(
-    of result: PruneResult, _ task: Task, _ image: ImageRequest, shared: inout JSONObject
-  ) throws(PruningError) -> Answer.Sample {
-    shared["method"] = .string(task.request.method)
-    var members: JSONObject = ["decided_by": .string(result.decidedBy)]
-    members["pruned_count"] = .integer(result.tokenCount - result.kept.count)
-    members.append(result.budget.members)
-    if let newlines = result.keptNewlines { members["newline_tokens"] = .integer(newlines) }
-    if let localization = task.localization {
-      members["region"] = .object(localization.regionMembers)
-      members["region_policy"] = .string(result.policy.name)
-    }
-    if !result.stages.isEmpty { members["stages"] = .array(result.stages.map { .object($0.members) }) }
-    if let average = result.averageTokens { members["average_tokens"] = .number(average) }
-    members.append(try PositionMembers.of(image, kept: result.kept, rows: result.kept.count))
-    if let places = result.keptWithinPrevious {
-      members["kept_within_previous"] = .array(places.map { .integer($0) })
-    }
-    if let bookkeeping = try Bookkeeping(image.parameters) {
-      members["bookkeeping"] = .object(try bookkeeping.members(keeping: result.kept, image))
-    }
-    if let model = try ModelDimensions.parse(image.parameters) {
-      members["savings"] = .object(Savings(result, model).members)
-    }
-    if let scores = result.scores { members["scores"] = .array(scores.map { .number($0) }) }
-    if let explanation = result.explanation { members["explanation"] = .object(explanation.members) }
-    if let raters = result.explanation?.textRaters {
-      members["text_raters"] = .array(raters.map { .integer($0) })
-    }
-    if !result.notes.isEmpty { members["notes"] = .array(result.notes.map { .string($0) }) }
-    var sample = Answer.Sample(
-      members: members, indices: [("kept_indices", result.kept)], tensors: [],
-      tokenCount: result.tokenCount, keptCount: result.kept.count)
-    sample.scene = Scene(image.input.layout, task.localization)
-    return sample
-  }
-
-  /// The region the request is about, or nil when it asks for none.
-  ///
   /// CROP is about a region, so it localises by itself; any other method does so when it is told to.
-  private static func localization(for image: ImageRequest) throws(PruningError) -> Localization? {
+  private static func regionPlan(
+    of image: ImageRequest, _ input: PruningInput
+  ) throws(PruningError) -> RegionPlan {
     let parameters = image.parameters
-    if image.asksForRegion { return try image.localization() }
+    if image.asksForRegion { return try image.regionPlan(input) }
     let method = parameters["method"] ?? .string(PruneRequest.defaultMethod)
     // Of what earlier requests left there is no map to find a region in.
     guard method == .string(PruneRequest.defaultMethod), parameters["localize"] == nil,
-      parameters["region_policy"] != "none", image.input.previous == nil
-    else { return nil }
-    return try image.localization()
+      parameters["region_policy"] != "none", image.previous == nil
+    else { return .none }
+    return try image.regionPlan(input)
+  }
+
+  func run(on input: PruningInput, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
+    guard let pruning else { preconditionFailure("images under one budget run together") }
+    let (region, input) = try plan.region(in: input)
+    let found: [Int]? = if case .found = plan { region?.tokens } else { nil }
+    return try sample(of: try pruning.run(on: input, region: found), region, input, shared: &shared)
+  }
+
+  /// Refuses what does not depend on what tensors hold, of images of a batch under one budget.
+  ///
+  /// - Throws: with the image that is wrong.
+  static func validateTogether(
+    _ tasks: [PruneTask], _ images: [ImageRequest]
+  ) throws(SharedPruningError) {
+    let inputs = images.map {
+      PruningInput(tokenCount: $0.tokenCount, tensors: [:], layout: $0.layout, previous: $0.previous)
+    }
+    try validatePruningTogether(inputs, tasks.map(\.request))
+  }
+
+  /// The images of a batch under one budget.
+  ///
+  /// - Throws: with the image that is wrong.
+  static func runTogether(
+    _ tasks: [PruneTask], _ inputs: [PruningInput], shared: inout JSONObject
+  ) throws(SharedPruningError) -> [Answer.Sample] {
+    var regions: [Localization?] = []
+    var requests: [PruneRequest] = []
+    for (index, task) in tasks.enumerated() {
+      let region = try SharedPruningError.about(index) { () throws(PruningError) in
+        try task.plan.region(in: inputs[index]).region
+      }
+      var request = task.request
+      request.regionTokens = region?.tokens
+      regions.append(region)
+      requests.append(request)
+    }
+    let results = try pruneTogether(inputs, requests)
+    var samples: [Answer.Sample] = []
+    for (index, result) in results.enumerated() {
+      samples.append(
+        try SharedPruningError.about(index) { () throws(PruningError) in
+          try tasks[index].sample(of: result, regions[index], inputs[index], shared: &shared)
+        })
+    }
+    return samples
+  }
+
+  private func sample(
+    of result: PruneResult, _ region: Localization?, _ input: PruningInput, shared: inout JSONObject
+  ) throws(PruningError) -> Answer.Sample {
+    shared["method"] = .string(request.method)
+    var members = [
+      JSONObject.Member(name: "decided_by", value: .string(result.decidedBy)),
+      JSONObject.Member(name: "pruned_count", value: .integer(result.tokenCount - result.kept.count)),
+    ]
+    func add(_ name: String, _ value: JSONValue?) {
+      if let value { members.append(JSONObject.Member(name: name, value: value)) }
+    }
+    members += result.budget.members.members
+    add("newline_tokens", result.keptNewlines.map { .integer($0) })
+    if let region {
+      add("region", .object(region.regionMembers))
+      add("region_policy", .string(result.policy.name))
+    }
+    if !result.stages.isEmpty { add("stages", .array(result.stages.map { .object($0.members) })) }
+    add("average_tokens", result.averageTokens.map { .number($0) })
+    members += try positions.members(input, kept: result.kept, rows: result.kept.count).members
+    add("kept_within_previous", result.keptWithinPrevious.map { .array($0.map { .integer($0) }) })
+    if let bookkeeping { add("bookkeeping", .object(try bookkeeping.members(keeping: result.kept, input))) }
+    if let model { add("savings", .object(Savings(result, model).members)) }
+    add("scores", result.scores.map { .array($0.map { .number($0) }) })
+    add("explanation", result.explanation.map { .object($0.members) })
+    add("text_raters", result.explanation?.textRaters.map { .array($0.map { .integer($0) }) })
+    if !result.notes.isEmpty { add("notes", .array(result.notes.map { .string($0) })) }
+    var sample = Answer.Sample(
+      members: JSONObject(distinctMembers: members), indices: [("kept_indices", result.kept)], tensors: [],
+      tokenCount: result.tokenCount, keptCount: result.kept.count)
+    sample.scene = Scene(input.layout, region)
+    return sample
   }
 }
 
 /// The position ids of what `/prune` and `/compress` keep, where they are asked for, given or known.
-enum PositionMembers {
+struct PositionMembers: Sendable {
   /// Ids in three dimensions cannot be told from the kept indices, so they are answered unasked where known.
-  static func areAnswered(_ image: ImageRequest) -> Bool {
-    image.parameters["renumber"] != nil || image.input.tensors["position_ids"] != nil
-      || image.input.layout?.hasRotaryPositions ?? false
-  }
+  let areAnswered: Bool
+  private let renumbers: Bool
 
-  /// - Parameter rows: how many rows stand for all tokens.
-  static func of(_ image: ImageRequest, kept: [Int], rows: Int) throws(PruningError) -> JSONObject {
+  /// - Throws: where `renumber` is no flag, or the ids that would be kept cannot be told.
+  init(_ image: ImageRequest, _ input: PruningInput) throws(PruningError) {
     let renumber = image.parameters["renumber"]
     if let renumber, renumber.boolValue == nil {
       throw PruningError(at: "/renumber", "must be true or false, not \(renumber.kindWithArticle)")
     }
-    guard areAnswered(image) else { return [:] }
-    let given = image.input.tensors["position_ids"]
+    areAnswered =
+      renumber != nil || input.tensors["position_ids"] != nil || image.layout?.hasRotaryPositions ?? false
+    renumbers = renumber?.boolValue ?? false
+    _ = try members(input, kept: [], rows: 0)
+  }
+
+  /// - Parameter rows: how many rows stand for all tokens.
+  func members(_ input: PruningInput, kept: [Int], rows: Int) throws(PruningError) -> JSONObject {
+    guard areAnswered else { return JSONObject() }
+    let given = input.tensors["position_ids"]
     let positions = try PositionIDs(
-      keeping: kept, of: image.input.tokenCount, rows: rows, positions: given?.wholeNumbers ?? given,
-      layout: image.input.layout, renumber: renumber?.boolValue ?? false)
+      keeping: kept, of: input.tokenCount, rows: rows, positions: given?.wholeNumbers ?? given,
+      layout: input.layout, renumber: renumbers)
     let ids = positions.rows.map { JSONValue.array($0.map { .integer($0) }) }
     var members: JSONObject = ["position_ids": ids.count == 1 ? ids[0] : .array(ids)]
     members["mrope_position_delta"] = positions.delta.map { .integer($0) }

@@ -4,13 +4,28 @@ import TokenPruning
 /// `/reselect`: which kept tokens to give up for which pruned ones, while the language model decodes.
 enum ReselectOperation {
   static let parameterNames = ReselectRequest.parameterNames + ["previous", "renumber", "bookkeeping"]
+}
 
-  static func run(_ image: ImageRequest) throws(PruningError) -> Answer.Sample {
-    let request = try ReselectRequest(image.parameters)
+/// What `/reselect` is asked of one image.
+struct ReselectTask: PreparedTask {
+  private let request: ReselectRequest
+  private let positions: PositionMembers
+  private let bookkeeping: Bookkeeping?
+  let answerBytes: Int
+  let cost: ComputeCost
+
+  init(_ image: ImageRequest, _ input: PruningInput) throws(PruningError) {
+    request = try ReselectRequest(image.parameters)
+    positions = try PositionMembers(image, input)
+    bookkeeping = try Bookkeeping(image)
     // Swaps are listed twice, as indices and with their scores; positions have up to three numbers.
-    try image.reserveAnswer(
-      listsPerToken: 8 + (request.explain ? 1 : 0) + (PositionMembers.areAnswered(image) ? 3 : 0))
-    let result = try reselect(image.input, request)
+    answerBytes = image.answerBytes(
+      listsPerToken: 8 + (request.explain ? 1 : 0) + (positions.areAnswered ? 3 : 0))
+    cost = ComputeCost(input, .none)
+  }
+
+  func run(on input: PruningInput, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
+    let result = try reselect(input, request)
     var members: JSONObject = [
       "swap_count": .integer(result.swaps.count),
       "swaps": .array(result.swaps.map(\.json)),
@@ -21,9 +36,9 @@ enum ReselectOperation {
       "pruned_count": .integer(result.tokenCount - result.kept.count),
     ]
     members.append(BudgetEcho(kept: result.kept.count, total: result.tokenCount).members)
-    members.append(try PositionMembers.of(image, kept: result.kept, rows: result.kept.count))
-    if let bookkeeping = try Bookkeeping(image.parameters) {
-      members["bookkeeping"] = .object(try bookkeeping.members(keeping: result.kept, image))
+    members.append(try positions.members(input, kept: result.kept, rows: result.kept.count))
+    if let bookkeeping {
+      members["bookkeeping"] = .object(try bookkeeping.members(keeping: result.kept, input))
     }
     if let scores = result.scores { members["scores"] = .array(scores.map { .number($0) }) }
     var sample = Answer.Sample(
@@ -33,7 +48,7 @@ enum ReselectOperation {
         ("swapped_in", result.swaps.map(\.in)),
       ],
       tokenCount: result.tokenCount, keptCount: result.kept.count)
-    sample.scene = Scene(image.input.layout)
+    sample.scene = Scene(input.layout)
     return sample
   }
 }

@@ -36,6 +36,18 @@ enum SixteenBits {
     return result
   }
 
+  /// Whether the elements themselves decide what they are taken for.
+  static func dependsOnElements(_ tensors: TensorBundle, _ parameters: JSONObject) -> Bool {
+    parameters["tensor_dtype"] == nil
+      && tensors.entries.contains { name, entry in
+        guard !TensorAxes.integerNames.contains(name) else { return false }
+        return switch entry {
+        case .one(let tensor): isInteger(tensor)
+        case .many(let list): list.contains(where: isInteger)
+        }
+      }
+  }
+
   /// Whether all are counts below 8,192: as bfloat16 they would be below 2^-63, which no score or feature is.
   private static func areSmall(_ tensor: Tensor) -> Bool {
     tensor.integers()?.allSatisfy { abs($0) < 0x2000 } ?? false

@@ -64,13 +64,6 @@ public enum NPYFormat: AnswerFormat {
     return body[text.endIndex...]
   }
 
-  public static func dimensions(of body: ArraySlice<UInt8>) -> [[Int]]? {
-    guard let (text, offset) = try? headerText(body),
-      let header = try? NPYHeader(text, startingAt: offset, tensor: "")
-    else { return nil }
-    return [header.dimensions]
-  }
-
   /// The header's text and the number of bytes before it.
   private static func headerText(
     _ body: ArraySlice<UInt8>

@@ -42,11 +42,6 @@ public enum SafetensorsFormat: AnswerFormat {
     20 * Int(min(headerLength(body) ?? 0, UInt64(body.count)))
   }
 
-  public static func dimensions(of body: ArraySlice<UInt8>) -> [[Int]]? {
-    guard let header = try? SafetensorsHeader(body), !header.mayHaveParameters else { return nil }
-    return header.entries.map(\.shape.dimensions)
-  }
-
   static func headerLength(_ body: ArraySlice<UInt8>) -> UInt64? {
     guard body.count >= 8 else { return nil }
     return body.prefix(8).reversed().reduce(0) { $0 << 8 | UInt64($1) }

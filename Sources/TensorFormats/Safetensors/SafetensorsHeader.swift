@@ -164,12 +164,6 @@ struct SafetensorsHeader {
     return (parameters, others)
   }
 
-  /// Whether there is metadata that may hold a parameter.
-  var mayHaveParameters: Bool {
-    metadata.names.contains { $0 != "format" && $0 != "parameters" }
-      || (try? parameterObject())?.isEmpty != true
-  }
-
   /// The JSON object written as text in `__metadata__["parameters"]`; an empty one when it is absent.
   private func parameterObject() throws(TensorFormatError) -> JSONObject {
     guard let text = metadata["parameters"]?.stringValue else { return JSONObject() }

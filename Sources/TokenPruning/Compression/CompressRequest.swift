@@ -70,6 +70,12 @@ public struct CompressRequest: Sendable, Hashable {
     newlines = try given.choice("newline_policy", NewlinePolicy.self) ?? .drop
   }
 
+  /// Refuses an unknown method and its parameters, before anything is computed.
+  public func validate(registry: MethodRegistry = .standard) throws(PruningError) {
+    guard method != Self.defaultMethod else { return }
+    _ = try registry.make(method, methodParameters, for: .compress)
+  }
+
   /// How many rows the budget is of so many tokens; nil without one.
   ///
   /// An image smaller than a count that another image can meet keeps all it has.

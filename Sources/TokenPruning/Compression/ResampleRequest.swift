@@ -31,6 +31,11 @@ public struct ResampleRequest: Sendable, Hashable {
       anchorShare: try given.number("anchor_share", in: 0...1) ?? Self.defaultAnchorShare)
   }
 
+  /// Refuses a model that is not loaded, before anything is computed.
+  public func validate(_ models: ModelSet) throws(PruningError) {
+    _ = try models.resampler(named: model, at: "/model")
+  }
+
   /// The members that mean nothing where tokens are merged.
   public static let ownNames = ["model", "anchor_share"]
 }

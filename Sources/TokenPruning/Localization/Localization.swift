@@ -63,7 +63,7 @@ public struct Localization: Sendable, Hashable {
   /// What was found in each of several images, with the places of their first tokens.
   ///
   /// - Precondition: one result at least.
-  fileprivate init(joining results: [Localization], at starts: [Int]) {
+  init(joining results: [Localization], at starts: [Int]) {
     regions = results.flatMap(\.regions)
     images = results.enumerated().flatMap { image, found in found.regions.map { _ in image } }
     maps = results.flatMap(\.maps)
@@ -88,83 +88,5 @@ public struct Localization: Sendable, Hashable {
     self.init(
       regions: found.map(\.region), map: nil, source: given.source, reason: nil, layout: layout,
       minimumOverlap: minimumOverlap, images: found.map(\.image))
-  }
-}
-
-/// Finds the contextual region of an image from its tensors, or of each image of a layout with several.
-///
-/// Scores of the tokens (``LocalizationSource``) become an 8 x 8 map over the original image; a map too flat to
-/// decide (``FlatMapTest``) gives the whole image and the reason, never a made-up box.
-/// - Throws: at the tensor or `/localize` member that is wrong; at `/layout` when the tokens' places are unknown.
-/// - Complexity: O(elements of the tensors + 1,296 per region).
-public func localize(
-  _ input: PruningInput, _ options: LocalizationOptions
-) throws(PruningError) -> Localization {
-  guard input.hasSeveralImages else { return try localizeImage(input, options) }
-  let parts = input.imageParts()
-  var found: [Localization] = []
-  for (image, part) in parts.enumerated() {
-    do throws(PruningError) {
-      found.append(try localizeImage(part.input, options))
-    } catch {
-      throw error.about(image: image)
-    }
-  }
-  return Localization(joining: found, at: parts.map(\.tokens.lowerBound))
-}
-
-private func localizeImage(
-  _ input: PruningInput, _ options: LocalizationOptions
-) throws(PruningError) -> Localization {
-  let source = try LocalizationSource.chosen(options.source, from: input)
-  let layout = try input.spatialLayout()
-  var model: String?
-  let scores: [Double]
-  switch source {
-  case .relativeAttention: scores = try AttentionScores.relativeAttention(of: input)
-  case .attention: scores = try AttentionScores.attention(of: input)
-  case .queryKey: scores = try QueryKeyScores.attention(of: input)
-  case .model:
-    let chosen = try input.models.localizer(named: options.model, at: "/localize/model")
-    model = chosen.name
-    scores = try chosen.model.scores(of: input, in: layout)
-  default:
-    scores = try SimilarityScores.similarity(of: input, sign: options.sign, temperature: options.temperature)
-  }
-  // Well below the largest Double, so that no sum over tokens or blocks overflows.
-  let limit = 1e300
-  if let token = scores.firstIndex(where: { !(abs($0) <= limit) }) {
-    throw PruningError(
-      at: source.requiredTensors[0], "gives token \(token) a score beyond \(limit)")
-  }
-  let search = RegionSearch(map: SaliencyMap(scores: scores, layout: layout), scores: scores, layout: layout)
-  let result = try search.regions(options)
-  return Localization(
-    regions: result.regions, map: search.map, source: source, model: model, reason: result.reason,
-    layout: layout, minimumOverlap: options.minimumOverlap)
-}
-
-extension PruningInput {
-  /// The layout given, or the square grid that N implies.
-  fileprivate func spatialLayout() throws(PruningError) -> TokenLayout {
-    guard tokenCount >= 1 else {
-      throw PruningError(at: "/layout", "there are no visual tokens to localise in")
-    }
-    guard let layout = layout ?? TokenLayout.inferred(tokenCount: tokenCount) else {
-      throw PruningError(
-        at: "/layout",
-        "is missing, and \(tokenCount) tokens are no square grid; give \"layout\" with rows and columns")
-    }
-    guard layout.tokenCount == tokenCount else {
-      throw PruningError(
-        at: "/layout", "describes \(layout.tokenCount) tokens, but the tensors have \(tokenCount)")
-    }
-    guard !layout.views.isEmpty else {
-      throw PruningError(
-        at: "/layout",
-        "'\(layout.type)' says nothing of where tokens lie, so no region can be found; with region_policy 'none' "
-          + "none is needed")
-    }
-    return layout
   }
 }

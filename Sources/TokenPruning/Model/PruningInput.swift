@@ -23,6 +23,8 @@ public struct PruningInput: Sendable {
   let firstToken: Int
   /// All visual tokens of the request, those of other images of the layout included.
   let requestTokenCount: Int
+  /// The mean row of `attention` [N], where localization computed it already.
+  private(set) var meanAttention: [Double]?
 
   /// Four to ten seconds of one processor; 2,880 tokens of 4,096 numbers take one or two at worst.
   public static let standardStepLimit = 10_000_000_000
@@ -58,9 +60,19 @@ public struct PruningInput: Sendable {
 
   /// The same with other tensors or another seed.
   func replacing(tensors: [String: Tensor]? = nil, seed: UInt64? = nil) -> PruningInput {
-    PruningInput(
+    var other = PruningInput(
       tokenCount: tokenCount, tensors: tensors ?? self.tensors, layout: layout, seed: seed ?? self.seed,
       models: models, previous: previous, stepLimit: stepLimit, sharing: sharing, firstToken: firstToken,
       requestTokenCount: requestTokenCount)
+    if tensors == nil { other.meanAttention = meanAttention }
+    return other
+  }
+
+  /// The same with what localization computed on the way to its region.
+  public func reusing(_ found: PreparedLocalization.Outcome) -> PruningInput {
+    guard let mean = found.meanAttention else { return self }
+    var input = self
+    input.meanAttention = mean
+    return input
   }
 }

@@ -59,6 +59,17 @@ struct BudgetGroups {
 
   var sizes: [Int] { groups.map(\.count) }
 
+  /// Those of some tokens that come under a budget, ascending and unique.
+  func candidates(among tokens: [Int], tokenCount: Int) -> [Int] {
+    let ascend = zip(tokens, tokens.dropFirst()).allSatisfy { $0 < $1 }
+    if ascend, keptSeparators.isEmpty, droppedSeparators.isEmpty { return tokens }
+    var isCandidate = [Bool](repeating: false, count: tokenCount)
+    for token in tokens { isCandidate[token] = true }
+    for token in keptSeparators { isCandidate[token] = false }
+    for token in droppedSeparators { isCandidate[token] = false }
+    return (0..<tokenCount).filter { isCandidate[$0] }
+  }
+
   var candidateCount: Int { groups.reduce(0) { $0 + $1.count } }
 
   /// What a group is called in notes.

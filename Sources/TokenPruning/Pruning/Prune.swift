@@ -7,15 +7,7 @@
 public func prune(
   _ input: PruningInput, _ request: PruneRequest, registry: MethodRegistry = .standard
 ) throws(PruningError) -> PruneResult {
-  if input.hasSeveralImages { return try pruneImages(input, request, registry) }
-  let request = try request.expandingSchedule(for: input, registry: registry)
-  let method = try registry.make(request.method, request.methodParameters).remaining(in: input)
-  var trace = try PruningTrace(input, request, method: method, scope: request.scope)
-  let quotas = try trace.quotas()
-  for step in quotas.steps {
-    try trace.keep(at: step, trace.input(for: step))
-  }
-  return trace.result(notes: quotas.notes)
+  try PreparedPruning(input, request, registry: registry).run(on: input)
 }
 
 /// What is wrong with one of several inputs, or with all of them.
@@ -36,12 +28,27 @@ public func pruneTogether(
   _ inputs: [PruningInput], _ requests: [PruneRequest], registry: MethodRegistry = .standard
 ) throws(SharedPruningError) -> [PruneResult] {
   precondition(inputs.count == requests.count)
-  let shared = requests.map { request in
-    var request = request
+  return inputs.isEmpty ? [] : try ImagesRun.results(of: inputs, requests.map(\.sharingBudget), registry)
+}
+
+/// Refuses what ``pruneTogether(_:_:registry:)`` would refuse whatever the tensors hold, and with whatever region.
+///
+/// - Parameter inputs: without tensors.
+public func validatePruningTogether(
+  _ inputs: [PruningInput], _ requests: [PruneRequest], registry: MethodRegistry = .standard
+) throws(SharedPruningError) {
+  precondition(inputs.count == requests.count)
+  guard !inputs.isEmpty else { return }
+  try ImagesRun.check(inputs, requests.map(\.sharingBudget), registry)
+}
+
+extension PruneRequest {
+  /// The same under a budget for all images.
+  fileprivate var sharingBudget: PruneRequest {
+    var request = self
     request.scope = .request
     return request
   }
-  return inputs.isEmpty ? [] : try ImagesRun.results(of: inputs, shared, registry)
 }
 
 /// One step of several images under one budget.

@@ -40,6 +40,18 @@ struct ImagesRun {
     return run.results()
   }
 
+  /// Refuses what does not depend on tensors.
+  static func check(
+    _ inputs: [PruningInput], _ requests: [PruneRequest], _ registry: MethodRegistry
+  ) throws(SharedPruningError) {
+    var run = ImagesRun(inputs, requests)
+    do throws(SharedPruningError) {
+      try run.prepare(registry)
+    } catch {
+      throw run.located(error)
+    }
+  }
+
   private init(_ inputs: [PruningInput], _ requests: [PruneRequest]) {
     self.inputs = inputs
     self.requests = requests

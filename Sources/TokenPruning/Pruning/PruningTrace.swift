@@ -1,7 +1,7 @@
 /// One image on its way through the stages: what is left of it, and why.
 struct PruningTrace {
-  let input: PruningInput
-  let request: PruneRequest
+  private(set) var input: PruningInput
+  private(set) var request: PruneRequest
   let groups: BudgetGroups
   var selection: RegionSelection
   /// Of each group, ascending.
@@ -46,6 +46,24 @@ struct PruningTrace {
     }
   }
 
+  /// The same before its first step, for an input of the same shapes and perhaps a region that was found in it.
+  func starting(on input: PruningInput, region: [Int]?) throws(PruningError) -> PruningTrace {
+    var trace = self
+    trace.input = input
+    guard let region else { return trace }
+    trace.request.regionTokens = region
+    trace.notes = []
+    let (policy, tokens) = try Self.effectivePolicy(of: trace.request, input.tokenCount, groups, &trace.notes)
+    trace.selection = RegionSelection(
+      method: selection.method, policy: policy, region: tokens, tokenCount: input.tokenCount)
+    if request.explain {
+      trace.explanation = PruneExplanation(
+        tokenCount: input.tokenCount, groups: groups, isInside: trace.selection.isInside,
+        previous: input.previous)
+    }
+    return trace
+  }
+
   /// What the region comes to: a degenerate one leaves the choice to the scorer, and a note says so.
   private static func effectivePolicy(
     of request: PruneRequest, _ tokenCount: Int, _ groups: BudgetGroups, _ notes: inout [String]
@@ -60,13 +78,7 @@ struct PruningTrace {
       throw PruningError(at: "/region", "the region has tokens outside 0..<\(tokenCount)")
     }
     let policy = request.policy ?? .first
-    var isInside = [Bool](repeating: false, count: tokenCount)
-    for token in tokens { isInside[token] = true }
-    for token in groups.keptSeparators { isInside[token] = false }
-    for token in groups.droppedSeparators { isInside[token] = false }
-    var region: [Int] = []
-    region.reserveCapacity(tokens.count)
-    for token in 0..<tokenCount where isInside[token] { region.append(token) }
+    let region = groups.candidates(among: tokens, tokenCount: tokenCount)
     if policy == .none { return (.none, region) }
     if region.isEmpty || region.count == groups.candidateCount {
       notes.append(

@@ -38,12 +38,11 @@ struct RegionSelection {
         Ranking.highestAscending(min(count, group.count), of: scores, among: group)
       }
     }
-    if groups.count > 1 {
-      if let scoring = scorer as? any ScoringMethod, !scoring.mayKeepFewer {
-        scorer = GivenScores(try scoring.scores(of: input))
-      } else {
-        try checkRereading(input, groups.count)
-      }
+    if let scoring = scorer as? any ScoringMethod, !scoring.mayKeepFewer {
+      // They hold for every group and for both sides of a region.
+      scorer = GivenScores(try scoring.scores(of: input))
+    } else if groups.count > 1 {
+      try checkRereading(input, groups.count)
     }
     var kept: [[Int]] = []
     kept.reserveCapacity(groups.count)
@@ -72,17 +71,18 @@ struct RegionSelection {
     var inside: [Int] = []
     var outside: [Int] = []
     if policy != .none {
+      inside.reserveCapacity(region.count)
+      outside.reserveCapacity(survivors.count)
       for token in survivors {
         if isInside[token] { inside.append(token) } else { outside.append(token) }
       }
     }
     switch policy {
     case .none, .bias:
-      let task = SelectionTask(count: count, candidates: survivors)
-      return Ranking.ascending(try scorer.select(task, from: input), below: input.tokenCount)
+      return try chosen(SelectionTask(count: count, candidates: survivors), by: scorer, input)
     case .only:
       let task = SelectionTask(count: min(count, inside.count), candidates: inside)
-      return Ranking.ascending(try scorer.select(task, from: input), below: input.tokenCount)
+      return try chosen(task, by: scorer, input)
     case .first:
       return try keep(min(count, inside.count), inside, of: count, outside, scorer, input)
     case .share(let share):
@@ -114,13 +114,20 @@ struct RegionSelection {
   ) throws(PruningError) -> [Int] {
     let kept =
       insideCount == inside.count
-      ? inside
-      : Ranking.ascending(
-        try scorer.select(SelectionTask(count: insideCount, candidates: inside), from: input),
-        below: input.tokenCount)
+      ? inside : try chosen(SelectionTask(count: insideCount, candidates: inside), by: scorer, input)
     // Asked even when nothing is left to choose: the method checks its tensors then, too.
     let rest = SelectionTask(count: count - insideCount, candidates: outside, given: kept)
-    return Ranking.ascending(kept + (try scorer.select(rest, from: input)), below: input.tokenCount)
+    return Ranking.ascending(kept + (try chosen(rest, by: scorer, input)), below: input.tokenCount)
+  }
+
+  /// What a method chooses, ascending.
+  private func chosen(
+    _ task: SelectionTask, by scorer: any PruningMethod, _ input: PruningInput
+  ) throws(PruningError) -> [Int] {
+    if let given = scorer as? GivenScores {
+      return Ranking.highestAscending(task.count, of: given.scores(of: input), among: task.candidates)
+    }
+    return Ranking.ascending(try scorer.select(task, from: input), below: input.tokenCount)
   }
 
   private mutating func biased(

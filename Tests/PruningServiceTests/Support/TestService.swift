@@ -93,10 +93,17 @@ struct Reply: Sendable {
 
   init(_ response: Response, isRejected: Bool) {
     status = response.status
-    fields = response.fields
+    fields = response.fields + Self.fields(response.fieldLines)
     body = response.body
     annotations = response.annotations
     self.isRejected = isRejected
+  }
+
+  private static func fields(_ lines: [UInt8]) -> [Response.Field] {
+    String(decoding: lines, as: UTF8.self).split(separator: "\r\n").map { line in
+      let parts = line.split(separator: ":", maxSplits: 1)
+      return Response.Field(String(parts[0]), String(parts[1].dropFirst()))
+    }
   }
 
   func field(_ name: String) -> String? { fields.first { $0.name.lowercased() == name.lowercased() }?.value }

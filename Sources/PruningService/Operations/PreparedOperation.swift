@@ -1,0 +1,265 @@
+import JSON
+import Locking
+import TensorFormats
+import Tensors
+import TokenPruning
+
+/// What an operation does with one image, prepared: it holds for all images with the same parameters whose tensors differ
+/// in their elements alone.
+protocol PreparedTask: Sendable {
+  /// Memory that the answer about the image takes at most.
+  var answerBytes: Int { get }
+  var cost: ComputeCost { get }
+  /// Whether the answer depends on the elements of tensors, and not on their shapes alone.
+  var readsElements: Bool { get }
+
+  /// - Parameters:
+  ///   - input: of the same shapes and layout as the one this was prepared for.
+  ///   - shared: what the answer says of all images.
+  func run(on input: PruningInput, shared: inout JSONObject) throws(PruningError) -> Answer.Sample
+}
+
+extension PreparedTask {
+  var readsElements: Bool { true }
+}
+
+/// An operation on the tensors of one request of which everything is decided that does not depend on their elements, as a
+/// database prepares a statement: parameters are read and validated, images are told apart, layouts, regions, methods and
+/// budgets are resolved.
+final class PreparedOperation: Sendable {
+  struct Image: Sendable {
+    let request: ImageRequest
+    let task: any PreparedTask
+  }
+
+  let operation: Operation
+  private let images: [Image]
+  private let isBatched: Bool
+  /// Whether the images share one budget.
+  private let isTogether: Bool
+  private let parameters: ImageParameters
+  private let reading: JSONObject
+  private let answerBytes: Int
+  /// How the images' tensors lie in those of a request; nil where that depends on the elements of this one.
+  let plan: TensorPlan?
+  /// This request's, where there is no plan.
+  private let ownSamples: [[String: Tensor]]
+  let cost: ComputeCost
+  private let memory: MemoryNeed
+  /// Of all images.
+  let tokenCount: Int
+  private let readsElements: Bool
+  /// The one answer to all requests, where elements play no part.
+  private let answer = Locked<Answer?>(nil)
+
+  /// Batches of fewer numbers take less time than waking another thread is worth.
+  private static let leastShared = 1 << 18
+
+  /// - Parameters:
+  ///   - context: its limit is asked between images; nothing of it is kept.
+  ///   - maximumTokens: of all images.
+  /// - Returns: nil where there are more tokens.
+  /// - Throws: at the first member or tensor that is wrong; whatever can be told without computing is told here.
+  /// - Complexity: O(tokens), and O(elements) where these have to be brought in another order.
+  init?(
+    _ operation: Operation, _ document: TensorDocument, _ context: RunContext, maximumTokens: Int = .max
+  ) throws(Problem) {
+    try OperationParameters.refuseUnknown(document, for: operation)
+    let given = document.parameters.withoutNulls
+    let resolved = try SixteenBits.resolved(document.tensors, given)
+    let axes = try DeclaredAxes(given, tensors: resolved)
+    let batch = try Batch(
+      try axes.applied(to: resolved), axes: axes, isDeclaredBatched: try OperationParameters.batched(given))
+    self.operation = operation
+    isBatched = batch.isBatched
+    let isTogether = operation == .prune && batch.isBatched && given["budget_scope"] == "request"
+    self.isTogether = isTogether
+    memory = MemoryNeed(operation, document, batch)
+    do throws(PruningError) {
+      parameters = try ImageParameters(given, batchCount: batch.isBatched ? batch.samples.count : nil)
+      let found = try Self.images(operation, batch, parameters, isTogether, context, maximumTokens)
+      guard let found else { return nil }
+      images = found
+      if isTogether { try Self.validateTogether(found, parameters) }
+      answerBytes = images.reduce(0) { $0 &+ $1.task.answerBytes }
+      try StepLimit(.max).reserveAnswer(bytes: answerBytes)
+    } catch {
+      throw Problem(error)
+    }
+    cost = images.dropFirst().reduce(images[0].task.cost) { $0 + $1.task.cost }
+    tokenCount = images.reduce(0) { $0 + $1.request.tokenCount }
+    readsElements = isTogether || images.contains { $0.task.readsElements }
+    reading =
+      Interpretation(
+        batch.samples, tokenCounts: images.map(\.request.tokenCount), hasLayout: given["layout"] != nil,
+        isDeclared: given["batched"] != nil || given["axes"] != nil
+      ).members
+    let isFixed =
+      !SixteenBits.dependsOnElements(document.tensors, given)
+      && !document.tensors.entries.keys.contains(where: ImageRequest.consumedTensors.contains)
+    plan = isFixed ? TensorPlan(batch.samples, of: TensorForms.bytes(of: document.tensors)) : nil
+    ownSamples = plan == nil ? batch.samples : []
+  }
+
+  private static func images(
+    _ operation: Operation, _ batch: Batch, _ parameters: ImageParameters, _ isTogether: Bool,
+    _ context: RunContext, _ maximumTokens: Int
+  ) throws(PruningError) -> [Image]? {
+    var images: [Image] = []
+    var tokens = 0
+    images.reserveCapacity(batch.samples.count)
+    for (index, sample) in batch.samples.enumerated() {
+      try context.stepLimit.check()
+      // Most images of a batch are alike in all but what they show.
+      if index > 0, parameters.areShared, alike(sample, batch.samples[index - 1]) {
+        images.append(images[index - 1])
+        tokens += images[index].request.tokenCount
+        continue
+      }
+      do throws(PruningError) {
+        let request = try ImageRequest(
+          tensors: sample, parameters: parameters[index],
+          batchCount: batch.isBatched ? batch.samples.count : nil)
+        tokens += request.tokenCount
+        guard tokens <= maximumTokens else { return nil }
+        let input = request.input(without(ImageRequest.consumedTensors, sample), context)
+        images.append(
+          Image(request: request, task: try operation.task(request, input, isTogether: isTogether)))
+      } catch {
+        throw batch.isBatched ? parameters.error(error, inImage: index) : error
+      }
+    }
+    return images
+  }
+
+  private static func validateTogether(
+    _ images: [Image], _ parameters: ImageParameters
+  ) throws(PruningError) {
+    do throws(SharedPruningError) {
+      try PruneTask.validateTogether(images.compactMap { $0.task as? PruneTask }, images.map(\.request))
+    } catch {
+      throw error.image.map { parameters.error(error.error, inImage: $0) } ?? error.error
+    }
+  }
+
+  private static func alike(_ a: [String: Tensor], _ b: [String: Tensor]) -> Bool {
+    a.count == b.count
+      && a.allSatisfy { name, tensor in
+        guard let other = b[name], !ImageRequest.consumedTensors.contains(name) else { return false }
+        return tensor.elementType == other.elementType && tensor.shape == other.shape
+      }
+  }
+
+  private static func without(_ names: Set<String>, _ tensors: [String: Tensor]) -> [String: Tensor] {
+    tensors.keys.contains(where: names.contains) ? tensors.filter { !names.contains($0.key) } : tensors
+  }
+
+  /// The most memory that a run takes beside the body.
+  ///
+  /// - Parameters:
+  ///   - decodedBytes: the most that decoding the body took.
+  ///   - threads: how many images of a batch may be computed at the same time.
+  func memoryBytes(decodedBytes: Int, threads: Int) -> Int {
+    memory.total(decodedBytes: decodedBytes, threads: threads)
+  }
+
+  // MARK: Running
+
+  /// The answer where it is known whatever the tensors hold.
+  var knownAnswer: Answer? { readsElements ? nil : answer.withLock { $0 } }
+
+  /// - Parameter sources: the bytes of the request's tensors, in the order of ``TensorForms/bytes(of:)``; they differ from
+  ///   those this was prepared for in the elements alone.
+  func run(_ sources: [ArraySlice<UInt8>], _ context: RunContext) throws(Problem) -> Answer {
+    let tensors =
+      plan.map { $0.samples(of: sources) }
+      ?? ownSamples.map { Self.without(ImageRequest.consumedTensors, $0) }
+    var samples: [Answer.Sample] = []
+    samples.reserveCapacity(images.count)
+    var shared = JSONObject()
+    do throws(PruningError) {
+      try context.stepLimit.reserveAnswer(bytes: answerBytes)
+      if isTogether {
+        samples = try runTogether(tensors, context, shared: &shared)
+      } else {
+        for (sample, members) in try results(tensors, context) {
+          samples.append(sample)
+          shared.append(members)
+        }
+      }
+    } catch {
+      throw Problem(error)
+    }
+    if isBatched { shared["batched"] = true }
+    let answer = Answer(samples: samples, isBatched: isBatched, shared: shared, reading: reading)
+    if !readsElements { self.answer.withLock { $0 = answer } }
+    return answer
+  }
+
+  private func runTogether(
+    _ tensors: [[String: Tensor]], _ context: RunContext, shared: inout JSONObject
+  ) throws(PruningError) -> [Answer.Sample] {
+    let inputs = images.indices.map { images[$0].request.input(tensors[$0], context) }
+    do throws(SharedPruningError) {
+      return try PruneTask.runTogether(images.compactMap { $0.task as? PruneTask }, inputs, shared: &shared)
+    } catch {
+      throw error.image.map { parameters.error(error.error, inImage: $0) } ?? error.error
+    }
+  }
+
+  /// An image's answer, and what it says of all.
+  private typealias Outcome = Result<(Answer.Sample, JSONObject), PruningError>
+
+  /// One per image.
+  ///
+  /// - Throws: what is wrong with the first image that is wrong by itself; which image met the limit of all depends on who
+  ///   computes which.
+  private func results(
+    _ tensors: [[String: Tensor]], _ context: RunContext
+  ) throws(PruningError) -> [(Answer.Sample, JSONObject)] {
+    let numbers = tensors.reduce(0) { $0 + $1.values.reduce(0) { $0 + $1.elementCount } }
+    guard images.count > 1, numbers >= Self.leastShared else {
+      var results: [(Answer.Sample, JSONObject)] = []
+      for index in images.indices { results.append(try outcome(index, tensors[index], context).get()) }
+      return results
+    }
+    let outcomes = context.sharing.map(images.count) { [self] in outcome($0, tensors[$0], context) }
+    let errors = outcomes.compactMap { if case .failure(let error) = $0 { error } else { nil } }
+    if let error = errors.first(where: { $0.kind == .invalidInput || $0.kind == .unknownMethod })
+      ?? errors.first
+    {
+      throw error
+    }
+    return outcomes.compactMap { try? $0.get() }
+  }
+
+  private func outcome(_ index: Int, _ tensors: [String: Tensor], _ context: RunContext) -> Outcome {
+    var shared = JSONObject()
+    do throws(PruningError) {
+      try context.stepLimit.check()
+      let image = images[index]
+      return .success(
+        (try image.task.run(on: image.request.input(tensors, context), shared: &shared), shared))
+    } catch {
+      return .failure(isBatched ? parameters.error(error, inImage: index) : error)
+    }
+  }
+}
+
+extension Operation {
+  /// The one place where an operation finds what it does with an image.
+  fileprivate func task(
+    _ image: ImageRequest, _ input: PruningInput, isTogether: Bool
+  ) throws(PruningError) -> any PreparedTask {
+    switch self {
+    case .localize: try LocalizeTask(image, input)
+    case .reselect: try ReselectTask(image, input)
+    case .prune: try PruneTask(image, input, isTogether: isTogether)
+    case .compress:
+      switch try CompressOperation.Mode(image.parameters) {
+      case .merge: try MergeTask(image, input)
+      case .resampler: try ResampleTask(image, input)
+      }
+    }
+  }
+}

@@ -1,0 +1,140 @@
+/// Finds the contextual region of an image from its tensors, or of each image of a layout with several.
+///
+/// Scores of the tokens (``LocalizationSource``) become an 8 x 8 map over the original image; a map too flat to
+/// decide (``FlatMapTest``) gives the whole image and the reason, never a made-up box.
+/// - Throws: at the tensor or `/localize` member that is wrong; at `/layout` when the tokens' places are unknown.
+/// - Complexity: O(elements of the tensors + 1,296 per region).
+public func localize(
+  _ input: PruningInput, _ options: LocalizationOptions
+) throws(PruningError) -> Localization {
+  try PreparedLocalization(input, options).run(on: input).region
+}
+
+/// A localization of which everything is decided that follows from options, layout and shapes; it holds for all inputs
+/// that differ from the first in the elements of their tensors alone.
+public struct PreparedLocalization: Sendable {
+  private let images: [Image]
+  /// Where the tokens of each image start.
+  private let starts: [Int]
+
+  /// What a run found.
+  public struct Outcome: Sendable {
+    public let region: Localization
+    /// The mean row of `attention` [N], where the scores are just that.
+    let meanAttention: [Double]?
+  }
+
+  /// - Throws: at the tensor or `/localize` member that is wrong; at `/layout` when the tokens' places are unknown.
+  public init(_ input: PruningInput, _ options: LocalizationOptions) throws(PruningError) {
+    guard input.hasSeveralImages else {
+      images = [try Image(input, options)]
+      starts = [0]
+      return
+    }
+    let parts = input.imageParts()
+    var images: [Image] = []
+    for (image, part) in parts.enumerated() {
+      do throws(PruningError) {
+        images.append(try Image(part.input, options))
+      } catch {
+        throw error.about(image: image)
+      }
+    }
+    self.images = images
+    starts = parts.map(\.tokens.lowerBound)
+  }
+
+  /// How many rectangle searches a run makes at most, as a measure of its cost; nil for searches whose cost depends on
+  /// the size of the image.
+  public var searchCount: Int? {
+    guard case .rectangle = images[0].options.objective else { return nil }
+    return images.count * images[0].options.maximumRegions
+  }
+
+  /// Whether a learned network gives the scores.
+  public var usesModel: Bool { images[0].source == .model }
+
+  /// - Parameter input: of the same shapes and layout as the one this was prepared for.
+  public func run(on input: PruningInput) throws(PruningError) -> Outcome {
+    guard images.count > 1 || input.hasSeveralImages else { return try images[0].run(on: input) }
+    var found: [Localization] = []
+    for (image, part) in input.imageParts().enumerated() {
+      do throws(PruningError) {
+        found.append(try images[image].run(on: part.input).region)
+      } catch {
+        throw error.about(image: image)
+      }
+    }
+    return Outcome(region: Localization(joining: found, at: starts), meanAttention: nil)
+  }
+
+  /// The part of one image.
+  private struct Image: Sendable {
+    let source: LocalizationSource
+    let options: LocalizationOptions
+    let layout: TokenLayout
+    let resampler: BlockResampler
+
+    init(_ input: PruningInput, _ options: LocalizationOptions) throws(PruningError) {
+      source = try LocalizationSource.chosen(options.source, from: input)
+      layout = try input.spatialLayout()
+      self.options = options
+      resampler = BlockResampler(layout)
+      if source == .model { _ = try input.models.localizer(named: options.model, at: "/localize/model") }
+    }
+
+    func run(on input: PruningInput) throws(PruningError) -> Outcome {
+      var model: String?
+      let scores: [Double]
+      switch source {
+      case .relativeAttention: scores = try AttentionScores.relativeAttention(of: input)
+      case .attention: scores = try AttentionScores.attention(of: input)
+      case .queryKey: scores = try QueryKeyScores.attention(of: input)
+      case .model:
+        let chosen = try input.models.localizer(named: options.model, at: "/localize/model")
+        model = chosen.name
+        scores = try chosen.model.scores(of: input, in: layout)
+      default:
+        scores = try SimilarityScores.similarity(
+          of: input, sign: options.sign, temperature: options.temperature)
+      }
+      // Well below the largest Double, so that no sum over tokens or blocks overflows.
+      let limit = 1e300
+      if let token = scores.firstIndex(where: { !(abs($0) <= limit) }) {
+        throw PruningError(
+          at: source.requiredTensors[0], "gives token \(token) a score beyond \(limit)")
+      }
+      let map = SaliencyMap(values: resampler.blocks(of: scores))
+      let result = try RegionSearch(map: map, scores: scores, layout: layout).regions(options)
+      let region = Localization(
+        regions: result.regions, map: map, source: source, model: model, reason: result.reason,
+        layout: layout, minimumOverlap: options.minimumOverlap)
+      return Outcome(region: region, meanAttention: source == .attention ? scores : nil)
+    }
+  }
+}
+
+extension PruningInput {
+  /// The layout given, or the square grid that N implies.
+  fileprivate func spatialLayout() throws(PruningError) -> TokenLayout {
+    guard tokenCount >= 1 else {
+      throw PruningError(at: "/layout", "there are no visual tokens to localise in")
+    }
+    guard let layout = layout ?? TokenLayout.inferred(tokenCount: tokenCount) else {
+      throw PruningError(
+        at: "/layout",
+        "is missing, and \(tokenCount) tokens are no square grid; give \"layout\" with rows and columns")
+    }
+    guard layout.tokenCount == tokenCount else {
+      throw PruningError(
+        at: "/layout", "describes \(layout.tokenCount) tokens, but the tensors have \(tokenCount)")
+    }
+    guard !layout.views.isEmpty else {
+      throw PruningError(
+        at: "/layout",
+        "'\(layout.type)' says nothing of where tokens lie, so no region can be found; with region_policy 'none' "
+          + "none is needed")
+    }
+    return layout
+  }
+}

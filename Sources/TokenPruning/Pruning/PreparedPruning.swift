@@ -1,0 +1,70 @@
+/// A pruning request of which everything is decided that follows from parameters, layout and shapes: the method and its
+/// parameters, the budget of every group, the region where the caller gave one.
+///
+/// It holds for all inputs that differ from the first in the elements of their tensors alone.
+public struct PreparedPruning: Sendable {
+  private enum Form: Sendable {
+    case image(PruningTrace, Quotas)
+    /// Of a layout with several, which is taken apart anew for each input.
+    case images(PruneRequest, MethodRegistry)
+  }
+
+  private let form: Form
+  /// Of the steps that are carried out, 1 at least.
+  public let stepCount: Int
+  /// The method that will decide: the one asked for, or the scorer that it chooses for these tensors.
+  public let deciding: MethodDescriptor
+
+  /// - Throws: ``PruningError`` at the request member that is wrong.
+  public init(
+    _ input: PruningInput, _ request: PruneRequest, registry: MethodRegistry = .standard
+  ) throws(PruningError) {
+    let method = try registry.make(request.method, request.methodParameters)
+    guard !input.hasSeveralImages else {
+      // Names tell which attention a stage reads; the elements would be cut in vain.
+      let sketch = input.replacing(tensors: [:])
+      do throws(SharedPruningError) {
+        try ImagesRun.check([sketch], [request], registry)
+      } catch {
+        throw error.error
+      }
+      form = .images(request, registry)
+      stepCount = max(request.stages.count, 1)
+      deciding = type(of: try method.resolved(for: input)).descriptor
+      return
+    }
+    let request = try request.expandingSchedule(for: input, registry: registry)
+    let remaining = method.remaining(in: input)
+    let resolved = try remaining.resolved(for: input)
+    // A stage may bring the attention that another choice of scorer depends on.
+    let isFixed = request.stages.isEmpty && input.previous == nil
+    let trace = try PruningTrace(
+      input, request, method: isFixed ? resolved : remaining, scope: request.scope)
+    let quotas = try trace.quotas()
+    // What belongs to one request alone is not kept.
+    let sketch = PruningInput(
+      tokenCount: input.tokenCount, tensors: [:], layout: input.layout, previous: input.previous)
+    form = .image(try trace.starting(on: sketch, region: nil), quotas)
+    stepCount = quotas.steps.count
+    deciding = type(of: resolved).descriptor
+  }
+
+  /// - Parameters:
+  ///   - input: of the same shapes and layout as the one this was prepared for.
+  ///   - region: the tokens of the region that was found in this input, where the request brings none.
+  /// - Throws: ``PruningError`` at the tensor that is wrong.
+  /// - Complexity: that of the method, once per stage, and once per budget for methods without scores.
+  public func run(on input: PruningInput, region: [Int]? = nil) throws(PruningError) -> PruneResult {
+    switch form {
+    case .images(var request, let registry):
+      if let region { request.regionTokens = region }
+      return try pruneImages(input, request, registry)
+    case .image(let prepared, let quotas):
+      var trace = try prepared.starting(on: input, region: region)
+      for step in quotas.steps {
+        try trace.keep(at: step, trace.input(for: step))
+      }
+      return trace.result(notes: quotas.notes)
+    }
+  }
+}
