@@ -4,7 +4,7 @@ import HTTP1
 ///
 /// To add one: a file in `Endpoints/` with a function that returns it, a line in `Endpoints.swift`, and its path
 /// in openapi.yaml (a test compares both ways).
-struct Endpoint: Sendable {
+final class Endpoint: Sendable {
   enum Kind: Sendable {
     /// Answered whatever the load, and left out of the access log.
     case probe

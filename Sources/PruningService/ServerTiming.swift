@@ -4,7 +4,10 @@ import HTTP1
 ///
 /// Confined to the thread that answers the request.
 final class ServerTiming {
-  private var lines: [UInt8] = []
+  private static let maximumCount = 5
+  private var names = InlineArray<5, StaticString>(repeating: "")
+  private var nanoseconds = InlineArray<5, Int64>(repeating: 0)
+  private var count = 0
 
   func measure<Result>(
     _ name: StaticString, _ body: () throws(Problem) -> Result
@@ -14,18 +17,22 @@ final class ServerTiming {
     return try body()
   }
 
-  /// Appends `decode;dur=0.041`: milliseconds with three decimals.
-  func record(_ name: StaticString, nanoseconds: Int64) {
-    lines.append(contentsOf: (lines.isEmpty ? "" : ", ").utf8)
-    name.withUTF8Buffer { lines.append(contentsOf: $0) }
-    lines.append(contentsOf: ";dur=".utf8)
-    Decimal.appendMilliseconds(nanoseconds, to: &lines)
+  func record(_ name: StaticString, nanoseconds duration: Int64) {
+    precondition(count < Self.maximumCount, "a request has no more phases")
+    names[count] = name
+    nanoseconds[count] = duration
+    count += 1
   }
 
-  /// Writes the field line.
+  /// Writes `Server-Timing: decode;dur=0.041, compute;dur=0.733`: milliseconds with three decimals.
   func write(to fieldLines: inout [UInt8]) {
     fieldLines.append(contentsOf: "Server-Timing: ".utf8)
-    fieldLines.append(contentsOf: lines)
+    for index in 0..<count {
+      if index > 0 { fieldLines.append(contentsOf: ", ".utf8) }
+      names[index].withUTF8Buffer { fieldLines.append(contentsOf: $0) }
+      fieldLines.append(contentsOf: ";dur=".utf8)
+      Decimal.appendMilliseconds(nanoseconds[index], to: &fieldLines)
+    }
     fieldLines.append(contentsOf: "\r\n".utf8)
   }
 }

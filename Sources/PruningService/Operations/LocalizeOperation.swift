@@ -26,8 +26,27 @@ struct LocalizeTask: PreparedTask {
 }
 
 extension Localization {
-  /// The members that `/localize` answers, and `/prune` and `/compress` under `region`.
+  /// The members that `/localize` answers.
   var members: JSONObject {
+    var members = foundMembers
+    if !maps.isEmpty {
+      let shape = (images == nil ? [] : [maps.count]) + [BlockRegion.side, BlockRegion.side]
+      members["saliency"] = [
+        "shape": .array(shape.map { .integer($0) }),
+        "data": .array(maps.flatMap(\.values).map { .number($0) }),
+      ]
+    }
+    return members
+  }
+
+  /// What /prune and /compress say of the region; its map and its token indices are /localize's business.
+  var regionMembers: JSONObject {
+    var members = foundMembers
+    members["region_tokens"] = .integer(tokens.count)
+    return members
+  }
+
+  private var foundMembers: JSONObject {
     let located = regions.enumerated().map { index, region -> JSONValue in
       var members = region.members
       if let images { members["image"] = .integer(images[index]) }
@@ -39,13 +58,6 @@ extension Localization {
     ]
     if let model { members["model"] = .string(model) }
     if let reason { members["reason"] = .string(reason) }
-    if !maps.isEmpty {
-      let shape = (images == nil ? [] : [maps.count]) + [BlockRegion.side, BlockRegion.side]
-      members["saliency"] = [
-        "shape": .array(shape.map { .integer($0) }),
-        "data": .array(maps.flatMap(\.values).map { .number($0) }),
-      ]
-    }
     return members
   }
 }

@@ -8,14 +8,32 @@ import TensorFormats
 /// length, of any other one the parameters, other metadata, and names, types and shapes of tensors; the head is the same
 /// by itself.
 final class PreparedOperations: Sendable {
-  private struct Entry {
+  private final class Entry: Sendable {
     let operation: PreparedOperation
     let format: any TensorFormat.Type
     let decodedBytes: Int
     let body: BodyPlan?
-    let parameters: JSONObject
-    let otherMetadata: [String]
-    let tensors: TensorForms
+    private let parameters: JSONObject
+    private let otherMetadata: [String]
+    private let tensors: TensorForms
+
+    init(
+      _ operation: PreparedOperation, for document: TensorDocument, _ format: any TensorFormat.Type,
+      decodedBytes: Int, _ body: BodyPlan?
+    ) {
+      self.operation = operation
+      self.format = format
+      self.decodedBytes = decodedBytes
+      self.body = body
+      parameters = document.parameters
+      otherMetadata = document.otherMetadata
+      tensors = TensorForms(document.tensors)
+    }
+
+    func fits(_ document: TensorDocument, _ format: any TensorFormat.Type) -> Bool {
+      format == self.format && tensors.fit(document.tensors) && parameters == document.parameters
+        && otherMetadata == document.otherMetadata
+    }
   }
 
   private struct State {
@@ -57,12 +75,7 @@ final class PreparedOperations: Sendable {
 
   /// What was prepared for a document that differs in the elements of its tensors alone.
   func find(_ document: TensorDocument, _ format: any TensorFormat.Type) -> PreparedOperation? {
-    state.withLock { state in
-      state.entries.first {
-        $0.format == format && $0.tensors.fit(document.tensors) && $0.parameters == document.parameters
-          && $0.otherMetadata == document.otherMetadata
-      }?.operation
-    }
+    state.withLock { state in state.entries.first { $0.fits(document, format) }?.operation }
   }
 
   /// Keeps an operation in the place of the one that has been here longest.
@@ -71,10 +84,7 @@ final class PreparedOperations: Sendable {
     decodedBytes: Int, _ body: BodyPlan?
   ) {
     guard operation.plan != nil, operation.tokenCount <= Self.maximumTokens else { return }
-    let entry = Entry(
-      operation: operation, format: format, decodedBytes: decodedBytes, body: body,
-      parameters: document.parameters, otherMetadata: document.otherMetadata,
-      tensors: TensorForms(document.tensors))
+    let entry = Entry(operation, for: document, format, decodedBytes: decodedBytes, body)
     state.withLock { state in
       guard state.entries.count == Self.maximumCount else { return state.entries.append(entry) }
       state.entries[state.oldest] = entry

@@ -231,16 +231,6 @@ extension PruneExplanation {
   }
 }
 
-extension Localization {
-  /// What /prune and /compress say of the region; its token indices are /localize's business.
-  var regionMembers: JSONObject {
-    var members = members
-    members["saliency"] = nil
-    members["region_tokens"] = .integer(tokens.count)
-    return members
-  }
-}
-
 extension JSONObject {
   mutating func append(_ other: JSONObject) {
     for member in other.members { self[member.name] = member.value }
