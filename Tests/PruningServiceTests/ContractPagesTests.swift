@@ -26,6 +26,15 @@ struct ContractPagesTests {
     }
   }
 
+  @Test("the table of docs/methods.md is made of the descriptors: crop methods --format markdown")
+  func methodTable() throws {
+    let text = try ContractDocument.file("docs/methods.md")
+    #expect(text.contains(MethodDescriptor.markdownTable(MethodRegistry.standard.descriptors)))
+    for family in MethodFacts.Family.allCases {
+      #expect(text.contains("](methods/\(family.rawValue).jpg)"), "a picture of \(family.rawValue)")
+    }
+  }
+
   @Test("docs/localization.md lists the box formats, sources, objectives and layouts of the code")
   func localizationTables() throws {
     let rows = try Self.firstColumns(of: "docs/localization.md")

@@ -84,6 +84,12 @@ struct ContractTests {
         == ElementType.allCases.filter(\.isFloatingPoint).map(\.rawValue))
     #expect(try choices(["BoxFormat"]) == BoxFormat.allCases.map(\.rawValue))
     #expect(try choices(["region_policy"]) == RegionPolicy.names)
+    #expect(try choices(["break_even", "properties", "transport"]) == CallCost.transportNames)
+    #expect(try contract.members("break_even") == BreakEvenRequest.names)
+    #expect(
+      try choices(["BreakEven", "properties", "verdict"]) == BreakEven.Verdict.allCases.map(\.rawValue))
+    #expect(
+      try choices(["Method", "properties", "family"]) == MethodFacts.Family.allCases.map(\.rawValue))
     #expect(try choices(["mode"]) == CompressOperation.Mode.allCases.map(\.rawValue))
     #expect(
       try choices(["Model", "properties", "kind"]) == ModelConfiguration.Kind.allCases.map(\.rawValue))

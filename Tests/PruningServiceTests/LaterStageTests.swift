@@ -178,6 +178,40 @@ import TokenPruning
     }
   }
 
+  @Test(
+    "Position ids are rows of the pruned prompt's length, text in every row, images of a batch never mixed (verl 3653)"
+  )
+  func shapeOfPositionIDs() throws {
+    // There ids came as [images, 3, tokens], were read as [3, images, tokens], and lacked the text's row.
+    let layouts: JSONValue = [
+      ["type": "qwen2_5_vl", "grid_thw": [1, 4, 8]], ["type": "qwen2_5_vl", "grid_thw": [1, 8, 8]],
+      ["type": "qwen2_5_vl", "grid_thw": [1, 4, 4]],
+    ]
+    let counts = [8, 16, 4]
+    let keep = 3
+    var tensors: [(name: String, tensor: Tensor)] = []
+    for (image, count) in counts.enumerated() {
+      tensors.append(("attention.\(image)", try .random([1, count], seed: UInt64(image + 1))))
+    }
+    let reply = try prune(
+      tensors,
+      [
+        "method": "topk", "keep_tokens": .integer(keep), "layout": layouts,
+        "bookkeeping": ["text_tokens": [5, 2]],
+      ])
+    #expect(reply.status == 200, "\(reply.text)")
+    let answers = try #require(reply.json["bookkeeping"]?.arrayValue)
+    #expect(answers.count == 3)
+    for (image, answer) in answers.enumerated() {
+      let ids = rows(answer.objectValue?["position_ids"])
+      #expect(ids.count == 3 && ids.allSatisfy { $0.count == 5 + keep + 2 })
+      // Text has the same id in time, height and width, and goes on behind the image's larger side.
+      for row in ids { #expect(Array(row.prefix(5)) == [0, 1, 2, 3, 4]) }
+      let next = 5 + [4, 4, 2][image]
+      for row in ids { #expect(Array(row.suffix(2)) == [next, next + 1]) }
+    }
+  }
+
   @Test("Sequence lengths for the encoder count patches, several to a token (PixelPrune 2)")
   func patches() throws {
     let reply = try prune(

@@ -34,7 +34,43 @@ extension MethodDescriptor {
       "schedules": .array(schedules.map(\.json)),
       "properties": .array(properties.map { .string($0.rawValue) }),
       "deviations": .array(deviations.map { .string($0) }),
+      "family": .string(facts.family.rawValue),
+      "question_aware": facts.isQuestionAware.map { .bool($0) } ?? .null,
+      "attention_free": .bool(isAttentionFree), "cost": .string(facts.cost),
+      "inexact_parameter": facts.inexactParameter.map { .string($0) } ?? .null,
+      "reported": .array(
+        facts.reported.map { ["result": .string($0.result), "source": .string($0.source)] }),
     ]
+  }
+}
+
+extension MethodDescriptor {
+  /// The table of `docs/methods.md`, which `crop methods --format markdown` prints.
+  public static func markdownTable(_ methods: [MethodDescriptor]) -> String {
+    let head = [
+      "| method | needs | question-aware | attention-free | exact K | cost | reported by its authors |",
+      "|---|---|---|---|---|---|---|",
+    ]
+    return (head + methods.map(\.markdownRow)).map { $0 + "\n" }.joined()
+  }
+
+  private var markdownRow: String {
+    func names(_ list: [String], _ word: String) -> String {
+      list.map { "`\($0)`" }.joined(separator: word)
+    }
+    let either = names(alternativeInputs, " or ")
+    let needed = [names(requiredInputs, ", "), either].filter { !$0.isEmpty }.joined(separator: ", ")
+    let optional = optionalInputs.filter { !alternativeInputs.contains($0) }
+    let needs =
+      (needed.isEmpty ? "nothing" : needed)
+      + (optional.isEmpty ? "" : "; may use \(names(optional, ", "))")
+    let question = facts.isQuestionAware.map { $0 ? "yes" : "no" } ?? "as the scores are"
+    let cells = [
+      "`\(name)`", needs, question, isAttentionFree ? "yes" : "no",
+      facts.inexactParameter.map { "yes, unless `\($0)`" } ?? "yes", facts.cost,
+      facts.reported.map { "\($0.result) (\($0.source))" }.joined(separator: "; "),
+    ]
+    return "| " + cells.joined(separator: " | ") + " |"
   }
 }
 

@@ -126,6 +126,10 @@ struct MergeTask: PreparedTask {
       shared["method"] = .string(request.method)
     }
     var members = result.budget.members
+    if let choice = result.choice {
+      members["decided_by"] = .string(choice.method)
+      members["reason"] = .string(choice.reason)
+    }
     if let region {
       members["region"] = .object(region.regionMembers)
       members["region_rows"] = result.regionRowCount.map { .integer($0) }

@@ -57,12 +57,11 @@ struct MemoryNeed: Sendable {
 
   /// Of the method that decides, and of the search for a region before it.
   private static func memory(of operation: Operation, _ parameters: JSONObject) -> MethodMemory {
-    let descriptors = MethodRegistry.standard.descriptors
     switch operation {
     case .localize, .reselect: return MethodMemory(perElement: 8)
     case .compress, .prune:
       let name = parameters["method"]?.stringValue ?? PruneRequest.defaultMethod
-      let known = descriptors.first { $0.name == name }?.memory
+      let known = MethodRegistry.standard.memory(of: name)
       guard operation == .compress else { return known ?? .features }
       // The anchors of density peaks compare all tokens in binary64.
       return MethodMemory(

@@ -5,9 +5,9 @@ import TokenPruning
 /// `/plan`: how many tokens `/prune` will keep, before there are any tensors.
 ///
 /// It takes the parameters of `/prune`, so that the same object can be sent to both; those that have no bearing
-/// on counts (`seed`, `explain`, ...) are checked by name only.
+/// on counts (`seed`, `explain`, ...) are checked by name only. `break_even` is its own: whether pruning pays.
 public enum PlanOperation {
-  public static var parameterNames: [String] { Operation.prune.parameterNames }
+  public static var parameterNames: [String] { Operation.prune.parameterNames + ["break_even"] }
 
   /// Answers one request: for one layout its plan, for a list of them `layouts` and the totals.
   ///
@@ -15,8 +15,9 @@ public enum PlanOperation {
   public static func run(
     _ parameters: JSONObject, isOverdue: @escaping @Sendable () -> Bool = { false }
   ) throws(Problem) -> JSONObject {
-    let document = TensorDocument(parameters: parameters)
-    try OperationParameters.refuseUnknown(document, for: .prune)
+    var shared = parameters
+    shared["break_even"] = nil
+    try OperationParameters.refuseUnknown(TensorDocument(parameters: shared), for: .prune)
     let given = parameters.withoutNulls
     do throws(PruningError) {
       return try answer(given, StepLimit(.max, isOverdue: isOverdue))
@@ -69,8 +70,9 @@ public enum PlanOperation {
       throw images.error(error.error, inImage: image)
     }
     let model = try ModelDimensions.parse(given)
+    let economics = try Economics(given, method: requests[0].method, model)
     let layers = requests[0].layerCount
-    guard listed != nil else { return members(of: plan, 0, layers, model) }
+    guard listed != nil else { return try members(of: plan, 0, layers, model, economics) }
     var result: JSONObject = [
       "batched": true, "tokens": .integer(plan.tokenCount),
     ]
@@ -79,7 +81,10 @@ public enum PlanOperation {
       result["stages"] = .array(
         zip(plan.layers, plan.kept).map { ["layer": .integer($0), "keep_tokens": .integer($1)] })
     }
-    result["layouts"] = .array(layouts.indices.map { .object(members(of: plan, $0, layers, model)) })
+    result["layouts"] = .array(
+      try layouts.indices.map { (index) throws(PruningError) in
+        .object(try members(of: plan, index, layers, model, economics))
+      })
     return result
   }
 
@@ -109,9 +114,28 @@ public enum PlanOperation {
     return (layout, request)
   }
 
+  /// What `break_even` asks for.
+  private struct Economics {
+    let request: BreakEvenRequest
+    let method: MethodDescriptor
+
+    /// - Returns: nil where it is not asked for.
+    init?(_ given: JSONObject, method name: String, _ model: ModelDimensions?) throws(PruningError) {
+      guard let request = try BreakEvenRequest.parse(given),
+        let method = MethodRegistry.standard.descriptors.first(where: { $0.name == name })
+      else { return nil }
+      guard model != nil else {
+        throw PruningError(
+          at: "/model_dimensions", "is missing; break_even needs the model that the tokens are for")
+      }
+      self.request = request
+      self.method = method
+    }
+  }
+
   private static func members(
-    of plan: PrunePlan, _ index: Int, _ layerCount: Int?, _ model: ModelDimensions?
-  ) -> JSONObject {
+    of plan: PrunePlan, _ index: Int, _ layerCount: Int?, _ model: ModelDimensions?, _ economics: Economics?
+  ) throws(PruningError) -> JSONObject {
     let part = plan.parts[index]
     var members: JSONObject = ["tokens": .integer(part.tokenCount)]
     if part.newlineCount > 0 { members["newline_tokens"] = number(part.keptNewlines) }
@@ -148,6 +172,10 @@ public enum PlanOperation {
     }
     if let model, let savings = Savings(plan, part: index, model) {
       members["savings"] = .object(savings.members)
+      if let economics {
+        let found = try BreakEven(economics.request, savings, model, method: economics.method)
+        members["break_even"] = .object(found.members)
+      }
     }
     if !part.notes.isEmpty { members["notes"] = .array(part.notes.map { .string($0) }) }
     return members

@@ -135,13 +135,12 @@ struct PruneTask: PreparedTask {
     of result: PruneResult, _ region: Localization?, _ input: PruningInput, shared: inout JSONObject
   ) throws(PruningError) -> Answer.Sample {
     shared["method"] = .string(request.method)
-    var members = [
-      JSONObject.Member(name: "decided_by", value: .string(result.decidedBy)),
-      JSONObject.Member(name: "pruned_count", value: .integer(result.tokenCount - result.kept.count)),
-    ]
+    var members = [JSONObject.Member(name: "decided_by", value: .string(result.decidedBy))]
     func add(_ name: String, _ value: JSONValue?) {
       if let value { members.append(JSONObject.Member(name: name, value: value)) }
     }
+    add("reason", result.reason.map { .string($0) })
+    add("pruned_count", .integer(result.tokenCount - result.kept.count))
     members += result.budget.members.members
     add("newline_tokens", result.keptNewlines.map { .integer($0) })
     if let region {

@@ -74,13 +74,16 @@ private func merge(
     throw PruningError(at: "/keep_tokens", "no budget is given")
   }
   let merged = try method.merge(count, of: input)
+  let choice = try method.reason(for: input).map { (reason) throws(PruningError) in
+    MethodChoice(method: decidingName(of: try method.resolved(for: input)), reason: reason)
+  }
   let positions = merged.kept.map { input.layout?.position(of: $0) }
   return CompressResult(
     tokenCount: input.tokenCount, features: merged.features, keptIndices: merged.kept,
     assignments: merged.assignments.map { $0 ?? -1 }, sizes: merged.sizes,
     rowPositions: positions
       + Array(repeating: nil, count: merged.features.rows - merged.kept.count),
-    regionRowCount: nil, notes: [])
+    regionRowCount: nil, choice: choice, notes: [])
 }
 
 /// The region first and then the rest, ascending both; everything in one part when the region says nothing.

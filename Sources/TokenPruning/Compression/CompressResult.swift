@@ -18,6 +18,8 @@ public struct CompressResult: Sendable, Equatable {
   public let regionRowCount: Int?
   /// How many rows each image of a layout with several has; nil where there is one image.
   public private(set) var imageRows: [Int]?
+  /// The method that merged and why that one, where the request left the choice (`auto`).
+  public internal(set) var choice: MethodChoice?
   /// Fallbacks, said out loud.
   public let notes: [String]
 
@@ -25,12 +27,19 @@ public struct CompressResult: Sendable, Equatable {
   public var budget: BudgetEcho { BudgetEcho(kept: min(keptIndices.count, tokenCount), total: tokenCount) }
 }
 
+/// The method that decided where the request left the choice.
+public struct MethodChoice: Sendable, Equatable {
+  public let method: String
+  /// One sentence.
+  public let reason: String
+}
+
 extension CompressResult: CompressedRows {
   func replacing(_ rows: RowSet, rowPositions: [TokenPosition?], notes: [String]) -> CompressResult {
     CompressResult(
       tokenCount: rows.tokenCount, features: rows.features, keptIndices: rows.keptIndices,
       assignments: rows.assignments, sizes: rows.sizes, rowPositions: rowPositions,
-      regionRowCount: regionRowCount, notes: notes)
+      regionRowCount: regionRowCount, choice: choice, notes: notes)
   }
 
   static func joining(
@@ -41,6 +50,7 @@ extension CompressResult: CompressedRows {
       tokenCount: rows.tokenCount, features: rows.features, keptIndices: rows.keptIndices,
       assignments: rows.assignments, sizes: rows.sizes, rowPositions: rowPositions,
       regionRowCount: regionRows.isEmpty ? nil : regionRows.reduce(0, +), notes: notes)
+    joined.choice = results[0].choice
     joined.imageRows = results.map(\.features.rows)
     return joined
   }

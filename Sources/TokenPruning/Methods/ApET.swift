@@ -34,7 +34,13 @@ struct ApET: PruningMethod {
       "With K up to k the first K basis tokens are kept; the authors' code fails (`faithful` is then refused).",
       "Rows are computed in binary64 and answered as `dtype`; the authors' code rounds to half precision first.",
       "With a region only the candidates are sampled and reconstructed.",
-    ], properties: [], memory: MethodMemory(perElement: 8))
+    ], properties: [], memory: MethodMemory(perElement: 8),
+    facts: MethodFacts(
+      .diversity, isQuestionAware: false, cost: "O(N k D), O(N K D) to merge",
+      reported: [
+        MethodFacts.Report(
+          "95.2 % of LLaVA-1.5 with 88.9 % of the tokens merged away", source: "arXiv 2602.19870")
+      ]))
 
   private let basisCount: Int
   private let start: Int

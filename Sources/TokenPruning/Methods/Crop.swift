@@ -31,7 +31,14 @@ struct Crop: PruningMethod {
     ],
     budget:
       "The kept tokens, exactly that many, those of the region included; the policy `only` keeps"
-      + " no more than the region holds.", properties: [.nested, .scaleInvariant, .orderEquivariant])
+      + " no more than the region holds.", properties: [.nested, .scaleInvariant, .orderEquivariant],
+    facts: MethodFacts(
+      .region, isQuestionAware: true, cost: "that of the scorer",
+      reported: [
+        MethodFacts.Report(
+          "98.9 % of LLaVA-1.5-7B with 66.7 % of the tokens pruned, 96.0 % with 88.9 %",
+          source: "arXiv 2505.21233")
+      ]))
 
   private let scorer: String
   private let sign: Relevance.Sign
@@ -43,6 +50,8 @@ struct Crop: PruningMethod {
       "relevance_sign", when: scorer != "auto" && scorer != "similarity",
       "only applies to scorer 'similarity'")
   }
+
+  var choosesMethod: Bool { true }
 
   func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod {
     switch scorer == "auto" ? Self.bestScorer(for: input) : scorer {

@@ -39,7 +39,14 @@ struct Dart: PruningMethod {
       "On /prune, tokens that the region has kept already play no part.",
     ],
     budget: "The kept tokens, exactly that many, image pivots included.",
-    properties: [.scaleInvariant, .orderEquivariant])
+    properties: [.scaleInvariant, .orderEquivariant],
+    facts: MethodFacts(
+      .languageModel, isQuestionAware: true, cost: "O(N D)",
+      reported: [
+        MethodFacts.Report(
+          "comparable accuracy with 88.9 % of the tokens pruned, 2.99 times faster prefill",
+          source: "arXiv 2502.11494")
+      ]))
 
   private let imagePivots: Int
   private let textPivots: Int

@@ -30,7 +30,13 @@ struct DivPrune: PruningMethod {
       "Where tokens are kept already (a region), the first pick is the token farthest from those.",
     ],
     budget: "The kept tokens, exactly that many; `faithful` with a zero row keeps one or two.",
-    properties: [.nested, .scaleInvariant, .orderEquivariant])
+    properties: [.nested, .scaleInvariant, .orderEquivariant],
+    facts: MethodFacts(
+      .diversity, isQuestionAware: false, cost: "O(N^2 D)", inexactParameter: "faithful",
+      automatic: AutomaticUse(
+        .image, ["image_features"],
+        "needs features alone, keeps those farthest apart, and is what later papers compare themselves with"))
+  )
 
   private let isFaithful: Bool
 

@@ -22,7 +22,9 @@ struct Downsample: PruningMethod {
       "/prune has no rows to make and keeps the token in the middle of each cell.",
     ],
     budget: "The rows that are made, exactly that many.", properties: [.scaleInvariant],
-    memory: MethodMemory(perElement: 8))
+    memory: MethodMemory(perElement: 8),
+    facts: MethodFacts(
+      .control, isQuestionAware: false, cost: "O(N D)"))
 
   private let isArea: Bool
 

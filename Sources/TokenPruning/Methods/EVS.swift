@@ -20,7 +20,9 @@ struct EVS: ScoringMethod {
       "Cosines are binary64; the cosine with a zero row is 0.",
     ],
     budget: "The kept tokens of all frames together, exactly that many.",
-    properties: [.nested, .scaleInvariant])
+    properties: [.nested, .scaleInvariant],
+    facts: MethodFacts(
+      .video, isQuestionAware: false, cost: "O(N D)"))
 
   static let firstFrameScore = 255.0
 

@@ -17,7 +17,12 @@ struct FastV: ScoringMethod {
       "The kept set is decided once, at prefill, as in the authors' in-place variant; their mask variant"
         + " decides again at every forward pass.",
       "Equal scores keep the lower index; the authors' code leaves their order to torch.topk.",
-    ], properties: [.nested, .scaleInvariant, .orderEquivariant], cost: .linear, memory: .scores)
+    ], properties: [.nested, .scaleInvariant, .orderEquivariant], cost: .linear, memory: .scores,
+    facts: MethodFacts(
+      .languageModel, isQuestionAware: true, cost: "O(H N + N log N)",
+      reported: [
+        MethodFacts.Report("45 % fewer FLOPs on LLaVA-1.5-13B without loss", source: "arXiv 2403.06764")
+      ]))
 
   init(_ parameters: Parameters) {}
 

@@ -36,7 +36,13 @@ struct Hired: PruningMethod {
       "Unpadding is the caller's: all tokens given count.",
     ],
     budget: "The kept tokens of all tiles together, exactly that many; `faithful` may keep fewer.",
-    properties: [.scaleInvariant, .orderEquivariant], cost: .linear, memory: .scores)
+    properties: [.scaleInvariant, .orderEquivariant], cost: .linear, memory: .scores,
+    facts: MethodFacts(
+      .encoder, isQuestionAware: false, cost: "O(H N + N log N)", inexactParameter: "faithful",
+      reported: [
+        MethodFacts.Report(
+          "4.7 times the throughput of LLaVA-NeXT-7B with 20 % of the tokens", source: "arXiv 2408.10945")
+      ]))
 
   private let tileRows: Int
   private let tileColumns: Int

@@ -25,6 +25,7 @@ public struct MethodDescriptor: Sendable, Hashable {
   /// Whether the choice depends on what tensors hold, and not on their shapes alone.
   public let readsValues: Bool
   public let memory: MethodMemory
+  public let facts: MethodFacts
 
   /// A law that a method obeys; tests hold it to what it claims.
   public enum Property: String, Sendable, Hashable, CaseIterable {
@@ -50,7 +51,8 @@ public struct MethodDescriptor: Sendable, Hashable {
     alternativeInputs: [String] = [],
     optionalInputs: [String] = [], parameters: [ParameterDescriptor] = [], deviations: [String] = [],
     budget: String = exactBudget, schedules: [PublishedSchedule] = [], properties: Set<Property> = [],
-    cost: Cost = .quadratic, readsValues: Bool = true, memory: MethodMemory = .features
+    cost: Cost = .quadratic, readsValues: Bool = true, memory: MethodMemory = .features,
+    facts: MethodFacts = MethodFacts(.control, isQuestionAware: nil, cost: "that of the method")
   ) {
     self.name = name
     self.summary = summary
@@ -66,6 +68,7 @@ public struct MethodDescriptor: Sendable, Hashable {
     self.cost = cost
     self.readsValues = readsValues
     self.memory = memory
+    self.facts = facts
   }
 }
 

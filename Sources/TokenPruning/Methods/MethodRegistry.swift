@@ -5,6 +5,7 @@ public struct MethodRegistry: Sendable {
   /// To add a method: its file in `Methods/`, and its line here.
   public static let standard = MethodRegistry([
     Crop.self,
+    Auto.self,
     FastV.self,
     FasterVLM.self,
     DivPrune.self,

@@ -39,7 +39,15 @@ struct PixelPrune: ScoringMethod {
       "Frames, images and tiles of a layout are each predicted by themselves; the authors' code takes one image.",
     ],
     budget: "The kept tokens, exactly that many; at most with `adaptive`.", properties: [.nested],
-    memory: MethodMemory(perElement: 8))
+    memory: MethodMemory(perElement: 8),
+    facts: MethodFacts(
+      .pixels, isQuestionAware: false, cost: "O(pixels)", inexactParameter: "adaptive",
+      reported: [
+        MethodFacts.Report("up to 4.2 times faster on documents and screens", source: "arXiv 2604.00886")
+      ],
+      automatic: AutomaticUse(
+        .pixels, ["pixel_values"],
+        "keeps the patches whose pixels their neighbours do not predict, which suits documents and screens")))
 
   private let metric: PixelDistance
   private let threshold: Double

@@ -24,7 +24,9 @@ struct Pool: PruningMethod {
       "/prune has no rows to make and keeps the token in the middle of each cell.",
     ],
     budget: "The rows that are made, exactly that many.", properties: [.scaleInvariant],
-    memory: MethodMemory(perElement: 8))
+    memory: MethodMemory(perElement: 8),
+    facts: MethodFacts(
+      .control, isQuestionAware: false, cost: "O(N D)"))
 
   private let isMaximum: Bool
 

@@ -24,7 +24,9 @@ struct PruMerge: ScoringMethod {
     ],
     budget:
       "The kept tokens, at most that many with `adaptive`; on /compress one row for all pruned"
-      + " tokens comes on top.", properties: [.nested, .scaleInvariant, .orderEquivariant])
+      + " tokens comes on top.", properties: [.nested, .scaleInvariant, .orderEquivariant],
+    facts: MethodFacts(
+      .encoder, isQuestionAware: false, cost: "O(N log N), O(K N D) to merge", inexactParameter: "adaptive"))
 
   static let neighbourParameter = ParameterDescriptor(
     "neighbours", .integer(1...4096), default: 32, only: .compress, "how many tokens each anchor takes up")

@@ -39,7 +39,9 @@ struct PruMergePlus: PruningMethod {
     ],
     budget:
       "Important and spaced tokens together, at most that many with `adaptive`; on /compress one row for all pruned tokens comes on"
-      + " top, and with `faithful` the spaced ones too.", properties: [.scaleInvariant])
+      + " top, and with `faithful` the spaced ones too.", properties: [.scaleInvariant],
+    facts: MethodFacts(
+      .encoder, isQuestionAware: false, cost: "O(N log N), O(K N D) to merge", inexactParameter: "adaptive"))
 
   private let importantRatio: Double
   private let neighbours: Int

@@ -37,7 +37,14 @@ struct PruneSID: PruningMethod {
       "The kept tokens, exactly that many; the [CLS] row, which the authors count too, is the caller's.",
     // Sigmoids, their transpose and unit rows in binary64; the matrix of products and its copy have the smaller side
     // squared, which is at most the number of elements.
-    memory: MethodMemory(perElement: 64))
+    memory: MethodMemory(perElement: 64),
+    facts: MethodFacts(
+      .encoder, isQuestionAware: false, cost: "O(N m D + m^3), m = min(N, D)",
+      reported: [
+        MethodFacts.Report(
+          "96.3 % of LLaVA-1.5 at 64 of 576 tokens, 92.8 % of LLaVA-NeXT at 5.6 %",
+          source: "arXiv 2603.09480, with a randomised decomposition")
+      ]))
 
   private let isQwen: Bool
 

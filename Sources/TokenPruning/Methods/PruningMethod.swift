@@ -23,12 +23,22 @@ protocol PruningMethod: Sendable {
   /// then, and its scores alone do not decide.
   var mayKeepFewer: Bool { get }
 
+  /// Whether ``resolved(for:)`` may return another method, so that little is known of it before there are tensors.
+  var choosesMethod: Bool { get }
+
+  /// Why ``resolved(for:)`` returns that method, in one sentence; nil where there was nothing to choose.
+  func reason(for input: PruningInput) throws(PruningError) -> String?
+
   /// The method that will decide for this input: itself, unless it chooses among others by what is given.
   func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod
 }
 
 extension PruningMethod {
   var mayKeepFewer: Bool { false }
+
+  var choosesMethod: Bool { false }
+
+  func reason(for input: PruningInput) throws(PruningError) -> String? { nil }
 
   func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod { self }
 

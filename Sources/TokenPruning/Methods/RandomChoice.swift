@@ -6,7 +6,9 @@ struct RandomChoice: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "random",
     summary: "Keeps tokens at random; the request's seed (0 when absent) decides which.",
-    properties: [.nested, .scaleInvariant], cost: .linear, readsValues: false, memory: .scores)
+    properties: [.nested, .scaleInvariant], cost: .linear, readsValues: false, memory: .scores,
+    facts: MethodFacts(
+      .control, isQuestionAware: false, cost: "O(N)"))
 
   init(_ parameters: Parameters) {}
 

@@ -39,7 +39,9 @@ struct SparseVLMPlus: ScoringMethod, TextRatingMethod {
       PublishedSchedule("128", of: 576, layers: SparseVLM.layers, keepTokens: [238, 108, 60]),
       PublishedSchedule("96", of: 576, layers: SparseVLM.layers, keepTokens: [246, 54, 28]),
       PublishedSchedule("64", of: 576, layers: SparseVLM.layers, keepTokens: [66, 34, 20]),
-    ], properties: [.nested])
+    ], properties: [.nested],
+    facts: MethodFacts(
+      .languageModel, isQuestionAware: true, cost: "O(H M N + N M D)"))
 
   private let headCount: Int
   private let width: Int

@@ -35,7 +35,14 @@ struct ToMe: PruningMethod {
       "The rows that are left after merging; no token is dropped but with `class_token` and a"
       + " budget of 1.", properties: [.nested, .scaleInvariant],
     // Means in binary64, beside the features, the keys and both once more to compare them.
-    memory: MethodMemory(perElement: 40, perPair: 4))
+    memory: MethodMemory(perElement: 40, perPair: 4),
+    facts: MethodFacts(
+      .diversity, isQuestionAware: false, cost: "O(N^2 D)",
+      reported: [
+        MethodFacts.Report(
+          "twice the throughput of ViT-L at 512 pixels for 0.2 to 0.3 % of accuracy",
+          source: "arXiv 2210.09461")
+      ]))
 
   private let steps: Int
   private let hasClassToken: Bool

@@ -4,7 +4,12 @@ struct TopK: ScoringMethod {
     name: "topk",
     summary: "Keeps the tokens with the highest value in the given attention row (any score will do).",
     requiredInputs: ["attention"],
-    properties: [.nested, .scaleInvariant, .orderEquivariant], cost: .linear, memory: .scores)
+    properties: [.nested, .scaleInvariant, .orderEquivariant], cost: .linear, memory: .scores,
+    facts: MethodFacts(
+      .control, isQuestionAware: nil, cost: "O(N log N)",
+      automatic: AutomaticUse(
+        .image, ["attention"],
+        "ranks by the mean of the attention rows, whether they come from the vision encoder or the LLM")))
 
   init(_ parameters: Parameters) {}
 

@@ -30,7 +30,13 @@ struct Trim: ScoringMethod {
       "Where every token is kept there is no mean row; the authors' code fails.",
     ],
     budget: "The kept tokens, at most that many with `adaptive`; on /compress the mean row comes on top.",
-    properties: [.nested, .scaleInvariant, .orderEquivariant])
+    properties: [.nested, .scaleInvariant, .orderEquivariant],
+    facts: MethodFacts(
+      .question, isQuestionAware: true, cost: "O(N M D)", inexactParameter: "adaptive",
+      reported: [
+        MethodFacts.Report(
+          "79 % fewer tokens on LLaVA-1.5-7B at the same accuracy", source: "arXiv 2409.10994")
+      ]))
 
   private let isAdaptive: Bool
   private let sign: Double

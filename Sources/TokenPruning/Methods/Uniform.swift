@@ -17,7 +17,12 @@ struct Uniform: PruningMethod {
         "sequence: along the tokens as they come; curve: along a Hilbert curve through each view; grid: the middles of K"
           + " cells of the grid; auto: curve where there is a layout, else sequence")
     ],
-    properties: [.scaleInvariant], cost: .linear, readsValues: false, memory: .scores)
+    properties: [.scaleInvariant], cost: .linear, readsValues: false, memory: .scores,
+    facts: MethodFacts(
+      .control, isQuestionAware: false, cost: "O(N log N)",
+      automatic: AutomaticUse(
+        .positions, [],
+        "spreads the budget evenly over the image")))
 
   private let path: String
 

@@ -35,7 +35,13 @@ struct VScan: PruningMethod {
       "Equal scores keep the lower index; the authors' code leaves their order to torch.topk.",
     ],
     budget: "The kept tokens, exactly that many; `faithful` may keep fewer.", properties: [.scaleInvariant],
-    cost: .linear, memory: .scores)
+    cost: .linear, memory: .scores,
+    facts: MethodFacts(
+      .encoder, isQuestionAware: false, cost: "O(H N + N log N), O(N K D) to merge",
+      inexactParameter: "faithful",
+      reported: [
+        MethodFacts.Report("95.4 % of LLaVA-NeXT-7B with a tenth of the FLOPs", source: "arXiv 2505.22654")
+      ]))
 
   private let windows: Int
   private let share: Double

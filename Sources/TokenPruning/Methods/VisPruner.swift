@@ -31,7 +31,9 @@ struct VisPruner: PruningMethod {
       "Similarities are binary64. The authors' binary32 ones differ in the last bits, which changes the order"
         + " that decides the next round: of 576 tokens they keep 69 to 77 % the same.",
       "Equal similarities go by the earlier place; the authors' code leaves their order to torch.argsort.",
-    ], properties: [.scaleInvariant, .orderEquivariant])
+    ], properties: [.scaleInvariant, .orderEquivariant],
+    facts: MethodFacts(
+      .encoder, isQuestionAware: false, cost: "O(N^2 D)"))
 
   static let removedPerRound = 8
   static let maximumResidue = SimilarityMatrix.maximumCount

@@ -30,7 +30,13 @@ struct VisionZip: PruningMethod {
     ],
     budget:
       "Dominant and contextual tokens together; the [CLS] row, which the authors count too, is the"
-      + " caller's.", properties: [.scaleInvariant], cost: .linear)
+      + " caller's.", properties: [.scaleInvariant], cost: .linear,
+    facts: MethodFacts(
+      .encoder, isQuestionAware: false, cost: "O(H N + N log N)",
+      reported: [
+        MethodFacts.Report(
+          "8 times faster prefill, at least 5 % better than earlier methods", source: "arXiv 2412.04467")
+      ]))
 
   /// README: 54 + 10, 108 + 20, 162 + 30.
   static let contextualShare = 10.0 / 64

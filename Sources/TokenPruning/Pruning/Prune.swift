@@ -119,6 +119,7 @@ private func pool(
     kept = kept.dropFirst(own.count)
     traces[image].record([own.map { $0 - start }], at: step)
     for note in selection.notes { traces[image].selection.add(note) }
+    try traces[image].selection.recordReason(for: stageInputs[image])
     name = decidingName(of: try traces[image].selection.method.resolved(for: stageInputs[image]))
   }
   return name

@@ -155,6 +155,8 @@ extension PruneResult {
     tokenCount = results.reduce(0) { $0 + $1.tokenCount }
     kept = joined(\.kept)
     decidedBy = Self.distinct(results.map(\.decidedBy)).joined(separator: ", ")
+    let reasons = Self.distinct(results.compactMap(\.reason))
+    reason = reasons.isEmpty ? nil : reasons.joined(separator: " ")
     policy = results.map(\.policy).first { $0 != .none } ?? .none
     var stages: [StageResult] = []
     var starting = starts

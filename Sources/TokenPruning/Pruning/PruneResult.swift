@@ -5,6 +5,8 @@ public struct PruneResult: Sendable, Hashable {
   public let kept: [Int]
   /// The method that decided: the one asked for, or the scorer that `crop` chose (`topk`, `divprune`, ...).
   public let decidedBy: String
+  /// Why that method, where the request left the choice (`auto`).
+  public let reason: String?
   public let policy: RegionPolicy
   /// One per stage of the request; empty when it had a plain budget.
   public let stages: [StageResult]

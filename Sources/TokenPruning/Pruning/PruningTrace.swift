@@ -141,7 +141,7 @@ struct PruningTrace {
     }
   }
 
-  func result(notes more: [String], decidedBy: String? = nil) -> PruneResult {
+  func result(notes more: [String], decidedBy: String? = nil, reason: String? = nil) -> PruneResult {
     let schedule = Schedule(
       stages.map { ($0.layer, $0.kept.count) }, tokenCount: input.tokenCount, plain: held.count)
     let newlines = input.layout.map { layout in
@@ -149,6 +149,7 @@ struct PruningTrace {
     }
     return PruneResult(
       tokenCount: input.tokenCount, kept: held, decidedBy: decidedBy ?? selection.decidedBy,
+      reason: reason ?? selection.reason,
       policy: selection.policy, stages: stages,
       averageTokens: stages.isEmpty ? Double(held.count) : request.layerCount.map(schedule.average),
       notes: notes + more + selection.notes, scores: scores, explanation: explanation,

@@ -9,6 +9,8 @@ struct RegionSelection {
   let isInside: [Bool]
   private(set) var notes: [String] = []
   private(set) var decidedBy: String
+  /// Why that method, where there was a choice.
+  private(set) var reason: String?
 
   /// A method without scores reads all tensors and places again for every budget: at most so many numbers in all,
   /// a place taken for ``numbersPerPlace``.
@@ -32,6 +34,7 @@ struct RegionSelection {
   ) throws(PruningError) -> [[Int]] {
     var scorer = try method.resolved(for: input)
     decidedBy = decidingName(of: scorer)
+    try recordReason(for: input)
     if case .bias(let factor) = policy {
       let scores = try biased(scorer, by: factor, input)
       return zip(counts, groups).map { count, group in
@@ -159,6 +162,10 @@ struct RegionSelection {
           + "are kept"
         : "in \(short.count) of \(groups.count) parts the region holds fewer tokens than the budget; only those "
           + "are kept")
+  }
+
+  mutating func recordReason(for input: PruningInput) throws(PruningError) {
+    reason = try method.reason(for: input)
   }
 
   mutating func add(_ note: String) {

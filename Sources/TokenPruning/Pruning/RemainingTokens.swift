@@ -78,6 +78,12 @@ struct RemainingMethod: PruningMethod {
 
   var mayKeepFewer: Bool { method.mayKeepFewer }
 
+  var choosesMethod: Bool { method.choosesMethod }
+
+  func reason(for input: PruningInput) throws(PruningError) -> String? {
+    method.choosesMethod ? try method.reason(for: tokens.input(input)) : nil
+  }
+
   func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod {
     let resolved = try method.resolved(for: tokens.input(input))
     if let scoring = resolved as? any ScoringMethod, !scoring.mayKeepFewer {

@@ -13,14 +13,14 @@ struct Methods: ParsableCommand {
         crop methods --format json
       """)
 
-  enum Format: String, CaseIterable, ExpressibleByArgument { case table, json }
+  enum Format: String, CaseIterable, ExpressibleByArgument { case table, json, markdown }
 
   @Argument(
     help: "The method to explain; without it, all are listed.",
     completion: .list(MethodRegistry.standard.descriptors.map(\.name)))
   var name: String?
 
-  @Option(help: "What to print: table or json.")
+  @Option(help: "What to print: table, json, or the table of docs/methods.md as markdown.")
   var format = Format.table
 
   func run() throws {
@@ -29,6 +29,7 @@ struct Methods: ParsableCommand {
       switch format {
       case .table: StandardStreams.writeOutput(MethodDescriptor.list(methods))
       case .json: StandardStreams.writeOutput(prettyText(of: ["methods": .array(methods.map(\.json))]))
+      case .markdown: StandardStreams.writeOutput(MethodDescriptor.markdownTable(methods))
       }
       return
     }
@@ -36,7 +37,11 @@ struct Methods: ParsableCommand {
       let hint = nameSuggestion(for: name, among: methods.map(\.name))
       throw ValidationError("No method is called '\(name)'; \(hint)")
     }
-    StandardStreams.writeOutput(format == .table ? method.explanation : prettyText(of: method.json))
+    switch format {
+    case .table: StandardStreams.writeOutput(method.explanation)
+    case .json: StandardStreams.writeOutput(prettyText(of: method.json))
+    case .markdown: StandardStreams.writeOutput(MethodDescriptor.markdownTable([method]))
+    }
   }
 }
 
@@ -54,6 +59,22 @@ extension MethodDescriptor {
     return all.isEmpty ? nil : all.joined(separator: ", ")
   }
 
+  /// What methods are compared by.
+  private var comparison: String {
+    let question =
+      switch facts.isQuestionAware {
+      case true?: "yes"
+      case false?: "no"
+      case nil: "as the scores do"
+      }
+    let rows = [
+      ["question matters", question], ["without attention", isAttentionFree ? "yes" : "no"],
+      ["cost", facts.cost],
+    ]
+    return rows.map { "\($0[0]): \($0[1])\n" }.joined()
+      + facts.reported.map { "reported: \($0.result) (\($0.source))\n" }.joined()
+  }
+
   /// Everything about one method, for reading.
   var explanation: String {
     var text = "\(name): \(summary)\n"
@@ -69,7 +90,8 @@ extension MethodDescriptor {
       }
       text += "\n" + TextTable(header: ["PARAMETER", "VALUE", "DEFAULT", "MEANING"], rows: rows).text
     }
-    text += "\nkeep_tokens: \(budget)\n"
+    text += "\n\(comparison)"
+    text += "keep_tokens: \(budget)\n"
     if !properties.isEmpty {
       text += "with default parameters: \(properties.map(\.explanation).joined(separator: "; "))\n"
     }

@@ -15,6 +15,9 @@ struct Plan: ParsableCommand {
           --layout '{"type": "llava_next", "image_size": [640, 480]}'
         crop plan --keep-tokens 64 --parameters '{"budget_scope": "tile",
           "layout": {"type": "internvl", "image_size": [1000, 500]}}'
+        crop plan --layout 24x24 --keep-tokens 64 --method fastv --parameters '{
+          "model_dimensions": {"hidden": 4096, "layers": 32, "heads": 32,
+          "intermediate": 11008, "gated": true}, "break_even": {"tflops": 400}}'
       """)
 
   @OptionGroup(title: "Parameters") var selection: SelectionParameterOptions
@@ -22,7 +25,7 @@ struct Plan: ParsableCommand {
 
   func run() throws {
     do throws(InputError) {
-      var parameters = try common.object(for: .prune)
+      var parameters = try common.object(for: .prune, besides: PlanOperation.parameterNames)
       try selection.add(to: &parameters)
       StandardStreams.writeOutput(
         prettyText(of: .object(try Self.answer(parameters, flags: selection.flags.union(common.flags)))))

@@ -21,13 +21,15 @@ struct CommonParameterOptions: ParsableArguments {
     return Set(given.filter(\.1).map(\.0))
   }
 
+  /// - Parameter own: parameters of a command that is no operation on tensors.
   /// - Throws: for text that is not JSON or not of the form described, naming the flag.
-  func object(for operation: Operation) throws(InputError) -> JSONObject {
+  func object(for operation: Operation, besides own: [String] = []) throws(InputError) -> JSONObject {
     var object = JSONObject()
     if let parameters {
       object = try jsonObject(parameters, from: "--parameters")
-      for name in object.names where !Operation.parameterNames.contains(name) {
-        let hint = nameSuggestion(for: name, among: Operation.parameterNames.sorted())
+      let known = Operation.parameterNames.union(own)
+      for name in object.names where !known.contains(name) {
+        let hint = nameSuggestion(for: name, among: known.sorted())
         throw InputError("--parameters: unknown parameter '\(name)'; \(hint)")
       }
     }

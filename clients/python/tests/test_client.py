@@ -349,6 +349,19 @@ def test_a_batch_of_more_pieces_than_one_call_takes(client):
     assert len(answer.per_image) == 1500 and answer.per_image[-1].kept_indices.tolist() == [0]
 
 
+def test_auto_and_break_even(client, grid):
+    row = np.random.default_rng(4).random(576, np.float32)
+    answer = client.prune(attention=row, layout=grid, keep_tokens=64, method="auto")
+    assert answer.decided_by == "topk" and ": topk " in answer.reason
+    assert client.prune(attention=row, layout=grid, keep_tokens=64, method="topk").reason is None
+    model = {"hidden": 4096, "layers": 32, "heads": 32, "intermediate": 11008, "gated": True}
+    plan = client.plan(layout=grid, keep_tokens=64, method="fastv", model_dimensions=model, break_even={"tflops": 400})
+    assert plan.pays is True and plan["break_even"]["call"]["source"].startswith("measured on")
+    slow = client.plan(layout=grid, keep_tokens=64, method="fastv", model_dimensions=model,
+                       break_even={"tflops": 400, "call_ms": 500})
+    assert slow.pays is False and client.plan(layout=grid, keep_tokens=64).pays is None
+
+
 def test_reselect(client, grid):
     """A selection follows the model; the answer of one call is what the next one keeps."""
     generator = np.random.default_rng(3)

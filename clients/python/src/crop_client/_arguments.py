@@ -90,7 +90,9 @@ class _Pruning(_Budget, total=False):
 
 
 class PlanArguments(_Common, _Pruning, total=False):
-    """Arguments of `plan`: those of `prune` without tensors."""
+    """Arguments of `plan`: those of `prune` without tensors, and the machine that pruning is to pay on."""
+
+    break_even: Mapping[str, Any]
 
 
 class PruneArguments(_Tensors, _Pruning, total=False):

@@ -196,8 +196,14 @@ class PruneAnswer(Answer):
 
     @property
     def decided_by(self) -> str:
-        """The method, or the scorer that `crop` chose."""
+        """The method, or the one that `auto` or `crop` chose."""
         return str(self.one("decided_by"))
+
+    @property
+    def reason(self) -> Optional[str]:
+        """Why `auto` chose that method; None for any other."""
+        reason: Optional[str] = self.one("reason")
+        return reason
 
     @property
     def region(self) -> Optional[dict[str, Any]]:
@@ -328,6 +334,12 @@ class CompressAnswer(Answer):
 
 class PlanAnswer(Answer):
     """How many tokens `prune` will keep."""
+
+    @property
+    def pays(self) -> Optional[bool]:
+        """Whether pruning saves more than it costs, with `break_even`; None without it."""
+        verdict = self.raw.get("break_even", {}).get("verdict")
+        return {"pays": True, "does_not_pay": False}.get(verdict)
 
     @property
     def tokens(self) -> int:
