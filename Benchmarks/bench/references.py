@@ -84,7 +84,37 @@ def dart(arrays, count):
     return np.sort(np.concatenate(kept))
 
 
-NUMPY = {"divprune": divprune, "cdpruner": cdpruner, "tome": tome, "visionzip": visionzip, "dart": dart}
+def coverage(weights, factors, count):
+    """Facility location: the column that adds most to the largest weight of each row, one at a time."""
+    covered, kept = np.zeros(len(weights), np.float32), []
+    for _ in range(count):
+        gains = np.maximum(weights - covered[:, None], 0).sum(axis=0) * factors
+        gains[kept] = -np.inf
+        best = int(gains.argmax())
+        kept.append(best)
+        np.maximum(covered, weights[:, best], out=covered)
+    return np.sort(kept)
+
+
+def scope(arrays, count):
+    rows = work.unit_rows(arrays["image_features"].astype(np.float32))
+    return coverage(rows @ rows.T, arrays["attention"].sum(axis=0, dtype=np.float32), count)
+
+
+def mmtok(arrays, count):
+    rows, words = (work.unit_rows(arrays[name].astype(np.float32)) for name in ("image_features", "text_features"))
+
+    def shares(similarity, temperature):
+        powers = np.exp((similarity - similarity.max(axis=1, keepdims=True)) / temperature)
+        return powers / powers.sum(axis=1, keepdims=True) / len(similarity)
+
+    weights = np.concatenate([shares(words @ rows.T, 0.02), 0.5 * shares(rows @ rows.T, 0.2)])
+    return coverage(weights, np.float32(1), count)
+
+
+NUMPY = {
+    "divprune": divprune, "cdpruner": cdpruner, "tome": tome, "visionzip": visionzip, "dart": dart, "scope": scope,
+    "mmtok": mmtok}
 
 
 # What there is in torch as well.
