@@ -61,6 +61,11 @@ verify-numbers: release venv ## Every method against the float64 reference, 5,00
 test-integrations: release ## The Python client with transformers' models, tiny and random (ARGS='-k qwen3_vl')
 	@tools/integrations.sh $(ARGS)
 
+.PHONY: test-clients
+test-clients: release ## Clients of the Open Inference Protocol, kserve among them, whose packages take 500 MB (ARGS='-k kserve')
+	@tools/setup.sh clients
+	@CROP_BINARY=$(CURDIR)/$(CROP) timeout 900 .build-clients-venv/bin/python -m pytest Tests/BlackBox/test_*_client*.py $(ARGS)
+
 .PHONY: test-deploy
 test-deploy: release ## Files of deploy/ with real HAProxy, nginx, Envoy, systemd tools and promtool; prints counts (ARGS='-k nginx')
 	@tools/setup.sh deploy

@@ -227,6 +227,35 @@ def forms():
     return bodies + [body[:len(body) // 2] for body in bodies[:4]]
 
 
+def inference_bodies():
+    """Requests of the Open Inference Protocol, behind two bytes of the length of their JSON."""
+    def body(document, binary=None):
+        text = document if isinstance(document, bytes) else json.dumps(document).encode()
+        return struct.pack(">H", 0 if binary is None else len(text)) + text + (binary or b"")
+
+    row = {"name": "attention", "shape": [4], "datatype": "FP32"}
+    data = {**row, "data": [0.1, 0.2, 0.4, 0.3]}
+    options = {"method": "topk", "keep_tokens": 2, "layout": '{"type": "grid"}', "binary_data_output": True}
+    sized = {**row, "parameters": {"binary_data_size": 16}}
+    text = {"name": "method", "shape": [1], "datatype": "BYTES"}
+    bodies = [
+        body({"inputs": [data], "parameters": options, "id": "1"}), body({"inputs": [sized], "parameters": options}, packed(floats(4))),
+        body({"inputs": [data, {**text, "data": ["topk"]}]}), body({"inputs": []}),
+        body({"inputs": [{**text, "parameters": {"binary_data_size": 8}}, sized]}, b"\4\0\0\0topk" + packed(floats(4))),
+        body({"inputs": [{"data": [[1, 2], [3, 4]], "datatype": "BF16", "shape": [2, 2], "name": "x"}]}),
+        body({"inputs": [{"name": "x.0", "shape": [1], "datatype": "FP16", "data": [1]}, {"name": "x.1", "shape": [], "datatype": "INT8", "data": [1]}]}),
+        body({"inputs": [data], "outputs": [{"name": "kept_indices", "parameters": {"binary_data": True}}], "parameters": {"timeout": 9}}),
+        body({"inputs": [{**row, "parameters": {"shared_memory_region": "r", "shared_memory_byte_size": 16}}]}),
+        body({"inputs": [sized]}, b"short"), body({"inputs": [data], "keep_tokens": 1}), body(b'{"inputs":[{"data":["a",["b"]]}]}')]
+    for name, code in [("FP64", "d"), ("INT64", "q"), ("INT32", "i"), ("INT16", "h"), ("INT8", "b"), ("UINT64", "Q"),
+                       ("UINT32", "I"), ("UINT16", "H"), ("UINT8", "B"), ("BOOL", "?"), ("FP16", "e")]:
+        raw = struct.pack(f"<3{code}", 1, 0, 1)
+        port = {"name": "x", "shape": [3], "datatype": name}
+        bodies.append(body({"inputs": [{**port, "parameters": {"binary_data_size": len(raw)}}]}, raw))
+        bodies.append(body({"inputs": [{**port, "data": [True, False, True] if name == "BOOL" else [1, 0, 1]}]}))
+    return bodies
+
+
 def request(line, fields=(), body=None):
     head = [f"{line} HTTP/1.1", "Host: a", *fields]
     if body is not None:
@@ -346,7 +375,7 @@ def main():
         "request-head": heads, "chunked-body": chunks, "message-stream": streams,
         "media-type": MEDIA, "query": QUERIES, "peers": PEERS, "json": JSON_TEXTS + json_texts, "numbers": NUMBERS, "base64": BASE64,
         "json-tensors": json_texts, "safetensors": binary + [b for b in golden(1024) if b[8:9] == b"{"],
-        "npy": arrays, "npz": npz_bodies(), "multipart": forms(), "model": models(), "region-text": REGIONS, "request": requests(json_texts, binary, arrays),
+        "npy": arrays, "npz": npz_bodies(), "multipart": forms(), "inference": inference_bodies(), "model": models(), "region-text": REGIONS, "request": requests(json_texts, binary, arrays),
         "operation": choices(),
     }
     for target, inputs in seeds.items():

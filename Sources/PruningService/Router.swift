@@ -4,14 +4,14 @@ import TokenPruning
 /// Finds the endpoint for a method and path.
 struct Router: Sendable {
   enum Match {
-    case endpoint(Endpoint, variable: String?)
+    case endpoint(Endpoint, variables: [String])
     /// OPTIONS: the methods of the path, ready for `Allow`.
     case options(allowed: String)
   }
 
   private let exact: [String: [Endpoint]]
-  /// By everything before the variable segment, which is always the last: `/methods/`.
-  private let byPrefix: [String: [Endpoint]]
+  /// Routes with variables, and their endpoints.
+  private let templates: [(template: RouteTemplate, endpoints: [Endpoint])]
   /// Every route once, in the order given.
   let routes: [String]
 
@@ -21,20 +21,18 @@ struct Router: Sendable {
   /// - Precondition: no method and route occurs twice.
   init(_ endpoints: [Endpoint], where isExposed: (Endpoint) -> Bool = { _ in true }) {
     var exact: [String: [Endpoint]] = [:]
-    var byPrefix: [String: [Endpoint]] = [:]
     for endpoint in endpoints where isExposed(endpoint) {
-      if let brace = endpoint.route.firstIndex(of: "{") {
-        byPrefix[String(endpoint.route[..<brace]), default: []].append(endpoint)
-      } else {
-        exact[endpoint.route, default: []].append(endpoint)
-      }
+      exact[endpoint.route, default: []].append(endpoint)
     }
-    for same in Array(exact.values) + Array(byPrefix.values) {
+    for same in exact.values {
       precondition(Set(same.map(\.method)).count == same.count, "\(same[0].route) is routed twice")
     }
     routes = endpoints.reduce(into: []) { if !$0.contains($1.route) { $0.append($1.route) } }
-    self.exact = exact
-    self.byPrefix = byPrefix
+    let isTemplate = { (route: String) in route.contains("{") }
+    self.exact = exact.filter { !isTemplate($0.key) }
+    templates = exact.filter { isTemplate($0.key) }.sorted { $0.key < $1.key }.map {
+      (RouteTemplate($0.key), $0.value)
+    }
   }
 
   /// - Throws: `not-found`, `method-not-allowed`.
@@ -42,7 +40,7 @@ struct Router: Sendable {
     if head.method == "OPTIONS", head.path == "*" {
       return .options(allowed: allowedMethods(exact.values.joined()))
     }
-    let (candidates, variable) = candidates(for: head.path)
+    let (candidates, variables) = candidates(for: head.path)
     // The target of CONNECT is a host, not a path: the method itself is what is wrong (RFC 9110 section 15.5.6).
     guard head.method != "CONNECT" else { throw notAllowed("CONNECT", allowedMethods(exact.values.joined())) }
     guard !candidates.isEmpty else {
@@ -58,7 +56,7 @@ struct Router: Sendable {
     // HEAD is GET without the body (RFC 9110 section 9.3.2); the transport leaves the body out.
     let method = head.method == "HEAD" ? "GET" : head.method
     if let endpoint = candidates.first(where: { $0.method == method }) {
-      return .endpoint(endpoint, variable: variable)
+      return .endpoint(endpoint, variables: variables)
     }
     let allowed = allowedMethods(candidates)
     if head.method == "OPTIONS" { return .options(allowed: allowed) }
@@ -97,16 +95,16 @@ struct Router: Sendable {
   ///
   /// Percent-encoded letters are not decoded: names of routes and methods need none, and a proxy that denies `/metrics`
   /// by its text must not be passed by `/%6Detrics`. There is one spelling of a route.
-  private func candidates(for path: String) -> (endpoints: [Endpoint], variable: String?) {
+  private func candidates(for path: String) -> (endpoints: [Endpoint], variables: [String]) {
     // Strings that are not ASCII would be hashed by their normal form, which takes as long as a client likes.
-    guard path.utf8.allSatisfy({ $0 < 0x80 }) else { return ([], nil) }
-    if let endpoints = exact[path] { return (endpoints, nil) }
-    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return ([], nil) }
-    let start = path.utf8.index(after: slash)
-    guard start < path.utf8.endIndex, let endpoints = byPrefix[String(path[..<start])] else {
-      return ([], nil)
+    guard path.utf8.allSatisfy({ $0 < 0x80 }) else { return ([], []) }
+    if let endpoints = exact[path] { return (endpoints, []) }
+    let segments = path.split(
+      separator: "/", maxSplits: RouteTemplate.maximumSegments, omittingEmptySubsequences: false)
+    for (template, endpoints) in templates {
+      if let variables = template.variables(of: segments) { return (endpoints, variables) }
     }
-    return (endpoints, String(path[start...]))
+    return ([], [])
   }
 
   private func allowedMethods(_ endpoints: some Sequence<Endpoint>) -> String {
@@ -114,5 +112,35 @@ struct Router: Sendable {
     if methods.contains("GET") { methods.insert("HEAD") }
     methods.insert("OPTIONS")
     return methods.sorted().joined(separator: ", ")
+  }
+}
+
+/// A route that has variables among its segments: `/methods/{name}`.
+private struct RouteTemplate: Sendable {
+  /// More than any route has.
+  static let maximumSegments = 12
+
+  /// Nil where anything may stand.
+  private let segments: [String?]
+
+  init(_ route: String) {
+    segments = route.split(separator: "/", omittingEmptySubsequences: false).map {
+      $0.hasPrefix("{") ? nil : String($0)
+    }
+  }
+
+  /// What stands in place of the variables; nil for a path of another route.
+  func variables(of path: [Substring]) -> [String]? {
+    guard path.count == segments.count else { return nil }
+    var variables: [String] = []
+    for (segment, given) in zip(segments, path) {
+      if let segment {
+        guard segment == given else { return nil }
+      } else {
+        guard !given.isEmpty else { return nil }
+        variables.append(String(given))
+      }
+    }
+    return variables
   }
 }

@@ -17,6 +17,8 @@ public struct Service: Responder {
     public var sharedRegions = SharedRegions()
     /// How long a request may be read and computed; nil sets no limit.
     public var computeTimeout: Duration?
+    /// The time of day in milliseconds since 1970, which statistics tell.
+    public var epochMilliseconds: @Sendable () -> Int = { 0 }
 
     public init(maximumBodyBytes: Int = 64 << 20, models: ModelStore = ModelStore()) {
       self.maximumBodyBytes = maximumBodyBytes
@@ -56,7 +58,9 @@ public struct Service: Responder {
     router = Router(
       Endpoints.all(
         lifecycle: lifecycle, metrics: metrics, models: configuration.models,
-        computeTimeout: configuration.computeTimeout),
+        computeTimeout: configuration.computeTimeout,
+        statistics: InferenceStatistics(epochMilliseconds: configuration.epochMilliseconds),
+        regions: configuration.sharedRegions),
       where: exposure.includes)
     metrics.count(routes: router.routes)
   }
@@ -145,10 +149,10 @@ public struct Service: Responder {
     do throws(Problem) {
       if let refused = request.preparation as? RefusedRequest { throw refused.problem }
       switch try resolved.match.get() {
-      case .endpoint(let endpoint, let variable):
+      case .endpoint(let endpoint, let variables):
         try endpoint.answer(
           Endpoint.Context(
-            request: request, resolved: resolved, pathVariable: variable, timing: timing, metrics: metrics,
+            request: request, resolved: resolved, pathVariables: variables, timing: timing, metrics: metrics,
             prepared: request.preparation as? PreparedRequest, isLogged: accessLog != nil), &response)
       case .options(let allowed):
         response.status = 204
@@ -156,7 +160,7 @@ public struct Service: Responder {
         if configuration.crossOrigin?.allowsPreflight(request.head) == true { allowedMethods = allowed }
       }
     } catch {
-      response = error.response(requestID: identity.requestID)
+      response = error.response(requestID: identity.requestID, to: request.head)
     }
     if configuration.compressesResponses {
       let start = ContinuousClock.now
@@ -184,7 +188,7 @@ public struct Service: Responder {
 
   private func stamped(_ problem: Problem, _ identity: RequestIdentity, _ head: RequestHead?) -> Response {
     var identity = identity
-    var response = problem.response(requestID: identity.requestID)
+    var response = problem.response(requestID: identity.requestID, to: head)
     stamp(&response, &identity, head)
     return response
   }

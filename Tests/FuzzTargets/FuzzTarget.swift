@@ -24,7 +24,8 @@ public struct FuzzTarget: Sendable, CustomStringConvertible {
 
   public static let all: [FuzzTarget] = [
     .requestHead, .chunkedBody, .messageStream, .contentCoding, .mediaType, .query, .peers, .json, .numbers,
-    .base64, .jsonTensors, .safetensors, .npy, .npz, .multipart, .model, .regionText, .request, .operation,
+    .base64, .jsonTensors, .safetensors, .npy, .npz, .multipart, .inference, .model, .regionText, .request,
+    .operation,
   ]
 }
 

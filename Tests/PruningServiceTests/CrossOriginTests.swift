@@ -37,7 +37,7 @@ struct CrossOriginTests {
     #expect(allowed.field("Access-Control-Allow-Origin") == Self.page)
     #expect(
       allowed.field("Access-Control-Expose-Headers")
-        == "X-Request-Id, Server-Timing, traceparent, Retry-After")
+        == "X-Request-Id, Server-Timing, traceparent, Retry-After, Inference-Header-Content-Length")
     #expect(allowed.field("Vary") == "Origin")
     for fields in [
       [], ["Origin: https://evil.example"], ["Origin: \(Self.page).evil.example"], ["Origin: null"],

@@ -67,7 +67,9 @@ import TokenPruning
       #expect(options.status == 204 && options.field("Allow") == allowed && options.body.isEmpty)
       #expect(try service.send("HEAD \(route)").status == (method == "POST" ? 405 : 200))
       let refused = try service.send("DELETE \(route)")
-      #expect(refused.summary == "405 method-not-allowed" && refused.field("Allow") == allowed)
+      // Paths of the Open Inference Protocol have errors of their own form.
+      let summary = route.hasPrefix("/v2") ? "405" : "405 method-not-allowed"
+      #expect(refused.summary == summary && refused.field("Allow") == allowed)
     }
     #expect(try service.send("OPTIONS *").field("Allow") == "GET, HEAD, OPTIONS, POST")
     let connect = try service.send("CONNECT example.org:443")

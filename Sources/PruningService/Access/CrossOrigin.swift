@@ -43,9 +43,10 @@ public struct CrossOrigin: Sendable {
     return origins.first { $0.utf8.elementsEqual(values[0]) }
   }
 
-  private static let exposedFields = "X-Request-Id, Server-Timing, traceparent, Retry-After"
+  private static let exposedFields =
+    "X-Request-Id, Server-Timing, traceparent, Retry-After, Inference-Header-Content-Length"
   private static let requestFields =
-    "Authorization, X-API-Key, Content-Type, Content-Encoding, X-Request-Id, traceparent"
+    "Authorization, X-API-Key, Content-Type, Content-Encoding, X-Request-Id, traceparent, Inference-Header-Content-Length"
 }
 
 extension Response {

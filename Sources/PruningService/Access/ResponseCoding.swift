@@ -10,7 +10,7 @@ enum ResponseCoding {
 
   /// - Returns: whether the body was compressed.
   static func apply(to response: inout Response, for head: RequestHead) -> Bool {
-    guard isEligible(response) else { return false }
+    guard isEligible(response), !isForPlainReader(head) else { return false }
     // Also on the plain answer: a cache must not give a coded one to who cannot read it, nor the reverse.
     response.varies(by: "Accept-Encoding")
     guard head.prefers(.gzip), let coded = Deflater.gzip(response.body), coded.count < response.body.count
@@ -19,6 +19,12 @@ enum ResponseCoding {
     response.isBodyShared = false
     response.fields.append(Response.Field("Content-Encoding", ContentCoding.gzip.rawValue))
     return true
+  }
+
+  /// Whether the answer describes the models of the Open Inference Protocol: tritonclient's form for asyncio accepts gzip
+  /// with every request and undoes it only in those of `/infer`.
+  private static func isForPlainReader(_ head: RequestHead) -> Bool {
+    head.path.hasPrefix("/v2") && !head.path.hasSuffix("/infer")
   }
 
   private static func isEligible(_ response: Response) -> Bool {

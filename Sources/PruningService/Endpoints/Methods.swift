@@ -9,7 +9,7 @@ extension Endpoints {
 
   static let method = Endpoint(method: "GET", route: "/methods/{name}", kind: .information) {
     context throws(Problem) in
-    let name = context.pathVariable ?? ""
+    let name = context.pathVariables.first ?? ""
     let descriptors = MethodRegistry.standard.descriptors
     guard let descriptor = descriptors.first(where: { $0.name == name }) else {
       // 422 is for a body that names it; here the path does.

@@ -101,7 +101,7 @@ struct OperationHandler: Sendable {
   }
 
   /// Has the request hold memory before it takes it.
-  private static func use(_ bytes: Int, in request: Request) throws(Problem) {
+  static func use(_ bytes: Int, in request: Request) throws(Problem) {
     switch request.useMemory(bytes) {
     case .granted: break
     case .exceeds(let limit):

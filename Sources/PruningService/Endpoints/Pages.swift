@@ -42,7 +42,7 @@ extension Endpoints {
     let pages: Set = ["openapi.yaml", "openapi.json", "docs.html", "playground.html"]
     let names = Set(EmbeddedFile.names).subtracting(pages)
     return Endpoint(method: "GET", route: "/assets/{name}", kind: .page) { context throws(Problem) in
-      let name = context.pathVariable ?? ""
+      let name = context.pathVariables.first ?? ""
       guard names.contains(name), let file = EmbeddedFile(name) else {
         throw Problem(
           .notFound,

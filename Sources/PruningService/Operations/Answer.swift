@@ -47,8 +47,8 @@ public struct Answer: Sendable {
   public var keptCount: Int { samples.reduce(0) { $0 + $1.keptCount } }
   public var carriesFeatures: Bool { samples.contains { !$0.tensors.isEmpty } }
 
-  /// Everything but the tensors and index lists, as one object.
-  private func members(includingIndices: Bool) -> JSONObject {
+  /// Everything but the tensors, and but the index lists where these are tensors too, as one object.
+  func members(includingIndices: Bool) -> JSONObject {
     var result = shared
     var names: [String] = []
     let objects = samples.map { sample -> JSONObject in
@@ -92,20 +92,9 @@ public struct Answer: Sendable {
         "\(format.name) holds one tensor, and this answer is about \(samples.count) images; ask for "
           + SafetensorsFormat.mediaTypes[0])
     }
-    let isJSON = format == JSONTensorFormat.self
+    let isJSON = format.name == JSONTensorFormat.name
     if isJSON, !isBatched, !carriesFeatures { return write(to: &bytes) }
-    var tensors: [(name: String, tensor: Tensor)] = []
-    for (index, sample) in samples.enumerated() {
-      let suffix = isBatched ? ".\(index)" : ""
-      if !isJSON {
-        for (name, values) in sample.indices {
-          tensors.append((name + suffix, Self.indexTensor(values)))
-        }
-      }
-      // Features first: a format with room for one tensor (npy) takes the first of the list.
-      tensors.insert(
-        contentsOf: sample.tensors.map { ($0.name + suffix, $0.tensor) }, at: isJSON ? tensors.count : 0)
-    }
+    let tensors = namedTensors(includingIndices: !isJSON)
     do {
       bytes = try format.encode(tensors, response: members(includingIndices: isJSON))
     } catch {
@@ -141,6 +130,25 @@ public struct Answer: Sendable {
     write(reading)
     writer.endObject()
     bytes = writer.takeBytes()
+  }
+
+  /// The tensors of image i of a batch are called `name.i`.
+  ///
+  /// Features come first: a format with room for one tensor (npy) takes the first of the list.
+  func namedTensors(includingIndices: Bool) -> [(name: String, tensor: Tensor)] {
+    var tensors: [(name: String, tensor: Tensor)] = []
+    for (index, sample) in samples.enumerated() {
+      let suffix = isBatched ? ".\(index)" : ""
+      if includingIndices {
+        for (name, values) in sample.indices {
+          tensors.append((name + suffix, Self.indexTensor(values)))
+        }
+      }
+      tensors.insert(
+        contentsOf: sample.tensors.map { ($0.name + suffix, $0.tensor) },
+        at: includingIndices ? 0 : tensors.count)
+    }
+    return tensors
   }
 
   /// Facts for the access log.

@@ -123,7 +123,7 @@ extension JSONWriter {
     }
   }
 
-  fileprivate mutating func writeFlat(_ tensor: Tensor) {
+  mutating func writeFlat(_ tensor: Tensor) {
     switch tensor.elementType {
     case .float32, .float16, .bfloat16: write(tensor.floats())
     case .float64: write(tensor.doubles())

@@ -128,7 +128,7 @@ enum TensorObject {
     return elementType
   }
 
-  private static func readShape(_ scanner: inout JSONScanner) throws(JSONError) -> [Int] {
+  static func readShape(_ scanner: inout JSONScanner) throws(JSONError) -> [Int] {
     try scanner.openArray()
     var dimensions: [Int] = []
     var index = 0
@@ -178,7 +178,7 @@ enum TensorObject {
   }
 
   /// Reads `data`, and checks its nesting against the shape: flat data fit every shape of their length.
-  private static func tensor(
+  static func tensor(
     _ data: inout JSONScanner, _ regular: RegularNumbers?, _ elementType: ElementType, _ dimensions: [Int]?
   ) throws(JSONError) -> Tensor {
     let offset = data.offset

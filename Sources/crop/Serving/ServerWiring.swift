@@ -325,6 +325,7 @@ extension ServerConfiguration {
     service.models = models
     service.sharedRegions = sharedRegions
     service.computeTimeout = computeTimeout
+    service.epochMilliseconds = { Timestamp.epochMilliseconds() }
     service.compressesResponses = responseCompression
     service.crossOrigin = corsAllowedOrigins.isEmpty ? nil : CrossOrigin(allowing: corsAllowedOrigins)
     return service

@@ -24,6 +24,13 @@ enum Timestamp {
     return String(decoding: text, as: UTF8.self)
   }
 
+  /// Since 1970.
+  static func epochMilliseconds() -> Int {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return Int(time.tv_sec) * 1000 + Int(time.tv_nsec) / 1_000_000
+  }
+
   static func append(to line: inout [UInt8]) {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)

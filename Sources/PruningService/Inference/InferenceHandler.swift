@@ -1,0 +1,169 @@
+import HTTP1
+import TensorFormats
+import TokenPruning
+
+/// Answers inference requests: the operations, with bodies and responses of the Open Inference Protocol.
+struct InferenceHandler: Sendable {
+  let models: ModelStore
+  let statistics: InferenceStatistics
+  let regions: SharedRegions
+  /// How long reading and computing a request may take.
+  let timeout: Duration?
+
+  private static let jsonLengthField = "Inference-Header-Content-Length"
+
+  func infer(_ model: InferenceModel, _ context: Endpoint.Context) throws(Problem) -> Response {
+    let start = ContinuousClock.now
+    do throws(Problem) {
+      let (response, images) = try respond(model, context, since: start)
+      statistics.record(model, images: images, context.timing, total: ContinuousClock.now - start)
+      return response
+    } catch {
+      statistics.record(model, images: nil, context.timing, total: ContinuousClock.now - start)
+      throw error
+    }
+  }
+
+  private func respond(
+    _ model: InferenceModel, _ context: Endpoint.Context, since start: ContinuousClock.Instant
+  ) throws(Problem) -> (Response, images: Int) {
+    let (request, decodedBytes) = try context.timing.measure("decode") { () throws(Problem) in
+      try read(context)
+    }
+    let given = request.timeout.map { Duration.microseconds($0) }
+    let deadline = [timeout, given].compactMap { $0 }.min().map { start + $0 }
+    let answer = try context.timing.measure("compute") { () throws(Problem) in
+      try model.operation.run(
+        request.document, models: models.current, isAbandoned: context.request.isAbandoned,
+        isOverdue: { deadline.map { ContinuousClock.now >= $0 } ?? false },
+        sharing: WorkSharing(context.request.share),
+        useMemory: { document, batch throws(Problem) in
+          let need = MemoryNeed(
+            model.operation, document, batch, decodedBytes: decodedBytes, threads: context.request.threadCount
+          )
+          try Endpoints.use(need.total, in: context.request)
+        })
+    }
+    context.metrics.recordTokens(received: answer.tokenCount, kept: answer.keptCount)
+    let encoded = try context.timing.measure("encode") { () throws(Problem) in
+      try write(answer, to: request, model)
+    }
+    let isJSON = encoded.jsonByteCount == nil
+    var fields = [Response.Field("Content-Type", isJSON ? "application/json" : "application/octet-stream")]
+    if let count = encoded.jsonByteCount {
+      fields.append(Response.Field(Self.jsonLengthField, String(count)))
+    }
+    let response = Response(
+      status: 200, fields: fields, body: encoded.body,
+      annotations: [Response.Field("format", "v2")] + answer.annotations)
+    return (response, answer.samples.count)
+  }
+
+  /// The request, and how much memory it takes beside its body.
+  private func read(_ context: Endpoint.Context) throws(Problem) -> (InferenceRequest, decodedBytes: Int) {
+    let body = context.request.body[...]
+    let jsonByteCount = try Self.jsonByteCount(of: context.request.head)
+    if let refusal = TensorFormats.refusedByName(prefix: body.prefix(16)) {
+      throw Problem(.unsupportedFormat, refusal)
+    }
+    let hints = DecodingHints(parameterNames: Operation.parameterNames)
+    let decodedBytes = InferenceRequest.decodingBytes(of: body, jsonByteCount: jsonByteCount, hints)
+    try Endpoints.use(decodedBytes, in: context.request)
+    let parsed = try Self.problems { () throws(TensorFormatError) in
+      try InferenceBody(body, jsonByteCount: jsonByteCount)
+    }
+    let (shared, sharedBytes) = try contents(of: parsed.regions, decodedBytes: decodedBytes, context)
+    let request = try Self.problems { () throws(TensorFormatError) in
+      try parsed.request(shared: shared, hints)
+    }
+    return (request, decodedBytes + sharedBytes)
+  }
+
+  private static func problems<Result>(
+    _ body: () throws(TensorFormatError) -> Result
+  ) throws(Problem) -> Result {
+    do throws(TensorFormatError) {
+      return try body()
+    } catch {
+      throw Problem(error)
+    }
+  }
+
+  /// Copies what lies in shared memory, which counts as if it had come in the body.
+  private func contents(
+    of wanted: [InferenceRegion], decodedBytes: Int, _ context: Endpoint.Context
+  ) throws(Problem) -> ([[UInt8]], byteCount: Int) {
+    guard !wanted.isEmpty else { return ([], 0) }
+    var byteCount = 0
+    for region in wanted {
+      let (sum, overflow) = byteCount.addingReportingOverflow(region.byteCount)
+      guard !overflow, sum <= context.resolved.maximumBodyBytes else {
+        throw Problem(
+          .bodyTooLarge, Problem.bodyLimit(context.resolved.maximumBodyBytes, "what the inputs have in shared memory"))
+      }
+      byteCount = sum
+    }
+    let extents = try wanted.map { region throws(Problem) in try extent(of: region) }
+    try Endpoints.use(decodedBytes + byteCount, in: context.request)
+    return (
+      try extents.map { extent throws(Problem) in
+        do throws(SharedMemoryError) {
+          return try extent.bytes()
+        } catch {
+          throw Problem(error)
+        }
+      }, byteCount
+    )
+  }
+
+  private func extent(of region: InferenceRegion) throws(Problem) -> SharedExtent {
+    do throws(SharedMemoryError) {
+      guard let registered = try regions.region(region.name) else {
+        throw SharedMemoryError.unknownName(FieldValue.sanitized(region.name, maximumBytes: 80))
+      }
+      return try registered.extent.part(offset: region.offset, byteCount: region.byteCount)
+    } catch {
+      throw Problem(error)
+    }
+  }
+
+  private func write(
+    _ answer: Answer, to request: InferenceRequest, _ model: InferenceModel
+  ) throws(Problem) -> InferenceResponse {
+    // Looked up before anything is written, so that a name that does not exist leaves no output half done.
+    let extents = try (request.outputs ?? []).compactMap(\.region).map { region throws(Problem) in
+      (region: region, extent: try extent(of: region))
+    }
+    let response = try Self.problems { () throws(TensorFormatError) in
+      try InferenceResponse(
+        to: request, model: model.name, version: InferenceModel.version,
+        answer.namedTensors(includingIndices: true), response: answer.members(includingIndices: false))
+    }
+    for (part, target) in zip(response.shared, extents) {
+      do throws(SharedMemoryError) {
+        try target.extent.write(part.bytes)
+      } catch {
+        throw Problem(error)
+      }
+    }
+    return response
+  }
+
+  /// Of the binary tensor data extension: how many bytes of the body are JSON; nil without that field.
+  private static func jsonByteCount(of head: RequestHead) throws(Problem) -> Int? {
+    let values = head.fields.values(jsonLengthField.lowercased())
+    guard let first = values.first else { return nil }
+    let text = String(decoding: first, as: UTF8.self)
+    guard values.count == 1, !text.isEmpty, text.utf8.count <= 18,
+      text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let count = Int(text)
+    else {
+      throw Problem(.malformedBody, "\(jsonLengthField) is one number of bytes")
+    }
+    guard count > 0 else {
+      throw Problem(
+        .malformedBody,
+        "\(jsonLengthField) of 0 announces a body without JSON, which would not say what its tensors are")
+    }
+    return count
+  }
+}

@@ -1,0 +1,67 @@
+import HTTP1
+import JSON
+
+/// What a client says of shared memory that it registers: `{"key", "offset", "byte_size"}`.
+struct SharedMemoryRegistration {
+  private let key: String
+  private let offset: Int
+  private let byteCount: Int
+
+  init(_ body: [UInt8]) throws(Problem) {
+    let value: JSONValue
+    do throws(JSONError) {
+      value = try JSONValue.parse(body[...])
+    } catch {
+      throw Problem(.malformedBody, "\(error)")
+    }
+    let offset = value.objectValue?["offset"] ?? 0
+    guard let key = value.objectValue?["key"]?.stringValue,
+      let byteCount = value.objectValue?["byte_size"]?.integerValue, byteCount > 0,
+      let offset = offset.integerValue, offset >= 0
+    else {
+      throw Problem(
+        .malformedBody,
+        "a region is an object with key, a name of shm_open, byte_size, above 0, and offset, 0 if absent")
+    }
+    self.key = key
+    self.offset = offset
+    self.byteCount = byteCount
+  }
+
+  func register(_ name: String, in regions: SharedRegions) throws(Problem) {
+    do throws(SharedRegions.RegistrationError) {
+      try regions.register(name, key: key, offset: offset, byteCount: byteCount)
+    } catch {
+      if case .memory(let error) = error { throw Problem(error) }
+      throw Problem(.sharedMemory, error.message)
+    }
+  }
+
+  /// As the status of the extension lists regions.
+  static func list(_ regions: [SharedRegions.Region]) -> JSONValue {
+    .array(
+      regions.map { region in
+        [
+          "name": .string(region.name), "key": .string(region.key), "offset": .integer(region.offset),
+          "byte_size": .integer(region.byteCount),
+        ]
+      })
+  }
+
+  /// The name in a path, where clients escape some characters that names may have (RFC 3986 section 2.1).
+  static func name(_ segment: String) -> String {
+    var bytes: [UInt8] = []
+    var rest = Array(segment.utf8)[...]
+    while let byte = rest.popFirst() {
+      if byte == UInt8(ascii: "%"), rest.count >= 2,
+        let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
+      {
+        bytes.append(value)
+        rest = rest.dropFirst(2)
+      } else {
+        bytes.append(byte)
+      }
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}

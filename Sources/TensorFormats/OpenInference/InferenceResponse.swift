@@ -1,0 +1,197 @@
+public import JSON
+public import Tensors
+
+/// A response of the Open Inference Protocol: JSON, and binary data behind it where the request wants that.
+public struct InferenceResponse: Sendable {
+  public let body: [UInt8]
+  /// For `Inference-Header-Content-Length`; nil where nothing follows the JSON.
+  public let jsonByteCount: Int?
+  /// What is to be written to shared memory before the response is sent.
+  public let shared: [(region: InferenceRegion, bytes: ArraySlice<UInt8>)]
+
+  /// The output that holds what has no tensor of its own, as the text of a JSON object.
+  public static let textOutput = "response"
+
+  /// Writes an answer: tensors by name, the rest as the output ``textOutput``.
+  ///
+  /// The images of a batch, `name.0`, `name.1` and so on, become one tensor with a leading axis; where they differ in
+  /// length, shorter ones are filled up with -1 (whole numbers) or 0, and their true lengths are those in the text.
+  /// - Throws: for an output that this answer does not have, and for numbers that JSON cannot express.
+  public init(
+    to request: InferenceRequest, model: String, version: String, _ tensors: [(name: String, tensor: Tensor)],
+    response: JSONObject
+  ) throws(TensorFormatError) {
+    let available = try Self.outputs(tensors, response)
+    var header = JSONWriter()
+    header.beginObject()
+    header.name("model_name")
+    header.write(model)
+    header.name("model_version")
+    header.write(version)
+    if let id = request.id {
+      header.name("id")
+      header.write(id)
+    }
+    header.name("outputs")
+    header.beginArray()
+    var binary: [ArraySlice<UInt8>] = []
+    var shared: [(region: InferenceRegion, bytes: ArraySlice<UInt8>)] = []
+    for (output, isBinary, region) in try Self.chosen(available, request, model) {
+      output.writeHead(to: &header)
+      if let region {
+        let bytes = output.bytes
+        guard bytes.count <= region.byteCount else {
+          throw TensorFormatError(
+            .invalidContent,
+            "the output '\(output.name)' takes \(bytes.count) bytes, but shared_memory_byte_size is \(region.byteCount)"
+          )
+        }
+        header.name("parameters")
+        header.write(region.parameters(writing: bytes.count))
+        shared.append((region, bytes))
+      } else if isBinary {
+        let bytes = output.bytes
+        header.name("parameters")
+        header.write(["binary_data_size": .integer(bytes.count)] as JSONObject)
+        binary.append(bytes)
+      } else {
+        header.name("data")
+        try output.writeData(to: &header)
+      }
+      header.endObject()
+    }
+    header.endArray()
+    header.endObject()
+    self.shared = shared
+    jsonByteCount = binary.isEmpty ? nil : header.bytes.count
+    var body = header.bytes
+    body.reserveCapacity(body.count + binary.reduce(0) { $0 + $1.count })
+    for bytes in binary { body.append(contentsOf: bytes) }
+    self.body = body
+  }
+
+  private static func outputs(
+    _ tensors: [(name: String, tensor: Tensor)], _ response: JSONObject
+  ) throws(TensorFormatError) -> [InferenceOutput] {
+    let bundle = try TensorLists.bundle(tensors)
+    var outputs: [InferenceOutput] = []
+    for (name, _) in tensors {
+      let list = TensorLists.listIndex(name)
+      // A list stands where its first element stood.
+      guard list?.index ?? 0 == 0 else { continue }
+      let member = list?.list ?? name
+      switch bundle[member] {
+      case .one(let tensor): outputs.append(InferenceOutput(name: member, content: .tensor(tensor)))
+      case .many(let list):
+        outputs.append(InferenceOutput(name: member, content: .tensor(try Self.stacked(list, member))))
+      case nil: break
+      }
+    }
+    let text = JSONValue.object(response).description
+    return outputs + [InferenceOutput(name: textOutput, content: .text(text))]
+  }
+
+  private static func chosen(
+    _ available: [InferenceOutput], _ request: InferenceRequest, _ model: String
+  ) throws(TensorFormatError) -> [(InferenceOutput, isBinary: Bool, InferenceRegion?)] {
+    guard let wanted = request.outputs else { return available.map { ($0, request.wantsBinaryData, nil) } }
+    var chosen: [(InferenceOutput, isBinary: Bool, InferenceRegion?)] = []
+    for want in wanted {
+      guard let output = available.first(where: { $0.name == want.name }) else {
+        throw TensorFormatError(
+          .invalidContent,
+          "unexpected inference output '\(want.name.prefix(80))' for model '\(model)'; here it has "
+            + available.map(\.name).joined(separator: ", "))
+      }
+      guard !chosen.contains(where: { $0.0.name == want.name }) else {
+        throw TensorFormatError(.invalidContent, "the output '\(want.name)' is requested twice")
+      }
+      chosen.append((output, want.isBinary ?? request.wantsBinaryData, want.region))
+    }
+    return chosen
+  }
+
+  /// Tensors of one rank and type as one with an axis more in front, as long as the longest on each axis.
+  private static func stacked(_ list: [Tensor], _ name: String) throws(TensorFormatError) -> Tensor {
+    guard let first = list.first,
+      list.allSatisfy({
+        $0.elementType == first.elementType && $0.rank == first.rank
+          && $0.shape.dimensions.dropFirst() == first.shape.dimensions.dropFirst()
+      })
+    else {
+      throw TensorFormatError(
+        .invalidContent, tensor: name,
+        "the images' tensors differ in more than their length; ask image by image")
+    }
+    let longest = list.map { $0.rank == 0 ? 1 : $0.shape[0] }.max() ?? 0
+    let dimensions = [list.count] + (first.rank == 0 ? [] : [longest] + first.shape.dimensions.dropFirst())
+    let shape = try Shape.named(name, dimensions)
+    let byteCount = shape.elementCount * first.elementType.byteWidth
+    // All bits of a whole number set are -1.
+    let filler: UInt8 = first.elementType.isFloatingPoint || first.elementType == .bool ? 0 : 0xff
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(byteCount)
+    for (index, tensor) in list.enumerated() {
+      bytes.append(contentsOf: tensor.bytes)
+      bytes.append(
+        contentsOf: repeatElement(filler, count: byteCount / list.count * (index + 1) - bytes.count))
+    }
+    return try Tensor.named(name, first.elementType, shape, bytes[...])
+  }
+}
+
+/// One output, before it is written.
+private struct InferenceOutput {
+  enum Content {
+    case tensor(Tensor)
+    /// BYTES of one element.
+    case text(String)
+  }
+
+  let name: String
+  let content: Content
+
+  /// As binary data: BYTES have their length in front.
+  var bytes: ArraySlice<UInt8> {
+    switch content {
+    case .tensor(let tensor): return tensor.bytes
+    case .text(let text):
+      let length = UInt32(clamping: text.utf8.count)
+      return ((0..<4).map { UInt8(truncatingIfNeeded: length >> (8 * $0)) } + Array(text.utf8))[...]
+    }
+  }
+
+  /// Begins the output's object and writes all but its data.
+  func writeHead(to writer: inout JSONWriter) {
+    writer.beginObject()
+    writer.name("name")
+    writer.write(name)
+    writer.name("datatype")
+    switch content {
+    case .tensor(let tensor):
+      writer.write(InferenceDatatype.numbers(tensor.elementType).name)
+      writer.name("shape")
+      writer.write(tensor.shape.dimensions)
+    case .text:
+      writer.write(InferenceDatatype.bytes.name)
+      writer.name("shape")
+      writer.write([1])
+    }
+  }
+
+  func writeData(to writer: inout JSONWriter) throws(TensorFormatError) {
+    switch content {
+    case .text(let text):
+      writer.beginArray()
+      writer.write(text)
+      writer.endArray()
+    case .tensor(let tensor):
+      if let index = tensor.firstNonFiniteIndex() {
+        throw TensorFormatError(
+          .invalidContent, tensor: name,
+          "element \(index) is not finite, which JSON cannot express; ask for binary data")
+      }
+      writer.writeFlat(tensor)
+    }
+  }
+}
