@@ -37,6 +37,33 @@ struct ConfigurationTests {
     #expect(origins["idle-timeout"] == .byDefault)
   }
 
+  @Test("PORT yields to every setting of the port, and to listen; it is a port or an error")
+  func platformPort() throws {
+    func port(
+      _ flags: [String: String] = [:], _ environment: [String: String], _ file: ConfigurationFile? = nil
+    ) throws -> ResolvedConfiguration.Entry? {
+      try ResolvedConfiguration(flags: flags, environment: environment, file: file).entries.first {
+        $0.key == "http.port"
+      }
+    }
+    #expect(try port([:], ["PORT": "9"])?.origin == .platform("PORT"))
+    #expect(try port([:], ["PORT": "9"])?.text == "9")
+    #expect(try port(["http.port": "3"], ["PORT": "9"])?.text == "3")
+    #expect(try port([:], ["PORT": "9", "CROP_HTTP_PORT": "4"])?.text == "4")
+    #expect(try port([:], ["PORT": "9"], file)?.text == "1")
+    #expect(try port([:], ["PORT": ""])?.origin == .byDefault)
+    #expect(
+      try ResolvedConfiguration(flags: ["listen": "http://[::1]:7"], environment: ["PORT": "9"]).configuration
+        .listen.count == 1)
+    #expect(throws: ConfigurationError.self) { try port([:], ["PORT": "http"]) }
+  }
+
+  @Test("flags that users of other servers know mean the same")
+  func otherFlags() throws {
+    #expect(
+      try ServerFlags.parse(["--port", "7", "--host", "::"]).given == ["http.port": "7", "http.host": "::"])
+  }
+
   @Test("every setting can be given by flag, environment variable and file", arguments: Setting.all)
   func everySource(setting: Setting) throws {
     let text = setting.defaultText

@@ -15,16 +15,17 @@ struct ResolvedConfiguration: Sendable {
   /// What was ignored, for the log.
   let warnings: [String]
 
-  /// Merges the sources: flags over environment over file over defaults.
+  /// Merges the sources: flags over environment over file over what a platform sets (`PORT`) over defaults.
   ///
   /// - Parameter flags: the text of each flag that was given, by setting key.
   /// - Throws: every unknown name and unusable value found, each with its source and what was expected.
   init(
     flags: [String: String] = [:], environment: [String: String] = [:], file: ConfigurationFile? = nil
   ) throws(ConfigurationError) {
+    let platform = Self.platformTexts(environment)
     let environment = try EnvironmentSource(environment)
     warnings = environment.warnings
-    let sources: [Source] = [.flags, .environment, .file, .defaults]
+    let sources: [Source] = [.flags, .environment, .file, .platform, .defaults]
     let recorder = ProviderRecorder()
     let reader = ConfigReader(
       providers: [
@@ -32,6 +33,7 @@ struct ResolvedConfiguration: Sendable {
         EnvironmentVariablesProvider(environmentVariables: environment.variables)
           .prefixKeys(with: ConfigKey(Self.environmentScope)),
         InMemoryProvider(name: "file", texts: file?.values ?? [:]),
+        InMemoryProvider(name: "platform", texts: platform),
         InMemoryProvider(
           name: "defaults",
           texts: Dictionary(uniqueKeysWithValues: Setting.all.map { ($0.key, $0.defaultText) })),
@@ -49,6 +51,16 @@ struct ResolvedConfiguration: Sendable {
     }
     problems += contradictions
     guard problems.isEmpty else { throw ConfigurationError(problems) }
+  }
+
+  /// By setting key. An empty variable is none.
+  private static func platformTexts(_ environment: [String: String]) -> [String: String] {
+    var texts: [String: String] = [:]
+    for setting in Setting.all {
+      guard let name = setting.platformVariable, let text = environment[name], !text.isEmpty else { continue }
+      texts[setting.key] = text
+    }
+    return texts
   }
 
   private static let environmentScope = String(Setting.environmentPrefix.dropLast()).lowercased()
@@ -107,13 +119,14 @@ struct ResolvedConfiguration: Sendable {
 
   /// The ranks of the providers, highest first.
   private enum Source {
-    case flags, environment, file, defaults
+    case flags, environment, file, platform, defaults
 
     func origin(of setting: Setting, in file: ConfigurationFile?) -> Origin {
       switch self {
       case .flags: .flag(setting.flag)
       case .environment: .environment(setting.environmentName)
       case .file: .file(path: file?.path ?? "", key: setting.key)
+      case .platform: .platform(setting.platformVariable ?? "")
       case .defaults: .byDefault
       }
     }

@@ -77,7 +77,7 @@ extension Option<String?> {
   fileprivate init(_ member: PartialKeyPath<ServerConfiguration>) {
     let setting = Setting.of(member)
     self.init(
-      name: .customLong(setting.flag),
+      name: NameSpecification((setting.otherFlags + [setting.flag]).map { .customLong($0) }),
       help: ArgumentHelp(
         "\(setting.summary) (\(setting.environmentName); default: \(setting.defaultText))",
         valueName: setting.valueName))

@@ -5,6 +5,10 @@ struct Setting: Sendable {
   /// `http.port`, `max-body-bytes`: a dot starts a nested level in a file.
   let key: String
   let member: any PartialKeyPath<ServerConfiguration> & Sendable
+  /// Other flags, which users of other servers know: `port`.
+  let otherFlags: [String]
+  /// A variable without ``environmentPrefix`` that platforms set; it yields to everything but the default.
+  let platformVariable: String?
   /// One sentence: meaning and unit.
   let summary: String
   /// What stands for the value in help: `bytes`, `duration`.
@@ -17,8 +21,11 @@ struct Setting: Sendable {
 
   init<Value: Sendable>(
     _ key: String, _ member: any WritableKeyPath<ServerConfiguration, Value> & Sendable,
-    _ grammar: ValueGrammar<Value>, _ summary: String
+    _ grammar: ValueGrammar<Value>, _ summary: String, otherFlags: [String] = [],
+    platformVariable: String? = nil
   ) {
+    self.otherFlags = otherFlags
+    self.platformVariable = platformVariable
     self.key = key
     self.member = member
     self.summary = summary

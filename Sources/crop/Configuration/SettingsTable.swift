@@ -15,10 +15,12 @@ extension Setting {
   private static let listening = [
     Setting(
       "http.host", \.httpHost, .host,
-      "Address to listen on: 127.0.0.1 for this machine only, 0.0.0.0 for all IPv4 interfaces, :: for all."),
+      "Address to listen on: 127.0.0.1 for this machine only, 0.0.0.0 for all IPv4 interfaces, :: for all.",
+      otherFlags: ["host"]),
     Setting(
       "http.port", \.httpPort, .integer(0...65_535),
-      "TCP port; 0 lets the system pick one, and the first log line says which."),
+      "TCP port; 0 lets the system pick one, and the first log line says which.", otherFlags: ["port"],
+      platformVariable: "PORT"),
     Setting(
       "listen", \.listen, .addresses,
       "Addresses to listen on instead of http.host and http.port, with commas between."),
