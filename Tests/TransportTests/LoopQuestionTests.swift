@@ -14,10 +14,9 @@ import Testing
       .accept(Acceptance(maximumBodyBytes: 0, execution: .inline))
     }
 
-    func respond(to request: Request) -> Response {
+    func respond(to request: Request, into response: inout Response) {
       arrivals.open()
       gate.wait()
-      return Response(status: 200)
     }
 
     func refuse(_ refusal: Refusal, head: RequestHead?) -> Response { Response(status: refusal.status) }
