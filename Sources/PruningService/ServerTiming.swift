@@ -24,6 +24,14 @@ final class ServerTiming {
     count += 1
   }
 
+  /// How long a phase took; zero where there was none.
+  func duration(of name: StaticString) -> Duration {
+    for index in 0..<count where names[index].description == name.description {
+      return .nanoseconds(nanoseconds[index])
+    }
+    return .zero
+  }
+
   /// Writes `Server-Timing: decode;dur=0.041, compute;dur=0.733`: milliseconds with three decimals.
   func write(to fieldLines: inout [UInt8]) {
     fieldLines.append(contentsOf: "Server-Timing: ".utf8)

@@ -32,17 +32,18 @@ struct InferenceHandler: Sendable {
     }
     let given = request.timeout.map { Duration.microseconds($0) }
     let deadline = [timeout, given].compactMap { $0 }.min().map { start + $0 }
-    let answer = try context.timing.measure("compute") { () throws(Problem) in
-      try model.operation.run(
-        request.document, models: models.current, isAbandoned: context.request.isAbandoned,
-        isOverdue: { deadline.map { ContinuousClock.now >= $0 } ?? false },
-        sharing: WorkSharing(context.request.share),
-        useMemory: { document, batch throws(Problem) in
-          let need = MemoryNeed(
-            model.operation, document, batch, decodedBytes: decodedBytes, threads: context.request.threadCount
-          )
-          try Endpoints.use(need.total, in: context.request)
-        })
+    let answer = try context.timing.measure("compute") { () throws(Problem) -> Answer in
+      let run = RunContext(
+        models: models.current,
+        stepLimit: StepLimit(
+          PruningInput.standardStepLimit, isAbandoned: context.request.isAbandoned,
+          isOverdue: { deadline.map { ContinuousClock.now >= $0 } ?? false }),
+        sharing: WorkSharing(context.request.share))
+      return try model.operation.run(request.document, run) { prepared throws(Problem) in
+        try OperationHandler.use(
+          prepared.memoryBytes(decodedBytes: decodedBytes, threads: context.request.threadCount),
+          in: context.request)
+      }
     }
     context.metrics.recordTokens(received: answer.tokenCount, kept: answer.keptCount)
     let encoded = try context.timing.measure("encode") { () throws(Problem) in
@@ -68,7 +69,7 @@ struct InferenceHandler: Sendable {
     }
     let hints = DecodingHints(parameterNames: Operation.parameterNames)
     let decodedBytes = InferenceRequest.decodingBytes(of: body, jsonByteCount: jsonByteCount, hints)
-    try Endpoints.use(decodedBytes, in: context.request)
+    try OperationHandler.use(decodedBytes, in: context.request)
     let parsed = try Self.problems { () throws(TensorFormatError) in
       try InferenceBody(body, jsonByteCount: jsonByteCount)
     }
@@ -99,12 +100,13 @@ struct InferenceHandler: Sendable {
       let (sum, overflow) = byteCount.addingReportingOverflow(region.byteCount)
       guard !overflow, sum <= context.resolved.maximumBodyBytes else {
         throw Problem(
-          .bodyTooLarge, Problem.bodyLimit(context.resolved.maximumBodyBytes, "what the inputs have in shared memory"))
+          .bodyTooLarge,
+          Problem.bodyLimit(context.resolved.maximumBodyBytes, "what the inputs have in shared memory"))
       }
       byteCount = sum
     }
     let extents = try wanted.map { region throws(Problem) in try extent(of: region) }
-    try Endpoints.use(decodedBytes + byteCount, in: context.request)
+    try OperationHandler.use(decodedBytes + byteCount, in: context.request)
     return (
       try extents.map { extent throws(Problem) in
         do throws(SharedMemoryError) {

@@ -45,7 +45,7 @@ final class InferenceStatistics: Sendable {
   func record(_ model: InferenceModel, images: Int?, _ timing: ServerTiming, total: Duration) {
     guard let index = InferenceModel.all.firstIndex(where: { $0.name == model.name }) else { return }
     let now = epochMilliseconds()
-    func phase(_ name: String) -> Duration { timing.phases.first { $0.name == name }?.duration ?? .zero }
+    func phase(_ name: StaticString) -> Duration { timing.duration(of: name) }
     counts.withLock { counts in
       guard let images else { return counts[index].failure.add(total) }
       counts[index].lastInference = now

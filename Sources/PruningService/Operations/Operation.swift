@@ -51,13 +51,23 @@ public enum Operation: String, CaseIterable, Sendable {
     isAbandoned: @escaping @Sendable () -> Bool = { false },
     isOverdue: @escaping @Sendable () -> Bool = { false }, sharing: WorkSharing = .none
   ) throws(Problem) -> Answer {
-    let context = RunContext(
-      models: models,
-      stepLimit: StepLimit(
-        PruningInput.standardStepLimit, isAbandoned: isAbandoned, isOverdue: isOverdue), sharing: sharing)
+    try run(
+      document,
+      RunContext(
+        models: models,
+        stepLimit: StepLimit(
+          PruningInput.standardStepLimit, isAbandoned: isAbandoned, isOverdue: isOverdue), sharing: sharing))
+  }
+
+  /// - Parameter reserve: called once everything is validated and before anything is computed.
+  func run(
+    _ document: TensorDocument, _ context: RunContext,
+    reserve: (PreparedOperation) throws(Problem) -> Void = { _ throws(Problem) in }
+  ) throws(Problem) -> Answer {
     guard let prepared = try PreparedOperation(self, document, context) else {
       preconditionFailure("no number of tokens is too many here")
     }
+    try reserve(prepared)
     return try prepared.run(TensorForms.bytes(of: document.tensors), context)
   }
 }
