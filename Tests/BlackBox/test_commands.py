@@ -18,7 +18,6 @@ COMMANDS = ["serve", "localize", "compress", "prune", "reselect", "plan", "metho
 
 
 @pytest.mark.parametrize("arguments, words", [
-    (["serve", "--port", "1"], "'--http-port'"), (["serve", "--host", "a"], "'--http-host'"),
     (["serve", "--threads", "1"], "'--compute-threads'"), (["serve", "--http-prot", "1"], "'--http-port'"),
     (["serve", "--cert", "a"], "'--tls-cert'"), (["prun"], "'prune'"), (["serv", "--http-port", "1"], "'serve'"),
     (["help", "prun"], "'prune'"), (["xyzzy"], "healthcheck"), (["prune", "x.npy", "--keep-token", "1"], "'--keep-tokens'")])

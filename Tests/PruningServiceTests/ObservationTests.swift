@@ -89,7 +89,7 @@ import Testing
   @Test("Refusals are counted by reason, and every reason is there before its first")
   func refusals() throws {
     let service = TestService()
-    #expect(try service.send("GET /metrics").text.components("crop_http_refusals_total{") == 8)
+    #expect(try service.send("GET /metrics").text.components("crop_http_refusals_total{") == 9)
     for (refusal, reason) in [
       (Refusal.framing(FramingError("x")), "framing"), (.coding(.tooLarge(limit: 1)), "coding"),
       (.bodyTooLarge(limit: 1), "body-too-large"),
