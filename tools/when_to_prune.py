@@ -70,7 +70,7 @@ def table(crop):
 
 def plot(crop):
     """-> an SVG: saved over call by the accelerator's TFLOP/s, both axes logarithmic."""
-    width, height, left, right, top, bottom = 760, 420, 60, 330, 20, 50
+    width, height, left, right, top, bottom = 800, 420, 60, 370, 20, 50
     xs, ys = (20, 1000), (0.1, 1000)
 
     def x(value):
