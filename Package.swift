@@ -10,9 +10,19 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("InternalImportsByDefault"),
 ]
 
-// x86-64 has optional instructions that a program must ask for; arm64's NEON is always there.
+// This file is compiled for the machine that builds; whoever builds for another one says so: PACKAGE_ARCHITECTURE=arm64.
 #if arch(x86_64)
-  let levelTargets: [Target] = [
+  let builder = "x86_64"
+#else
+  let builder = "arm64"
+#endif
+let isX86 = Context.environment["PACKAGE_ARCHITECTURE", default: builder] == "x86_64"
+
+// x86-64 has optional instructions that a program must ask for; arm64's NEON is always there.
+let levelTargets: [Target] =
+  !isX86
+  ? []
+  : [
     .target(name: "CProcessor"),
     .target(
       name: "KernelsV3",
@@ -23,13 +33,8 @@ let settings: [SwiftSetting] = [
         .define("FUSED"), .define("WIDE"), .unsafeFlags(["-Xcc", "-march=x86-64-v4"]),
       ]),
   ]
-  let kernelLevels: [Target.Dependency] = [
-    "CMemory", "CProcessor", "KernelsBaseline", "KernelsV3", "KernelsV4",
-  ]
-#else
-  let levelTargets: [Target] = []
-  let kernelLevels: [Target.Dependency] = ["CMemory", "KernelsBaseline"]
-#endif
+let kernelLevels: [Target.Dependency] =
+  ["CMemory", "KernelsBaseline"] + (isX86 ? ["CProcessor", "KernelsV3", "KernelsV4"] : [])
 
 let package = Package(
   name: "crop",
@@ -52,6 +57,7 @@ let package = Package(
   targets: [
     // Pure: no Foundation, no Dispatch, no Glibc, no clock, no environment.
     .target(name: "JSON", swiftSettings: settings),
+    .target(name: "YAML", swiftSettings: settings),
     .target(name: "Tensors", dependencies: ["Kernels"], swiftSettings: settings),
     .target(
       name: "TokenPruning", dependencies: ["JSON", "Kernels", "Locking", "Tensors"], swiftSettings: settings),
@@ -104,11 +110,10 @@ let package = Package(
       name: "crop",
       dependencies: [
         "ContentCodings", "HTTP1", "JSON", "Kernels", "Locking", "PruningService", "TensorFormats", "Tensors",
-        "TLS", "TokenPictures", "TokenPruning", "Transport",
+        "TLS", "TokenPictures", "TokenPruning", "Transport", "YAML",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Logging", package: "swift-log"),
-        .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: settings),
 
@@ -134,6 +139,9 @@ let package = Package(
       swiftSettings: settings),
 
     .testTarget(name: "KernelsTests", dependencies: ["Kernels"], swiftSettings: settings),
+    .testTarget(
+      name: "YAMLTests", dependencies: ["YAML", .product(name: "Yams", package: "Yams")],
+      swiftSettings: settings),
     .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"], swiftSettings: settings),
     .testTarget(
@@ -174,3 +182,12 @@ let package = Package(
       swiftSettings: settings),
   ] + levelTargets
 )
+
+// What builds the program alone, such as the image, needs neither the folders of tests and counts nor what they depend on.
+if Context.environment["PACKAGE_SOURCES_ONLY"] != nil {
+  package.targets.removeAll { $0.type == .test || $0.path != nil }
+  package.products.removeAll { $0.name == "FuzzTargets" }
+  package.dependencies.removeAll {
+    if case .sourceControl(_, let location, _) = $0.kind { location.hasSuffix("/Yams") } else { false }
+  }
+}

@@ -12,6 +12,7 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 # Pure targets: nothing but these modules. No clock, no environment, no threads, no C library.
 declare -A pure=(
   [JSON]=""
+  [YAML]=""
   [Tensors]="Kernels"
   [TokenPruning]="JSON Kernels Locking Tensors"
   [TensorFormats]="JSON Tensors"

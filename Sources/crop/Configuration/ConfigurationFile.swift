@@ -1,9 +1,9 @@
 import FoundationEssentials
-import Yams
+import YAML
 
 /// The settings of one configuration file, still as text.
 ///
-/// YAML, and therefore JSON too: every JSON document is a YAML document.
+/// YAML, and therefore JSON too: YAML takes in JSON.
 struct ConfigurationFile: Sendable, Equatable {
   let path: String
   /// By key: `http.port`.
@@ -33,8 +33,14 @@ struct ConfigurationFile: Sendable, Equatable {
   init(path: String, text: String) throws(ConfigurationError) {
     var values: [String: String] = [:]
     var problems: [String] = []
-    if let root = try Self.compose(text, path: path), !root.isBlank {
-      guard let mapping = root.mapping else {
+    let root: YAMLNode?
+    do throws(YAMLError) {
+      root = try YAMLParser.parse(text)
+    } catch {
+      throw ConfigurationError("file \(path): \(error)")
+    }
+    if let root, !root.isNull {
+      guard let mapping = root.entries else {
         throw ConfigurationError("file \(path): must be a mapping of settings, such as 'http: {port: 8080}'")
       }
       Self.flatten(mapping, under: "", path, &values, &problems)
@@ -44,38 +50,31 @@ struct ConfigurationFile: Sendable, Equatable {
     self.values = values
   }
 
-  private static func compose(_ text: String, path: String) throws(ConfigurationError) -> Node? {
-    do {
-      return try Yams.compose(yaml: text)
-    } catch {
-      throw ConfigurationError("file \(path): " + "\(error)".replacing("\n", with: " "))
-    }
-  }
-
   private static func flatten(
-    _ mapping: Node.Mapping, under prefix: String, _ path: String, _ values: inout [String: String],
+    _ mapping: [YAMLNode.Entry], under prefix: String, _ path: String, _ values: inout [String: String],
     _ problems: inout [String]
   ) {
     let known = Setting.all.map(\.key)
-    for (name, node) in mapping {
-      let place = "file \(path)" + (name.mark.map { ":\($0.line)" } ?? "")
-      guard let word = name.scalar?.string else {
+    for entry in mapping {
+      let node = entry.value
+      let place = "file \(path):\(entry.key.line)"
+      guard let word = entry.key.text else {
         problems.append("\(place): a key must be a word")
         continue
       }
       let key = prefix + word
       if known.contains(key) {
-        if let scalar = node.scalar, !node.isBlank {
-          if values.updateValue(scalar.string, forKey: key) != nil {
+        if let text = node.text, !node.isNull {
+          if values.updateValue(text, forKey: key) != nil {
             problems.append("\(place): \(key) is given twice")
           }
-        } else if !node.isBlank {
+        } else if !node.isNull {
           problems.append("\(place): \(key) must be a single value")
         }
       } else if known.contains(where: { $0.hasPrefix(key + ".") }) {
-        if let inner = node.mapping {
+        if let inner = node.entries {
           flatten(inner, under: key + ".", path, &values, &problems)
-        } else if !node.isBlank {
+        } else if !node.isNull {
           problems.append("\(place): \(key) must hold settings, such as '\(key): {port: 8080}'")
         }
       } else {
@@ -83,9 +82,4 @@ struct ConfigurationFile: Sendable, Equatable {
       }
     }
   }
-}
-
-extension Node {
-  /// An empty document, or a key whose settings are all commented out.
-  fileprivate var isBlank: Bool { self == Node("", Tag(.null)) || (scalar?.style == .plain && null != nil) }
 }
