@@ -1,49 +1,63 @@
 # syntax=docker/dockerfile:1
 
-# Debian 12 in both stages: the binary links glibc, and a build for a newer one would not start on an older one.
-FROM swift:6.3-bookworm AS build
+# Build with `make image`, which names version and revision; with podman and buildah it needs --format docker, or HEALTHCHECK is
+# lost. Give the bases by digest to pin them: --build-arg BASE_IMAGE=debian:bookworm-slim@sha256:...
+#
+# Debian 12 in both stages: the binary links glibc (2.36), and a build for a newer one would not start on an older one.
+ARG SWIFT_IMAGE=swift:6.3-bookworm
+ARG BASE_IMAGE=debian:bookworm-slim
+
+FROM ${SWIFT_IMAGE} AS build
 WORKDIR /src
 RUN apt-get update -qq \
-    && apt-get install -y -qq --no-install-recommends libssl-dev zlib1g-dev \
+    && apt-get install -y -qq --no-install-recommends libssl-dev python3-minimal zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
 
-# Dependencies first: this layer is rebuilt only when the manifest changes.
-# It names exact versions; without a Package.resolved, whose commit ids would hold for one mirror only.
+# Only what the program is made of: a change of a test, a page or a tool builds nothing again.
 COPY Package.swift ./
-RUN swift package resolve
-
-# The manifest names the targets of tests and counts, so their folders have to be there; nothing of them is compiled.
+COPY Sources Sources
 # The contract and the pages are built into the program.
 COPY openapi.yaml ./
 COPY web web
 COPY Examples Examples
-COPY Sources Sources
-COPY Tests Tests
-COPY Benchmarks/HotPaths Benchmarks/HotPaths
-RUN swift build --configuration release --product crop --static-swift-stdlib \
+COPY tools/licences.py tools/licences.py
+COPY LICENSE NOTICE ./
+# Objects and dependencies stay in a cache of the builder, so that a change compiles only what it touches.
+RUN --mount=type=cache,target=/src/.build,sharing=locked \
+    export PACKAGE_SOURCES_ONLY=1 \
+    && swift build --configuration release --product crop --static-swift-stdlib \
     && install -D "$(swift build --configuration release --product crop --static-swift-stdlib --show-bin-path)/crop" \
-       /out/crop \
-    && strip --strip-debug /out/crop \
-    && cp "$(dirname "$(dirname "$(readlink -f "$(command -v swift)")")")/libexec/swift/linux/swift-backtrace-static" /out/
+       /out/usr/local/bin/crop \
+    && strip --strip-debug /out/usr/local/bin/crop \
+    && install -D -m 755 "$(dirname "$(dirname "$(readlink -f "$(command -v swift)")")")/libexec/swift/linux/swift-backtrace-static" \
+       /out/usr/local/libexec/swift-backtrace-static \
+    && python3 tools/licences.py --build .build --out /out/usr/share/doc/crop
 
-FROM debian:bookworm-slim
+FROM ${BASE_IMAGE} AS runtime
+# From the distribution, linked dynamically, so that security updates of OpenSSL need no new build of crop. All three are named:
+# that another package brings them along is no promise.
+RUN apt-get update -qq \
+    && apt-get install -y -qq --no-install-recommends libssl3 libstdc++6 zlib1g \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=build /out /
+COPY config/production.yaml /etc/crop/production.yaml
+
+FROM runtime AS crop
+ARG VERSION=unknown
+ARG REVISION=unknown
+ARG SOURCE=unknown
+ARG BASE_IMAGE
 LABEL org.opencontainers.image.title="crop" \
       org.opencontainers.image.description="Visual token pruning for vision-language models over HTTP" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.base.name="${BASE_IMAGE}"
 
-# OpenSSL from the distribution, linked dynamically, so that its security updates need no new build of crop.
-# zlib is part of every Debian, but of this image only by way of dpkg: say that it is needed.
-RUN apt-get update -qq \
-    && apt-get install -y -qq --no-install-recommends libssl3 zlib1g \
-    && rm -rf /var/lib/apt/lists/*
-
-COPY --from=build /out/crop /usr/local/bin/crop
 # Says where a crash happened: function names, which the program keeps, and nothing of registers or memory, which may hold
 # parts of a request.
-COPY --from=build /out/swift-backtrace-static /usr/local/libexec/swift-backtrace-static
 ENV SWIFT_BACKTRACE="enable=yes,swift-backtrace=/usr/local/libexec/swift-backtrace-static,interactive=no,color=no,registers=none,images=none,threads=crashed,cache=no"
-COPY config/production.yaml /etc/crop/production.yaml
-COPY LICENSE NOTICE /usr/share/doc/crop/
 
 # By number, so that an orchestrator can verify that it is not root. Nothing is written: a read-only root
 # file system is fine.

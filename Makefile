@@ -152,10 +152,8 @@ examples: venv ## Make the files in Examples again
 	@$(PYTHON) Examples/make_features.py
 
 .PHONY: image
-image: ## Build the container image with docker or buildah (IMAGE=crop:latest)
-	@if command -v docker >/dev/null; then docker build --tag $(IMAGE) .; \
-	elif command -v buildah >/dev/null; then buildah build --tag $(IMAGE) .; \
-	else echo "make image needs docker or buildah" >&2; exit 1; fi
+image: ## Build the container image with docker, podman or buildah (IMAGE=crop:latest ENGINE=podman ARGS='--build-arg ...')
+	@tools/image.sh $(IMAGE) $(ARGS)
 
 PREFIX ?= /usr/local
 # A program that is built already, to be installed instead of a new build.
