@@ -30,7 +30,7 @@ struct Crop: ParsableCommand {
     version: Version.current,
     subcommands: [
       Serve.self, Localize.self, Compress.self, Prune.self, Reselect.self, Plan.self, Methods.self,
-      Models.self, Healthcheck.self,
+      Models.self, PlanCapacity.self, Healthcheck.self,
     ])
   static func main() {
     // Before anything else: whoever starts a server may stop it at once.
