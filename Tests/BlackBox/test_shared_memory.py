@@ -395,3 +395,45 @@ def test_refusals_are_counted(unix):
     with Connection(unix.target) as connection:
         connection.exchange(head(PRUNE, "length=31"))
     unix.wait_for_metric(r'crop_http_refusals_total\{reason="shared-memory"\} [1-9]\d*')
+
+
+# Regions that are registered by name, over the Open Inference Protocol's routes.
+
+
+@contextlib.contextmanager
+def named_memory(data):
+    path = pathlib.Path("/dev/shm") / f"crop-test-{uuid.uuid4()}"
+    path.write_bytes(data)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def register(connection, region, path, size, offset=0):
+    body = b'{"key": "/%b", "offset": %d, "byte_size": %d}' % (path.name.encode(), offset, size)
+    return connection.exchange(request("POST", f"/v2/systemsharedmemory/region/{region}/register", body=body))
+
+
+def unregister(connection, region):
+    return connection.exchange(request("POST", f"/v2/systemsharedmemory/region/{region}/unregister", body=b""))
+
+
+def test_a_named_region_is_read_over_tcp_until_it_is_unregistered():
+    field = f'length={len(TINY)}, offset=3, name="in0"'
+    with Server("--shared-memory", "named") as server, Connection(server.target) as connection:
+        with named_memory(b"12345" + TINY + b"more") as path:
+            refused(connection.exchange(head(PRUNE, field)), "shared-memory", "there is no region 'in0'")
+            assert register(connection, "in0", path, len(TINY) + 3, offset=2).status == 200
+            for _ in range(3):
+                assert kept(connection.exchange(head(PRUNE, field))) == TINY_KEPT
+            outside = head(PRUNE, f'length={len(TINY)}, offset=4, name="in0"')
+            refused(connection.exchange(outside), "shared-memory", "do not lie within")
+            # The owner removes the name and shrinks the memory: what was opened stays open, and ends where it ends.
+            os.truncate(path, 10)
+            answer = connection.exchange(head(PRUNE, field))
+            refused(answer, "shared-memory", "became shorter")
+        with Connection(server.target) as again:
+            assert unregister(again, "in0").status == 200
+            refused(again.exchange(head(PRUNE, field)), "shared-memory", "there is no region 'in0'")
+        server.wait_for_metric("crop_shared_memory_regions 0")
