@@ -146,6 +146,14 @@ train: ## Generate the study's scenes and train its model and localizer; hours, 
 	@evaluation/run.sh train $(ARGS)
 	@evaluation/run.sh export
 
+.PHONY: evaluate
+evaluate: release ## Answer the study's questions with the tokens of every method; fails where a figure leaves its interval
+	@evaluation/run.sh table --check $(ARGS)
+
+.PHONY: evaluate-smoke
+evaluate-smoke: release ## The same for a few scenes at one budget; make test runs it where torch is there already
+	@evaluation/run.sh smoke $(ARGS)
+
 .PHONY: examples
 examples: venv ## Make the files in Examples again
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check scikit-image pillow

@@ -2,7 +2,8 @@
 # Runs a stage of the study in an environment with torch: evaluation/run.sh STAGE [ARGUMENTS]
 #
 # The environment is large, so it lies outside the tree and is kept: CROP_EVALUATION names its folder, which also holds
-# data and checkpoints; CROP_EVALUATION_PYTHON an interpreter to use instead. `--check` says whether there is one.
+# data and checkpoints; CROP_EVALUATION_PYTHON an interpreter to use instead. `--check` says by its exit status whether
+# everything is there already, pictures and fonts (evaluation/DATA.md) included; it installs nothing.
 set -euo pipefail
 cd "$(dirname "$0")"
 export CROP_EVALUATION=${CROP_EVALUATION:-${XDG_CACHE_HOME:-$HOME/.cache}/crop-evaluation}
@@ -11,7 +12,11 @@ packages=(numpy pillow safetensors matplotlib pytest)
 
 complete() { "$python" -c 'import torch, numpy, PIL, safetensors, matplotlib, pytest' 2>/dev/null; }
 
-if [ "${1-}" = --check ]; then complete && exit 0 || exit 1; fi
+if [ "${1-}" = --check ]; then
+  complete && [ -e /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf ] && [ -d /usr/share/wallpapers/Altai ] &&
+    [ -d /usr/share/backgrounds/mate ] && [ -e /usr/share/backgrounds/goldfish.png ]
+  exit
+fi
 if ! complete; then
   if [ -n "${CROP_EVALUATION_PYTHON:-}" ]; then
     echo "evaluation: $python lacks torch, numpy, pillow, safetensors, matplotlib or pytest" >&2

@@ -32,4 +32,6 @@ first_answer() {
     esac
   done
 }
+# The localizer that is shipped; another folder may be named as everywhere.
+export CROP_MODELS=${CROP_MODELS:-config/models}
 exec "$crop" serve --config config/crop.yaml "$@" 2> >(first_answer >&2)

@@ -61,6 +61,8 @@ if stage build-release 1200 swift build -c release --product crop; then
     stage black-box 900 $python -m pytest Tests/BlackBox --numprocesses 2 --dist worksteal --junitxml $reports/pytest.xml
   CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
     stage python-client 300 env -C clients/python ../../$python -m pytest --junitxml ../../$reports/client.xml
+  # Where torch and the study's material are there already; nothing is installed for it.
+  if evaluation/run.sh --check; then stage evaluation-smoke 300 evaluation/run.sh smoke; fi
   # Instructions and allocations of the hot paths, counted: the same on a busy machine.
   if stage build-hot-paths 600 swift build -c release --product hot-paths; then
     stage guards 300 $python tools/guards.py

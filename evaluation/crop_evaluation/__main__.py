@@ -1,11 +1,16 @@
 """python -m crop_evaluation STAGE: every step of the study. Training goes on where it was stopped."""
 import argparse
 import os
+import sys
 
 DEFAULT_CACHE = os.path.expanduser("~/.cache/crop-evaluation")
 COUNTS = dict(train=12000, validation=300, test=600)
 # Steps of each stage; a longer training is asked for with --steps and goes on from what there is.
-STEPS = dict(encoder=1400, language=1400, localizer=700)
+STEPS = dict(encoder=1100, language=1150, localizer=1250)
+
+
+# Scene and question of the example that is shipped with the localizer.
+EXAMPLE = (0, 0)
 
 
 def main():
@@ -20,6 +25,17 @@ def main():
         stage.add_argument("--steps", type=int, default=steps)
     stages.add_parser("train", help="data and all three trainings").add_argument("--processes", type=int, default=2)
     stages.add_parser("export", help="write the trained weights into the repository")
+    table = stages.add_parser("table", help="answer every question with the tokens of every method, selected over HTTP")
+    table.add_argument("--check", action="store_true", help="compare with the committed table, exit 1 where a figure moved")
+    table.add_argument("--scenes", type=int, help="fewer scenes, for a first look")
+    smoke = stages.add_parser("smoke", help="a few scenes at one budget, compared with their committed figures")
+    smoke.add_argument("--update", action="store_true", help="commit to the figures of this run")
+    stages.add_parser("variants", help="what CROP's default could be, on the validation split")
+    stages.add_parser("localizer-figures", help="IoU and coverage of the shipped localizer")
+    stages.add_parser("report", help="draw the plots of the report")
+    example = stages.add_parser("example", help="write the example of the shipped localizer")
+    example.add_argument("--scene", type=int, default=EXAMPLE[0])
+    example.add_argument("--question", type=int, default=EXAMPLE[1])
     stages.add_parser("sheet", help="draw some scenes of the table with their questions").add_argument("path")
     arguments = parser.parse_args()
     if arguments.stage in ("data", "train"):
@@ -31,6 +47,8 @@ def main():
         sheet.draw(arguments.cache, arguments.path)
     if arguments.stage in (*STEPS, "train", "export"):
         train_or_export(arguments)
+    if arguments.stage in ("table", "smoke", "variants", "localizer-figures", "report", "example"):
+        sys.exit(measure(arguments))
 
 
 def train_or_export(arguments):
@@ -46,6 +64,34 @@ def train_or_export(arguments):
         return
     for name in trainings if arguments.stage == "train" else [arguments.stage]:
         trainings[name](arguments.cache, getattr(arguments, "steps", STEPS[name]))
+
+
+def measure(arguments):
+    """-> exit status"""
+    import torch
+
+    from . import dataset, evaluate, example, report
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    moved = []
+    if arguments.stage != "smoke":
+        for split, count in COUNTS.items():
+            dataset.generate(arguments.cache, split, count, 2)
+    if arguments.stage == "table":
+        moved = evaluate.make_table(arguments.cache, arguments.check, arguments.scenes or evaluate.SCENES)
+    elif arguments.stage == "smoke":
+        moved = evaluate.smoke(arguments.cache, arguments.update)
+    elif arguments.stage == "variants":
+        evaluate.variants(arguments.cache)
+    elif arguments.stage == "localizer-figures":
+        print(evaluate.localizer_figures(arguments.cache))
+    elif arguments.stage == "report":
+        report.draw(arguments.cache)
+    else:
+        print(example.write(arguments.cache, arguments.scene, arguments.question))
+    for sentence in moved:
+        print(f"moved: {sentence}")
+    return 1 if moved else 0
 
 
 if __name__ == "__main__":

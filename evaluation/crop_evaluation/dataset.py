@@ -28,8 +28,8 @@ def example(composer, seed, index):
     return scene, questions.ask(random, scene)
 
 
-def generate(cache, split, count, processes=1):
-    """Write `count` scenes of a split; what an earlier call finished is kept."""
+def generate(cache, split, count, processes=1, drawn_as=None):
+    """Write `count` scenes of a split, with the pictures and fonts of `drawn_as`; what an earlier call finished is kept."""
     target = folder(cache, split)
     os.makedirs(target, exist_ok=True)
     backgrounds = os.path.join(cache, "pictures")
@@ -42,21 +42,21 @@ def generate(cache, split, count, processes=1):
     for name, (shape, kind) in ARRAYS.items():
         np.lib.format.open_memmap(os.path.join(target, f"{name}.npy"), "w+", kind, (count, *shape))
     bounds = np.linspace(0, count, max(1, count // 250) + 1).astype(int)
-    tasks = [(cache, split, int(start), int(end)) for start, end in zip(bounds, bounds[1:])]
+    tasks = [(cache, split, drawn_as or split, int(start), int(end)) for start, end in zip(bounds, bounds[1:])]
     with multiprocessing.Pool(processes) as pool:
         for done, _ in enumerate(pool.imap_unordered(_generate_part, tasks), 1):
             if done % 8 == 0 or done == len(tasks):
                 print(f"{split}: {done * count // len(tasks)} of {count} scenes", flush=True)
     with open(state, "w") as file:
-        json.dump({"count": count, "seed": SEEDS[split]}, file)
+        json.dump({"count": count, "seed": SEEDS[drawn_as or split]}, file)
 
 
 def _generate_part(task):
-    cache, split, start, end = task
-    composer = scenes.Composer(split, os.path.join(cache, "pictures"))
+    cache, split, drawn_as, start, end = task
+    composer = scenes.Composer(drawn_as, os.path.join(cache, "pictures"))
     arrays = {name: np.load(os.path.join(folder(cache, split), f"{name}.npy"), mmap_mode="r+") for name in ARRAYS}
     for index in range(start, end):
-        scene, asked = example(composer, SEEDS[split], index)
+        scene, asked = example(composer, SEEDS[drawn_as], index)
         arrays["images"][index] = scene.pixels
         arrays["labels"][index] = scene.labels
         arrays["scenes"][index] = vocabulary.ID[scene.scene]

@@ -176,10 +176,8 @@ def train(cache, steps):
             logits, answers = _logits(network, embedding, cached[index], data["words"][index][:, asked],
                                       data["answers"][index][:, asked])
         target = token_targets(answers)
-        # As much weight for a small region as for a large one.
-        share = target.mean(-1, keepdim=True)
-        weight = torch.where(target > 0, 0.5 / share.clamp(min=0.02), torch.where(share < 1, 0.5 / (1 - share).clamp(min=0.02), 1.0))
-        weight = weight.clamp(max=6)
+        # Regions are small: weigh them twice, not more, or the rectangles grow.
+        weight = 1.0 + target
         loss = functional.binary_cross_entropy_with_logits(logits, target, weight)
         run.advance(loss, parameters, training.schedule(run.step, steps, flat=0.4), limit=1.0)
         if run.step % training.REPORT_STEPS == 0:
@@ -231,4 +229,5 @@ def export(cache, path, half=True):
                          training=dict(steps=state["step"], seed=training.SEED + 2, images=IMAGES))
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     save_file(tensors, path, metadata={"crop.config": json.dumps(configuration)})
+    os.chmod(path, 0o644)
     return sum(tensor.numel() for tensor in tensors.values())

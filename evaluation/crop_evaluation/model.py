@@ -62,9 +62,12 @@ def mix(q, k, v, mask):
 
 
 def rotate(x, rotation):
+    """Rotary positions on the first half of a head's width; the other half compares contents at any distance."""
     cosine, sine = rotation
-    first, second = x.chunk(2, -1)
-    return (x * cosine + torch.cat([-second, first], -1) * sine).to(x.dtype)
+    turned, plain = x.chunk(2, -1)
+    first, second = turned.chunk(2, -1)
+    turned = turned * cosine + torch.cat([-second, first], -1) * sine
+    return torch.cat([turned.to(x.dtype), plain], -1)
 
 
 def attention(q, k, mask=None):
@@ -134,7 +137,12 @@ class LanguageModel(nn.Module):
         self.layers = nn.ModuleList([Block(2 * WIDTH) for _ in range(LANGUAGE_LAYERS)])
         self.norm = Norm(WIDTH)
         self.output_scale_token = nn.Parameter(torch.tensor(1.0))
-        angles = torch.arange(PATCHES + vocabulary.QUESTION_LENGTH)[:, None] / 1000 ** (torch.arange(16) / 16)
+        # Words and patches of equal content begin with equal queries and keys where nouns are to look.
+        head = WIDTH // HEADS
+        qkv = self.layers[NOUN_LAYER].qkv.weight.data
+        qkv[WIDTH:WIDTH + head] = qkv[:head]
+        turns = head // 4
+        angles = torch.arange(PATCHES + vocabulary.QUESTION_LENGTH)[:, None] / 1000 ** (torch.arange(turns) / turns)
         self.register_buffer("cosine", torch.cat([angles.cos()] * 2, 1), persistent=False)
         self.register_buffer("sine", torch.cat([angles.sin()] * 2, 1), persistent=False)
 

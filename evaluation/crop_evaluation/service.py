@@ -18,17 +18,23 @@ from crop_client import layouts  # noqa: E402
 GRID = layouts.grid(scenes.GRID, scenes.GRID)
 
 
+def connect(url):
+    return crop_client.Client(url, timeout=120)
+
+
 @contextlib.contextmanager
 def running(binary, models=None):
-    """A client of a server started for the occasion, on a socket file of its own."""
+    """The address and a client of a server started for the occasion, on a socket file of its own."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "crop.sock")
         command = [binary, "serve", "--listen", f"unix:{path}", "--access-log", "off", "--compute-timeout", "60s"]
         if models:
             command += ["--models", models]
         log = open(os.path.join(folder, "log"), "w+")
-        server = subprocess.Popen(command, stderr=log)
-        client = crop_client.Client(f"unix:{path}", timeout=120)
+        # Every variable CROP_... is a setting to the server, or unknown to it.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("CROP_")}
+        server = subprocess.Popen(command, stderr=log, env=environment)
+        client = connect(f"unix:{path}")
         try:
             deadline = time.monotonic() + 30
             while not (os.path.exists(path) and client.is_ready()):
@@ -38,7 +44,7 @@ def running(binary, models=None):
                 time.sleep(0.02)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", crop_client.CropWarning)
-                yield client
+                yield f"unix:{path}", client
         finally:
             client.close()
             server.terminate()

@@ -1,19 +1,24 @@
 """The table: every row of selections.py at every budget, selected over HTTP, answered by the model."""
+import concurrent.futures
 import json
+import multiprocessing
 import os
 import time
+import warnings
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from . import model, prefill, scenes, selections, service, training, vocabulary
+from . import dataset, model, prefill, scenes, selections, service, training, vocabulary, weights
 
 QUESTIONS = 12
 DOWNSAMPLED = {85: (9, 9), 57: (8, 7), 28: (5, 5), 14: (4, 4)}
 POOLED = DOWNSAMPLED
 SEED = 23
 RESAMPLES = 2000
+# Scenes that a process takes at a time.
+PART = 6
 
 
 def chosen_questions(answers, index):
@@ -71,29 +76,46 @@ class Study:
         q, k, _ = encoder.layers[0].project(torch.cat([encoder.cls_token, x], 1))
         return np.ascontiguousarray(model.attention(q, k)[0, :, 0, 1:].numpy())
 
-    def answer_row(self, row, keep, tensors, visual, words, answers):
-        """Which questions a row answers rightly, [questions] booleans, and the kept indices."""
+    def answer_rows(self, rows, keep, tensors, visual, words, answers):
+        """{row's name: right [questions]} with the tokens that the service keeps for each row."""
+        chosen = {row.name: self._select(row, keep, tensors, len(answers)) for row in rows}
+        right = {}
+        with training.mixed_precision():
+            # Rows that enter the model alike are answered together.
+            for shared, depth in sorted({(row.shared, row.depth) for row in rows}):
+                group = [row for row in rows if (row.shared, row.depth) == (shared, depth)]
+                places = torch.as_tensor(np.stack([chosen[row.name] for row in group]))
+                said = (self._packed if shared else self._apart)(places, depth, tensors, visual, words, answers)
+                for row, flags in zip(group, (said == answers[:, 0]).numpy()):
+                    right[row.name] = flags
+        return right
+
+    def _select(self, row, keep, tensors, questions):
+        """Kept indices [keep], or [questions, keep] of a row that looks at the question."""
         start = time.perf_counter()
         indices = row.select(self.client, tensors, keep)
         spent = time.perf_counter() - start
         # Of a row that looks at the question, one call holds all questions of the scene.
-        self.service_seconds.setdefault((row.name, keep), []).append(spent / (1 if row.shared else len(answers)))
-        with training.mixed_precision():
-            return self._answers(row, indices, tensors, visual, words, answers)
+        self.service_seconds.setdefault((row.name, keep), []).append(spent / (1 if row.shared else questions))
+        return np.asarray(indices) if row.shared else np.stack([np.asarray(one) for one in indices])
 
-    def _answers(self, row, indices, tensors, visual, words, answers):
-        if row.shared:
-            place = torch.as_tensor(np.asarray(indices))[None]
-            logits = self.whole.answer(prefill.gather(visual, place), place, words[None], answers[None, :, 2])
-            return (logits[0].argmax(-1) == answers[:, 0]).numpy(), [indices] * len(answers)
-        place = torch.as_tensor(np.stack([np.asarray(one) for one in indices]))
-        if row.depth:
+    def _packed(self, places, depth, tensors, visual, words, answers):
+        """places [rows, keep]: all questions of a scene read the same tokens. -> answers [rows, questions]"""
+        rows = len(places)
+        kept = prefill.gather(visual.expand(rows, -1, -1), places)
+        lengths = answers[None, :, 2].expand(rows, -1)
+        return self.whole.answer(kept, places, words[None].expand(rows, -1, -1), lengths).argmax(-1)
+
+    def _apart(self, places, depth, tensors, visual, words, answers):
+        """places [rows, questions, keep]: each question has its own tokens. -> answers [rows, questions]"""
+        rows, questions = places.shape[:2]
+        source, asked = visual, self.whole.language.embedding(words)
+        if depth:
             source, asked = tensors.prefix.visual, tensors.prefix.words[0]
-        else:
-            source, asked = visual, self.whole.language.embedding(words)
-        kept = prefill.gather(source.expand(len(place), -1, -1), place)
-        said = prefill.finish(self.whole, kept, place, asked, answers[:, 2], row.depth)
-        return (said == answers[:, 0]).numpy(), indices
+        flat = places.flatten(0, 1)
+        kept = prefill.gather(source.expand(len(flat), -1, -1), flat)
+        said = prefill.finish(self.whole, kept, flat, asked.repeat(rows, 1, 1), answers[:, 2].repeat(rows), depth)
+        return said.view(rows, questions)
 
     def baselines(self, index, visual, words, answers):
         """{(name, keep): right} of what needs no selection: all tokens, none, pooled, a smaller image."""
@@ -137,25 +159,56 @@ def centres(rows, columns):
 
 
 @torch.no_grad()
-def run(whole, alignment, data, client, first, count, rows, keeps=tuple(selections.BUDGETS.values())):
-    """-> ({(name, keep): right [questions]}, kinds, scene of each question, Study)"""
-    study = Study(whole, alignment, data, client)
+def run_part(study, first, count, rows, keeps):
+    """-> ({(name, keep): right [questions]}, kinds [questions], scene of each question)"""
     right, kinds, groups = {}, [], []
-    began = time.time()
     for index in range(first, first + count):
         tensors, visual, words, answers = study.scene(index)
         kinds.append(answers[:, 1].numpy())
         groups.append(np.full(len(answers), index))
-        for key, flags in study.baselines(index, visual, words, answers).items():
+        with training.mixed_precision():
+            found = study.baselines(index, visual, words, answers)
+        for keep in keeps:
+            for name, flags in study.answer_rows(rows, keep, tensors, visual, words, answers).items():
+                found[name, keep] = flags
+        for key, flags in found.items():
             right.setdefault(key, []).append(flags)
-        for row in rows:
-            for keep in keeps:
-                right.setdefault((row.name, keep), []).append(
-                    study.answer_row(row, keep, tensors, visual, words, answers)[0])
-        if (index - first) % 20 == 19:
-            print(f"{index - first + 1} of {count} scenes, {time.time() - began:.0f} s", flush=True)
-    right = {key: np.concatenate(flags).astype(float) for key, flags in right.items()}
-    return right, np.concatenate(kinds), np.concatenate(groups), study
+    return {key: np.concatenate(flags).astype(float) for key, flags in right.items()}, np.concatenate(kinds), np.concatenate(groups)
+
+
+_study = None
+
+
+def _begin(cache, split, url):
+    """Each process has its own model and connection."""
+    global _study
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    whole, alignment = weights.load()
+    _study = Study(whole, alignment, dataset.load(cache, split), service.connect(url))
+
+
+def _part(first, count, variants, names, keeps):
+    rows = [row for row in selections.rows(variants) if row.name in names]
+    _study.service_seconds = {}
+    return run_part(_study, first, count, rows, keeps), _study.service_seconds
+
+
+def run(cache, split, url, first, count, names, keeps, variants=False, processes=1):
+    """The rows called `names` on scenes of a split, some at a time. -> (right, kinds, groups, service seconds)"""
+    parts, seconds = [], {}
+    began = time.time()
+    starts = range(first, first + count, PART)
+    with concurrent.futures.ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin, (cache, split, url)) as pool:
+        waiting = [pool.submit(_part, start, min(PART, first + count - start), variants, names, keeps) for start in starts]
+        for number, future in enumerate(waiting, 1):
+            part, spent = future.result()
+            parts.append(part)
+            for key, values in spent.items():
+                seconds.setdefault(key, []).extend(values)
+            print(f"{min(number * PART, count)} of {count} scenes, {time.time() - began:.0f} s", flush=True)
+    right = {key: np.concatenate([part[0][key] for part in parts]) for key in parts[0][0]}
+    return right, np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts]), seconds
 
 
 def interval(flags, groups, weight=None):
@@ -169,7 +222,7 @@ def interval(flags, groups, weight=None):
     return tuple(float(x) for x in np.quantile(means, [0.025, 0.975]))
 
 
-def summary(right, kinds, groups, study):
+def summary(right, kinds, groups, seconds):
     """Rows of results/table.json."""
     right = dict(right)
     seeds = range(selections.RANDOM_SEEDS)
@@ -198,7 +251,7 @@ def summary(right, kinds, groups, study):
             line["keep_tokens"], rest)
         line["cache_bytes"] = (prefill.cache_bytes(model.PATCHES, depth) if depth else 0) + prefill.cache_bytes(
             line["keep_tokens"], rest)
-        spent = study.service_seconds.get((name, keep))
+        spent = seconds.get((name, keep))
         if spent:
             line["service_ms"] = round(1000 * float(np.median(spent)), 3)
         lines.append(line)

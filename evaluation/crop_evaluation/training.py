@@ -143,7 +143,7 @@ def encoder_losses(features, heads, embedding, labels, scene, generator):
 
 
 WEIGHTS = dict(content=1.0, colour=0.5, left=0.25, right=0.25, above=0.25, below=0.25, character=0.5, size=0.2, count=0.2,
-               scene=0.2, present=0.3)
+               scene=0.2, present=1.5)
 
 
 def batches(count, size, seed, start):

@@ -7,11 +7,11 @@ from torch.nn import functional
 
 from . import dataset, features, model, optimizer, training, vocabulary
 
-BATCH = 8
-IMAGES = 8000
+BATCH = 4
+IMAGES = 5000
 # How many of the 256 visual tokens a step shows: all that show something come first. The last steps show all.
 SHOWN = (72, 96, 120)
-FULL_SHARE = 0.08
+FULL_SHARE = 0.04
 GROUNDING = 0.3
 READING = vocabulary.KINDS.index("reading")
 COMPARISON = vocabulary.KINDS.index("comparison")

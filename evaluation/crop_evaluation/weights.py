@@ -37,6 +37,7 @@ def export(cache):
     tensors["alignment"] = about.pop("alignment").half()
     os.makedirs(FOLDER, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, FILE)
+    os.chmod(FILE, 0o644)
     curves = {stage: [{key: round(value, 4) for key, value in row.items()} for row in part["history"]]
               for stage, part in about.items()}
     with open(os.path.join(FOLDER, "curves.json"), "w") as file:
