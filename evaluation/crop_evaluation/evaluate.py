@@ -13,9 +13,9 @@ TABLE = os.path.join(RESULTS, "table.json")
 SMOKE = os.path.join(RESULTS, "smoke.json")
 MODELS = os.path.join(weights.REPOSITORY, "config", "models")
 BINARY = os.environ.get("CROP_BINARY", os.path.join(weights.REPOSITORY, ".build", "release", "crop"))
-SCENES = 180
+SCENES = 168
 SMOKE_SCENES, SMOKE_KEEPS = 8, (28,)
-VALIDATION_SCENES = 60
+VALIDATION_SCENES = 42
 PROCESSES = int(os.environ.get("CROP_EVALUATION_PROCESSES", os.cpu_count() or 1))
 # Published methods that the variants of CROP have to beat.
 STRONG = ("divprune", "fastv", "mmtok", "cdpruner", "trim")
@@ -78,7 +78,7 @@ def question_only(cache, data, first, count):
     return result
 
 
-def localizer_figures(cache, scenes=300):
+def localizer_figures(cache, scenes=100):
     """IoU and coverage of the shipped localizer on the table's scenes, over HTTP: results/localizer.json."""
     import torch
 

@@ -168,6 +168,8 @@ def crop_rows():
         _asked("crop_oracle", "crop", _similarity, region="evidence", control=True, **similarity),
         _asked("crop_decoy", "crop", _similarity, region="decoys", control=True, **similarity),
         _asked("crop_no_region", "crop", _similarity, control=True, **similarity),
+        _asked("crop_mmtok", "mmtok", _coverage, region="found"),
+        _asked("crop_divprune", "divprune", _features, region="found"),
         _asked("crop_in_llm", "crop", _last_row("rows"), DEPTH, region="found"),
         _asked("crop_in_llm_oracle", "crop", _last_row("rows"), DEPTH, region="evidence", control=True),
     ]
@@ -180,11 +182,9 @@ def crop_variants():
         _asked("crop_share", "crop", _similarity, region="found", region_policy="share", region_share=0.75, **similarity),
         _asked("crop_bias", "crop", _similarity, region="found", region_policy="bias", region_bias=4, **similarity),
         _asked("crop_cls", "crop", _cls, region="found"),
-        _asked("crop_diversity", "divprune", _features, region="found"),
-        _asked("crop_diversity_oracle", "divprune", _features, region="evidence", control=True),
+        _asked("crop_divprune_oracle", "divprune", _features, region="evidence", control=True),
         _asked("crop_uniform", "uniform", _features, region="found"),
         _asked("crop_cdpruner", "cdpruner", _similarity, region="found", method_parameters=POSITIVE),
-        _asked("crop_mmtok", "mmtok", _coverage, region="found"),
     ]
 
 
