@@ -20,7 +20,7 @@ def accuracy(path):
     """Accuracy against kept tokens with 95 % intervals; methods that are not named are thin and grey."""
     with open(evaluate.TABLE) as file:
         rows = json.load(file)["rows"]
-    figure, axes = pyplot.subplots(figsize=(7.5, 4.6), dpi=110)
+    figure, axes = pyplot.subplots(figsize=(8.6, 4.4), dpi=100)
     for name in sorted({row["method"] for row in rows} - {"all", "no_image"}, key=lambda name: name in STRONG):
         line = sorted((row["keep_tokens"], row["accuracy"], row["ci_low"], row["ci_high"]) for row in rows if row["method"] == name)
         tokens, value, low, high = np.array(line).T
@@ -35,13 +35,13 @@ def accuracy(path):
     for name, text in (("all", "all 256 tokens"), ("no_image", "no image")):
         value = next(row["accuracy"] for row in rows if row["method"] == name)
         axes.axhline(value, color="#444444", linewidth=0.8, linestyle=":")
-        axes.text(90, value, text, fontsize=7, va="bottom", ha="right")
+        axes.text(13, value, text, fontsize=7, va="bottom", ha="left")
     axes.set_xscale("log")
     axes.set_xticks([14, 28, 57, 85], ["14", "28", "57", "85"])
     axes.minorticks_off()
     axes.set_xlabel("visual tokens kept of 256")
     axes.set_ylabel("accuracy")
-    axes.legend(fontsize=7, ncol=2, frameon=False)
+    axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     figure.savefig(path)

@@ -9,13 +9,17 @@ from . import dataset, evaluate, plots, selections, service, table, vocabulary, 
 
 PANELS = ["crop", "crop_oracle", "fastv", "sparsevlm", "divprune", "visionzip", "cdpruner", "uniform", "random_0"]
 PANEL_KEEP = 28
+# Kinds that the committed model answers well with all tokens; the others say little about pruning yet.
+LEARNED = ["existence", "adversarial", "colour", "reading"]
+NAMED = ["crop_oracle", "crop_decoy", "crop_divprune", "crop_mmtok", "crop", "cdpruner", "mmtok", "divprune", "apet", "trim",
+         "crop_no_region", "crop_in_llm", "ivcprune", "vispruner", "visionzip", "fastv", "random", "downsampled_image"]
 
 
 def draw(cache):
     plots.accuracy(os.path.join(evaluate.RESULTS, "accuracy.png"))
     plots.curves(os.path.join(evaluate.RESULTS, "curves.png"))
     draw_kept(cache, os.path.join(evaluate.RESULTS, "kept.png"))
-    print(markdown())
+    print(markdown(), kinds_markdown(["all", "no_image", *NAMED], 0.111), learned_markdown(NAMED), sep="\n\n")
 
 
 @torch.no_grad()
@@ -70,6 +74,20 @@ def markdown():
         row = next(iter(by_name[name].values()))
         lines.append(f"| {name} | {row['accuracy']:.3f} ({row['ci_low']:.3f}-{row['ci_high']:.3f}) |" + " |" * (len(shares) + 1))
     return "\n".join(lines)
+
+
+def learned_markdown(names):
+    """One line per method: accuracy over the questions of LEARNED kinds alone."""
+    with open(evaluate.TABLE) as file:
+        content = json.load(file)
+    counts = content["about"]["kinds"]
+    total = sum(counts[kind] for kind in LEARNED)
+    rows = {(row["method"], row["keep_ratio"]): sum(row["kinds"][kind] * counts[kind] for kind in LEARNED) / total
+            for row in content["rows"]}
+    shares = sorted(selections.BUDGETS, reverse=True)
+    lines = ["| method | " + " | ".join(f"{share:.1%}" for share in shares) + " |", "|---|" + "---|" * len(shares)]
+    lines += [f"| {name} | " + " | ".join(f"{rows[name, share]:.3f}" for share in shares) + " |" for name in names]
+    return "\n".join([*lines, f"| all | {rows['all', 1.0]:.3f} |" + " |" * (len(shares) - 1)])
 
 
 def kinds_markdown(names, share):

@@ -17,6 +17,8 @@ DOWNSAMPLED = {85: (9, 9), 57: (8, 7), 28: (5, 5), 14: (4, 4)}
 POOLED = DOWNSAMPLED
 SEED = 23
 RESAMPLES = 2000
+# Rows with a region, and the same method without one.
+WITHOUT_REGION = dict(crop="crop_no_region", crop_mmtok="mmtok", crop_divprune="divprune", crop_in_llm="fastv")
 # Scenes that a process takes at a time.
 PART = 6
 
@@ -222,6 +224,12 @@ def interval(flags, groups, weight=None):
     return tuple(float(x) for x in np.quantile(means, [0.025, 0.975]))
 
 
+def difference(flags, others, groups):
+    """[difference of the means, and its 95 % interval], question by question, so that what both find hard cancels."""
+    apart = flags - others
+    return [float(apart.mean()), *interval(apart, groups)]
+
+
 def summary(right, kinds, groups, seconds):
     """Rows of results/table.json."""
     right = dict(right)
@@ -244,6 +252,9 @@ def summary(right, kinds, groups, seconds):
             hard = (full > 0) & (small == 0)
             line["hard_questions"] = int(hard.sum())
             line["hard_accuracy"] = float(flags[hard].mean()) if hard.any() else None
+        for other, label in (("crop", "minus_crop"), (WITHOUT_REGION.get(name), "region_gain")):
+            if (other, keep) in right and other != name:
+                line[label] = difference(flags, right[other, keep], groups)
         depth = known[name].depth if name in known else 0
         rest = model.LANGUAGE_LAYERS - depth
         line["layers_with_all_tokens"] = depth
@@ -262,11 +273,18 @@ def ratio(keep):
     return next((share for share, count in selections.BUDGETS.items() if count == keep), 1.0 if keep == model.PATCHES else 0.0)
 
 
+def rounded(value):
+    """Floats of a row to four places."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return round(value, 4) if isinstance(value, float) else value
+
+
 def write(path, lines, about):
     """One line per row, so that a difference in git says which figure moved."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    rounded = lambda value: round(value, 4) if isinstance(value, float) else (
-        {key: rounded(item) for key, item in value.items()} if isinstance(value, dict) else value)
     with open(path, "w") as file:
         file.write('{"about": ' + json.dumps(about) + ',\n"rows": [\n')
         file.write(",\n".join(json.dumps(rounded(line)) for line in lines) + "\n]}\n")

@@ -53,6 +53,8 @@ def test_the_summary_counts_what_it_says():
     assert crop["hard_questions"] == 6 and crop["hard_accuracy"] == pytest.approx(4 / 6)
     assert crop["kinds"] == {vocabulary.KINDS[0]: pytest.approx(8 / 12)}
     assert crop["service_ms"] == 2 and crop["keep_ratio"] == 0.111
+    assert lines["random"]["minus_crop"][0] == pytest.approx(1 / selections.RANDOM_SEEDS - 8 / 12)
+    assert "minus_crop" not in crop and "region_gain" not in crop
     assert lines["random"]["accuracy"] == pytest.approx(1 / selections.RANDOM_SEEDS)
     assert not any(name.startswith("random_") for name in lines)
 
