@@ -14,6 +14,8 @@ public struct PreparedPruning: Sendable {
   public let stepCount: Int
   /// The method that will decide: the one asked for, or the scorer that it chooses for these tensors.
   public let deciding: MethodDescriptor
+  /// Why that method, where it was chosen here.
+  private let reason: String?
 
   /// - Throws: ``PruningError`` at the request member that is wrong.
   public init(
@@ -31,6 +33,7 @@ public struct PreparedPruning: Sendable {
       form = .images(request, registry)
       stepCount = max(request.stages.count, 1)
       deciding = type(of: try method.resolved(for: input)).descriptor
+      reason = nil
       return
     }
     let request = try request.expandingSchedule(for: input, registry: registry)
@@ -47,6 +50,7 @@ public struct PreparedPruning: Sendable {
     form = .image(try trace.starting(on: sketch, region: nil), quotas)
     stepCount = quotas.steps.count
     deciding = type(of: resolved).descriptor
+    reason = isFixed ? try remaining.reason(for: input) : nil
   }
 
   /// - Parameters:
@@ -64,7 +68,7 @@ public struct PreparedPruning: Sendable {
       for step in quotas.steps {
         try trace.keep(at: step, trace.input(for: step))
       }
-      return trace.result(notes: quotas.notes)
+      return trace.result(notes: quotas.notes, reason: reason)
     }
   }
 }
