@@ -312,10 +312,10 @@ final class Connection {
     }
     guard !acceptance.isExemptFromLimits else { return nil }
     guard !isOverCapacity else { return .tooManyConnections }
-    // A small body costs little to receive, and may turn out to be computed at once, without the queue.
+    // A body that is there already costs nothing to receive, and may turn out to be computed without the queue.
     let mayPassQueue =
       acceptance.execution == .inline
-      || acceptance.execution == .prepared && bodyBytes <= EventLoop.headReadSize
+      || acceptance.execution == .prepared && bodyBytes <= input.count - inputStart
     if !mayPassQueue, loop.capacity.isQueueFull, !loop.makeRoomInQueue(for: client) { return .queueFull }
     return loop.capacity.hasRoom(forBodyBytes: bodyBytes) ? nil : .noMemoryBudget
   }

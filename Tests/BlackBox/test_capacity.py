@@ -17,6 +17,12 @@ from wire import Connection, request
 IDLE = 10_000
 
 
+def pooled():
+    """A short request that is never computed on an event loop: what its search costs depends on the image's size."""
+    options = "%7B%22objective%22:%22vicrop%22,%22image_size%22:[400,300]%7D"
+    return request("POST", f"/localize?localize={options}", [("Content-Type", "application/x-npy")], npy(numbers(576)))
+
+
 def endless(tokens=30_000):
     """A request that computes for as long as it may: some seconds."""
     return request("POST", f"/prune?method=divprune&keep_tokens={tokens // 2}",
@@ -49,12 +55,12 @@ def test_requests_beyond_max_in_flight_get_429_and_probes_are_answered(ready, st
 def test_requests_that_arrive_while_the_queue_fills_get_429_after_their_body():
     with Server("--max-in-flight", "1", "--compute-threads", "1") as server:
         with Connection(server.target) as first, Connection(server.target) as second:
-            second.send(request("POST", "/prune?method=divprune&keep_tokens=2",
-                                [EXPECT, ("Content-Type", "application/x-npy"), ("Content-Length", 3)]))
+            head, _, body = pooled().partition(b"\r\n\r\n")
+            second.send(head + b"\r\nExpect: 100-continue\r\n\r\n")
             assert second.read_head().status == 100
             first.send(endless())
             server.wait_for_metric("crop_requests_in_flight 1")
-            second.send(b"abc")
+            second.send(body)
             assert second.read_answer().status == 429
             # All of the refused request was read, so the connection is as good as before.
             assert second.is_alive()
@@ -271,7 +277,7 @@ def test_a_client_that_goes_away_frees_the_thread_that_computes_for_it():
             gone.send(endless())
             server.wait_for_metric("crop_requests_in_flight 1")
             # The queue is first come, first served: once this is queued behind it, the search is being computed.
-            other.send(post())
+            other.send(pooled())
             server.wait_for_metric("crop_requests_in_flight 2")
             start = time.monotonic()
             gone.reset()
