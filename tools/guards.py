@@ -25,7 +25,6 @@ import sys
 import tempfile
 
 import numpy as np
-from safetensors.numpy import save
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LIMITS = ROOT / "Benchmarks" / "guards.json"
@@ -35,7 +34,7 @@ MARGIN, OTHER_COMPILER = 1.15, 1.5
 SLACK = 2.0
 # Repetitions of the two runs: enough that the difference is some millions of instructions.
 REPEATS = {
-    "json-matrix-64x1024": (1, 3), "topk-1024x576-f16": (1, 5), "service-topk-1.2MB": (1, 5), "service-crop-similarity-1.2MB": (1, 5), "divprune-576x1024": (1, 2),
+    "json-matrix-64x1024": (1, 3), "topk-1024x576-f16": (1, 5), "divprune-576x1024": (1, 2),
     "cdpruner-576x1024": (1, 2), "tome-576x1024": (1, 2), "visionzip-576x1024": (1, 3)}
 USUAL_REPEATS = (20, 220)
 SPOILED_PATH, SPOILED_REQUEST = "http-head", "1.2 MB, in full"
@@ -98,12 +97,8 @@ def npy(array):
     return file.getvalue()
 
 
-def safetensors(tensors, parameters):
-    return save(tensors, {"parameters": json.dumps(parameters)})
-
-
 def requests():
-    """-> {name: (method or None where the body tells it, more field lines, body, how many to warm up with, how many to count)}
+    """-> {name: (method, more field lines, body, how many to warm up with, how many to count)}
 
     `{n}` in a field line is another number each time, as in the headers that real clients send.
     """
@@ -114,20 +109,7 @@ def requests():
     patches = np.repeat(generator.standard_normal((36, 1024)), 16, axis=0)
     features = (patches + 0.5 * generator.standard_normal((576, 1024))).astype(np.float16)
     text = json.dumps({"attention": scores.astype(float).tolist()}).encode()
-    layout = {"keep_tokens": 64, "layout": {"type": "llava"}}
-    box = {**layout, "method": "fastv", "region": {"box": [0.2, 0.2, 0.6, 0.7]}}
-    ids = "X-Request-Id: 5f0c{n:032d}\r\ntraceparent: 00-{n:032x}-00f067aa0ba902b7-01\r\n"
     return {
-        "1 KB": ("topk", "", npy(scores), 300, 1000),
-        "1 KB, ids": ("topk", ids, npy(scores), 300, 1000),
-        "1.2 MB": ("topk", "", npy(rows), 20, 60),
-        "1.2 MB, uniform": ("uniform", "", npy(rows), 20, 60),
-        # What servers of models send: parameters in the metadata.
-        "fastv, 1 KB": (None, "", safetensors({"attention": scores}, {**layout, "method": "fastv"}), 300, 1000),
-        "box, 1 KB": (None, "", safetensors({"attention": scores}, box), 300, 1000),
-        "crop, 1 KB": (None, "", safetensors({"attention": scores}, layout), 300, 1000),
-        "crop, 36 KB": (None, "", safetensors({"attention": rows[:32]}, layout), 300, 1000),
-        "crop as JSON": (None, "Content-Type: application/json\r\n", json.dumps({**layout, **json.loads(text)}).encode(), 50, 200),
         # More tokens than operations are kept prepared for.
         "1.2 MB, in full": ("topk", "", npy(rows.reshape(64, 9216)), 20, 60),
         "JSON, 576 numbers": ("topk", "Content-Type: application/json\r\n", text, 50, 200),
@@ -162,9 +144,8 @@ class Allocations:
         tensor = "&tensor=attention" if method in ("topk", "uniform") and "json" not in fields else ""
         for _ in range(times):
             self.sent += 1
-            query = f"?keep_tokens=64&method={method}{tensor}" if method else ""
             head = (
-                f"POST /prune{query} HTTP/1.1\r\nHost: a\r\n{fields.format(n=self.sent)}"
+                f"POST /prune?keep_tokens=64&method={method}{tensor} HTTP/1.1\r\nHost: a\r\n{fields.format(n=self.sent)}"
                 f"Content-Length: {len(body)}\r\n\r\n")
             self.connection.sendall(head.encode() + body)
             answer = b""
