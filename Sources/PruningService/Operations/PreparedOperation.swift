@@ -48,6 +48,7 @@ final class PreparedOperation: Sendable {
   private let memory: MemoryNeed
   /// Of all images.
   let tokenCount: Int
+  var imageCount: Int { images.count }
   private let readsElements: Bool
   /// The one answer to all requests, where elements play no part.
   private let answer = Locked<Answer?>(nil)

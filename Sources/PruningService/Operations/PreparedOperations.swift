@@ -42,8 +42,11 @@ final class PreparedOperations: Sendable {
   }
 
   private static let maximumCount = 4
-  /// Operations on more tokens take more memory than is held for what may never come again, and gain little.
+  // Operations on more take more memory than is held for what may never come again, and gain little.
   private static let maximumTokens = 8 << 10
+  private static let maximumImages = 64
+  /// Parameters may be as large as a body; those in front of tensors are bounded by ``BodyPlan``.
+  private static let maximumDecodedBytes = 256 << 10
 
   private let state = Locked(State())
 
@@ -83,7 +86,10 @@ final class PreparedOperations: Sendable {
     _ operation: PreparedOperation, for document: TensorDocument, _ format: any TensorFormat.Type,
     decodedBytes: Int, _ body: BodyPlan?
   ) {
-    guard operation.plan != nil, operation.tokenCount <= Self.maximumTokens else { return }
+    guard operation.plan != nil, operation.tokenCount <= Self.maximumTokens,
+      operation.imageCount <= Self.maximumImages,
+      body != nil || decodedBytes <= Self.maximumDecodedBytes
+    else { return }
     let entry = Entry(operation, for: document, format, decodedBytes: decodedBytes, body)
     state.withLock { state in
       guard state.entries.count == Self.maximumCount else { return state.entries.append(entry) }
