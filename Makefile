@@ -72,6 +72,11 @@ test-deploy: release ## Files of deploy/ with real HAProxy, nginx, Envoy, system
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r Tests/Deploy/requirements.txt
 	@CROP_BINARY=$(CURDIR)/$(CROP) timeout 900 $(PYTHON) -m pytest Tests/Deploy -s $(ARGS)
 
+.PHONY: test-browser
+test-browser: release ## The pages in a headless Chromium, with screenshots compared (ARGS='-k slider')
+	@tools/setup.sh browser
+	@CROP_BINARY=$(CURDIR)/$(CROP) timeout 600 $(PYTHON) -m pytest Tests/Browser $(ARGS)
+
 .PHONY: soak
 soak: release venv ## A minute of load, 100,000 damaged requests, and a stop amidst it (ARGS='--seconds 600')
 	@timeout 3600 $(PYTHON) tools/soak.py --crop $(CROP) $(ARGS)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what a fresh machine lacks: tools/setup.sh build | test | venv | clients | deploy
+# Installs what a fresh machine lacks: tools/setup.sh build | test | venv | clients | deploy | browser
 #
 # System packages come from apt-get and only when something is missing; the Swift toolchain is never installed,
 # only asked for. `test` also makes the Python environment .build-venv for the black-box tests.
@@ -45,6 +45,10 @@ find_missing() {
     command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || need haproxy
     command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || need nginx-light
     command -v systemd-analyze >/dev/null || need systemd
+  fi
+  if [ "$1" = browser ]; then
+    command -v chromium >/dev/null || command -v google-chrome >/dev/null || need chromium
+    [ -d /usr/share/fonts/truetype ] || need fonts-dejavu-core
   fi
   if [ "$1" = test ]; then
     command -v python3 >/dev/null || need python3
@@ -118,5 +122,6 @@ venv) install_missing test; make_test_venv ;;
 # A client whose packages are many and large has a folder of its own.
 clients) install_missing test; make_venv .build-clients-venv "${python_packages[@]}" kserve==0.* ;;
 deploy) install_missing test; install_missing deploy; make_test_venv; fetch_promtool ;;
-*) fail "usage: tools/setup.sh build | test | venv | clients | deploy" ;;
+browser) install_missing test; install_missing browser; make_test_venv ;;
+*) fail "usage: tools/setup.sh build | test | venv | clients | deploy | browser" ;;
 esac

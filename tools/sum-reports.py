@@ -10,7 +10,7 @@ import sys
 import xml.etree.ElementTree
 
 XUNIT = {"swift-testing": "swift*.xml", "swift-sockets": "sockets*.xml", "black-box": "pytest*.xml",
-         "python-client": "client*.xml", "evaluation-scenes": "evaluation*.xml"}
+         "python-client": "client*.xml", "evaluation-scenes": "evaluation*.xml", "browser": "browser*.xml"}
 
 
 def counts(path):

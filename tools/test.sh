@@ -63,6 +63,13 @@ if stage build-release 1200 swift build -c release --product crop; then
     stage python-client 300 env -C clients/python ../../$python -m pytest --junitxml ../../$reports/client.xml
   # Where torch and the study's material are there already; nothing is installed for it.
   if evaluation/run.sh --check; then stage evaluation-smoke 300 evaluation/run.sh smoke; fi
+  # Where there is a Chromium; `make test-browser` and .ci/run install one.
+  if command -v chromium >/dev/null || command -v google-chrome >/dev/null; then
+    CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
+      stage browser 300 $python -m pytest Tests/Browser --junitxml $reports/browser.xml
+  else
+    echo "== browser: left out, there is no Chromium"
+  fi
   # Instructions and allocations of the hot paths, counted: the same on a busy machine.
   if stage build-hot-paths 600 swift build -c release --product hot-paths; then
     stage guards 300 $python tools/guards.py

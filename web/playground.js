@@ -1,6 +1,9 @@
 // The playground: one request for each method whenever something changes, drawn over the photograph.
-import { drawing } from "./drawing.js";
-import { readFile, readSafetensors, writeSafetensors } from "./tensors.js";
+import { copy, drawCalls } from "./calls.js";
+import { draw, drawGallery, showProblem } from "./figures.js";
+import { call, drawnBox, isLocatable, json, ownParameters, parametersOf, parametersOfMethod, post, regionChoice, regionParameters } from "./requests.js";
+import { AMOUNTS, Refused, SIDES, catalogue, chosenMethod, defaultMethod, element, find, found, missing, subject } from "./shared.js";
+import { chooseSample, settle, takeFiles } from "./subject.js";
 
 const SAMPLES = {
   astronaut: ["face", "flag", "helmet"],
@@ -8,97 +11,14 @@ const SAMPLES = {
   coffee: ["cup", "espresso", "spoon"],
 };
 const FIRST_SAMPLE = "cat_eye";
-const SIDES = ["a", "b"];
 // Longer than a frame, shorter than anyone waits.
 const DEBOUNCE = 40;
 
-const find = id => document.getElementById(id);
-const key = find("key");
-
-// What is asked about: tensors and where they lie.
-const subject = { name: "", tensors: {}, layout: null, localize: null, photo: null, aspect: 1, count: 0, body: null };
-// What the server said last: the region and map, and each side's answer.
-const found = { region: null, a: null, b: null };
-let methods = [];
-let known = [];
 let turn = 0;
 let pending = null;
 let timer = null;
 
-function element(tag, properties, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties || {})) {
-    if (name in made) made[name] = value; else made.setAttribute(name, value);
-  }
-  made.append(...children.filter(child => child !== null));
-  return made;
-}
-
-// MARK: Asking the server
-
-class Refused extends Error {}
-
-async function call(path, options) {
-  const headers = { ...(options || {}).headers };
-  if (key.value.trim()) headers.Authorization = "Bearer " + key.value.trim();
-  const response = await fetch(path, { ...options, headers });
-  if (response.ok) return response;
-  if (response.status === 401) {
-    find("access").open = true;
-    throw new Refused("This server wants an API key: enter one under “API key”.");
-  }
-  const problem = await response.json().catch(() => ({}));
-  throw new Refused(problem.error || "The server answered with status " + response.status + ".");
-}
-
-const json = text => JSON.stringify(text);
-
-/** The query of a request: everything but the tensors and the layout. */
-function query(parameters) {
-  const entries = Object.entries(parameters).map(([name, value]) => [
-    name, typeof value === "string" ? value : json(value),
-  ]);
-  return new URLSearchParams(entries).toString();
-}
-
-function regionChoice() { return document.querySelector("input[name=region]:checked").value; }
-
-function drawnBox() {
-  const [x0, y0, x1, y1] = [...document.querySelectorAll("[data-side]")].map(input => Number(input.value) / 100);
-  return x0 < x1 && y0 < y1 ? [x0, y0, x1, y1] : null;
-}
-
-/** Where the region of a request comes from, as parameters. */
-function regionParameters() {
-  if (regionChoice() === "box" && drawnBox()) return { region: { box: drawnBox() } };
-  return { localize: subject.localize || true };
-}
-
-/** The parameters of a side's request. */
-function parametersOf(side) {
-  const method = find("method-" + side).value;
-  const descriptor = methods.find(one => one.name === method);
-  const parameters = { method, keep_tokens: Number(find("keep").value) };
-  const policy = find("policy").value;
-  const none = regionChoice() === "none" || policy === "none";
-  // The default method looks for a region by itself; the others are told of one where a policy is chosen.
-  if (none) {
-    if (method === defaultMethod()) parameters.region_policy = "none";
-  } else if (policy || method === defaultMethod()) {
-    Object.assign(parameters, regionParameters());
-    if (policy) parameters.region_policy = policy;
-  }
-  const own = ownParameters(side, descriptor);
-  if (Object.keys(own).length) parameters.method_parameters = own;
-  return parameters;
-}
-
-function post(operation, parameters, accept) {
-  return call(operation + "?" + query(parameters), {
-    method: "POST", body: subject.body, signal: pending.signal,
-    headers: { "Content-Type": "application/x-safetensors", Accept: accept || "application/json" },
-  });
-}
+// MARK: Asking
 
 /** Asks again soon; of several changes in a row, the last one counts. */
 function refresh() {
@@ -115,17 +35,17 @@ async function ask() {
   const mine = ++turn;
   const shown = { region: null, a: null, b: null };
   const problems = {};
-  const sides = SIDES.filter(side => find("method-" + side).value);
+  const sides = SIDES.filter(side => chosenMethod(side));
   const asked = sides.map(async side => {
     try {
-      const response = await post("prune", parametersOf(side));
+      const response = await post("prune", parametersOf(side), pending.signal);
       shown[side] = await response.json();
       shown[side].milliseconds = timing(response, "compute");
       if (!subject.grid) shown[side].picture = await picture(parametersOf(side));
     } catch (error) { problems[side] = error; }
   });
-  if (regionChoice() !== "none") {
-    asked.push(post("localize", regionParameters()).then(response => response.json()).then(region => {
+  if (regionChoice() !== "none" && isLocatable()) {
+    asked.push(post("localize", regionParameters(), pending.signal).then(response => response.json()).then(region => {
       shown.region = region;
     }, error => { problems.region = error; }));
   }
@@ -134,6 +54,31 @@ async function ask() {
   if (mine !== turn) return;
   Object.assign(found, shown);
   draw(problems);
+  if (find("all").open) askForAll();
+}
+
+/** Every method at once, after the two that were asked for. */
+async function askForAll() {
+  const mine = turn;
+  const inside = new Set((found.region && found.region.region_indices) || []);
+  const runnable = catalogue.methods.filter(method => !missing(method).length).map(method => method.name);
+  const answers = await Promise.all(runnable.map(async method => {
+    try {
+      const answer = await (await post("prune", parametersOfMethod(method), pending.signal)).json();
+      const hits = answer.kept_indices.filter(token => inside.has(token)).length;
+      return { method, kept_indices: answer.kept_indices, in_region: inside.size ? hits : undefined };
+    } catch {
+      // One that cannot run on these tensors is left out.
+      return null;
+    }
+  }));
+  if (mine === turn) drawGallery(answers.filter(Boolean), choose);
+}
+
+function choose(method) {
+  find("method-b").value = method;
+  describe("b");
+  refresh();
 }
 
 function timing(response, phase) {
@@ -143,218 +88,8 @@ function timing(response, phase) {
 
 /** The server's own drawing, for layouts that are more than one grid. */
 async function picture(parameters) {
-  const response = await post("prune", parameters, "image/svg+xml");
+  const response = await post("prune", parameters, pending.signal, "image/svg+xml");
   return URL.createObjectURL(await response.blob());
-}
-
-// MARK: Drawing
-
-function draw(problems) {
-  const inside = new Set((found.region && found.region.region_indices) || []);
-  const kept = {};
-  for (const side of SIDES) {
-    const method = find("method-" + side).value;
-    find("figure-" + side).hidden = !method;
-    if (!method) continue;
-    const answer = found[side];
-    kept[side] = answer ? new Set(answer.kept_indices) : null;
-    drawFigure(side, method, answer, inside, problems[side]);
-  }
-  drawOverlap(kept.a, kept.b);
-  const problem = problems.region && !problems.a && !problems.b ? problems.region : null;
-  showProblem(find("problem"), problem);
-  announce(kept);
-}
-
-function showProblem(place, error) {
-  const isShown = error && error.name !== "AbortError";
-  place.hidden = !isShown;
-  if (isShown) place.textContent = error instanceof Refused ? error.message : "No answer from the server: " + error.message;
-}
-
-function drawFigure(side, method, answer, inside, error) {
-  const figure = find("figure-" + side);
-  const caption = answer ? `${answer.kept_indices.length} of ${subject.count}` : "";
-  figure.querySelector("figcaption").replaceChildren(element("b", {}, method), element("span", {}, caption));
-  const place = figure.querySelector(".picture");
-  place.classList.toggle("stale", !answer);
-  place.classList.toggle("draws", regionChoice() === "box" && Boolean(subject.grid));
-  let problem = figure.querySelector(".problem");
-  if (!problem) figure.append(problem = element("p", { className: "problem", role: "alert" }));
-  showProblem(problem, error);
-  const list = figure.querySelector("dl");
-  if (!answer) return list.replaceChildren();
-  const kept = new Set(answer.kept_indices);
-  const title = `${method}: ${kept.size} of ${subject.count} tokens kept`;
-  if (answer.picture) {
-    place.replaceChildren(element("img", { src: answer.picture, alt: title }));
-  } else {
-    place.replaceChildren(drawing({
-      title, grid: subject.grid, photo: find("show-photo").checked ? subject.photo : null,
-      layers: [hasPhoto() ? { style: "dim", includes: token => !kept.has(token) } : { style: "kept", includes: token => kept.has(token) }],
-      map: mapShown(), boxes: boxesShown(), lines: find("show-grid").checked,
-    }));
-  }
-  const hits = [...inside].filter(token => kept.has(token)).length;
-  list.replaceChildren(
-    fact("in the region", inside.size ? `${hits} of ${inside.size}` : "–"),
-    fact("decided by", answer.decided_by),
-    fact("server", answer.milliseconds === null ? "–" : `${answer.milliseconds.toFixed(2)} ms`));
-}
-
-const fact = (name, value) => element("div", {}, element("dt", {}, name), element("dd", {}, value));
-const hasPhoto = () => Boolean(subject.photo) && find("show-photo").checked;
-
-function mapShown() {
-  const map = found.region && found.region.saliency;
-  if (!find("show-map").checked || !map) return null;
-  const side = map.shape[map.shape.length - 1];
-  return { side, data: map.data.slice(0, side * side) };
-}
-
-function boxesShown() {
-  if (!find("show-region").checked || !found.region || found.region.whole_image) return [];
-  return found.region.regions.map(region => region.box);
-}
-
-function drawOverlap(a, b) {
-  const place = find("overlap");
-  place.hidden = !(a && b && subject.grid);
-  if (place.hidden) return;
-  const both = [...a].filter(token => b.has(token)).length;
-  const union = a.size + b.size - both;
-  const names = SIDES.map(side => find("method-" + side).value);
-  place.querySelector(".picture").replaceChildren(drawing({
-    title: `${both} tokens are kept by both`, grid: subject.grid, photo: null, boxes: boxesShown(), map: null,
-    layers: [
-      { style: "only-a", includes: token => a.has(token) && !b.has(token) },
-      { style: "only-b", includes: token => b.has(token) && !a.has(token) },
-      { style: "both-kept", includes: token => a.has(token) && b.has(token) },
-    ],
-  }));
-  const share = union ? Math.round(100 * both / union) : 100;
-  find("overlap-text").textContent =
-    `${both} tokens are kept by both, ${share} % of the ${union} that either keeps (Jaccard ${(union ? both / union : 1).toFixed(2)}).`;
-  const widths = [a.size - both, both, b.size - both];
-  place.querySelectorAll(".bar i").forEach((part, index) => { part.style.flexGrow = widths[index]; });
-  place.querySelector(".legend .a").textContent = names[0] === names[1] ? "left only" : "only " + names[0];
-  place.querySelector(".legend .b").textContent = names[0] === names[1] ? "right only" : "only " + names[1];
-}
-
-function announce(kept) {
-  const parts = SIDES.filter(side => kept[side]).map(side =>
-    `${find("method-" + side).value} keeps ${kept[side].size} of ${subject.count} tokens`);
-  find("status").textContent = parts.join("; ");
-}
-
-// MARK: The calls that do the same
-
-const quoted = text => "'" + text.replaceAll("'", "'\\''") + "'";
-
-function drawCalls() {
-  if (!subject.body) return;
-  const file = subject.name + ".safetensors";
-  const sides = SIDES.filter(side => find("method-" + side).value);
-  const withKey = Boolean(key.value.trim());
-  find("curl").textContent = sides.map(side =>
-    "curl -s --data-binary @" + quoted(file) + (withKey ? " \\\n  -H \"Authorization: Bearer $CROP_KEY\"" : "")
-    + " \\\n  " + quoted(address() + "prune?" + decodeURIComponentSafely(query(parametersOf(side))))).join("\n\n");
-  const layout = subject.layout ? ", layout=" + python(subject.layout) : "";
-  const lines = [
-    "from crop_client import Client", "from safetensors.numpy import load_file", "",
-    `tensors = load_file(${python(file)})`,
-    withKey ? `client = Client(${python(address())}, api_key=os.environ["CROP_KEY"])` : `client = Client(${python(address())})`,
-    ...sides.map(side => {
-      const given = Object.entries(parametersOf(side)).map(([name, value]) => `${name}=${python(value)}`).join(", ");
-      return `print(client.prune(${given}${layout}, **tensors).kept_indices)`;
-    }),
-  ];
-  if (withKey) lines.unshift("import os");
-  find("python").textContent = lines.join("\n");
-}
-
-const address = () => new URL("./", location.href.split("#")[0]).href;
-
-/** The query with what curl and the server take as it is, for people to read. */
-function decodeURIComponentSafely(text) {
-  return text.replaceAll("%22", "\"").replaceAll("%3A", ":").replaceAll("%2C", ",").replace(/[{}[\]"]/g, encodeURIComponent)
-    .replaceAll("%5B", "%5B");
-}
-
-function python(value) {
-  if (value === true) return "True";
-  if (value === false) return "False";
-  if (value === null) return "None";
-  if (Array.isArray(value)) return "[" + value.map(python).join(", ") + "]";
-  if (typeof value === "object") {
-    return "{" + Object.entries(value).map(([name, member]) => json(name) + ": " + python(member)).join(", ") + "}";
-  }
-  return json(value);
-}
-
-async function copy(text, said) {
-  let done = false;
-  try {
-    await navigator.clipboard.writeText(text);
-    done = true;
-  } catch {
-    // Only secure contexts have the clipboard; elsewhere a selection is copied.
-    const area = element("textarea", { value: text, readOnly: true, className: "visually-hidden" });
-    document.body.append(area);
-    area.select();
-    done = document.execCommand("copy");
-    area.remove();
-  }
-  find("copied").textContent = done ? said : "Select the text and copy it.";
-  setTimeout(() => { find("copied").textContent = ""; }, 2500);
-}
-
-// MARK: What is asked about
-
-async function chooseSample(name) {
-  const [picture] = name.split("_");
-  const load = async file => new Uint8Array(await (await call("assets/" + file)).arrayBuffer());
-  const [features, attention] = await Promise.all([load(name + ".safetensors"), load(name + "_attention.safetensors")]);
-  const read = readSafetensors(features);
-  Object.assign(subject, { name: name + "_tensors", photo: "assets/" + picture + ".jpg", aspect: 1 });
-  take({ ...read.tensors, ...readSafetensors(attention).tensors }, read.parameters);
-}
-
-/** Takes tensors and what their file says of them. */
-function take(tensors, parameters) {
-  const count = tokenCount(tensors);
-  if (!count) throw new Error("no tensor tells how many tokens there are: send image_features [N, D] or attention [heads, N]");
-  const side = Math.round(Math.sqrt(count));
-  subject.tensors = tensors;
-  subject.count = count;
-  subject.localize = parameters.localize || null;
-  subject.layout = parameters.layout || (side * side === count ? { type: "grid", rows: side, columns: side } : null);
-  find("grid-row").hidden = Boolean(parameters.layout);
-  if (subject.layout && subject.layout.type === "grid") {
-    [find("rows").value, find("columns").value] = [subject.layout.rows, subject.layout.columns];
-  }
-  limitKeep(count);
-  settle();
-}
-
-/** After tensors or layout changed. */
-function settle() {
-  const { layout } = subject;
-  subject.grid = layout && layout.type === "grid" ? { rows: layout.rows, columns: layout.columns, aspect: subject.aspect } : null;
-  if (!subject.photo && subject.grid) subject.grid.aspect = layout.columns / layout.rows;
-  subject.body = writeSafetensors(subject.tensors, layout ? { layout } : {});
-  listMethods();
-  refresh();
-}
-
-function tokenCount(tensors) {
-  for (const name of ["image_features", "encoder_features"]) {
-    if (tensors[name]) return tensors[name].shape[tensors[name].shape.length - 2];
-  }
-  for (const name of ["attention", "reference_attention"]) {
-    if (tensors[name]) return tensors[name].shape[tensors[name].shape.length - 1];
-  }
-  return 0;
 }
 
 function limitKeep(count) {
@@ -364,54 +99,13 @@ function limitKeep(count) {
   setKeep(wanted > count ? Math.max(1, Math.round(count / 9)) : wanted);
 }
 
-async function takeFiles(files) {
-  try {
-    showProblem(find("problem"), null);
-    let tensors = {};
-    let parameters = {};
-    let name = "";
-    for (const file of files) {
-      if (file.type.startsWith("image/")) {
-        await takePhoto(file);
-        continue;
-      }
-      const read = await readFile(file.name, await file.arrayBuffer(), known);
-      name = name || file.name.replace(/\.[^.]*$/, "");
-      tensors = { ...tensors, ...read.tensors };
-      parameters = { ...parameters, ...read.parameters };
-    }
-    if (!name) return settle();
-    for (const chip of document.querySelectorAll("input[name=sample]")) chip.checked = false;
-    if (![...files].some(file => file.type.startsWith("image/")) && subject.photo && subject.photo.startsWith("assets/")) {
-      subject.photo = null;
-    }
-    subject.name = name;
-    take(tensors, parameters);
-  } catch (error) {
-    showProblem(find("problem"), new Refused(error.message));
-  }
-}
-
-async function takePhoto(file) {
-  const url = URL.createObjectURL(file);
-  const image = new Image();
-  image.src = url;
-  await image.decode().catch(() => { throw new Error(file.name + " is not a picture that this browser shows"); });
-  subject.photo = url;
-  subject.aspect = image.naturalWidth / image.naturalHeight;
-}
-
 // MARK: Methods and their parameters
-
-const defaultMethod = () => methods.length ? methods[0].name : "";
-
-function missing(method) { return method.required_inputs.filter(name => !subject.tensors[name]); }
 
 function listMethods() {
   for (const side of SIDES) {
     const select = find("method-" + side);
     const chosen = select.value;
-    const options = methods.map(method => {
+    const options = catalogue.methods.map(method => {
       const lacks = missing(method);
       return element("option", { value: method.name, disabled: lacks.length > 0 },
         lacks.length ? `${method.name} (needs ${lacks.join(", ")})` : method.name);
@@ -426,7 +120,7 @@ function listMethods() {
 }
 
 function describe(side) {
-  const method = methods.find(one => one.name === find("method-" + side).value);
+  const method = catalogue.methods.find(one => one.name === chosenMethod(side));
   find("summary-" + side).textContent = method ? method.summary : "";
   const details = find("parameters-" + side);
   if (details.dataset.method === (method ? method.name : "")) return;
@@ -454,22 +148,6 @@ function parameterField(side, one) {
   return element("label", { title: one.summary }, one.name, field);
 }
 
-/** A method's parameters that differ from their defaults. */
-function ownParameters(side, descriptor) {
-  const own = {};
-  for (const field of find("parameters-" + side).querySelectorAll("[data-parameter]")) {
-    const one = descriptor && descriptor.parameters.find(candidate => candidate.name === field.dataset.parameter);
-    if (!one) continue;
-    let value = field.value;
-    if (one.type === "boolean") value = field.checked;
-    else if (one.type !== "string") value = field.value === "" ? undefined : Number(field.value);
-    if (value !== undefined && value !== (one.default === undefined ? undefined : one.default)) {
-      if (!(one.type === "boolean" && one.default === undefined && value === false)) own[one.name] = value;
-    }
-  }
-  return own;
-}
-
 // MARK: State in the address
 
 function storeState() {
@@ -479,8 +157,10 @@ function storeState() {
     region: regionChoice() === "box" && drawnBox() ? drawnBox().join(",") : regionChoice(), policy: find("policy").value,
     show: ["photo", "map", "region", "grid"].filter(name => find("show-" + name).checked).join(","),
   };
+  for (const name of AMOUNTS) if (state.policy === name) state[name] = find(name).value;
+  if (find("all").open) state.all = "1";
   for (const side of SIDES) {
-    const own = ownParameters(side, methods.find(one => one.name === find("method-" + side).value));
+    const own = ownParameters(side, catalogue.methods.find(one => one.name === chosenMethod(side)));
     if (Object.keys(own).length) state["p" + side] = json(own);
   }
   const hash = new URLSearchParams(Object.entries(state)).toString();
@@ -503,6 +183,9 @@ async function restoreState() {
   if (choice) choice.checked = true;
   find("box").hidden = regionChoice() !== "box";
   if (state.has("policy")) find("policy").value = state.get("policy");
+  for (const name of AMOUNTS) if (state.has(name)) find(name).value = state.get(name);
+  find("all").open = state.has("all");
+  showAmounts();
   if (Number(state.get("keep")) >= 1) setKeep(Number(state.get("keep")));
   // Tensors first: they tell which methods there are to choose from.
   await chooseSample(chip.value);
@@ -537,6 +220,10 @@ function showShare() {
   const [count, total] = [Number(find("keep").value), Number(find("keep").max)];
   find("keep-share").textContent = (100 * count / total).toFixed(1) + " %";
   find("keep").setAttribute("aria-valuetext", `${count} of ${total} tokens`);
+}
+
+function showAmounts() {
+  for (const name of AMOUNTS) find(name + "-row").hidden = find("policy").value !== name;
 }
 
 function setBox(box) {
@@ -599,12 +286,14 @@ function listen() {
       // A drawn region begins as the one that was found.
       if (regionChoice() === "box" && !drawnBox()) setBox(box || [0.25, 0.25, 0.75, 0.75]);
     }
+    showAmounts();
     refresh();
   });
   for (const name of ["photo", "map", "region", "grid"]) {
     find("show-" + name).addEventListener("change", () => { draw({}); storeState(); });
   }
-  find("key").addEventListener("change", () => (methods.length ? refresh() : start()));
+  find("key").addEventListener("change", () => (catalogue.methods.length ? refresh() : start()));
+  find("all").addEventListener("toggle", refresh);
   for (const name of ["rows", "columns"]) find(name).addEventListener("change", changeGrid);
   find("tensor-files").addEventListener("change", event => takeFiles(event.target.files));
   find("photo-file").addEventListener("change", event => takeFiles(event.target.files));
@@ -648,12 +337,19 @@ function saveTensors() {
 
 async function start() {
   try {
-    methods = (await (await call("methods")).json()).methods;
-    known = [...new Set(["attention", "reference_attention", "image_features", "text_features",
-      ...methods.flatMap(method => [...method.required_inputs, ...method.optional_inputs])])];
+    catalogue.methods = (await (await call("methods")).json()).methods;
+    catalogue.known = [...new Set(["attention", "reference_attention", "image_features", "text_features",
+      ...catalogue.methods.flatMap(method => [...method.required_inputs, ...method.optional_inputs])])];
     await restoreState();
   } catch (error) { showProblem(find("problem"), error); }
 }
+
+/** After tensors or layout changed. */
+subject.changed = () => {
+  limitKeep(subject.count);
+  listMethods();
+  refresh();
+};
 
 listSamples();
 listen();

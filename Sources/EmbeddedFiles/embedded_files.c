@@ -33,6 +33,21 @@ static const unsigned char playground_css[] = {
 static const unsigned char playground_js[] = {
 #embed "../../web/playground.js"
 };
+static const unsigned char shared_js[] = {
+#embed "../../web/shared.js"
+};
+static const unsigned char requests_js[] = {
+#embed "../../web/requests.js"
+};
+static const unsigned char figures_js[] = {
+#embed "../../web/figures.js"
+};
+static const unsigned char calls_js[] = {
+#embed "../../web/calls.js"
+};
+static const unsigned char subject_js[] = {
+#embed "../../web/subject.js"
+};
 static const unsigned char drawing_js[] = {
 #embed "../../web/drawing.js"
 };
@@ -109,6 +124,11 @@ static const crop_embedded_file files[] = {
     FILE_NAMED("playground.html", playground_html),
     FILE_NAMED("playground.css", playground_css),
     FILE_NAMED("playground.js", playground_js),
+    FILE_NAMED("shared.js", shared_js),
+    FILE_NAMED("requests.js", requests_js),
+    FILE_NAMED("figures.js", figures_js),
+    FILE_NAMED("calls.js", calls_js),
+    FILE_NAMED("subject.js", subject_js),
     FILE_NAMED("drawing.js", drawing_js),
     FILE_NAMED("tensors.js", tensors_js),
     FILE_NAMED("astronaut.jpg", astronaut_jpg),

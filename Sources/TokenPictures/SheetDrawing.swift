@@ -72,17 +72,25 @@ struct SheetDrawing {
 
   private func drawMap(into svg: inout SVGText) {
     guard picture.maps.indices.contains(sheet.image) else { return }
+    switch picture.marks {
+    // It would colour what is kept of the photograph.
+    case .kept where photograph != nil, .stages where photograph != nil: return
+    default: break
+    }
     let values = picture.maps[sheet.image]
     let side = Int(Double(values.count).squareRoot())
-    guard side > 0, side * side == values.count, let low = values.min(), let high = values.max(), low < high
-    else { return }
+    guard side > 0, side * side == values.count, let low = values.min(), let high = values.max() else {
+      return
+    }
+    // Halves, because the difference of two finite numbers may be infinite.
+    let range = high / 2 - low / 2
+    guard range > 0, range.isFinite else { return }
     let blocks = TokenPicture.Grid(rows: side, columns: side)
     let strongest = photograph == nil ? 0.7 : 0.45
     for level in 1...Self.levels {
       let text = CellPaths(grid: blocks).cells { block in
-        // Scaled first: the difference of two finite numbers may be infinite.
-        let share = (values[block] / 2 - low / 2) / (high / 2 - low / 2)
-        return Int((share * Double(Self.levels)).rounded()) == level
+        let share = (values[block] / 2 - low / 2) / range
+        return (share * Double(Self.levels)).rounded() == Double(level)
       }
       let opacity = strongest * Double(level) / Double(Self.levels)
       path("heat", text, blocks, "fill-opacity=\"\(number(opacity))\"", into: &svg)
@@ -124,7 +132,9 @@ struct SheetDrawing {
 
   /// A factor, which two decimals would make too coarse for hundreds of cells: a fraction of ten thousandths.
   private func scale(_ value: Double) -> String {
-    let tenThousandths = Int((min(max(value, 0), 1e9) * 10_000).rounded())
+    // Not a number is not more than 0.
+    let bounded = value > 0 ? min(value, 1e9) : 0
+    let tenThousandths = Int((bounded * 10_000).rounded())
     let (units, rest) = tenThousandths.quotientAndRemainder(dividingBy: 10_000)
     guard rest > 0 else { return "\(units)" }
     var digits = String(rest + 10_000).dropFirst()

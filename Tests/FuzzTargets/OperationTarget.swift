@@ -22,6 +22,10 @@ extension FuzzTarget {
       try require(!problem.detail.isEmpty, "a problem says what is wrong")
     case .success(let answer):
       try require(answer.keptCount >= 0 && answer.tokenCount >= 0, "counts are counts")
+      if answer.tokenCount <= 100_000 {
+        let picture = String(decoding: answer.picture(), as: UTF8.self)
+        try require(picture.hasPrefix("<svg ") && picture.hasSuffix("</svg>\n"), "a picture is a document")
+      }
       for format in TensorFormats.answers {
         switch Result(catching: { () throws(Problem) in try answer.encoded(as: format) }) {
         case .success(let encoded): try requireReadable(encoded, as: format)

@@ -104,6 +104,9 @@ struct PictureDocumentTests {
     }
     #expect(heat([0, 1, 0.5, 0]) == ["M0 1h1v1h-1z", "M1 0h1v1h-1z"])
     #expect(heat([1, 1, 1, 1]).isEmpty && heat([1, 2, 3]).isEmpty && heat([]).isEmpty)
+    let tiny = Double.leastNonzeroMagnitude
+    #expect(
+      heat([0, tiny, 0, 0]).isEmpty && heat([0, .nan, 1, 1]).count <= 8 && heat([0, .infinity, 1, 1]).isEmpty)
     #expect(heat([-.greatestFiniteMagnitude, .greatestFiniteMagnitude, 0, 0]).count == 2)
   }
 
