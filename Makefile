@@ -123,6 +123,11 @@ bench-peers: setup venv ## Compare with other servers and libraries, write BENCH
 	@swift build -c release --product crop --static-swift-stdlib --scratch-path .build-static
 	@timeout --kill-after=30 7200 $(PYTHON) Benchmarks/bench_peers.py --crop .build-static/release/crop $(ARGS)
 
+.PHONY: bench-networks
+bench-networks: setup venv ## Time learned networks beside PyTorch on one thread, write Benchmarks/results/networks.md
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check numpy safetensors
+	@$(PYTHON) Benchmarks/bench_networks.py --write $(ARGS)
+
 .PHONY: bench-client
 bench-client: release venv ## Time calls of the Python client beside a bare socket and other HTTP clients
 	@$(PYTHON) clients/python/benchmarks/overhead.py --crop $(CROP) --write $(ARGS)

@@ -107,7 +107,10 @@ extension KernelSet {
     pack: KernelsBaseline.BlockedProducts.pack,
     multiply: KernelsBaseline.BlockedProducts.multiply,
     symmetricProducts: KernelsBaseline.BlockedProducts.symmetricProducts,
-    addWideProducts: KernelsBaseline.WideProducts.addProducts)
+    addWideProducts: KernelsBaseline.WideProducts.addProducts,
+    networks: NetworkKernelSet(
+      multiply: KernelsBaseline.FusedProducts.multiply, normalize: KernelsBaseline.NetworkKernels.normalize,
+      addGELU: KernelsBaseline.NetworkKernels.addGELU, softmax: KernelsBaseline.NetworkKernels.softmax))
 
   #if arch(x86_64)
     /// AVX2 (x86-64-v3).
@@ -165,7 +168,10 @@ extension KernelSet {
       pack: KernelsV3.BlockedProducts.pack,
       multiply: KernelsV3.BlockedProducts.multiply,
       symmetricProducts: KernelsV3.BlockedProducts.symmetricProducts,
-      addWideProducts: KernelsV3.WideProducts.addProducts)
+      addWideProducts: KernelsV3.WideProducts.addProducts,
+      networks: NetworkKernelSet(
+        multiply: KernelsV3.FusedProducts.multiply, normalize: KernelsV3.NetworkKernels.normalize,
+        addGELU: KernelsV3.NetworkKernels.addGELU, softmax: KernelsV3.NetworkKernels.softmax))
 
     /// AVX-512 (x86-64-v4).
     private static let v4 = KernelSet(
@@ -222,6 +228,9 @@ extension KernelSet {
       pack: KernelsV4.BlockedProducts.pack,
       multiply: KernelsV4.BlockedProducts.multiply,
       symmetricProducts: KernelsV4.BlockedProducts.symmetricProducts,
-      addWideProducts: KernelsV4.WideProducts.addProducts)
+      addWideProducts: KernelsV4.WideProducts.addProducts,
+      networks: NetworkKernelSet(
+        multiply: KernelsV4.FusedProducts.multiply, normalize: KernelsV4.NetworkKernels.normalize,
+        addGELU: KernelsV4.NetworkKernels.addGELU, softmax: KernelsV4.NetworkKernels.softmax))
   #endif
 }

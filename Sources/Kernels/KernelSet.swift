@@ -74,6 +74,9 @@ public struct KernelSet: Sendable {
       _ depth: Int, _ target: UnsafeMutablePointer<Double>, _ targetStride: Int, _ columns: Int
     ) -> Void
 
+  /// What learned networks compute in binary32.
+  public let networks: NetworkKernelSet
+
   /// How far `dot` of two rows of length 1 can lie from the exact value, with room to spare.
   ///
   /// Each element was rounded once, each product once, and a lane adds up at most columns / 8 products:

@@ -75,7 +75,8 @@ extension KernelSet {
           }
         }
       }
-    })
+    },
+    networks: .reference)
 }
 
 public enum ReferenceKernels {

@@ -95,7 +95,9 @@ struct NetworkTests {
   @Test("sines and cosines of a position are the C library's")
   func positions() throws {
     let layout = try #require(TokenLayout.inferred(tokenCount: 9))
-    let rows = PositionEncoding(width: 12).rows(for: [1, 8], in: layout)
+    let rows = PositionEncoding(width: 12).activations(for: [1, 8], in: layout)
+    #expect(
+      PositionEncoding(width: 12).rows(for: [1, 8], in: layout).values == rows.values.map { Float($0) })
     for (row, point) in [(0, (0.5, 1 / 6.0)), (1, (5 / 6.0, 5 / 6.0))] {
       for (index, frequency) in [Double.pi, 8 * .pi, 64 * .pi].enumerated() {
         #expect(abs(rows[row, index] - sin(frequency * point.0)) < 1e-12)
@@ -116,7 +118,7 @@ struct NetworkTests {
     let off = TokenView(firstToken: 0, rows: 1, columns: 3, box: Box(x0: -0.25, y0: 0, x1: 1.25, y1: 1))
     let half = TokenLayout(type: "test", tokenCount: 3, views: [off]).visibleCentres()
     #expect(half.map { $0?.x ?? -1 } == [0.125, 0.5, 0.875])
-    let encoded = PositionEncoding(width: 8).rows(for: [0, 2], in: layout)
+    let encoded = PositionEncoding(width: 8).activations(for: [0, 2], in: layout)
     #expect(encoded.row(0).allSatisfy { $0 == 0 } && encoded.row(1).contains { $0 != 0 })
   }
 }

@@ -29,6 +29,11 @@ struct Commands {
       return try KernelTimes.topK(count: words.integer(1), keep: words.integer(2), words.integer(3))
     case "topk-method":
       return try KernelTimes.topKMethod(count: words.integer(1), keep: words.integer(2), words.integer(3))
+    case "localize":
+      return try NetworkTimes.localize(weights: words[1], tensors: words[2], words.integer(3))
+    case "resample":
+      return try NetworkTimes.resample(
+        weights: words[1], tensors: words[2], rows: words.integer(3), words.integer(4))
     case "levels":
       let names = KernelSet.available.map { "\"\($0.name)\"" }.joined(separator: ",")
       return "{\"available\":[\(names)],\"active\":\"\(KernelSet.active.name)\"}"

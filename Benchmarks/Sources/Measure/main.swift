@@ -11,6 +11,8 @@
 //   widen COUNT REPEATS               half precision to single
 //   topk COUNT KEEP REPEATS           the highest of so many scores
 //   topk-method COUNT KEEP REPEATS    the same as a request's method does it, from a tensor
+//   localize WEIGHTS FILE REPEATS     a localizer on the tensors of a file
+//   resample WEIGHTS FILE ROWS REPEATS  a resampler
 //   levels                            the kernel sets this processor has, and the one in use
 //
 // Seconds are one number per repetition. Kernels: CROP_CPU_LEVEL chooses the set, as it does for the service.

@@ -13,8 +13,29 @@ struct CrossAttention: Sendable, Equatable {
   let key: LinearLayer
   let value: LinearLayer
   let output: LinearLayer
+  /// Weights that are applied to the other side of a product where that is less work.
+  let transposedQuery: FloatPanels
+  let transposedKey: FloatPanels
+
+  init(
+    heads: Int, queryNorm: LayerNorm, keyNorm: LayerNorm, query: LinearLayer, key: LinearLayer,
+    value: LinearLayer,
+    output: LinearLayer
+  ) {
+    self.heads = heads
+    self.queryNorm = queryNorm
+    self.keyNorm = keyNorm
+    self.query = query
+    self.key = key
+    self.value = value
+    self.output = output
+    transposedQuery = query.transposedPanels()
+    transposedKey = key.transposedPanels()
+  }
 
   var width: Int { query.outputs }
+
+  // MARK: In binary64
 
   /// Keys and values of what is attended to, [rows, width] each.
   struct Memory: Sendable {

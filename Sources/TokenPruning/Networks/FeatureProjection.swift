@@ -9,6 +9,39 @@ struct FeatureProjection: Sendable, Equatable {
   ///
   /// - Parameter rows: which rows of `features`, in order.
   /// - Complexity: O(rows x inputs x outputs).
+  func projected(
+    _ features: Matrix, rows: [Int], _ steps: inout StepCounter
+  ) throws(PruningError) -> FloatRows {
+    precondition(features.columns == layer.inputs)
+    let (inputs, outputs) = (layer.inputs, layer.outputs)
+    var result = FloatRows(
+      rows: rows.count, columns: outputs, values: Array(repeating: 0, count: rows.count * outputs))
+    var normalized = [Float](repeating: 0, count: min(FloatRows.groupSize, rows.count) * inputs)
+    for start in stride(from: 0, to: rows.count, by: FloatRows.groupSize) {
+      let group = rows[start..<min(start + FloatRows.groupSize, rows.count)]
+      try steps.spend(group.count * (norm.cost + layer.panels.cost))
+      normalized.withUnsafeMutableBufferPointer { between in
+        features.values.withUnsafeBufferPointer { source in
+          result.values.withUnsafeMutableBufferPointer { target in
+            guard let from = source.baseAddress, let between = between.baseAddress,
+              let into = target.baseAddress
+            else { return }
+            for (place, row) in group.enumerated() {
+              norm.normalize(from + row * inputs, into: between + place * inputs)
+            }
+            layer.panels.multiply(between, rows: group.count, into: into + start * outputs, stride: outputs)
+          }
+        }
+      }
+    }
+    result += layer.bias
+    return result
+  }
+
+  /// The same in binary64.
+  ///
+  /// - Parameter rows: which rows of `features`, in order.
+  /// - Complexity: O(rows x inputs x outputs).
   func callAsFunction(
     _ features: Matrix, rows: [Int], _ steps: inout StepCounter
   ) throws(PruningError) -> Activations {

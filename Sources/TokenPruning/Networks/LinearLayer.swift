@@ -1,36 +1,56 @@
 import Kernels
 
 /// y = W x + b, W [outputs, inputs] and b [outputs].
-///
-/// The weights are held in panels of `panelWidth` outputs, what is missing of the last zero: the weight of output o
-/// and input i lies in panel o / panelWidth at i * panelWidth + o % panelWidth.
 struct LinearLayer: Sendable, Equatable {
-  private let panels: [Float]
+  let panels: FloatPanels
   let bias: [Float]
-  let inputs: Int
-  let outputs: Int
 
-  private static let panelWidth = 16
+  var inputs: Int { panels.depth }
+  var outputs: Int { panels.columns }
 
   /// - Precondition: `bias` has one element per row of `weight`.
   init(weight: Matrix, bias: [Float]) {
     precondition(bias.count == weight.rows)
     self.bias = bias
-    inputs = weight.columns
-    outputs = weight.rows
-    let width = Self.panelWidth
-    var panels = [Float](repeating: 0, count: (weight.rows + width - 1) / width * width * weight.columns)
-    for output in 0..<weight.rows {
-      let start = output / width * width * weight.columns + output % width
-      for (input, value) in weight.row(output).enumerated() { panels[start + input * width] = value }
-    }
-    self.panels = panels
+    panels = FloatPanels(FloatRows(rows: weight.rows, columns: weight.columns, values: weight.values))
   }
 
-  func weight(output: Int, input: Int) -> Float {
-    let width = Self.panelWidth
-    return panels[output / width * width * inputs + input * width + output % width]
+  func weight(output: Int, input: Int) -> Float { panels.element(column: output, depth: input) }
+
+  /// The weights with inputs and outputs exchanged: x W for rows x [outputs].
+  func transposedPanels() -> FloatPanels {
+    let weights = FloatRows(rows: outputs, columns: inputs) { target in
+      for output in 0..<outputs {
+        for input in 0..<inputs { target[output * inputs + input] = weight(output: output, input: input) }
+      }
+    }
+    return weights.values.withUnsafeBufferPointer { weights in
+      guard let from = weights.baseAddress else { preconditionFailure("a layer has weights") }
+      return FloatPanels(columnsOf: from, count: outputs, columns: inputs, stride: inputs)
+    }
   }
+
+  /// The layer on every row, [rows, outputs].
+  ///
+  /// - Complexity: O(rows x inputs x outputs).
+  func callAsFunction(_ input: FloatRows, _ steps: inout StepCounter) throws(PruningError) -> FloatRows {
+    precondition(input.columns == inputs)
+    var result = FloatRows(zeros: input.rows, outputs)
+    for row in stride(from: 0, to: input.rows, by: FloatRows.groupSize) {
+      let count = min(FloatRows.groupSize, input.rows - row)
+      try steps.spend(count * panels.cost)
+      result.values.withUnsafeMutableBufferPointer { target in
+        input.values.withUnsafeBufferPointer { source in
+          guard let into = target.baseAddress, let from = source.baseAddress else { return }
+          panels.multiply(from + row * inputs, rows: count, into: into + row * outputs, stride: outputs)
+        }
+      }
+    }
+    result += bias
+    return result
+  }
+
+  // MARK: In binary64
 
   /// The layer on every row of `input`, [rows, outputs].
   ///
@@ -65,14 +85,14 @@ struct LinearLayer: Sendable, Equatable {
     for row in 0..<rows {
       for index in 0..<outputs { output[row * outputs + index] = Double(bias[index]) }
     }
-    panels.withUnsafeBufferPointer { panels in
-      guard let base = panels.baseAddress else { return }
-      let width = Self.panelWidth
-      for first in stride(from: 0, to: outputs, by: width) {
+    var first = 0
+    while first < outputs {
+      let width = panels.withPanel(from: first) { panel, width in
         KernelSet.active.addWideProducts(
-          input, inputs, rows, base + first * inputs, width, inputs, output + first, outputs,
-          min(width, outputs - first))
+          input, inputs, rows, panel, width, inputs, output + first, outputs, min(width, outputs - first))
+        return width
       }
+      first += width ?? outputs
     }
   }
 

@@ -37,6 +37,7 @@ struct LocalizerModel: Sendable, Equatable {
   private let imageHead: LinearLayer
   private let textHead: LinearLayer
   private let scoreHead: LinearLayer
+  private let transposedImageHead: FloatPanels
 
   /// - Throws: at the first tensor that is missing, of another shape or type, or not finite.
   init(_ configuration: ModelConfiguration, _ tensors: inout ModelTensors) throws(ModelError) {
@@ -64,40 +65,123 @@ struct LocalizerModel: Sendable, Equatable {
     imageHead = try tensors.linear("head.image", inputs: width, outputs: width)
     textHead = try tensors.linear("head.text", inputs: width, outputs: width)
     scoreHead = try tensors.linear("head.score", inputs: width, outputs: 1)
+    transposedImageHead = imageHead.transposedPanels()
   }
 
   /// One probability per token of the layout, [N].
+  ///
+  /// Computed in binary32; where a sum exceeds that, in binary64.
   ///
   /// - Throws: at the tensor whose width is not the model's, or that has too many rows; at `image_features` when
   ///   it is more work than one request may ask for.
   /// - Complexity: O(N d (D + d) + layers (N d (d + hidden) + N M d)).
   func scores(of input: PruningInput, in layout: TokenLayout) throws(PruningError) -> [Double] {
-    let features = try input.features()
-    let question = try input.textFeatures()
-    try Self.check(features, "image_features", "[N, D]", imageWidth)
-    try Self.check(question, "text_features", "[E] or [M, E]", textWidth)
-    let tokens = layout.tokens(in: [.unit])
-    try image.checkSize(rows: tokens.count, of: "image_features", width: width)
-    try text.checkSize(rows: question.rows + 1, of: "text_features", width: width)
-    var steps = StepCounter(limit: input.stepLimit, work: "running this model on these tensors")
+    var run = try Run(self, input, layout)
+    guard let logits = try logits(&run) else { return try preciseScores(&run) }
+    return run.scores(logits)
+  }
 
-    var patches = try image(features, rows: tokens, &steps)
-    patches += position.rows(for: tokens, in: layout)
-    let words = try text(question, rows: Array(0..<question.rows), &steps)
+  /// The reference: the same in binary64.
+  func preciseScores(of input: PruningInput, in layout: TokenLayout) throws(PruningError) -> [Double] {
+    var run = try Run(self, input, layout)
+    return try preciseScores(&run)
+  }
+
+  /// What one request gives a model to work on, checked.
+  private struct Run {
+    let features: Matrix
+    let question: Matrix
+    let layout: TokenLayout
+    /// Those that show some of the image.
+    let tokens: [Int]
+    var steps: StepCounter
+
+    init(_ model: LocalizerModel, _ input: PruningInput, _ layout: TokenLayout) throws(PruningError) {
+      features = try input.features()
+      question = try input.textFeatures()
+      self.layout = layout
+      try LocalizerModel.check(features, "image_features", "[N, D]", model.imageWidth)
+      try LocalizerModel.check(question, "text_features", "[E] or [M, E]", model.textWidth)
+      tokens = layout.tokens(in: [.unit])
+      try model.image.checkSize(rows: tokens.count, of: "image_features", width: model.width)
+      try model.text.checkSize(rows: question.rows + 1, of: "text_features", width: model.width)
+      steps = StepCounter(limit: input.stepLimit, work: "running this model on these tensors")
+    }
+
+    func scores(_ logits: [Double]) -> [Double] {
+      var scores = [Double](repeating: 0, count: layout.tokenCount)
+      for (token, logit) in zip(tokens, logits) { scores[token] = sigmoid(logit) }
+      return scores
+    }
+  }
+
+  // MARK: In binary32
+
+  /// One logit per token that takes part; nil where a number went beyond binary32.
+  private func logits(_ run: inout Run) throws(PruningError) -> [Double]? {
+    var patches = try image.projected(run.features, rows: run.tokens, &run.steps)
+    patches += position.rows(for: run.tokens, in: run.layout)
+    let words = try text.projected(run.question, rows: Array(0..<run.question.rows), &run.steps)
+    var rows = FloatRows(rows: words.rows + 1, columns: width, values: nullRow + words.values)
+    for block in blocks {
+      rows += try block.gather(rows, to: patches, &run.steps)
+      patches += try block.attend(patches, to: rows, &run.steps)
+      try block.perceptron.add(to: &patches, &run.steps)
+    }
+    guard !patches.hasOverflowed, !rows.hasOverflowed else { return nil }
+    let head = try head(for: rows, &run.steps)
+    guard head.direction.allSatisfy(\.isFinite) else { return nil }
+    let normalized = try imageNorm(patches, &run.steps)
+    guard !normalized.hasOverflowed else { return nil }
+    try run.steps.spend(patches.rows * width)
+    return head.direction.withUnsafeBufferPointer { direction in
+      var logits: [Double] = []
+      logits.reserveCapacity(patches.rows)
+      normalized.withRows { _, row in
+        guard let direction = direction.baseAddress else { return }
+        logits.append(KernelSet.active.preciseDot(row, direction, width) + head.offset)
+      }
+      return logits
+    }
+  }
+
+  /// The two terms of a score as one product with the normalised patch p, since the head of the question c is the same for
+  /// all patches: (U p + b) . c / sqrt(d) + w . p + a = (U^T c / sqrt(d) + w) . p + (b . c / sqrt(d) + a).
+  private func head(
+    for question: FloatRows, _ steps: inout StepCounter
+  ) throws(PruningError) -> (direction: [Float], offset: Double) {
+    var mean = FloatRows(zeros: 1, width)
+    for row in 1..<question.rows {
+      for column in 0..<width {
+        mean.values[column] += question.values[row * width + column] / Float(question.rows - 1)
+      }
+    }
+    let matched = try textHead(try textNorm(mean, &steps), &steps)
+    try steps.spend(transposedImageHead.cost)
+    let scale = 1 / Float(width).squareRoot()
+    let turned = transposedImageHead(matched).values
+    let direction = (0..<width).map { turned[$0] * scale + scoreHead.weight(output: 0, input: $0) }
+    let offset = Double(matched.products(with: imageHead.bias)[0] * scale) + Double(scoreHead.bias[0])
+    return (direction, offset)
+  }
+
+  // MARK: In binary64
+
+  private func preciseScores(_ run: inout Run) throws(PruningError) -> [Double] {
+    var patches = try image(run.features, rows: run.tokens, &run.steps)
+    patches += position.activations(for: run.tokens, in: run.layout)
+    let words = try text(run.question, rows: Array(0..<run.question.rows), &run.steps)
     var rows = Activations(
       rows: words.rows + 1, columns: width, values: nullRow.map { Double($0) } + words.values)
     for block in blocks {
-      rows += try block.gather(rows, to: patches, &steps)
-      patches += try block.attend(patches, to: rows, &steps)
-      patches += try block.perceptron(patches, &steps)
+      rows += try block.gather(rows, to: patches, &run.steps)
+      patches += try block.attend(patches, to: rows, &run.steps)
+      patches += try block.perceptron(patches, &run.steps)
     }
-    let logits = try logits(patches, question: rows, &steps)
-    var scores = [Double](repeating: 0, count: layout.tokenCount)
-    for (token, logit) in zip(tokens, logits) { scores[token] = sigmoid(logit) }
-    return scores
+    return run.scores(try preciseLogits(patches, question: rows, &run.steps))
   }
 
-  private func logits(
+  private func preciseLogits(
     _ patches: Activations, question rows: Activations, _ steps: inout StepCounter
   ) throws(PruningError) -> [Double] {
     var mean = Activations(zeros: 1, width)

@@ -31,10 +31,19 @@ struct PositionEncoding: Sendable, Equatable {
   /// One row per token; a row of zeros for a token whose cell shows nothing of the image, or that has no cell.
   ///
   /// - Complexity: O(tokens x width), and sines for every distinct coordinate only: a grid has few.
-  func rows(for tokens: [Int], in layout: TokenLayout) -> Activations {
+  func rows(for tokens: [Int], in layout: TokenLayout) -> FloatRows {
+    FloatRows(rows: tokens.count, columns: width, values: values(for: tokens, in: layout))
+  }
+
+  /// The same in binary64.
+  func activations(for tokens: [Int], in layout: TokenLayout) -> Activations {
+    Activations(rows: tokens.count, columns: width, values: values(for: tokens, in: layout))
+  }
+
+  private func values<Number: BinaryFloatingPoint>(for tokens: [Int], in layout: TokenLayout) -> [Number] {
     let places = layout.visibleCentres()
-    var known: [Double: [Double]] = [:]
-    var values: [Double] = []
+    var known: [Double: [Number]] = [:]
+    var values: [Number] = []
     values.reserveCapacity(tokens.count * width)
     for token in tokens {
       guard let place = places[token] else {
@@ -45,13 +54,13 @@ struct PositionEncoding: Sendable, Equatable {
         if let waves = known[coordinate] {
           values.append(contentsOf: waves)
         } else {
-          let waves = waves(of: coordinate)
+          let waves = waves(of: coordinate).map { Number($0) }
           known[coordinate] = waves
           values.append(contentsOf: waves)
         }
       }
     }
-    return Activations(rows: tokens.count, columns: width, values: values)
+    return values
   }
 }
 

@@ -51,6 +51,8 @@ struct ResamplerModel: Sendable, Equatable {
     let strongest: [Int]
   }
 
+  /// Computed in binary32; where a sum exceeds that, in binary64.
+  ///
   /// - Precondition: 1 <= count <= `queryCount`; tokens is not empty; features has `imageWidth` columns.
   /// - Throws: when it is more work, or more memory, than one request may ask for.
   /// - Complexity: O(n d (D + d) + count n (d + D)).
@@ -61,12 +63,58 @@ struct ResamplerModel: Sendable, Equatable {
     precondition((1...queryCount).contains(count) && !tokens.isEmpty && features.columns == imageWidth)
     try image.checkSize(rows: tokens.count, of: "image_features", width: width)
     try image.checkSize(rows: count, of: "image_features", width: imageWidth)
+    if let rows = try fastRows(count, of: part, tokens, features, in: layout, &steps) { return rows }
+    return try preciseRows(count, of: part, tokens, features, in: layout, &steps)
+  }
+
+  /// The first `count` queries of a part.
+  private func queries(_ count: Int, of part: Part) -> Matrix {
+    let learned = part == .region ? regionQueries : backgroundQueries
+    return Matrix(rows: count, columns: width, values: Array(learned.values.prefix(count * width)))
+  }
+
+  /// nil where a number went beyond binary32.
+  private func fastRows(
+    _ count: Int, of part: Part, _ tokens: [Int], _ features: Matrix, in layout: TokenLayout,
+    _ steps: inout StepCounter
+  ) throws(PruningError) -> Rows? {
+    let projected = try image.projected(features, rows: tokens, &steps)
+    let learned = queries(count, of: part)
+    let context = try attention.context(
+      of: FloatRows(rows: count, columns: width, values: learned.values), from: projected,
+      positions: position.rows(for: tokens, in: layout), withWeights: true, &steps)
+    guard let weights = context.meanWeights, !weights.hasOverflowed else { return nil }
+    let own = Self.gathered(tokens, of: features)
+    let panels = FloatRows(rows: own.rows, columns: own.columns, values: own.values).columnPanels(
+      0, imageWidth)
+    try steps.spend(count * (panels.cost + tokens.count) + tokens.count * imageWidth)
+    var rows = panels(weights)
+    rows += try attention.output(context.rows, &steps)
+    guard !rows.hasOverflowed else { return nil }
+    var largest = [Float](repeating: -1, count: tokens.count)
+    var strongest = [Int](repeating: 0, count: tokens.count)
+    weights.withRows { row, shares in
+      for index in tokens.indices where shares[index] > largest[index] {
+        largest[index] = shares[index]
+        strongest[index] = row
+      }
+    }
+    return Rows(
+      features: Activations(rows: count, columns: imageWidth, values: rows.values.map { Double($0) }),
+      strongest: strongest)
+  }
+
+  // MARK: In binary64
+
+  /// The reference of ``rows(_:of:_:_:in:_:)``.
+  func preciseRows(
+    _ count: Int, of part: Part, _ tokens: [Int], _ features: Matrix, in layout: TokenLayout,
+    _ steps: inout StepCounter
+  ) throws(PruningError) -> Rows {
     let projected = try image(features, rows: tokens, &steps)
     let memory = try attention.memory(
-      of: projected, positions: position.rows(for: tokens, in: layout), &steps)
-    let learned = part == .region ? regionQueries : backgroundQueries
-    let first = Matrix(rows: count, columns: width, values: Array(learned.values.prefix(count * width)))
-    let queries = try attention.queries(Activations(first), &steps)
+      of: projected, positions: position.activations(for: tokens, in: layout), &steps)
+    let queries = try attention.queries(Activations(queries(count, of: part)), &steps)
 
     let part = Self.gathered(tokens, of: features)
     var context = Activations(zeros: count, width)

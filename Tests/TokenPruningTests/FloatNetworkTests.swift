@@ -1,0 +1,238 @@
+import JSON
+import Tensors
+import Testing
+
+@testable import TokenPruning
+
+/// The networks in binary32 against the same in binary64, over shapes that take every order of attention's products.
+@Suite("Learned networks in binary32")
+struct FloatNetworkTests {
+  private static func linear(_ inputs: Int, _ outputs: Int, _ numbers: inout TestNumbers) -> LinearLayer {
+    let scale = 1 / Float(inputs).squareRoot()
+    let weight = numbers.floats(inputs * outputs).map { $0 * scale * 1.7 }
+    return LinearLayer(
+      weight: Matrix(rows: outputs, columns: inputs, values: weight), bias: numbers.floats(outputs))
+  }
+
+  private static func norm(_ width: Int, _ numbers: inout TestNumbers) -> LayerNorm {
+    LayerNorm(gain: numbers.floats(width).map { 1 + $0 / 4 }, bias: numbers.floats(width))
+  }
+
+  private static func attention(_ width: Int, heads: Int, outputs: Int, _ numbers: inout TestNumbers)
+    -> CrossAttention
+  {
+    CrossAttention(
+      heads: heads, queryNorm: norm(width, &numbers), keyNorm: norm(width, &numbers),
+      query: linear(width, width, &numbers), key: linear(width, width, &numbers),
+      value: linear(width, width, &numbers), output: linear(width, outputs, &numbers))
+  }
+
+  private static func rows(_ count: Int, _ columns: Int, _ numbers: inout TestNumbers) -> FloatRows {
+    FloatRows(rows: count, columns: columns, values: numbers.floats(count * columns))
+  }
+
+  private static func activations(_ rows: FloatRows) -> Activations {
+    Activations(rows: rows.rows, columns: rows.columns, values: rows.values.map { Double($0) })
+  }
+
+  private static func expectClose(
+    _ found: [Float], _ expected: [Double], within limit: Double, _ comment: Comment? = nil
+  ) {
+    #expect(found.count == expected.count)
+    let worst = zip(found, expected).map { abs(Double($0) - $1) }.max() ?? 0
+    #expect(worst <= limit, comment)
+  }
+
+  @Test(
+    "attention agrees with binary64, whichever order of products is the shortest",
+    arguments: [
+      (1, 1, CrossAttention.Order.direct), (3, 200, .fewReaders), (200, 3, .fewSources), (97, 130, .direct),
+      (1, 300, .fewReaders), (193, 1, .fewSources), (40, 40, .direct),
+    ])
+  func attention(readers: Int, sources: Int, order: CrossAttention.Order) throws {
+    var numbers = TestNumbers(UInt64(readers * 1000 + sources))
+    let layer = Self.attention(24, heads: 3, outputs: 20, &numbers)
+    let (x, y) = (Self.rows(readers, 24, &numbers), Self.rows(sources, 24, &numbers))
+    if sources + readers > 2 {
+      #expect(layer.order(readers: readers, sources: sources) == order)
+    }
+    var steps = StepCounter(limit: .unlimited)
+    let found = try layer(x, to: y, &steps)
+    let expected = try layer(Self.activations(x), to: Self.activations(y), &steps)
+    Self.expectClose(found.values, expected.values, within: 1e-5)
+  }
+
+  @Test(
+    "positions reach the keys and not the values, and mean weights are those of binary64",
+    arguments: [2, 130])
+  func context(readers: Int) throws {
+    var numbers = TestNumbers(UInt64(readers))
+    let layer = Self.attention(16, heads: 2, outputs: 16, &numbers)
+    let (x, y, places) = (
+      Self.rows(readers, 16, &numbers), Self.rows(150, 16, &numbers), Self.rows(150, 16, &numbers)
+    )
+    #expect(layer.order(readers: readers, sources: 150) == (readers == 2 ? .fewReaders : .direct))
+    var steps = StepCounter(limit: .unlimited)
+    let found = try layer.context(of: x, from: y, positions: places, withWeights: true, &steps)
+    let memory = try layer.memory(of: Self.activations(y), positions: Self.activations(places), &steps)
+    let queries = try layer.queries(Self.activations(x), &steps)
+    var context = Activations(zeros: readers, 16)
+    var weights = [Double](repeating: 0, count: 150)
+    let shares = try #require(found.meanWeights)
+    for row in 0..<readers {
+      layer.attend(row, of: queries, to: memory, meanWeights: &weights, into: &context)
+      Self.expectClose(Array(shares.row(row)), weights, within: 1e-6)
+    }
+    Self.expectClose(found.rows.values, context.values, within: 1e-5)
+  }
+
+  @Test("a row's result does not depend on the rows beside it", arguments: [1, 5, 95, 96, 97, 200])
+  func groups(count: Int) throws {
+    var numbers = TestNumbers(UInt64(count))
+    let layer = Self.linear(19, 6, &numbers)
+    let feed = FeedForward(
+      norm: Self.norm(19, &numbers), hidden: Self.linear(19, 50, &numbers),
+      output: Self.linear(50, 19, &numbers))
+    let rows = Self.rows(count, 19, &numbers)
+    var steps = StepCounter(limit: .unlimited)
+    let together = try layer(rows, &steps)
+    var fed = rows
+    try feed.add(to: &fed, &steps)
+    for row in 0..<count {
+      var alone = FloatRows(rows: 1, columns: 19, values: Array(rows.row(row)))
+      #expect(try layer(alone, &steps).values == Array(together.row(row)))
+      try feed.add(to: &alone, &steps)
+      #expect(alone.values == Array(fed.row(row)))
+    }
+    Self.expectClose(together.values, try layer(Self.activations(rows), &steps).values, within: 1e-6)
+    var expected = Self.activations(rows)
+    expected += try feed(expected, &steps)
+    Self.expectClose(fed.values, expected.values, within: 1e-5)
+  }
+
+  @Test("overflow is noticed wherever it stands", arguments: [1, 7, 8, 9, 30])
+  func overflow(count: Int) {
+    for value: Float in [.infinity, -.infinity, .nan] {
+      for place in 0..<count {
+        var rows = FloatRows(zeros: 1, count)
+        #expect(!rows.hasOverflowed)
+        rows.values[place] = value
+        #expect(rows.hasOverflowed)
+      }
+    }
+    let largest = FloatRows(
+      rows: 1, columns: count, values: Array(repeating: .greatestFiniteMagnitude, count: count))
+    #expect(!largest.hasOverflowed)
+  }
+
+  // MARK: Whole models
+
+  private static func localizer(_ change: (String, inout [Float]) -> Void = { _, _ in })
+    throws -> LocalizerModel
+  {
+    var numbers = TestNumbers(3)
+    var tensors: [String: Tensor] = [:]
+    func add(_ name: String, _ dimensions: [Int], gain: Float = 1) throws {
+      let fan = Float(dimensions.last ?? 1)
+      var values = numbers.floats(dimensions.reduce(1, *)).map { $0 * gain / fan.squareRoot() }
+      if name.hasSuffix("norm.weight") { values = values.map { 1 + $0 } }
+      change(name, &values)
+      tensors[name] = try floatTensor(values, dimensions)
+    }
+    func linear(_ name: String, _ inputs: Int, _ outputs: Int) throws {
+      try add("\(name).weight", [outputs, inputs], gain: 1.7)
+      try add("\(name).bias", [outputs])
+    }
+    func norm(_ name: String, _ width: Int) throws {
+      try add("\(name).weight", [width])
+      try add("\(name).bias", [width])
+    }
+    let (image, text, width, hidden) = (40, 12, 32, 24)
+    for (name, inputs) in [("image", image), ("text", text)] {
+      try norm("\(name).norm", inputs)
+      try linear("\(name).projection", inputs, width)
+    }
+    try add("text.null", [width])
+    for block in ["blocks.0", "blocks.1"] {
+      for kind in ["gather", "attend"] {
+        for part in ["query_norm", "key_norm"] { try norm("\(block).\(kind).\(part)", width) }
+        for part in ["query", "key", "value", "output"] {
+          try linear("\(block).\(kind).\(part)", width, width)
+        }
+      }
+      try norm("\(block).mlp.norm", width)
+      try linear("\(block).mlp.hidden", width, hidden)
+      try linear("\(block).mlp.output", hidden, width)
+    }
+    for part in ["image", "text"] {
+      try norm("head.\(part)_norm", width)
+      try linear("head.\(part)", width, width)
+    }
+    try linear("head.score", width, 1)
+    let configuration: JSONObject = [
+      "kind": "localizer", "version": 1, "image_width": .integer(image), "text_width": .integer(text),
+      "width": .integer(width), "heads": 4, "layers": 2, "mlp_width": .integer(hidden), "grid": [8, 8],
+      "position": "sine",
+    ]
+    var remaining = ModelTensors(tensors)
+    return try LocalizerModel(try ModelConfiguration(configuration), &remaining)
+  }
+
+  private static func input(tokens: Int, texts: Int, scale: Float = 1, offset: Float = 0) throws
+    -> (PruningInput, TokenLayout)
+  {
+    var numbers = TestNumbers(UInt64(tokens + texts))
+    func tensor(_ rows: Int, _ columns: Int) throws -> Tensor {
+      let values = numbers.floats(rows * columns).map { $0 * scale + offset }
+      return try floatTensor(values, [rows, columns])
+    }
+    let layout = try #require(TokenLayout.inferred(tokenCount: tokens))
+    let tensors = ["image_features": try tensor(tokens, 40), "text_features": try tensor(texts, 12)]
+    return (PruningInput(tokenCount: tokens, tensors: tensors, layout: layout), layout)
+  }
+
+  @Test(
+    "scores agree with binary64 within 1e-5, for features of any scale",
+    arguments: [(64, 1), (100, 9), (400, 100), (1024, 2)], [(1, 0), (1e-3, 0), (1e30, 1e30), (1, 1000)])
+  func scores(size: (tokens: Int, texts: Int), features: (scale: Float, offset: Float)) throws {
+    let model = try Self.localizer()
+    let (input, layout) = try Self.input(
+      tokens: size.tokens, texts: size.texts, scale: features.scale, offset: features.offset)
+    let found = try model.scores(of: input, in: layout)
+    let expected = try model.preciseScores(of: input, in: layout)
+    Self.expectClose(found.map { Float($0) }, expected, within: 1e-5)
+    #expect(Set(expected).count > 60)
+    #expect(try model.scores(of: input, in: layout) == found)
+  }
+
+  @Test(
+    "where a sum goes beyond binary32 the answer is that of binary64",
+    arguments: [
+      "image.projection.weight", "blocks.0.gather.query.weight", "blocks.0.attend.key.weight",
+      "blocks.1.attend.value.bias", "blocks.0.mlp.hidden.weight", "blocks.1.mlp.output.weight",
+      "head.image_norm.weight", "head.text.weight", "head.score.weight",
+    ])
+  func fallback(name: String) throws {
+    let model = try Self.localizer { tensor, values in
+      if tensor == name { values = values.map { $0 * 1e38 } }
+    }
+    let (input, layout) = try Self.input(tokens: 64, texts: 3)
+    let found = try model.scores(of: input, in: layout)
+    #expect(found.allSatisfy { (0...1).contains($0) })
+    let expected = try model.preciseScores(of: input, in: layout)
+    // Logits this large are 0 or 1, unless the sum is the same for all, as that of a normalised row is.
+    Self.expectClose(found.map { Float($0) }, expected, within: 1e-3, "\(name)")
+  }
+
+  @Test("the work counted for a request does not depend on chance, and too much is refused")
+  func limit() throws {
+    let model = try Self.localizer()
+    let (input, layout) = try Self.input(tokens: 400, texts: 9)
+    func isRefused(_ steps: Int) -> Bool {
+      let limited = PruningInput(
+        tokenCount: 400, tensors: input.tensors, layout: layout, stepLimit: StepLimit(steps))
+      return (try? model.scores(of: limited, in: layout)) == nil
+    }
+    #expect(isRefused(20_000) && !isRefused(20_000_000))
+  }
+}
