@@ -34,7 +34,8 @@ MARGIN, OTHER_COMPILER = 1.15, 1.5
 SLACK = 2.0
 # Repetitions of the two runs: enough that the difference is some millions of instructions.
 REPEATS = {
-    "json-matrix-64x1024": (1, 3), "topk-1024x576-f16": (1, 5), "divprune-576x1024": (1, 2),
+    "json-matrix-64x1024": (1, 3), "topk-1024x576-f16": (1, 5), "service-topk-1.2MB": (1, 5), "service-crop-similarity-1.2MB": (1, 5),
+    "divprune-576x1024": (1, 2),
     "cdpruner-576x1024": (1, 2), "tome-576x1024": (1, 2), "visionzip-576x1024": (1, 3)}
 USUAL_REPEATS = (20, 220)
 SPOILED_PATH, SPOILED_REQUEST = "http-head", "1.2 MB, in full"

@@ -59,14 +59,37 @@ struct HotPath: Sendable {
     merging("tome"),
     merging("visionzip"),
     // A request whose head, form and parameters never came before.
-    HotPath(name: "service-1KB") { try answering(smallBody()) },
+    HotPath(name: "service-topk-1KB-new") { try answering(smallBody()) },
+    HotPath(name: "service-crop-1KB-new") {
+      try answering(
+        safetensors(attention([576]), #"{"keep_tokens":64,"layout":{"type":"llava"}}"#),
+        "POST /prune HTTP/1.1")
+    },
     // What servers of models send: safetensors with the parameters in its metadata, the layout among them.
     serving("fastv-1KB", [576], #"{"method":"fastv","keep_tokens":64,"layout":{"type":"llava"}}"#),
     serving(
       "box-1KB", [576],
       #"{"method":"fastv","keep_tokens":64,"layout":{"type":"llava"},"region":{"box":[0.2,0.2,0.6,0.7]}}"#),
     serving("crop-1KB", [576], #"{"keep_tokens":64,"layout":{"type":"llava"}}"#),
+    serving("fastv-36KB", [32, 576], #"{"method":"fastv","keep_tokens":64,"layout":{"type":"llava"}}"#),
     serving("crop-36KB", [32, 576], #"{"keep_tokens":64,"layout":{"type":"llava"}}"#),
+    HotPath(name: "service-crop-json") {
+      let numbers = try attention([576]).floats().map { String(Int($0 * 1e6)) }.joined(separator: "e-6,")
+      let text = #"{"keep_tokens":64,"layout":{"type":"llava"},"attention":["# + numbers + "]}"
+      return try repeating(Array(text.utf8), "POST /prune HTTP/1.1")
+    },
+    HotPath(name: "service-topk-1KB") { try repeating(smallBody(), topK) },
+    HotPath(name: "service-topk-1.2MB") {
+      try repeating(NPYFormat.encode([("attention", halves([1024, 576]))], response: [:]), topK)
+    },
+    HotPath(name: "service-uniform-1.2MB") {
+      try repeating(NPYFormat.encode([("attention", halves([1024, 576]))], response: [:]), uniform)
+    },
+    HotPath(name: "service-crop-similarity-1.2MB") {
+      let body = try SafetensorsFormat.encode(
+        [("image_features", halves([576, 1024])), ("text_features", halves([16, 1024]))], response: [:])
+      return try repeating(body, "POST /prune?keep_tokens=64 HTTP/1.1")
+    },
   ]
 
   /// A safetensors request of one F16 tensor `attention`, like others that came before.
@@ -126,9 +149,11 @@ struct HotPath: Sendable {
   }
 
   /// A whole small request without a socket: its head, admission, answer and bookkeeping.
-  private static func answering(_ body: [UInt8]) throws -> () throws -> Void {
+  private static func answering(
+    _ body: [UInt8], _ requestLine: String = topK
+  ) throws -> () throws -> Void {
     let service = readyService()
-    let bytes = requestHead(bodyBytes: body.count)
+    let bytes = requestHead(bodyBytes: body.count, requestLine)
     var response = Response(status: 200)
     return {
       var parser = RequestParser()
@@ -170,6 +195,7 @@ struct HotPath: Sendable {
   }
 
   private static let topK = "POST /prune?keep_tokens=64&method=topk&tensor=attention HTTP/1.1"
+  private static let uniform = "POST /prune?keep_tokens=64&method=uniform&tensor=attention HTTP/1.1"
 
   private static func requestHead(bodyBytes: Int, _ requestLine: String = topK) -> [UInt8] {
     let fields = [
