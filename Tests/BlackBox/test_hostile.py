@@ -243,6 +243,37 @@ def test_work_ends(name):
     check([post(target, document)], {200, 422, 503}, seconds=16, mebibytes=700)
 
 
+MANY = 65536
+MANY_LAYOUTS = {
+    "one grid": {"type": "grid", "rows": 256, "columns": 256},
+    "many frames": {"type": "video", "frames": 16384, "rows": 2, "columns": 2},
+}
+
+
+def many(name):
+    """A tensor of one-byte numbers about 65,536 tokens, or nothing where the method knows of a smaller limit first."""
+    shapes = {
+        "attention": [1, MANY], "text_features": [4, 1], "hidden_states": [MANY + 4, 1], "pixel_values": [MANY, 4],
+        "value_states": [1, MANY + 4, 1], "key": [1, MANY, 1], "query": [1, 1]}
+    shape = shapes.get(name, [MANY, 1])
+    data = np.random.default_rng(sum(name.encode())).integers(1, 120, int(np.prod(shape)), np.uint8)
+    return tensor(shape, data.tobytes())
+
+
+@pytest.mark.parametrize("kind", MANY_LAYOUTS)
+def test_every_method_ends_on_65536_tokens(registered, kind):
+    """64 KB make a request of quadratic methods that no deadline could wait for: done, too much work or memory, or out of time."""
+    requests = []
+    for method in registered:
+        document = {"method": method["name"], "layout": MANY_LAYOUTS[kind], "keep_ratio": 0.1}
+        document |= {name: many(name) for name in method["required_inputs"] or ["attention"]}
+        requests.append(post("/prune", document))
+        if kind == "many frames":
+            requests.append(post("/prune", document | {"budget_scope": "tile", "region_policy": "none"}))
+    # One of them at most may take the whole five seconds of compute-timeout.
+    check(requests, {200, 413, 422, 503}, seconds=30, mebibytes=700)
+
+
 def test_the_clock_ends_what_is_left():
     features = np.random.default_rng(2).standard_normal((4096, 64)).astype(np.float32)
     document = {"method": "divprune", "keep_tokens": 2000, "image_features": tensor([4096, 64], features.tobytes(), "F32")}

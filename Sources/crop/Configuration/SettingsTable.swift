@@ -59,7 +59,7 @@ extension Setting {
   private static let limits = [
     Setting(
       "max-body-bytes", \.maxBodyBytes, .bytes((1 << 10)...(1 << 36)),
-      "Largest request body, after decoding; a larger one is refused with 413."),
+      "Largest request body, after decoding; a larger one is rejected with 413."),
     Setting(
       "max-connections", \.maxConnections, .integer(1...1_000_000),
       "Open connections, idle ones included; beyond it 503."),
@@ -110,14 +110,14 @@ extension Setting {
       "Threads that compute answers; 0 means one per processor that the process may use."),
     Setting(
       "receive-spin", \.receiveSpin, .integer(0...1000),
-      "Microseconds to go on asking for the rest of a body that comes quickly over TCP before waiting for it; 0 never does."
+      "Microseconds of busy polling for the rest of a body that arrives quickly over TCP; 0 turns it off."
     ),
     Setting(
       "unix-receive-spin", \.unixReceiveSpin, .integer(0...1000),
-      "The same for the Unix socket, where asking on spares both sides a wake-up for each piece."),
+      "The same for Unix sockets, where busy polling saves both sides a wake-up per piece."),
     Setting(
       "bulk-priority", \.bulkPriority, .choice(),
-      "How far threads that serve bodies of 8 MiB and more stand back for all others: normal, low (nice) or idle."
+      "Scheduling priority of the threads that serve bodies of 8 MiB and more: normal, low (nice) or idle."
     ),
     Setting(
       "readiness", \.readiness, .choice(),
