@@ -196,6 +196,7 @@ def search(options):
         answer = post_in_time(watched.server.target, endpoint, media_type, data, accept)
         if answer is None:
             tally["slow"] = tally.get("slow", 0) + 1
+            print(f"no answer in time: {text}", flush=True)
             watched.server.wait_for_metric("crop_requests_in_flight 0", seconds=120)
             continue
         took = watched.status("VmHWM") - before - len(data) - len(answer.body)

@@ -54,7 +54,7 @@ struct ServerConfiguration: Sendable, Equatable {
   /// Microseconds.
   var receiveSpin = 0
   var unixReceiveSpin = 50
-  var bulkPriority = BulkPriority.idle
+  var bulkPriority = BulkPriority.low
   var readiness = ReadinessKind.standard
   var cpuLevel = CPULevel.auto
   /// Nil: no learned models.
