@@ -36,6 +36,9 @@ let levelTargets: [Target] =
 let kernelLevels: [Target.Dependency] =
   ["CMemory", "KernelsBaseline"] + (isX86 ? ["CProcessor", "KernelsV3", "KernelsV4"] : [])
 
+// What pruning is made of, lowest first.
+let pruningParts: [Target.Dependency] = ["Numerics", "GreedySearch", "Parameters", "VisionLayouts"]
+
 let package = Package(
   name: "crop",
   products: [
@@ -44,7 +47,11 @@ let package = Package(
     .library(name: "FuzzTargets", targets: ["FuzzTargets"]),
     // For the package in Benchmarks, which times what the service computes and reads without the service.
     .library(
-      name: "CropCore", targets: ["HTTP1", "JSON", "Kernels", "TensorFormats", "Tensors", "TokenPruning"]),
+      name: "CropCore",
+      targets: [
+        "HTTP1", "JSON", "Kernels", "TensorFormats", "Tensors", "TokenPruning",
+        "Numerics", "GreedySearch", "Parameters", "VisionLayouts",
+      ]),
   ],
   // Exact, so that every build has the same versions; a committed Package.resolved would hold commit ids, which differ
   // between mirrors.
@@ -59,8 +66,14 @@ let package = Package(
     .target(name: "JSON", swiftSettings: settings),
     .target(name: "YAML", swiftSettings: settings),
     .target(name: "Tensors", dependencies: ["Kernels"], swiftSettings: settings),
+    .target(name: "Numerics", dependencies: ["Kernels", "Locking", "Tensors"], swiftSettings: settings),
+    .target(name: "GreedySearch", dependencies: ["Kernels", "Numerics"], swiftSettings: settings),
+    .target(name: "Parameters", dependencies: ["JSON", "Numerics"], swiftSettings: settings),
     .target(
-      name: "TokenPruning", dependencies: ["JSON", "Kernels", "Locking", "Tensors"], swiftSettings: settings),
+      name: "VisionLayouts", dependencies: ["JSON", "Numerics", "Parameters"], swiftSettings: settings),
+    .target(
+      name: "TokenPruning", dependencies: ["JSON", "Kernels", "Tensors"] + pruningParts,
+      swiftSettings: settings),
     .target(name: "TensorFormats", dependencies: ["JSON", "Tensors"], swiftSettings: settings),
     .target(name: "HTTP1", swiftSettings: settings),
 
@@ -103,7 +116,7 @@ let package = Package(
       dependencies: [
         "ContentCodings", "EmbeddedFiles", "HTTP1", "JSON", "Locking", "TensorFormats", "Tensors",
         "TokenPictures", "TokenPruning",
-      ],
+      ] + pruningParts,
       swiftSettings: settings),
 
     .executableTarget(
@@ -114,7 +127,7 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Logging", package: "swift-log"),
-      ],
+      ] + pruningParts,
       swiftSettings: settings),
 
     // What tools/guards.py counts the instructions of.
@@ -122,7 +135,7 @@ let package = Package(
       name: "hot-paths",
       dependencies: [
         "HTTP1", "JSON", "Kernels", "PruningService", "TensorFormats", "Tensors", "TokenPruning",
-      ],
+      ] + pruningParts,
       path: "Benchmarks/HotPaths", swiftSettings: settings),
 
     // What is fuzzed and which laws hold; the tests replay its corpora.
@@ -130,7 +143,7 @@ let package = Package(
       name: "FuzzTargets",
       dependencies: [
         "ContentCodings", "HTTP1", "JSON", "PruningService", "TensorFormats", "Tensors", "TokenPruning",
-      ],
+      ] + pruningParts,
       path: "Tests/FuzzTargets", swiftSettings: settings),
     .target(name: "FuzzCorpus", path: "Tests/FuzzCorpus", swiftSettings: settings),
     .testTarget(name: "FuzzTests", dependencies: ["FuzzCorpus", "FuzzTargets"], swiftSettings: settings),
@@ -146,7 +159,7 @@ let package = Package(
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"], swiftSettings: settings),
     .testTarget(
       name: "TokenPruningTests",
-      dependencies: ["JSON", "Kernels", "Locking", "Tensors", "TokenPruning", "TensorFormats"],
+      dependencies: ["JSON", "Kernels", "Locking", "Tensors", "TokenPruning", "TensorFormats"] + pruningParts,
       swiftSettings: settings),
     .testTarget(
       name: "TensorFormatsTests",
@@ -170,7 +183,7 @@ let package = Package(
       dependencies: [
         "ContentCodings", "HTTP1", "JSON", "Locking", "PruningService", "TensorFormats", "Tensors",
         "TokenPruning", .product(name: "Yams", package: "Yams"),
-      ],
+      ] + pruningParts,
       swiftSettings: settings),
     .testTarget(
       name: "cropTests",
@@ -178,7 +191,7 @@ let package = Package(
         "PruningService", "crop", "JSON", "Kernels", "Locking", "TensorFormats", "Tensors", "Transport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
-      ],
+      ] + pruningParts,
       swiftSettings: settings),
   ] + levelTargets
 )

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Checks what the compiler does not: which target may import what, and that no unsafe escape is used.
+# Checks what the compiler does not: who may import modules of the system, and that no unsafe escape is used.
+# (Targets of this package import only what Package.swift lets them: builds with
+# --explicit-target-dependency-import-check error make anything else an error.)
 #
 #   tools/check-boundaries.sh              check Sources/ of this repository
 #   tools/check-boundaries.sh ROOT         check ROOT/Sources
@@ -9,30 +11,15 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 
-# Pure targets: nothing but these modules. No clock, no environment, no threads, no C library.
-declare -A pure=(
-  [JSON]=""
-  [YAML]=""
-  [Tensors]="Kernels"
-  [TokenPruning]="JSON Kernels Locking Tensors"
-  [TensorFormats]="JSON Tensors"
-  [TokenPictures]=""
-  [HTTP1]=""
-  [ContentCodings]="CZlib HTTP1"
-  [TLS]="COpenSSL"
-  [Kernels]="CMemory CProcessor KernelsBaseline KernelsV3 KernelsV4"
-  [KernelsBaseline]=""
-  [KernelsV3]=""
-  [KernelsV4]=""
+# Target -> modules of the system that it may import. No other target may import any: no clock, no environment, no
+# threads, no C library.
+declare -A system=(
   [Locking]="Synchronization"
+  [PruningService]="Synchronization"
+  [Transport]="Darwin Dispatch Glibc Musl Synchronization"
+  [crop]="Darwin Dispatch FoundationEssentials Glibc Musl Synchronization"
 )
-# Target -> modules it must never import: the two halves meet only in the executable.
-declare -A never=(
-  [PruningService]="Transport TLS COpenSSL CLinux Dispatch Foundation FoundationEssentials Glibc Musl Darwin"
-  [Transport]="COpenSSL PruningService TokenPruning TensorFormats Tensors JSON Foundation FoundationEssentials"
-)
-# Targets that may import the whole of Foundation (FoundationEssentials is enough everywhere so far).
-full_foundation=""
+modules="Darwin Dispatch Foundation FoundationEssentials Glibc Musl Synchronization"
 escapes='@unchecked[[:space:]]+Sendable|nonisolated\(unsafe\)|@preconcurrency|\btry!|\bas!|\bfatalError\('
 
 # Prints FILE:LINE:MODULE of every import below a folder.
@@ -51,19 +38,10 @@ check() {
     while IFS= read -r place; do
       [ -n "$place" ] || continue
       module=${place##*:}
-      if [ -n "${pure[$target]+set}" ] && [[ " ${pure[$target]} " != *" $module "* ]]; then
-        offend "$place: $target is pure and imports only: ${pure[$target]:-nothing}"
-      fi
-      if [[ " ${never[$target]-} " == *" $module "* ]]; then
+      if [[ " $modules " == *" $module "* && " ${system[$target]-} " != *" $module "* ]]; then
         offend "$place: $target must not import $module"
       fi
-      if [ "$module" = Foundation ] && [[ " $full_foundation " != *" $target "* ]]; then
-        offend "$place: Foundation as a whole is not used; FoundationEssentials is"
-      fi
     done < <(imports "$root/Sources/$target")
-  done
-  for target in "${!pure[@]}"; do
-    [ -d "$root/Sources/$target" ] || offend "Sources/$target: the pure target is gone; mend tools/check-boundaries.sh"
   done
   while IFS= read -r place; do
     [ -n "$place" ] && offend "$place"
@@ -87,19 +65,14 @@ self_test() {
   }
   rm -rf "$copy/Sources"; cp -r "$here/Sources" "$copy/Sources"
   (check "$copy") >/dev/null || { echo "the unchanged copy is refused"; failures=1; }
-  for line in Foundation FoundationEssentials Dispatch Glibc Musl Darwin Synchronization HTTP1; do
-    planted TokenPruning "import $line"
+  for line in $modules; do planted TokenPruning "import $line"; done
+  for file in JSON Tensors TensorFormats HTTP1 Kernels KernelsBaseline Numerics GreedySearch VisionLayouts TLS; do
+    planted "$file" "public import Glibc"
   done
-  for file in JSON Tensors TensorFormats HTTP1 Kernels KernelsBaseline; do planted "$file" "public import Glibc"; done
-  planted KernelsV3 "import Kernels"
   planted JSON "@_exported import struct Foundation.Data"
   planted JSON "  import class Dispatch.DispatchQueue"
-  planted PruningService "import Transport"
   planted PruningService "internal import Glibc"
-  planted Transport "private import PruningService"
-  planted Transport "import Tensors"
-  planted Transport "import COpenSSL"
-  planted TLS "import Glibc"
+  planted Transport "private import FoundationEssentials"
   planted crop "import Foundation"
   for line in 'final class A: @unchecked Sendable {}' 'nonisolated(unsafe) var a = 1' '@preconcurrency import Dispatch' \
     'let a = try! f()' 'let b = a as! Int' 'func f() -> Never { fatalError("no") }' \

@@ -1,4 +1,5 @@
 import HTTP1
+import Parameters
 import TokenPruning
 
 /// Finds the endpoint for a method and path.

@@ -1,3 +1,4 @@
+import Parameters
 import TokenPruning
 
 /// What to say about a command line that names something that does not exist.

@@ -1,4 +1,5 @@
 import JSON
+import Numerics
 import PruningService
 import TensorFormats
 import Tensors

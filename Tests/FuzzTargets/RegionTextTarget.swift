@@ -1,5 +1,6 @@
 import JSON
 import TokenPruning
+import VisionLayouts
 
 extension FuzzTarget {
   /// Boxes in the text that a model emitted, read as every family of models writes them.

@@ -3,6 +3,7 @@ import Testing
 
 @testable import PruningService
 @testable import TokenPruning
+@testable import VisionLayouts
 
 @Suite("the pages in docs/ name what the code has")
 struct ContractPagesTests {

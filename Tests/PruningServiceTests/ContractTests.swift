@@ -4,8 +4,10 @@ import TensorFormats
 import Tensors
 import Testing
 
+@testable import Numerics
 @testable import PruningService
 @testable import TokenPruning
+@testable import VisionLayouts
 
 @Suite("openapi.yaml says what the service does, no more and no less")
 struct ContractTests {

@@ -1,6 +1,7 @@
 import Glibc
 import JSON
 import Locking
+import Numerics
 import TensorFormats
 import Tensors
 import Testing

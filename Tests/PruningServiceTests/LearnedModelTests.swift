@@ -1,11 +1,13 @@
 import Foundation
 import JSON
+@testable import Numerics
 import TensorFormats
 import Tensors
 import Testing
 
 @testable import PruningService
 @testable import TokenPruning
+@testable import VisionLayouts
 
 /// Files of Tests/Golden/models: small random weights, and what the float64 reference makes of them.
 enum ModelFiles {

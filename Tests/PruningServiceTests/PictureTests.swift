@@ -5,6 +5,7 @@ import Testing
 
 @testable import PruningService
 @testable import TokenPruning
+@testable import VisionLayouts
 
 @Suite("Answers as pictures")
 struct PictureTests {

@@ -1,4 +1,5 @@
 import JSON
+import Numerics
 import TensorFormats
 import Tensors
 import Testing

@@ -2,7 +2,9 @@ import JSON
 import Tensors
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
+@testable import VisionLayouts
 
 @Suite("method auto chooses by what was sent, and says why")
 struct AutoTests {

@@ -2,7 +2,9 @@ import JSON
 import Tensors
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
+@testable import VisionLayouts
 
 /// Base 2 x 2 (tokens 0-3), then a raster of two 2 x 2 tiles with newlines: rows 4-8 and 9-13, newlines 8 and 13.
 private func smallNext() throws -> TokenLayout {

@@ -1,7 +1,10 @@
 import Tensors
 import Testing
 
+@testable import GreedySearch
+@testable import Numerics
 @testable import TokenPruning
+@testable import VisionLayouts
 
 /// Lazy greedy coverage against the plain one, which evaluates every candidate for every pick in binary64.
 @Suite struct CoverageSearchTests {

@@ -2,6 +2,8 @@ import Kernels
 import Tensors
 import Testing
 
+@testable import GreedySearch
+@testable import Numerics
 @testable import TokenPruning
 
 /// The lazy determinantal search against algorithm 1 in obvious binary64 loops.

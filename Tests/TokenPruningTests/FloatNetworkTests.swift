@@ -1,8 +1,10 @@
 import JSON
+@testable import Numerics
 import Tensors
 import Testing
 
 @testable import TokenPruning
+@testable import VisionLayouts
 
 /// The networks in binary32 against the same in binary64, over shapes that take every order of attention's products.
 @Suite("Learned networks in binary32")

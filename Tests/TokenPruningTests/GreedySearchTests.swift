@@ -2,6 +2,8 @@ import Kernels
 import Tensors
 import Testing
 
+@testable import GreedySearch
+@testable import Numerics
 @testable import TokenPruning
 
 /// The lazy searches against eager ones in obvious loops.

@@ -2,6 +2,8 @@ import JSON
 import Tensors
 import Testing
 
+@testable import Numerics
+@testable import Parameters
 @testable import TokenPruning
 
 @Suite struct InputTests {

@@ -1,6 +1,8 @@
 import Kernels
 import Testing
 
+@testable import GreedySearch
+@testable import Numerics
 @testable import TokenPruning
 
 /// Fast kernels against the obvious loops, over lengths that leave every possible tail.

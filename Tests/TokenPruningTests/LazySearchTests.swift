@@ -2,6 +2,8 @@ import Kernels
 import Tensors
 import Testing
 
+@testable import GreedySearch
+@testable import Numerics
 @testable import TokenPruning
 
 /// The searches by pairs against eager ones in obvious binary64 loops, over shapes, ties and copies.

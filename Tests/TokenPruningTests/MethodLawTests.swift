@@ -2,7 +2,9 @@ import JSON
 import Tensors
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
+@testable import VisionLayouts
 
 /// What holds for every registered method, whatever it computes.
 @Suite struct MethodLawTests {

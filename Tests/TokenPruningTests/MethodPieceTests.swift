@@ -1,6 +1,7 @@
 import JSON
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
 
 /// The pieces that published methods are made of, against values worked out by hand or by another program.

@@ -1,7 +1,9 @@
 import Foundation
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
+@testable import VisionLayouts
 
 @Suite("Layers of the learned networks")
 struct NetworkTests {

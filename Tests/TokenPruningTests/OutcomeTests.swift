@@ -2,7 +2,9 @@ import JSON
 import Tensors
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
+@testable import VisionLayouts
 
 @Suite struct PositionIDTests {
   @Test("Original ids are kept with gaps, or renumbered")

@@ -2,7 +2,9 @@ import JSON
 import Tensors
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
+@testable import VisionLayouts
 
 /// No parameter is accepted and ignored: for each use of each method, changing it changes the answer of some input, or
 /// is refused.

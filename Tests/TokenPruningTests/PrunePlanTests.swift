@@ -2,7 +2,9 @@ import JSON
 import Tensors
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
+@testable import VisionLayouts
 
 @Suite("A plan is what pruning does") struct PrunePlanTests {
   private static let layouts: [JSONValue] = [

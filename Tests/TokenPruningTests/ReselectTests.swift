@@ -1,8 +1,10 @@
 import JSON
+@testable import Numerics
 import Tensors
 import Testing
 
 @testable import TokenPruning
+@testable import VisionLayouts
 
 @Suite("A selection moves to where the model looks while it decodes")
 struct ReselectTests {

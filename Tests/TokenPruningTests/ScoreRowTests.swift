@@ -1,6 +1,7 @@
 import Tensors
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
 
 /// The choice over raw scores against the ranking that every method uses.

@@ -4,6 +4,8 @@ import TensorFormats
 import Tensors
 import Testing
 
+@testable import GreedySearch
+@testable import Numerics
 @testable import TokenPruning
 
 /// The fast searches against their references, on features as encoders give them and on awkward ones.

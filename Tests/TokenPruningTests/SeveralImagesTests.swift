@@ -2,7 +2,9 @@ import JSON
 import Tensors
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
+@testable import VisionLayouts
 
 /// One layout with several images is the list of those images: for every operation, method, scope and parameter.
 @Suite struct SeveralImagesTests {

@@ -1,5 +1,6 @@
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
 
 @Suite struct StepLimitTests {

@@ -3,6 +3,7 @@ import Kernels
 import Tensors
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
 
 /// Deterministic inputs for tests.

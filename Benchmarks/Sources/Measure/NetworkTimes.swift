@@ -3,6 +3,7 @@ import JSON
 import TensorFormats
 import Tensors
 import TokenPruning
+import VisionLayouts
 
 /// Learned networks, from the tensors of a request to what it is answered.
 enum NetworkTimes {

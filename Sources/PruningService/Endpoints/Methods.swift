@@ -1,5 +1,6 @@
 import HTTP1
 public import JSON
+import Parameters
 public import TokenPruning
 
 extension Endpoints {

@@ -1,5 +1,6 @@
 import HTTP1
 import JSON
+import Numerics
 import TensorFormats
 import Tensors
 import TokenPruning

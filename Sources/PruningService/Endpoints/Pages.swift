@@ -1,5 +1,6 @@
 import HTTP1
 import JSON
+import Parameters
 import TokenPruning
 
 extension Endpoints {

@@ -1,4 +1,5 @@
 import HTTP1
+import Numerics
 import TensorFormats
 import TokenPruning
 

@@ -2,6 +2,7 @@ import JSON
 import Tensors
 public import TokenPictures
 import TokenPruning
+import VisionLayouts
 
 extension Answer {
   /// The media type of ``picture(photographs:)``.

@@ -1,6 +1,8 @@
 import JSON
+import Numerics
 import Tensors
 import TokenPruning
+import VisionLayouts
 
 /// `bookkeeping`: true, or {`text_tokens`, `timestamps`}: what the answer says of the pruned sequence.
 struct Bookkeeping: Sendable {

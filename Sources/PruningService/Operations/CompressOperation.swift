@@ -1,6 +1,8 @@
 import JSON
+import Numerics
 import Tensors
 import TokenPruning
+import VisionLayouts
 
 /// `/compress`: fewer tokens that stand for all, dense in the region and sparse outside.
 enum CompressOperation {

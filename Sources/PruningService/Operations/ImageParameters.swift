@@ -1,4 +1,5 @@
 import JSON
+import Numerics
 import TokenPruning
 
 /// The parameters of each image of a request.

@@ -1,6 +1,8 @@
 import JSON
+import Numerics
 import Tensors
 import TokenPruning
+import VisionLayouts
 
 /// What follows for one image of a request from its share of the parameters and the shapes of its tensors, which are
 /// validated against each other.

@@ -1,6 +1,7 @@
 import JSON
 import Tensors
 import TokenPruning
+import VisionLayouts
 
 /// How a request's tensors were read: the members `read` and `warnings` of every answer.
 struct Interpretation {

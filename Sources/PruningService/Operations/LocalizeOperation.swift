@@ -1,5 +1,7 @@
 import JSON
+import Numerics
 import TokenPruning
+import VisionLayouts
 
 /// `/localize`: the contextual region, the map it was found on, the tokens inside.
 struct LocalizeTask: PreparedTask {

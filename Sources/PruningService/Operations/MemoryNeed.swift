@@ -2,6 +2,7 @@ import JSON
 import TensorFormats
 import Tensors
 import TokenPruning
+import VisionLayouts
 
 /// The most memory that a request takes beside its body, told by shapes and parameters before any of it is taken.
 ///

@@ -1,4 +1,6 @@
 import JSON
+public import Numerics
+import Parameters
 public import TensorFormats
 import Tensors
 public import TokenPruning

@@ -1,6 +1,8 @@
 public import JSON
+import Numerics
 import TensorFormats
 import TokenPruning
+import VisionLayouts
 
 /// `/plan`: how many tokens `/prune` will keep, before there are any tensors.
 ///

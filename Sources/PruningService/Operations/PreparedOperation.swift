@@ -1,5 +1,6 @@
 import JSON
 import Locking
+import Numerics
 import TensorFormats
 import Tensors
 import TokenPruning

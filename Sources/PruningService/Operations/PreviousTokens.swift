@@ -1,6 +1,8 @@
 import JSON
+import Numerics
 import Tensors
 import TokenPruning
+import VisionLayouts
 
 /// The tokens that earlier requests left: `previous` {`kept_indices`, `tokens`}, or the tensor `already_dropped` [N], not
 /// 0 for tokens that are gone.

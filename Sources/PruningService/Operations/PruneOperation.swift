@@ -1,6 +1,8 @@
 import JSON
+import Numerics
 import Tensors
 import TokenPruning
+import VisionLayouts
 
 /// `/prune`: which visual tokens stay, in one step or in stages inside the LLM.
 enum PruneOperation {

@@ -1,4 +1,5 @@
 import JSON
+import Numerics
 import Tensors
 import TokenPruning
 

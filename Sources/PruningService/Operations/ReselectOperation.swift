@@ -1,4 +1,5 @@
 import JSON
+import Numerics
 import TokenPruning
 
 /// `/reselect`: which kept tokens to give up for which pruned ones, while the language model decodes.

@@ -1,4 +1,5 @@
 import JSON
+import Parameters
 import TokenPruning
 
 /// Names that callers use for what has another name here.

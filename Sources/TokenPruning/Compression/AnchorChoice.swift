@@ -1,3 +1,6 @@
+import GreedySearch
+import Numerics
+
 /// Chooses anchors of one part.
 struct AnchorChoice {
   let strategy: AnchorStrategy

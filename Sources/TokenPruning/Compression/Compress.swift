@@ -1,3 +1,6 @@
+public import Numerics
+import VisionLayouts
+
 /// Compresses visual tokens before the LLM by merging: CROP's pre-LLM compression without trained weights.
 ///
 /// The region and the rest are two parts (one part without a region). In each, anchors are chosen and every

@@ -1,4 +1,6 @@
 public import JSON
+public import Numerics
+import Parameters
 
 /// How the tokens that others merge into are chosen.
 public enum AnchorStrategy: String, Sendable, Hashable, CaseIterable {

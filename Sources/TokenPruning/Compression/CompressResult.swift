@@ -1,3 +1,6 @@
+public import Numerics
+public import VisionLayouts
+
 /// Fewer tokens that stand for all of them.
 public struct CompressResult: Sendable, Equatable {
   public let tokenCount: Int

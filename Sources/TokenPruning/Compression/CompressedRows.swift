@@ -1,4 +1,6 @@
+import Numerics
 import Tensors
+import VisionLayouts
 
 /// What merging and resampling answer alike: rows that stand for tokens.
 protocol CompressedRows {

@@ -1,3 +1,6 @@
+public import Numerics
+import VisionLayouts
+
 /// Compresses visual tokens before the LLM by learned queries: CROP's pre-LLM compression with trained weights.
 ///
 /// The region and the rest are two parts, each with its own queries; without a region the whole image is one part

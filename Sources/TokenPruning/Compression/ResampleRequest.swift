@@ -1,4 +1,7 @@
 public import JSON
+public import Numerics
+import Parameters
+public import VisionLayouts
 
 /// How far to compress in `resampler` mode: learned rows beside anchors that pass through unchanged.
 public struct ResampleRequest: Sendable, Hashable {

@@ -1,4 +1,5 @@
 import Kernels
+import Numerics
 
 /// Which row every token goes into, given the anchors of each part.
 struct TokenMerge {

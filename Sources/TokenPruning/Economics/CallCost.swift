@@ -1,3 +1,5 @@
+import Numerics
+
 /// What a call of /prune costs: time to send it, and time to compute the answer.
 ///
 /// The figures are those of one machine and day (``measuredOn``), written by `Benchmarks/bench_costs.py` on features without

@@ -1,3 +1,6 @@
+import Numerics
+public import VisionLayouts
+
 /// One contextual region.
 public struct LocatedRegion: Sendable, Hashable {
   /// The smallest rectangle of blocks that contains the box's blocks.

@@ -1,4 +1,7 @@
 public import JSON
+public import Numerics
+import Parameters
+import VisionLayouts
 
 /// How to find the region: the request's `localize` member, checked.
 ///

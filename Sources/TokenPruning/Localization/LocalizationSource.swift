@@ -1,3 +1,5 @@
+import Numerics
+
 /// Where a region comes from, cheapest last; the raw values are wire names.
 enum LocalizationSource: String, Sendable, Hashable, CaseIterable {
   /// `attention` divided by `reference_attention`, the row of a generic prompt.

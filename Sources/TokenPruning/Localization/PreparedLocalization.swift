@@ -1,3 +1,6 @@
+public import Numerics
+import VisionLayouts
+
 /// Finds the contextual region of an image from its tensors, or of each image of a layout with several.
 ///
 /// Scores of the tokens (``LocalizationSource``) become an 8 x 8 map over the original image; a map too flat to

@@ -1,5 +1,6 @@
 import JSON
 import Kernels
+import Numerics
 
 /// ApET reconstructs every token from a few basis tokens, keeps those that cannot be, and merges the rest into them.
 ///
@@ -213,57 +214,5 @@ struct CholeskyFactor {
       x[row] /= lower[row * size + row]
     }
     return x
-  }
-}
-
-extension Matrix {
-  func squaredDistance(_ a: Int, _ b: Int) -> Double {
-    values.withUnsafeBufferPointer { values in
-      var sum = 0.0
-      for column in 0..<columns {
-        let difference = Double(values[a * columns + column]) - Double(values[b * columns + column])
-        sum += difference * difference
-      }
-      return sum
-    }
-  }
-
-  /// The inner product of two rows, in binary64.
-  func preciseProduct(_ a: Int, _ b: Int) -> Double {
-    values.withUnsafeBufferPointer { values in
-      guard let base = values.baseAddress else { return 0 }
-      return KernelSet.active.preciseDot(base + a * columns, base + b * columns, columns)
-    }
-  }
-
-  /// How far a row lies from a weighted sum of others.
-  func distance(of row: Int, to others: [Int], _ weights: [Double]) -> Double {
-    var sums = [Double](repeating: 0, count: columns)
-    for (other, weight) in zip(others, weights) { add(other, times: weight, to: &sums) }
-    return values.withUnsafeBufferPointer { values in
-      var sum = 0.0
-      for column in 0..<columns {
-        let difference = Double(values[row * columns + column]) - sums[column]
-        sum += difference * difference
-      }
-      return sum.squareRoot()
-    }
-  }
-
-  /// Each of the given rows as the mean of itself and its members, in binary64.
-  func meanRows(_ kept: [Int], with members: [[Int]]) -> Matrix {
-    var rows = gathered(kept)
-    for (row, others) in members.enumerated() where !others.isEmpty {
-      let weight = 1 / Double(others.count + 1)
-      var sums = [Double](repeating: 0, count: columns)
-      for token in [kept[row]] + others { add(token, times: 1, to: &sums) }
-      rows.replace(row: row, by: sums.map { Float($0 * weight) }[...])
-    }
-    return rows
-  }
-
-  mutating func replace(row: Int, by numbers: ArraySlice<Float>) {
-    precondition(numbers.count == columns)
-    values.replaceSubrange((row * columns)..<((row + 1) * columns), with: numbers)
   }
 }

@@ -1,4 +1,6 @@
+import Numerics
 import Tensors
+import VisionLayouts
 
 /// Chooses the method by what the request holds, and says why.
 ///

@@ -1,4 +1,6 @@
+import GreedySearch
 import JSON
+import Numerics
 
 /// CDPruner keeps tokens that are diverse given how relevant each is to the question.
 ///

@@ -1,4 +1,5 @@
 import JSON
+import Numerics
 import Tensors
 
 /// CROP's inner-LLM pruning ranks what its region policy leaves to choose, by the scorer the input allows.

@@ -1,4 +1,6 @@
+import GreedySearch
 import JSON
+import Numerics
 
 /// DivPrune keeps the tokens that are farthest apart: greedy max-min diversity by cosine distance.
 ///

@@ -1,4 +1,6 @@
 import JSON
+import Numerics
+import VisionLayouts
 
 /// Resizes the grid of tokens: what feeding a smaller image would come to.
 ///
@@ -37,7 +39,7 @@ struct Downsample: PruningMethod {
 
   func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {
     let features = try input.features()
-    let views = GridCells.views(of: input)
+    let views = input.views
     let available = views.reduce(0) { $0 + $1.tokenCount }
     guard count <= available else { throw GridCells.tooMany(count, available) }
     let grid = GridCells(count, of: views)

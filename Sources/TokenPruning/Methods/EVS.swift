@@ -1,4 +1,5 @@
 import JSON
+import Numerics
 
 /// Efficient Video Sampling keeps the tokens that differ most from the same place one frame before.
 ///

@@ -1,3 +1,5 @@
+import Numerics
+
 /// FastV keeps the visual tokens the last prompt token attends to most, after an early layer of the LLM.
 ///
 /// score[i] = mean over heads of A[h, last, i], with A the attention probabilities of LLM layer K - 1; the

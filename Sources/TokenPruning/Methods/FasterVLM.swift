@@ -1,3 +1,5 @@
+import Numerics
+
 /// FasterVLM keeps the visual tokens the vision encoder's [CLS] token attends to most, before the LLM.
 ///
 /// score[i] = mean over heads of A[h, CLS, i], with A the attention of the encoder layer whose hidden states

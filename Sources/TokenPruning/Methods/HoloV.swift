@@ -1,4 +1,5 @@
 import JSON
+import Numerics
 
 /// HoloV gives each crop of an image a share of the budget, and keeps the most attended tokens of each.
 ///
@@ -154,16 +155,5 @@ struct HoloV: PruningMethod {
       }
     }
     return quotas
-  }
-}
-
-/// The inner product of two rows of equal length.
-func innerProduct(_ a: [Double], _ b: [Double]) -> Double {
-  precondition(a.count == b.count)
-  return a.withUnsafeBufferPointer { a in
-    b.withUnsafeBufferPointer { b in
-      guard let first = a.baseAddress, let second = b.baseAddress else { return 0 }
-      return wideDot(first, second, a.count)
-    }
   }
 }

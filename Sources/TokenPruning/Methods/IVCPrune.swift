@@ -1,6 +1,8 @@
 import JSON
 import Kernels
+import Numerics
 import Tensors
+import VisionLayouts
 
 /// IVC-Prune keeps the tokens at whose positions rotary embedding turns least or by a right angle, and those whose values
 /// the question's resemble most.

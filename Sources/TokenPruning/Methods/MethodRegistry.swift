@@ -1,4 +1,6 @@
 import JSON
+import Numerics
+import Parameters
 
 /// The methods a request may name; built once, never changed.
 public struct MethodRegistry: Sendable {

@@ -1,4 +1,6 @@
 import JSON
+import Numerics
+import Parameters
 
 /// A method's parameters after checking: every declared name has a value of its declared type and range.
 struct Parameters: Sendable {

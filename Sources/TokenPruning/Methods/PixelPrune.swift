@@ -1,5 +1,7 @@
 import JSON
+import Numerics
 import Tensors
+import VisionLayouts
 
 /// PixelPrune drops the patches that a lossless image coder would predict from their neighbours, before the encoder.
 ///

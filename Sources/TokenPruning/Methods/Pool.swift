@@ -1,4 +1,6 @@
 import JSON
+import Numerics
+import VisionLayouts
 
 /// Pools the grid of tokens: the baseline that needs no choice at all.
 ///
@@ -39,7 +41,7 @@ struct Pool: PruningMethod {
 
   func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {
     let features = try input.features()
-    let views = GridCells.views(of: input)
+    let views = input.views
     let available = views.reduce(0) { $0 + $1.tokenCount }
     guard count <= available else { throw GridCells.tooMany(count, available) }
     let grid = GridCells(count, of: views)
@@ -75,24 +77,5 @@ extension GridCells.Cell {
       Int((low + 1e-9).rounded(.down))..<min(count, Int((high - 1e-9).rounded(.up)))
     }
     return (touched(top, bottom, view.rows), touched(left, right, view.columns))
-  }
-}
-
-extension Matrix {
-  /// The mean of some rows, summed in binary64.
-  func mean(of rows: [Int]) -> [Float] {
-    var sums = [Double](repeating: 0, count: columns)
-    for row in rows { add(row, times: 1, to: &sums) }
-    return sums.map { Float($0 / Double(rows.count)) }
-  }
-
-  /// The largest number of each column among some rows.
-  func largest(of rows: [Int]) -> [Float] {
-    var largest = [Float](repeating: -.infinity, count: columns)
-    for row in rows {
-      let own = self.row(row)
-      for column in 0..<columns { largest[column] = max(largest[column], own[own.startIndex + column]) }
-    }
-    return largest
   }
 }

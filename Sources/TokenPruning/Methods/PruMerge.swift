@@ -1,4 +1,5 @@
 import JSON
+import Numerics
 
 /// PruMerge keeps the tokens the [CLS] token attends to most and adds to each what its nearest neighbours hold.
 ///

@@ -1,4 +1,5 @@
 import JSON
+import Numerics
 
 /// PruMerge+ adds evenly spaced tokens to the anchors of PruMerge, so that every part of the image stays visible.
 ///

@@ -1,3 +1,5 @@
+import Numerics
+
 /// One way to choose which visual tokens to keep.
 ///
 /// To add one: a file in `Methods/` and a line in `MethodRegistry.standard`. A method that only decides has

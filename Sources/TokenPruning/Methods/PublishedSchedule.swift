@@ -1,3 +1,6 @@
+public import Numerics
+import Parameters
+
 /// Budgets for some layers of an LLM as a method's authors publish them.
 public struct PublishedSchedule: Sendable, Hashable {
   /// What a request writes in `stages`: `192`.

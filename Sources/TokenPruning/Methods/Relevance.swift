@@ -1,3 +1,4 @@
+import Numerics
 import Tensors
 
 /// How relevant each token is to the text: the mean cosine with the text rows.

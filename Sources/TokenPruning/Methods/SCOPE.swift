@@ -1,4 +1,6 @@
+import GreedySearch
 import JSON
+import Numerics
 import Tensors
 
 /// SCOPE keeps the tokens whose saliency times what they add to the coverage of all tokens is largest.

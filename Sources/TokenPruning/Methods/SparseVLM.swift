@@ -1,4 +1,6 @@
+import GreedySearch
 import JSON
+import Numerics
 
 /// SparseVLM keeps the tokens that the relevant words of the prompt attend to, and merges part of the others.
 ///

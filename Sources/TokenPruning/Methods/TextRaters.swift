@@ -1,5 +1,6 @@
 import JSON
 import Kernels
+import Numerics
 import Tensors
 
 /// The text tokens whose attention SparseVLM trusts: those relevant to the image.

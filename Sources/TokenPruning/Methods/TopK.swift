@@ -1,3 +1,5 @@
+import Numerics
+
 /// Keeps the tokens with the highest given score: the plainest control.
 struct TopK: ScoringMethod {
   static let descriptor = MethodDescriptor(

@@ -1,5 +1,6 @@
 import JSON
 import Kernels
+import Numerics
 
 /// TRIM keeps the tokens least similar to the question and adds one row for the mean of the others.
 ///

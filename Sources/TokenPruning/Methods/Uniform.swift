@@ -1,4 +1,6 @@
 import JSON
+import Numerics
+import VisionLayouts
 
 /// Keeps tokens at even steps: a control that looks at nothing but the count.
 ///
@@ -39,7 +41,7 @@ struct Uniform: PruningMethod {
 
   /// The tokens in the middles of as many cells of the grid; of some candidates only, those at even steps of the curve.
   static func gridCentres(_ task: SelectionTask, of input: PruningInput) -> [Int] {
-    let views = GridCells.views(of: input)
+    let views = input.views
     let available = views.reduce(0) { $0 + $1.tokenCount }
     guard task.candidates.count == input.tokenCount, task.count <= available else {
       return alongCurve(task, of: input)
@@ -50,7 +52,7 @@ struct Uniform: PruningMethod {
   private static func alongCurve(_ task: SelectionTask, of input: PruningInput) -> [Int] {
     let layout =
       input.layout
-      ?? TokenLayout(type: "grid", tokenCount: input.tokenCount, views: GridCells.views(of: input))
+      ?? TokenLayout(type: "grid", tokenCount: input.tokenCount, views: input.views)
     return evenly(task.count, along: path(through: task.candidates, in: layout))
   }
 

@@ -1,4 +1,6 @@
 import JSON
+import Numerics
+import VisionLayouts
 
 /// VScan keeps the tokens that stand out in windows of a shallow layer and in the whole of a deep one, and merges the
 /// rest into them.

@@ -1,4 +1,6 @@
 import JSON
+import Numerics
+import VisionLayouts
 
 /// VidCom2 gives frames that differ from the whole video more tokens, and keeps in each those least like the video's
 /// and the frame's mean.
@@ -223,17 +225,6 @@ struct UnitRows {
           sum += difference * difference
         }
         return sum
-      }
-    }
-  }
-}
-
-extension Matrix {
-  /// Calls `body` with each element in binary64, row by row.
-  func forEachValue(_ body: (_ row: Int, _ column: Int, _ value: Double) -> Void) {
-    values.withUnsafeBufferPointer { values in
-      for row in 0..<rows {
-        for column in 0..<columns { body(row, column, Double(values[row * columns + column])) }
       }
     }
   }

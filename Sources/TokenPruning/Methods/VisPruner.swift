@@ -1,4 +1,6 @@
+import GreedySearch
 import JSON
+import Numerics
 
 /// VisPruner keeps the tokens the vision encoder's [CLS] token attends to most, and of the others those that
 /// have no duplicate.

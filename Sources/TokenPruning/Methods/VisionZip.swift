@@ -1,4 +1,5 @@
 import JSON
+import Numerics
 
 /// VisionZip keeps the tokens the vision encoder's [CLS] token attends to most, and a few more that collect what
 /// the others hold.

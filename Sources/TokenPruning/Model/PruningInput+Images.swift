@@ -1,4 +1,6 @@
+import Numerics
 import Tensors
+import VisionLayouts
 
 // A layout with several images is the list of those images: every operation takes it apart here and computes each
 // image by itself.

@@ -1,3 +1,4 @@
+import Numerics
 import Tensors
 
 // The tensors of one attention layer or one sequence, as methods read them.

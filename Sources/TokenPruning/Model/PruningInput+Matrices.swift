@@ -1,4 +1,5 @@
 import Kernels
+import Numerics
 import Tensors
 
 // How methods read their tensors: as checked matrices and rows of scores, never as raw bytes.

@@ -1,4 +1,6 @@
+public import Numerics
 public import Tensors
+public import VisionLayouts
 
 /// The tensors of one image, validated against each other once; methods and localisers read from here.
 ///

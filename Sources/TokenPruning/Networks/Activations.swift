@@ -1,4 +1,5 @@
 import Kernels
+import Numerics
 
 /// What flows between two layers: rows of binary64 numbers, [rows, columns].
 ///

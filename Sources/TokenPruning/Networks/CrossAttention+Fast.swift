@@ -1,4 +1,5 @@
 import Kernels
+import Numerics
 
 /// Attention in binary32, in one of three orders of the same products.
 ///

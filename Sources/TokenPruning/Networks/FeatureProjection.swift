@@ -1,3 +1,5 @@
+import Numerics
+
 /// Features of a tower brought to the width of a network: W norm(x) + b, norm over the tower's own width.
 ///
 /// Normalised first, because towers differ in scale by orders of magnitude.

@@ -1,4 +1,5 @@
 import Kernels
+import Numerics
 
 /// y = W2 gelu(W1 norm(x)) with biases: the two-layer perceptron of a transformer block, pre-normalised.
 struct FeedForward: Sendable, Equatable {

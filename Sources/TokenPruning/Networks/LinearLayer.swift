@@ -1,4 +1,5 @@
 import Kernels
+import Numerics
 
 /// y = W x + b, W [outputs, inputs] and b [outputs].
 struct LinearLayer: Sendable, Equatable {

@@ -1,4 +1,6 @@
 import Kernels
+import Numerics
+import VisionLayouts
 
 /// A small network that says how likely each visual token belongs to the region of the question.
 ///

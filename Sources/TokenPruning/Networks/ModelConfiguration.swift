@@ -1,4 +1,7 @@
 public import JSON
+import Numerics
+import Parameters
+import VisionLayouts
 
 /// What a model is, as `crop.config` in the metadata of its weights says.
 ///

@@ -1,4 +1,6 @@
 public import JSON
+import Numerics
+import Parameters
 public import Tensors
 
 /// A network with its weights, ready to run.

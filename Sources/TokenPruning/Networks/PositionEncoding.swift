@@ -1,3 +1,6 @@
+import Numerics
+import VisionLayouts
+
 /// Where a token lies in the original image, as numbers a network can read.
 ///
 /// For width d and the point (x, y) in 0...1, with n = d / 4 angular frequencies w_j = pi 64^(j / (n - 1)), which

@@ -1,4 +1,6 @@
 import Kernels
+import Numerics
+import VisionLayouts
 
 /// Learned queries that read the tokens of one part and become rows of the answer.
 ///

@@ -1,3 +1,6 @@
+import Numerics
+import VisionLayouts
+
 /// Which tokens share one budget.
 public enum BudgetScope: String, Sendable, Hashable, CaseIterable {
   /// All tokens of the request, of every image of a batch.

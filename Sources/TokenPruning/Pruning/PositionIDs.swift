@@ -1,4 +1,6 @@
+public import Numerics
 public import Tensors
+public import VisionLayouts
 
 /// The position ids of the kept tokens.
 ///

@@ -1,3 +1,5 @@
+public import Numerics
+
 /// A pruning request of which everything is decided that follows from parameters, layout and shapes: the method and its
 /// parameters, the budget of every group, the region where the caller gave one.
 ///

@@ -1,3 +1,5 @@
+public import Numerics
+
 /// Chooses the visual tokens to keep: inner-LLM pruning of CROP, and every other method behind the same call.
 ///
 /// The budget holds for the tokens of one image, of one view, or all there are, as `request.scope` says. A layout

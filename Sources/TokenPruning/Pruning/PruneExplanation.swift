@@ -1,3 +1,5 @@
+import Numerics
+
 /// Why each token stayed or went, as parallel arrays over the tokens.
 public struct PruneExplanation: Sendable, Hashable {
   /// Every rule that some token came under.

@@ -1,3 +1,5 @@
+import Numerics
+
 /// Prunes a layout with several images as the list of those images.
 ///
 /// Images share nothing but the budget of scope `request`; a stage's attention covers all of them.

@@ -1,3 +1,6 @@
+import Numerics
+public import VisionLayouts
+
 /// How many tokens `/prune` will keep of given layouts, before there are any tensors.
 public struct PrunePlan: Sendable {
   /// One layout's part.

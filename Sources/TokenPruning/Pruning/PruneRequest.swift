@@ -1,4 +1,6 @@
 public import JSON
+public import Numerics
+import Parameters
 
 /// One pruning step inside the LLM: from `layer` on, only the kept tokens are computed.
 public struct PruningStage: Sendable, Hashable {

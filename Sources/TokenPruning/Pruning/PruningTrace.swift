@@ -1,3 +1,6 @@
+import Numerics
+import VisionLayouts
+
 /// One image on its way through the stages: what is left of it, and why.
 struct PruningTrace {
   private(set) var input: PruningInput

@@ -1,3 +1,6 @@
+import Numerics
+import Parameters
+
 /// How a contextual region and a budget go together (CROP inner-LLM pruning).
 ///
 /// The paper prunes the tokens outside the region; what happens when the region is smaller or larger than the

@@ -1,3 +1,4 @@
+import Numerics
 import Tensors
 
 /// Carries out a region policy: splits a choice into the tasks a method understands.

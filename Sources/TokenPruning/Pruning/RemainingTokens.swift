@@ -1,3 +1,4 @@
+import Numerics
 import Tensors
 
 /// The tokens that earlier requests left, for methods that look at these alone.

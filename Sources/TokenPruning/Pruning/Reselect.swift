@@ -1,4 +1,6 @@
+public import Numerics
 import Tensors
+import VisionLayouts
 
 /// Moves a selection to where the language model looks now, while it decodes.
 ///

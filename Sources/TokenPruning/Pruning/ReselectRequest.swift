@@ -1,4 +1,7 @@
 public import JSON
+public import Numerics
+import Parameters
+import VisionLayouts
 
 /// How far a selection may change while the language model decodes.
 public struct ReselectRequest: Sendable, Hashable {

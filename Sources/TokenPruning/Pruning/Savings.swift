@@ -1,4 +1,6 @@
 public import JSON
+public import Numerics
+import Parameters
 
 /// The sizes of a caller's language model, for estimates of cost.
 public struct ModelDimensions: Sendable, Hashable {

@@ -1,3 +1,6 @@
+public import Numerics
+public import VisionLayouts
+
 /// What an engine must keep in step with the kept tokens: counts, placeholders, sequence lengths, positions, timestamps.
 ///
 /// *Segments* are the runs of visual tokens that stand together in the prompt: images, and for families that write a time

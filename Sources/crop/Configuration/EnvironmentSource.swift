@@ -1,3 +1,4 @@
+import Parameters
 import TokenPruning
 
 /// The `CROP_*` environment variables, checked against the table.

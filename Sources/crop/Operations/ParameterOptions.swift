@@ -1,5 +1,6 @@
 import ArgumentParser
 import JSON
+import Parameters
 import PruningService
 import TokenPruning
 

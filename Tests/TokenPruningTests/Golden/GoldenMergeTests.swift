@@ -1,7 +1,9 @@
 import JSON
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
+@testable import VisionLayouts
 
 /// Merging into given anchors against the independent float64 reference.
 @Suite struct GoldenMergeTests {

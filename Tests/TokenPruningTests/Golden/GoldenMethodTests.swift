@@ -2,7 +2,10 @@ import JSON
 import Tensors
 import Testing
 
+@testable import Numerics
+@testable import Parameters
 @testable import TokenPruning
+@testable import VisionLayouts
 
 /// Every method against answers from an independent float64 reference and, where their vectors are at hand,
 /// from the authors' own code.

@@ -2,7 +2,10 @@ import JSON
 import Tensors
 import Testing
 
+@testable import GreedySearch
+@testable import Parameters
 @testable import TokenPruning
+@testable import VisionLayouts
 
 /// Vectors of published code that is a piece of a method here: OpenVINO's selection on a kernel, ViCrop's box.
 ///

@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
 
 @Suite("The exponential")

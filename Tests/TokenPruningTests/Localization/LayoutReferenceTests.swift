@@ -3,6 +3,7 @@ import JSON
 import Testing
 
 @testable import TokenPruning
+@testable import VisionLayouts
 
 /// One line of Tests/Golden/layouts.json, which tools/layouts/reference.py writes.
 struct LayoutReference: Sendable, CustomStringConvertible {

@@ -1,7 +1,9 @@
 import JSON
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
+@testable import VisionLayouts
 
 private func error(_ json: JSONValue, tokenCount: Int? = nil) -> PruningError? {
   do {

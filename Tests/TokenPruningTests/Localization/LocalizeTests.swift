@@ -2,7 +2,9 @@ import JSON
 import Tensors
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
+@testable import VisionLayouts
 
 /// Exponential noise of mean 1 on 24 x 24 tokens; tokens of the regions are raised by 3.
 private func attention(_ regions: [BlockRegion], seed: UInt64 = 5) throws -> Tensor {

@@ -1,7 +1,9 @@
 import JSON
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
+@testable import VisionLayouts
 
 private let layout = TokenLayout(
   type: "grid", tokenCount: 50, views: [TokenView(firstToken: 0, rows: 5, columns: 10)],

@@ -1,7 +1,9 @@
 import JSON
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
+@testable import VisionLayouts
 
 private func boxes(_ text: String, _ more: JSONObject = [:]) throws(PruningError) -> [Box] {
   var object: JSONObject = more

@@ -3,7 +3,9 @@ import JSON
 import Tensors
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
+@testable import VisionLayouts
 
 private func tensor(_ values: [Float], _ shape: [Int]) throws -> Tensor {
   try Tensor.float32(values, shape: Shape(shape))

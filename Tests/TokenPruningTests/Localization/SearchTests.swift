@@ -1,6 +1,8 @@
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
+@testable import VisionLayouts
 
 private func randomMap(_ numbers: inout SeededNumbers) -> [Double] {
   (0..<64).map { _ in numbers.unit() * 3 - 1 }

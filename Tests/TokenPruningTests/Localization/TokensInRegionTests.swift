@@ -2,6 +2,7 @@ import JSON
 import Testing
 
 @testable import TokenPruning
+@testable import VisionLayouts
 
 private func grid(_ rows: Int, _ columns: Int) -> TokenLayout {
   let view = TokenView(firstToken: 0, rows: rows, columns: columns)

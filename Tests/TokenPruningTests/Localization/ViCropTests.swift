@@ -1,6 +1,7 @@
 import Testing
 
 @testable import TokenPruning
+@testable import VisionLayouts
 
 /// A peak at a cell, 6 / (1 + squared distance), on a slope that keeps windows of even width from tying.
 private func peak(_ rows: Int, _ columns: Int, row: Int, column: Int) -> [Double] {

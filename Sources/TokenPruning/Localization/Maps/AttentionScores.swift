@@ -1,3 +1,4 @@
+import Numerics
 import Tensors
 
 /// Token scores from rows of attention.

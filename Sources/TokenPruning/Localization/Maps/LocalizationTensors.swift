@@ -1,3 +1,4 @@
+import Numerics
 import Tensors
 
 /// Reads the tensors of a request for localisation.

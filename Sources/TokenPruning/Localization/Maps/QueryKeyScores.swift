@@ -1,4 +1,5 @@
 import Kernels
+import Numerics
 import Tensors
 
 /// Token scores from the query and the keys of one attention layer.

@@ -1,3 +1,5 @@
+import Numerics
+
 /// Products and softmax of rows of Doubles.
 enum RowArithmetic {
   /// The sum of products of two rows of equal length.

@@ -1,3 +1,5 @@
+import VisionLayouts
+
 /// How salient each block of the 8 x 8 grid over the *original* image is.
 public struct SaliencyMap: Sendable, Hashable {
   /// 64 finite numbers, row-major.

@@ -1,4 +1,5 @@
 import Kernels
+import Numerics
 import Tensors
 
 /// Token scores from the cosine of the tokens' features and text features.

@@ -1,3 +1,6 @@
+import Numerics
+import VisionLayouts
+
 /// How the four numbers of a box are meant: their order, their unit and what they are relative to.
 ///
 /// | name | order | unit |

@@ -1,4 +1,7 @@
 public import JSON
+public import Numerics
+import Parameters
+public import VisionLayouts
 
 /// The region that a request's `region` member gives: one object or a list of them.
 ///

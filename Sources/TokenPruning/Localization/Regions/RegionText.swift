@@ -1,3 +1,7 @@
+import Numerics
+import Parameters
+import VisionLayouts
+
 /// Boxes in the text that a vision-language model emitted.
 ///
 /// | written | means |

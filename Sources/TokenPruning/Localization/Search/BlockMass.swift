@@ -1,3 +1,5 @@
+import VisionLayouts
+
 /// Exact sums over rectangles of the 8 x 8 map.
 ///
 /// Values are rounded once to whole numbers (2^40 for the largest magnitude), so that every sum is exact whatever

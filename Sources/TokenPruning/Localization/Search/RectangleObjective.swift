@@ -1,3 +1,6 @@
+import Numerics
+import VisionLayouts
+
 /// What the chosen rectangle of blocks is best at.
 enum RectangleObjective: Sendable, Hashable {
   /// (mean inside - mean outside) x sqrt(A (64 - A) / 64), A the area in blocks: the default.

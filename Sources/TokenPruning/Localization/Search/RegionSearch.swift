@@ -1,3 +1,6 @@
+import Numerics
+import VisionLayouts
+
 /// From a map to regions.
 struct RegionSearch {
   let map: SaliencyMap

@@ -1,3 +1,5 @@
+import VisionLayouts
+
 /// The crop box of ViCrop (Zhang et al., "MLLMs Know Where to Look", ICLR 2025, arXiv 2502.17422).
 ///
 /// Windows of 1, 1.2, 1.4, 1.6, 1.8 and 2 times the tower's input slide over the map; the size whose best window

@@ -1,0 +1,53 @@
+import Numerics
+
+/// The fast similarities of a few rows to those that they were compared with one after the other, by place: whoever
+/// is chosen of them need not be compared again.
+///
+/// The first pick follows a row through all others; which one it will be is not known before, so the first few are
+/// kept, and what the others meet is forgotten.
+struct FollowedRows {
+  private static let capacity = 32
+
+  private let length: Int
+  /// Of each row that is kept, all places one after the other; minus infinity for what it has not met.
+  private var similarities: [Float] = []
+  /// Whose they are.
+  private var places: [Int] = []
+
+  init(_ blocks: RowBlocks) { length = 4 * blocks.count }
+
+  /// Notes the similarities of the row in a place to a block of four.
+  public mutating func put(_ four: SIMD4<Float>, of place: Int, to block: Int) {
+    guard let slot = slot(of: place) else { return }
+    similarities.withUnsafeMutableBytes {
+      $0.storeBytes(of: four, toByteOffset: 4 * (slot * length + 4 * block), as: SIMD4<Float>.self)
+    }
+  }
+
+  /// The same of several rows, of which `present` are no padding.
+  public mutating func put(_ tile: SimilarityTile, of places: SIMD4<Int>, _ present: Int, to block: Int) {
+    let rows = tile.transposed.columns
+    put(rows.0, of: places[0], to: block)
+    if present > 1 { put(rows.1, of: places[1], to: block) }
+    if present > 2 { put(rows.2, of: places[2], to: block) }
+    if present > 3 { put(rows.3, of: places[3], to: block) }
+  }
+
+  /// What was noted of a place, for as many places as there are in whole blocks; nil where it is not kept.
+  public func similarities(of place: Int) -> ArraySlice<Float>? {
+    places.firstIndex(of: place).map { similarities[($0 * length)..<(($0 + 1) * length)] }
+  }
+
+  private mutating func slot(of place: Int) -> Int? {
+    if let slot = places.firstIndex(of: place) { return slot }
+    guard places.count < Self.capacity else { return nil }
+    if places.isEmpty {
+      places.reserveCapacity(Self.capacity)
+      // What is usual; noise follows more.
+      similarities.reserveCapacity(4 * length)
+    }
+    places.append(place)
+    similarities.append(contentsOf: repeatElement(-.infinity, count: length))
+    return places.count - 1
+  }
+}

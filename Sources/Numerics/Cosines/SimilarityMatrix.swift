@@ -1,0 +1,118 @@
+public import Kernels
+
+/// The fast similarities of all pairs of some rows of a ``CosineSpace`` [N, N], by place in the list of rows.
+///
+/// They lie within half of ``slack`` of the exact ones.
+public struct SimilarityMatrix: Sendable {
+  /// The matrix takes 64 MiB at this size.
+  public static let maximumCount = 4096
+
+  public let slack: Float
+  public let count: Int
+  public let factors: [Float]
+  private let kernels: SearchKernelSet
+  /// Inner products; the two factors make a similarity of one.
+  public let products: [Float]
+
+  /// - Throws: when it is more work than the limit allows.
+  /// - Complexity: O(N^2 D / 2).
+  public init(
+    _ space: CosineSpace, _ rows: [Int], sharing: WorkSharing, _ steps: inout StepCounter
+  ) throws(PruningError) {
+    count = rows.count
+    kernels = space.kernels.search
+    factors = rows.map { space.factors[$0] }
+    slack = max(space.slack, 2 * KernelSet.blockedTolerance(columns: space.columns))
+    try steps.spend(rows.count * (rows.count / 2 + 1) * StepCounter.comparison(columns: space.columns))
+    let isAll = rows.count == space.rows && rows.enumerated().allSatisfy { $0.offset == $0.element }
+    products = space.fast.matrix(of: isAll ? nil : rows).gram(space.kernels, sharing: sharing)
+  }
+
+  /// The fast similarities of the row in a place to those in `range`, one after the other.
+  public func forEachSimilarity(
+    of place: Int, in range: Range<Int>, _ body: (_ place: Int, _ similarity: Float) -> Void
+  ) {
+    products.withUnsafeBufferPointer { products in
+      for other in range { body(other, products[place * count + other] * factors[other] * factors[place]) }
+    }
+  }
+
+  /// Raises every row's largest similarity to another by those of all others.
+  public func mergeAll(into nearest: UnsafeMutablePointer<Float>) {
+    for place in 0..<count { merge(place, into: nearest) }
+  }
+
+  /// Raises every row's largest similarity, but that of the row itself, by that to the row in a place.
+  ///
+  /// - Parameter nearest: one number for each row.
+  public func merge(_ place: Int, into nearest: UnsafeMutablePointer<Float>) {
+    let own = nearest[place]
+    products.withUnsafeBufferPointer { products in
+      if let base = products.baseAddress {
+        kernels.raise(base + place * count, factors, factors[place], nearest, count)
+      }
+    }
+    nearest[place] = own
+  }
+}
+
+extension Matrix {
+  /// The inner products of all pairs of rows [rows, rows], in binary32.
+  public func gram(_ kernels: KernelSet, sharing: WorkSharing) -> [Float] {
+    guard rows > 0 else { return [] }
+    let room = [Float](unsafeUninitializedCapacity: kernels.packedCount(rows: rows, columns: columns)) {
+      packed, count in
+      count = kernels.packedCount(rows: rows, columns: columns)
+      if let into = packed.baseAddress { pack(kernels, into, sharing) }
+    }
+    return [Float](unsafeUninitializedCapacity: rows * rows) { target, written in
+      written = rows * rows
+      room.withUnsafeBufferPointer { packed in
+        if let into = target.baseAddress, let panels = packed.baseAddress {
+          multiply(kernels, panels, into, sharing)
+        }
+      }
+    }
+  }
+
+  private func pack(_ kernels: KernelSet, _ target: UnsafeMutablePointer<Float>, _ sharing: WorkSharing) {
+    let panels = kernels.panelCount(rows: rows)
+    let perPart = 4
+    let into = SharedAddress(target)
+    sharing.forEach((panels + perPart - 1) / perPart) { part in
+      values.withUnsafeBufferPointer { source in
+        guard let from = source.baseAddress, let into = into.pointer else { return }
+        kernels.pack(from, rows, columns, part * perPart..<min((part + 1) * perPart, panels), into)
+      }
+    }
+  }
+
+  private func multiply(
+    _ kernels: KernelSet, _ panels: UnsafePointer<Float>, _ target: UnsafeMutablePointer<Float>,
+    _ sharing: WorkSharing
+  ) {
+    let parts = kernels.symmetricParts(rows: rows, parts: max(1, rows / 96))
+    let into = SharedAddress(target)
+    let packed = SharedAddress(UnsafeMutablePointer(mutating: panels))
+    sharing.forEach(parts.count) { part in
+      values.withUnsafeBufferPointer { source in
+        guard let from = source.baseAddress, let into = into.pointer, let packed = packed.pointer else {
+          return
+        }
+        kernels.symmetricProducts(from, rows, columns, packed, parts[part], into)
+      }
+    }
+  }
+}
+
+/// Where several threads write, each to places of its own, while the owner of the memory waits for them.
+///
+/// A pointer may not cross to another thread; its address may, and whoever uses it there answers for the two
+/// conditions above.
+public struct SharedAddress<Element>: Sendable {
+  private let bits: UInt
+
+  public init(_ pointer: UnsafeMutablePointer<Element>) { bits = UInt(bitPattern: pointer) }
+
+  public var pointer: UnsafeMutablePointer<Element>? { UnsafeMutablePointer(bitPattern: bits) }
+}

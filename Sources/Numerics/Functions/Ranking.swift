@@ -1,0 +1,46 @@
+import Kernels
+
+/// The one order in which scores are ranked: higher first, equal scores by the lower index.
+public enum Ranking {
+  /// The `count` highest-scoring of `candidates`, best first.
+  ///
+  /// - Precondition: scores are not NaN; candidates are unique; count <= candidates.count.
+  /// - Complexity: O(n).
+  public static func highest(_ count: Int, of scores: [Double], among candidates: [Int]) -> [Int] {
+    RankedKeys.highest(count, of: scores, among: candidates)
+  }
+
+  /// The same candidates in ascending order, for callers who do not ask which of them is better.
+  public static func highestAscending(_ count: Int, of scores: [Double], among candidates: [Int]) -> [Int] {
+    RankedKeys.highestAscending(count, of: scores, among: candidates)
+  }
+
+  /// 0..<bound as an array, without the steps that the standard library takes through a range.
+  public static func indices(below bound: Int) -> [Int] {
+    [Int](unsafeUninitializedCapacity: bound) { target, count in
+      for index in 0..<bound { target.initializeElement(at: index, to: index) }
+      count = bound
+    }
+  }
+
+  /// Indices in ascending order.
+  ///
+  /// - Precondition: they are unique and lie in 0..<bound.
+  /// - Complexity: O(bound / 64 + n), a bit for each index; O(n) where they ascend already.
+  public static func ascending(_ indices: [Int], below bound: Int) -> [Int] {
+    guard zip(indices, indices.dropFirst()).contains(where: { $0 > $1 }) else { return indices }
+    var words = [UInt64](repeating: 0, count: (bound + 63) / 64)
+    for index in indices { words[index >> 6] |= 1 << UInt64(index & 63) }
+    var sorted: [Int] = []
+    sorted.reserveCapacity(indices.count)
+    for (place, bits) in words.enumerated() {
+      var rest = bits
+      while rest != 0 {
+        sorted.append(place << 6 + rest.trailingZeroBitCount)
+        rest &= rest &- 1
+      }
+    }
+    precondition(sorted.count == indices.count, "indices are unique")
+    return sorted
+  }
+}

@@ -1,0 +1,125 @@
+public import JSON
+public import Numerics
+
+/// Reads the members of one JSON object of a request and says where a wrong one is.
+///
+/// Every reader names the member by its JSON pointer (RFC 6901), what was expected and what was found. A member of
+/// null is an absent one.
+public struct ParameterReading {
+  public let object: JSONObject
+  /// The object's own pointer: `/layout`, or empty for the request itself.
+  public let pointer: String
+
+  public init(_ object: JSONObject, at pointer: String = "") {
+    self.object = object
+    self.pointer = pointer
+  }
+
+  /// The pointer of a member, whose name may be as long as the client likes.
+  public func path(_ name: String) -> String { pointer + JSONPointer.token(String(name.prefix(64))) }
+
+  public func member(_ name: String) -> JSONValue? {
+    guard let value = object[name], value != .null else { return nil }
+    return value
+  }
+
+  /// - Throws: at the first member that is not among `known`, naming the nearest one.
+  public func refuseUnknown(besides known: [String], of what: String) throws(PruningError) {
+    for name in object.names where !known.contains(name) {
+      throw PruningError(
+        at: path(name),
+        "\(what) has no member '\(Self.excerpt(name))'; \(nameSuggestion(for: name, among: known))")
+    }
+  }
+
+  public func string(_ name: String) throws(PruningError) -> String? {
+    guard let value = member(name) else { return nil }
+    guard let text = value.stringValue else { throw mismatch(name, "a string", value) }
+    return text
+  }
+
+  public func boolean(_ name: String) throws(PruningError) -> Bool? {
+    guard let value = member(name) else { return nil }
+    guard let flag = value.boolValue else { throw mismatch(name, "true or false", value) }
+    return flag
+  }
+
+  /// The members of the object under `name`.
+  public func nested(_ name: String) throws(PruningError) -> ParameterReading? {
+    guard let value = member(name) else { return nil }
+    guard let object = value.objectValue else { throw mismatch(name, "an object", value) }
+    return ParameterReading(object, at: path(name))
+  }
+
+  public func integer(_ name: String, in range: ClosedRange<Int>) throws(PruningError) -> Int? {
+    guard let value = member(name) else { return nil }
+    guard let number = value.integerValue else { throw mismatch(name, "a whole number", value) }
+    guard range.contains(number) else {
+      throw PruningError(at: path(name), "must lie in \(Self.text(range)), not \(number)")
+    }
+    return number
+  }
+
+  public func requiredInteger(_ name: String, in range: ClosedRange<Int>) throws(PruningError) -> Int {
+    guard let number = try integer(name, in: range) else {
+      throw PruningError(at: path(name), "is missing; a whole number in \(Self.text(range)) is needed")
+    }
+    return number
+  }
+
+  public func number(_ name: String, in range: ClosedRange<Double>) throws(PruningError) -> Double? {
+    guard let value = member(name) else { return nil }
+    guard let number = value.doubleValue else { throw mismatch(name, "a number", value) }
+    guard range.contains(number) else {
+      throw PruningError(
+        at: path(name), "must lie in \(range.lowerBound)...\(range.upperBound), not \(number)")
+    }
+    return number
+  }
+
+  /// The member as one of the given names.
+  public func name(_ name: String, among known: [String]) throws(PruningError) -> String? {
+    guard let value = member(name) else { return nil }
+    let choices = "one of \(known.joined(separator: ", "))"
+    guard let text = value.stringValue else { throw mismatch(name, choices, value) }
+    guard known.contains(text) else {
+      let hint = nearestName(to: text, among: known).map { "; did you mean '\($0)'?" } ?? ""
+      throw PruningError(at: path(name), "must be \(choices), not '\(Self.excerpt(text))'\(hint)")
+    }
+    return text
+  }
+
+  /// The member as one of an enumeration's names.
+  public func choice<Choice: RawRepresentable & CaseIterable>(
+    _ name: String, _ type: Choice.Type
+  ) throws(PruningError) -> Choice? where Choice.RawValue == String {
+    try self.name(name, among: Choice.allCases.map(\.rawValue)).flatMap(Choice.init(rawValue:))
+  }
+
+  private func mismatch(_ name: String, _ expected: String, _ value: JSONValue) -> PruningError {
+    PruningError(at: path(name), "must be \(expected), not \(Self.found(value))")
+  }
+
+  private static func text(_ range: ClosedRange<Int>) -> String {
+    "\(range.lowerBound)...\(range.upperBound)"
+  }
+
+  /// A number as it is, or the kind of any other value with its article, for error messages.
+  public static func found(_ value: JSONValue) -> String {
+    switch value {
+    case .integer(let number): "\(number)"
+    case .unsigned(let number): "\(number)"
+    case .number(let number): "\(number)"
+    case .null, .array, .object, .bool, .string: value.kindWithArticle
+    }
+  }
+
+  /// At most 60 characters of untrusted text, control characters replaced, so that it can be quoted in an error.
+  public static func excerpt(_ text: String) -> String {
+    var result = ""
+    for scalar in text.unicodeScalars.prefix(60) {
+      result.unicodeScalars.append(scalar.value < 0x20 || scalar.value == 0x7f ? " " : scalar)
+    }
+    return text.unicodeScalars.count > 60 ? result + "..." : result
+  }
+}

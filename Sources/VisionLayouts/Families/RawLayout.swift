@@ -1,0 +1,13 @@
+public import Numerics
+public import Parameters
+
+extension TokenLayout {
+  /// Tokens without any place: resampled ones, or of a family that is not known here.
+  ///
+  /// Member: `tokens`. Nothing that needs geometry can be asked.
+  public static func raw(_ given: ParameterReading) throws(PruningError) -> TokenLayout {
+    try given.refuseUnknown(besides: ["type", "tokens"], of: "layout 'raw'")
+    return TokenLayout(
+      type: "raw", tokenCount: try given.requiredInteger("tokens", in: 0...maximumTokenCount), views: [])
+  }
+}
