@@ -87,7 +87,7 @@ extension RawSpan {
   @inline(__always)
   func byte(_ offset: Int) -> UInt8 { unsafeLoad(fromByteOffset: offset, as: UInt8.self) }
 
-  /// The first offset in `start..<end` whose byte `ASCII.isText` refuses, or `end`.
+  /// The first offset in `start..<end` whose byte `ASCII.isText` rejects, or `end`.
   ///
   /// Eight bytes at a time: the lowest bit set by the classic "has a byte below n" and "has a zero byte" tests
   /// always belongs to a true hit; false ones occur only above it.

@@ -4,7 +4,7 @@ enum Authority {
 
   /// True for `host`, `host:port`, `192.0.2.1` and `[2001:db8::1]:8080`.
   ///
-  /// An empty host is refused: an http URI with one is invalid (RFC 9110 section 4.2.1).
+  /// An empty host is rejected: an http URI with one is invalid (RFC 9110 section 4.2.1).
   static func isValid(_ bytes: ArraySlice<UInt8>, port: Port) -> Bool {
     let hostEnd: Int
     if bytes.first == UInt8(ascii: "[") {

@@ -64,7 +64,7 @@ extension BodyFraming {
   private static func contentLength(_ fields: HeaderFields) throws(FramingError) -> Int {
     var length: Int?
     try fields.forEachValue("content-length") { (value) throws(FramingError) in
-      // Section 6.3, rule 5: repeated or listed values may be folded when equal, or refused; refusing leaves no
+      // Section 6.3, rule 5: repeated or listed values may be folded when equal, or rejected; rejecting leaves no
       // room for two readers to differ.
       guard length == nil else { throw FramingError("Content-Length must appear only once") }
       // RFC 9110 section 8.6: 1*DIGIT, without sign or separator, and no overflow.
@@ -83,7 +83,7 @@ extension BodyFraming {
     }
     let chunked = "chunked".utf8
     // Section 6.3, rule 4: unless chunked comes last, the length cannot be known. Empty members and parameters of
-    // chunked are refused too (section 7.1): readers differ on them.
+    // chunked are rejected too (section 7.1): readers differ on them.
     guard let last = codings.last, ASCII.equalsIgnoringCase(last, chunked),
       codings.allSatisfy({ !$0.isEmpty })
     else {

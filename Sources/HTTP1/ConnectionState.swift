@@ -6,7 +6,7 @@
 /// ```
 ///  idle -> receivingHead -> [receivingBody] -> responding -> writing -> idle
 ///                 \______________\________________/             \-> lingering -> closed
-///                       refused: answered without reading on
+///                       rejected: answered without reading on
 /// ```
 public struct ConnectionState: Sendable, Equatable {
   public enum Phase: Sendable, Equatable {
@@ -29,7 +29,7 @@ public struct ConnectionState: Sendable, Equatable {
     case readBody(sendsContinue: Bool)
     /// Hand the request to the responder.
     case respond
-    /// Answer with this refusal; nothing more will be read as a request.
+    /// Answer with this rejection; nothing more will be read as a request.
     case refuse(Refusal)
     case linger
     case close

@@ -1,4 +1,4 @@
-/// How much of a message is read before it is refused; each is enforced at the byte that crosses it.
+/// How much of a message is read before it is rejected; each is enforced at the byte that crosses it.
 public struct HTTPLimits: Sendable, Equatable {
   /// The request line without its CRLF; beyond it 414. RFC 9112 section 3 asks for at least 8,000 bytes;
   /// nginx and Apache allow 8 KiB.

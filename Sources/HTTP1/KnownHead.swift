@@ -26,7 +26,7 @@ public final class KnownHead: Sendable {
   /// - Parameters:
   ///   - bytes: the message's, up to and including the empty line.
   ///   - resolve: what the responder makes of it, see ``Responder/resolve(_:framing:)``.
-  /// - Throws: what ``BodyFraming`` and the expectation refuse.
+  /// - Throws: what ``BodyFraming`` and the expectation reject.
   public init(
     _ head: RequestHead, bytes: ArraySlice<UInt8>,
     resolve: (RequestHead, BodyFraming) -> (any AnyObject & Sendable)?

@@ -88,7 +88,7 @@ struct RequestLine: Sendable {
     }
     let rest = bytes.dropFirst(prefix.utf8.count)
     let end = rest.firstIndex { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") } ?? rest.endIndex
-    // Userinfo is refused: RFC 9110 section 4.2.4 calls it an error from an untrusted source.
+    // Userinfo is rejected: RFC 9110 section 4.2.4 calls it an error from an untrusted source.
     guard Authority.isValid(rest[..<end], port: .optional) else {
       throw FramingError("the authority in the request target is not a host with an optional port")
     }

@@ -3,7 +3,7 @@ extension DecimalNumber {
   /// bits.
   ///
   /// Product and quotient are exact in 128 bits, and what falls off their lower end is remembered as one bit.
-  /// Every value of this range is normal and finite, as binary32 too.
+  /// Every value of this range is normal and finite, as float32 too.
   func exactlyRounded<Value: DecimalTarget>(to _: Value.Type) -> Value? {
     guard !hasExcessDigits, (-19...19).contains(exponent) else { return nil }
     guard significand != 0 else { return isNegative ? -0.0 : 0.0 }

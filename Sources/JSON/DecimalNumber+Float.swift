@@ -8,7 +8,7 @@ extension DecimalNumber {
     let end: UnsafeRawPointer
   }
 
-  /// The number that starts at `start`, correctly rounded to binary32, when it has one of the forms that
+  /// The number that starts at `start`, correctly rounded to float32, when it has one of the forms that
   /// programs write.
   ///
   /// - Returns: nil when more care is needed, or when it is no number at all.
@@ -49,7 +49,7 @@ extension DecimalNumber {
         exponent &-= count
         place += count
         if count == 8 {
-          // Python writes binary32 values as binary64 ones, with 17 digits.
+          // Python writes float32 values as float64 ones, with 17 digits.
           let third = DigitRun(at: place)
           guard third.count < 8, significand <= DigitRun.room(third.count) else { return nil }
           significand =
@@ -70,10 +70,10 @@ extension DecimalNumber {
     return QuickFloat(value: Float(bitPattern: value.bitPattern | (isNegative ? 0x8000_0000 : 0)), end: place)
   }
 
-  /// `significand` x 10^`exponent` rounded to binary32, if binary64 arithmetic can tell.
+  /// `significand` x 10^`exponent` rounded to float32, if float64 arithmetic can tell.
   ///
-  /// The binary64 estimate carries at most three roundings (significand, power, quotient), hence is off by at
-  /// most 3 units in its last place; unless it lies within 4 of the middle between two binary32 numbers, the
+  /// The float64 estimate carries at most three roundings (significand, power, quotient), hence is off by at
+  /// most 3 units in its last place; unless it lies within 4 of the middle between two float32 numbers, the
   /// exact value rounds to the same one.
   ///
   /// - Precondition: the exponent lies in -64...38 and the significand is not negative.

@@ -119,10 +119,10 @@ struct DecimalNumber {
 }
 
 extension DecimalNumber {
-  /// The correctly rounded binary32 value, or nil when arithmetic cannot decide it.
+  /// The correctly rounded float32 value, or nil when arithmetic cannot decide it.
   ///
-  /// The binary64 estimate carries at most three roundings (significand, power, product), hence is off by at
-  /// most 3 units in its last place; unless it lies within 4 of the middle between two binary32 numbers, the
+  /// The float64 estimate carries at most three roundings (significand, power, product), hence is off by at
+  /// most 3 units in its last place; unless it lies within 4 of the middle between two float32 numbers, the
   /// exact value rounds to the same one.
   @inline(__always)
   var floatIfDecidable: Float? {
@@ -138,7 +138,7 @@ extension DecimalNumber {
     return isNegative ? -value : value
   }
 
-  /// The correctly rounded binary64 value, or nil: significand and power are both exact and one rounding
+  /// The correctly rounded float64 value, or nil: significand and power are both exact and one rounding
   /// remains (Clinger, "How to Read Floating Point Numbers Accurately", PLDI 1990).
   @inline(__always)
   var doubleIfDecidable: Double? {

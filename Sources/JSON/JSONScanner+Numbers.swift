@@ -26,7 +26,7 @@ extension JSONScanner {
     return value > UInt64(Int.max) ? value : nil
   }
 
-  /// Reads a number as binary64, correctly rounded.
+  /// Reads a number as float64, correctly rounded.
   public mutating func readDouble() throws(JSONError) -> Double {
     try requireNumber()
     let start = cursor
@@ -58,7 +58,7 @@ extension JSONScanner {
     return whole
   }
 
-  /// Reads the remaining elements of an array of numbers and its `]`, each rounded once to binary32.
+  /// Reads the remaining elements of an array of numbers and its `]`, each rounded once to float32.
   ///
   /// - Parameter values: the elements are appended to it.
   /// - Throws: with a pointer to the element, counted from the first one read by this call.
@@ -76,7 +76,7 @@ extension JSONScanner {
     }
   }
 
-  /// Reads a number as binary32, correctly rounded.
+  /// Reads a number as float32, correctly rounded.
   public mutating func readFloat() throws(JSONError) -> Float {
     try requireNumber()
     let start = cursor

@@ -1,12 +1,12 @@
 /// A strict reader of JSON texts (RFC 8259) that walks the bytes once, front to back.
 ///
-/// It refuses what lenient readers let pass: invalid UTF-8, leading zeros, raw control characters, unpaired
+/// It rejects what lenient readers let pass: invalid UTF-8, leading zeros, raw control characters, unpaired
 /// surrogates, duplicate member names, and anything behind the value. Nesting ends at ``maximumDepth``.
 public struct JSONScanner: Sendable {
   static let maximumDepth = 64
   /// The most values ``readValue(maximumValueCount:)`` builds: they take far more memory than their text.
   public static let defaultMaximumValueCount = 1 << 22
-  /// Longest number text; the longest binary64 value written in full has 1,077 characters.
+  /// Longest number text; the longest float64 value written in full has 1,077 characters.
   static let maximumNumberLength = 2048
 
   let bytes: ArraySlice<UInt8>
@@ -46,7 +46,7 @@ public struct JSONScanner: Sendable {
     return nil
   }
 
-  /// Refuses everything but white space behind the value.
+  /// Rejects everything but white space behind the value.
   public mutating func finish() throws(JSONError) {
     guard peek() == nil else { throw unexpected("the end of the text") }
   }

@@ -6,7 +6,7 @@ public struct FactorKernelSet: Sendable {
   /// Rows of a panel, and selections of a block of the factor.
   public static let panelRows = 8
 
-  /// sums[j] = the inner product of `x` and row j of a panel, in binary64, as ``TileKernelSet/preciseColumn`` forms
+  /// sums[j] = the inner product of `x` and row j of a panel, in float64, as ``TileKernelSet/preciseColumn`` forms
   /// it.
   ///
   /// Columns 0 to 7 of each of the eight rows of a panel lie one after the other, then columns 8 to 15 of each, and
@@ -45,7 +45,7 @@ public struct FactorKernelSet: Sendable {
   public let highest: @Sendable (_ values: WideRow, _ count: Int) -> Int
 
   /// Where column `column` of a row of a panel lies.
-  public static func place(row: Int, column: Int, columns: Int) -> Int {
+  public static func slot(row: Int, column: Int, columns: Int) -> Int {
     let whole = columns / 8 * 8
     if column < whole { return column / 8 * 64 + row * 8 + column % 8 }
     return 8 * whole + row * (columns - whole) + column - whole
@@ -91,7 +91,7 @@ extension FactorKernelSet {
     _ x: Row, _ panel: Row, _ columns: Int, _ sums: UnsafeMutablePointer<Double>
   ) {
     for row in 0..<panelRows {
-      let other = (0..<columns).map { panel[place(row: row, column: $0, columns: columns)] }
+      let other = (0..<columns).map { panel[slot(row: row, column: $0, columns: columns)] }
       other.withUnsafeBufferPointer { other in
         sums[row] = other.baseAddress.map { TileKernelSet.inTurns(x, $0, columns) } ?? 0
       }

@@ -2,7 +2,7 @@ import KernelsBaseline
 
 /// Inner loops over rows of one format of floats as tensors hold them, at any alignment.
 public struct FormatKernels: Sendable {
-  /// Widens `count` elements to binary32.
+  /// Widens `count` elements to float32.
   public let widen:
     @Sendable (_ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int) -> Void
   /// Widens `count` elements and returns the sum of their squares, the bits of `preciseDot` of the result with
@@ -14,16 +14,16 @@ public struct FormatKernels: Sendable {
     @Sendable (_ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int)
       -> SIMD4<Double>
   /// ``measure`` of four rows of `count` elements that lie one after the other and, in the same pass, their inner products
-  /// with `direction` in binary64: the bits of ``KernelSet/measuredDot``, squares at `sums` and products at sums[4].
+  /// with `direction` in float64: the bits of ``KernelSet/measuredDot``, squares at `sums` and products at sums[4].
   ///
-  /// `room` has room for the four rows in binary32.
+  /// `room` has room for the four rows in float32.
   public let measureWith:
     @Sendable (
       _ direction: UnsafePointer<Double>, _ source: UnsafeRawPointer, _ room: UnsafeMutablePointer<Float>,
       _ count: Int, _ sums: UnsafeMutablePointer<Double>
     ) -> Void
   /// Whether the processor widens this format as fast as it reads it, so that ``column`` and ``tile`` need no copy in
-  /// binary32.
+  /// float32.
   public let isDirect: Bool
   /// sums[i] += Double(row 0 [i]), then that of row 1 and so on; rows lie `stride` elements apart.
   public let accumulate:
@@ -32,7 +32,7 @@ public struct FormatKernels: Sendable {
       _ count: Int
     ) -> Void
 
-  /// sums[j] = the inner product of a and b_j, in binary32 and within ``KernelSet/tolerance(columns:)``.
+  /// sums[j] = the inner product of a and b_j, in float32 and within ``KernelSet/tolerance(columns:)``.
   public let column:
     @Sendable (
       _ a: UnsafeRawPointer, _ b0: UnsafeRawPointer, _ b1: UnsafeRawPointer, _ b2: UnsafeRawPointer,
@@ -107,7 +107,7 @@ extension KernelSet {
     float32.accumulate(row, 1, count, sums, count)
   }
 
-  /// The inner products of one row with four others, in binary32.
+  /// The inner products of one row with four others, in float32.
   public func column(_ a: Row, _ b0: Row, _ b1: Row, _ b2: Row, _ b3: Row, _ count: Int) -> SIMD4<Float> {
     var sums = SIMD4<Float>.zero
     withUnsafeMutableBytes(of: &sums) { bytes in

@@ -28,7 +28,7 @@ extension KernelSet {
     return ranges
   }
 
-  /// All products of `count` rows with each other, [count, count], in binary32.
+  /// All products of `count` rows with each other, [count, count], in float32.
   ///
   /// - Complexity: O(count^2 columns / 2), with a packed copy of the rows.
   public func gram(_ rows: Row, count: Int, columns: Int, into target: UnsafeMutablePointer<Float>) {

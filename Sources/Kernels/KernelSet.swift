@@ -1,20 +1,20 @@
 /// The arithmetic inner loops, as one table: the seam where a processor-specific set can replace another.
 ///
 /// A set may differ from another in the last bits. No choice of tokens depends on those: whoever compares
-/// binary32 results closer than ``tolerance(columns:)`` decides by `preciseDot` (see `FarthestPointSearch`).
+/// float32 results closer than ``tolerance(columns:)`` decides by `preciseDot` (see `FarthestPointSearch`).
 public struct KernelSet: Sendable {
   public typealias Row = UnsafePointer<Float>
 
   public let name: String
-  /// The inner product of two rows of `count` elements, in binary32.
+  /// The inner product of two rows of `count` elements, in float32.
   public let dot: @Sendable (_ a: Row, _ b: Row, _ count: Int) -> Float
-  /// The inner product of two rows, every product and sum in binary64.
+  /// The inner product of two rows, every product and sum in float64.
   public let preciseDot: @Sendable (_ a: Row, _ b: Row, _ count: Int) -> Double
   /// `preciseDot` against a row that was widened before.
   public let widenedDot: @Sendable (_ a: Row, _ b: UnsafePointer<Double>, _ count: Int) -> Double
   /// `preciseDot` of a row with itself, and `widenedDot` of it with another, in one pass.
   public let measuredDot: @Sendable (_ a: Row, _ b: UnsafePointer<Double>, _ count: Int) -> SIMD2<Double>
-  /// The sums of magnitudes of four rows, in binary64: eight running sums each that take elements in turn.
+  /// The sums of magnitudes of four rows, in float64: eight running sums each that take elements in turn.
   public let absoluteSums: @Sendable (_ a: Row, _ b: Row, _ c: Row, _ d: Row, _ count: Int) -> SIMD4<Double>
   /// One row against four that were widened before.
   public let widenedDotFour:
@@ -32,7 +32,7 @@ public struct KernelSet: Sendable {
   /// What greedy searches do to all candidates at once.
   public let search: SearchKernelSet
 
-  /// Widens binary16 (bfloat16) patterns to binary32 and returns how many it did: all but fewer than sixteen.
+  /// Widens binary16 (bfloat16) patterns to float32 and returns how many it did: all but fewer than sixteen.
   public let widenFloat16,
     widenBFloat16:
       @Sendable (_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer, _ count: Int) -> Int
@@ -50,13 +50,13 @@ public struct KernelSet: Sendable {
     @Sendable (
       _ rows: Row, _ count: Int, _ columns: Int, _ range: Range<Int>, _ target: UnsafeMutablePointer<Float>
     ) -> Void
-  /// target[i * stride + j] = row i of `a` times row j of the `count` packed ones, in binary32.
+  /// target[i * stride + j] = row i of `a` times row j of the `count` packed ones, in float32.
   public let multiply:
     @Sendable (
       _ a: Row, _ rows: Int, _ columns: Int, _ panels: Row, _ count: Int,
       _ target: UnsafeMutablePointer<Float>, _ stride: Int
     ) -> Void
-  /// The products of the `count` packed rows with each other, in binary32, into `target` [count, count]: those of
+  /// The products of the `count` packed rows with each other, in float32, into `target` [count, count]: those of
   /// each row of `range` with the rows up to itself, at (i, j) and (j, i).
   ///
   /// Ranges that do not overlap write to different elements, and no element depends on how rows are split.
@@ -67,14 +67,14 @@ public struct KernelSet: Sendable {
     ) -> Void
 
   /// target[i * targetStride + c] += the sum over k < depth of left[i * leftStride + k] * panel[k * panelStride + c],
-  /// in binary64 and in the order of k, for all i < rows and c < columns; the same bits at every level.
+  /// in float64 and in the order of k, for all i < rows and c < columns; the same bits at every level.
   public let addWideProducts:
     @Sendable (
       _ left: UnsafePointer<Double>, _ leftStride: Int, _ rows: Int, _ panel: Row, _ panelStride: Int,
       _ depth: Int, _ target: UnsafeMutablePointer<Double>, _ targetStride: Int, _ columns: Int
     ) -> Void
 
-  /// What learned networks compute in binary32.
+  /// What learned networks compute in float32.
   public let networks: NetworkKernelSet
 
   /// How far `dot` of two rows of length 1 can lie from the exact value, with room to spare.

@@ -1,4 +1,4 @@
-/// What learned networks compute in binary32; the same bits at every level.
+/// What learned networks compute in float32; the same bits at every level.
 public struct NetworkKernelSet: Sendable {
   public typealias Row = UnsafePointer<Float>
 
@@ -9,7 +9,7 @@ public struct NetworkKernelSet: Sendable {
       _ a: Row, _ rows: Int, _ columns: Int, _ panels: Row, _ count: Int,
       _ target: UnsafeMutablePointer<Float>, _ stride: Int
     ) -> Void
-  /// target = (source - mean) / sqrt(variance + epsilon) gain + bias of one row; computed in binary64.
+  /// target = (source - mean) / sqrt(variance + epsilon) gain + bias of one row; computed in float64.
   public let normalize:
     @Sendable (
       _ source: Row, _ count: Int, _ epsilon: Double, _ gain: Row, _ bias: Row,
@@ -22,7 +22,7 @@ public struct NetworkKernelSet: Sendable {
 }
 
 extension NetworkKernelSet {
-  /// The obvious loops in binary64, but for products, whose order and rounding are those of all levels.
+  /// The obvious loops in float64, but for products, whose order and rounding are those of all levels.
   static let reference = NetworkKernelSet(
     multiply: { a, rows, columns, panels, count, target, stride in
       for i in 0..<rows {

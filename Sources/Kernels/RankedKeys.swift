@@ -76,15 +76,15 @@ public struct RankedKeys {
     var greatest = UInt64.min
     scores.withUnsafeBufferPointer { scores in
       candidates.withUnsafeBufferPointer { candidates in
-        for place in 0..<candidates.count {
-          let index = candidates[place]
+        for slot in 0..<candidates.count {
+          let index = candidates[slot]
           precondition(index >= 0 && index < scores.count)
           if index <= previous { isAscending = false }
           previous = index
           let key = key(of: scores[index])
           least = min(least, key)
           greatest = max(greatest, key)
-          (items + place).initialize(to: Item(key: key, index: index))
+          (items + slot).initialize(to: Item(key: key, index: index))
         }
       }
     }
@@ -103,7 +103,7 @@ public struct RankedKeys {
   /// The indices of the first items.
   private func indices(_ count: Int) -> [Int] {
     [Int](unsafeUninitializedCapacity: count) { target, done in
-      for place in 0..<count { target.initializeElement(at: place, to: items[place].index) }
+      for slot in 0..<count { target.initializeElement(at: slot, to: items[slot].index) }
       done = count
     }
   }
@@ -127,9 +127,9 @@ public struct RankedKeys {
     var (least, greatest) = (self.least, self.greatest)
     if size < count {
       (least, greatest) = (.max, .min)
-      for place in 0..<size {
-        least = min(least, items[place].key)
-        greatest = max(greatest, items[place].key)
+      for slot in 0..<size {
+        least = min(least, items[slot].key)
+        greatest = max(greatest, items[slot].key)
       }
     }
     guard least < greatest else { return nil }
@@ -138,7 +138,7 @@ public struct RankedKeys {
     let rangeBits = UInt64.bitWidth - (greatest - least).leadingZeroBitCount
     let parts = Parts(least: least, shift: UInt64(max(0, rangeBits - bits)), count: 1 << bits)
     counts.update(repeating: 0, count: parts.count)
-    for place in 0..<size { counts[parts.part(of: items[place].key)] &+= 1 }
+    for slot in 0..<size { counts[parts.part(of: items[slot].key)] &+= 1 }
     return parts
   }
 
@@ -148,7 +148,7 @@ public struct RankedKeys {
   private func sort(_ start: Int, _ size: Int, _ wanted: Int) {
     guard size > Self.fewKeys else { return Self.insertionSort(items + start, size) }
     guard let parts = parts(items + start, size) else { return }
-    // Counts become places, as far as wanted items go.
+    // Counts become slots, as far as wanted items go.
     var covered = 0
     var last = 0
     while covered < wanted {
@@ -159,8 +159,8 @@ public struct RankedKeys {
     }
     let from = items + start
     let into = spare + start
-    for place in 0..<size {
-      let item = from[place]
+    for slot in 0..<size {
+      let item = from[slot]
       let part = parts.part(of: item.key)
       if part < last {
         into[Int(counts[part])] = item
@@ -187,12 +187,12 @@ public struct RankedKeys {
     var sorted = 1
     while sorted < size {
       let item = items[sorted]
-      var place = sorted
-      while place > 0, items[place - 1].key > item.key {
-        items[place] = items[place - 1]
-        place -= 1
+      var slot = sorted
+      while slot > 0, items[slot - 1].key > item.key {
+        items[slot] = items[slot - 1]
+        slot -= 1
       }
-      items[place] = item
+      items[slot] = item
       sorted += 1
     }
   }
@@ -207,10 +207,10 @@ public struct RankedKeys {
       guard let target = target.baseAddress else { return }
       var taken = 0
       var ties = limit.ties
-      var place = 0
+      var slot = 0
       while taken < wanted {
         // The place behind the last is there to be written to.
-        let item = items[place]
+        let item = items[slot]
         target[taken] = item.index
         if item.key == limit.key {
           taken &+= ties > 0 ? 1 : 0
@@ -218,7 +218,7 @@ public struct RankedKeys {
         } else {
           taken &+= item.key < limit.key ? 1 : 0
         }
-        place &+= 1
+        slot &+= 1
       }
       done = wanted
     }
@@ -235,8 +235,8 @@ public struct RankedKeys {
         part += 1
       }
       var found = 0
-      for place in 0..<size {
-        let item = group[place]
+      for slot in 0..<size {
+        let item = group[slot]
         if parts.part(of: item.key) == part {
           spare[found] = item
           found += 1

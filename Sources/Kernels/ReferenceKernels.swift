@@ -1,7 +1,7 @@
 import KernelsBaseline
 
 extension KernelSet {
-  /// The obvious loops with binary64 accumulators: what every other set is compared with.
+  /// The obvious loops with float64 accumulators: what every other set is compared with.
   public static let reference = KernelSet(
     name: "reference",
     dot: { a, b, count in Float(ReferenceKernels.dot(a, b, count)) },

@@ -38,7 +38,7 @@ extension SearchKernelSet {
     },
     above: { bounds, limits, margin, indices, count in
       let found = (0..<count).filter { bounds[$0] >= limits[$0] - margin }
-      for (place, index) in found.enumerated() { indices[place] = Int32(index) }
+      for (slot, index) in found.enumerated() { indices[slot] = Int32(index) }
       return found.count
     },
     lowest: { values, count in (0..<count).min { values[$0] < values[$1] } ?? 0 },

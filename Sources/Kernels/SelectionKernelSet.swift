@@ -41,7 +41,7 @@ extension SelectionKernelSet {
     }
     guard keys.allSatisfy({ abs($0) < exponent }) else { return false }
     let order = (0..<count).sorted { a, b in keys[a] != keys[b] ? keys[a] > keys[b] : a < b }
-    for (place, index) in order.prefix(kept).sorted().enumerated() { indices[place] = Int32(index) }
+    for (slot, index) in order.prefix(kept).sorted().enumerated() { indices[slot] = Int32(index) }
     return true
   }
 }

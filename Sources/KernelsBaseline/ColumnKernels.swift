@@ -1,4 +1,4 @@
-/// One step of a greedy determinant over all candidates at once, in binary64; compiled once per processor level as
+/// One step of a greedy determinant over all candidates at once, in float64; compiled once per processor level as
 /// `SIMDKernels` is.
 ///
 /// Lanes are candidates, so what one of them gets depends neither on the level nor on its neighbours.
@@ -105,7 +105,7 @@ public enum ColumnKernels {
     UnsafeMutableRawPointer(target).storeBytes(of: sum, as: Lanes.self)
   }
 
-  /// A product of two binary32 numbers is exact in binary64, so fusing it with its sum changes nothing.
+  /// A product of two float32 numbers is exact in float64, so fusing it with its sum changes nothing.
   @inline(__always)
   private static func add(_ factor: Double, _ row: UnsafePointer<Float>, to sum: inout Lanes) {
     let lanes = Lanes(widening: UnsafeRawPointer(row).loadUnaligned(as: Narrow.self))

@@ -70,7 +70,7 @@ extension SIMD16<Float> {
 }
 
 extension SIMD8<Double> {
-  /// For products of numbers that were binary32, which are exact in binary64: fusing them with the sum changes no bit.
+  /// For products of numbers that were float32, which are exact in float64: fusing them with the sum changes no bit.
   @inline(__always)
   mutating func add(exact a: Self, times b: Self) {
     #if FUSED

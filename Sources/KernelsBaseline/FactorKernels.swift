@@ -1,4 +1,4 @@
-/// A row against eight others at a time, in binary64, and the Cholesky factor that follows from it; compiled once per
+/// A row against eight others at a time, in float64, and the Cholesky factor that follows from it; compiled once per
 /// processor level as `SIMDKernels` is.
 ///
 /// A panel holds eight rows so that one stream of memory feeds eight products: columns 0 to 7 of row 0, of row 1 and
@@ -11,7 +11,7 @@ public enum FactorKernels {
 
   /// sums[j] = the inner product of `x` and row j of the panel, the bits of `TileKernels.preciseColumn` at every level.
   ///
-  /// A product of two binary32 numbers is exact in binary64, so fusing it with its sum changes nothing.
+  /// A product of two float32 numbers is exact in float64, so fusing it with its sum changes nothing.
   @Sendable @inline(never)
   public static func panelProducts(
     _ x: Row, _ panel: Row, _ columns: Int, _ sums: UnsafeMutablePointer<Double>

@@ -25,7 +25,7 @@ public enum Binary32: FloatFormat {
   public static func one(_ source: UnsafeRawPointer) -> Float { source.loadUnaligned(as: Float.self) }
 }
 
-/// Inner loops over rows of one format, compiled like ``SIMDKernels``; sums are binary64 and of one order at every
+/// Inner loops over rows of one format, compiled like ``SIMDKernels``; sums are float64 and of one order at every
 /// level.
 enum FormatLoops<Format: FloatFormat> {
   /// Widens `count` elements and returns the sum of their squares, the bits of `preciseDot` of the result with
@@ -53,7 +53,7 @@ enum FormatLoops<Format: FloatFormat> {
   }
 
   /// `SIMDKernels.measuredDot` of four rows that lie one after the other with `direction`, to the bit: the squares,
-  /// then the products. `room` has room for four rows in binary32.
+  /// then the products. `room` has room for four rows in float32.
   @inline(__always)
   static func measureWith(
     _ direction: UnsafePointer<Double>, _ source: UnsafeRawPointer, _ room: UnsafeMutablePointer<Float>,
@@ -225,7 +225,7 @@ public enum FloatFormatKernels {
     _ count: Int
   ) { FormatLoops<Brain16>.accumulate(source, rows, stride, sums, count) }
 
-  /// Widens the first `count / 16 * 16` binary16 patterns of `source` to binary32, exactly.
+  /// Widens the first `count / 16 * 16` binary16 patterns of `source` to float32, exactly.
   ///
   /// - Returns: how many elements it wrote; the rest, fewer than sixteen, is the caller's.
   @Sendable @inline(never)
@@ -233,7 +233,7 @@ public enum FloatFormatKernels {
     _ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer, _ count: Int
   ) -> Int { FormatLoops<Binary16>.widen(source, target, count) }
 
-  /// The same for bfloat16, which is the upper half of binary32.
+  /// The same for bfloat16, which is the upper half of float32.
   @Sendable @inline(never)
   public static func widenBFloat16(
     _ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer, _ count: Int

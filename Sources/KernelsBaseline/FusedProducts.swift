@@ -1,7 +1,7 @@
 /// `BlockedProducts.multiply` with the same bits at every level: each product is added to its sum in one rounding.
 ///
 /// Processors of x86-64-v3 and arm64 have an instruction for that, and there this is the blocked product itself. At the
-/// baseline of x86-64 it is computed in binary64, at some five times the operations.
+/// baseline of x86-64 it is computed in float64, at some five times the operations.
 public enum FusedProducts {
   public typealias Row = UnsafePointer<Float>
 
@@ -106,7 +106,7 @@ public enum FusedProducts {
 #if !FUSED && arch(x86_64)
   /// c + a b, rounded once, without an instruction for it.
   ///
-  /// The product is exact in binary64. Their sum is rounded to odd, which a later rounding to fewer digits cannot tell from the
+  /// The product is exact in float64. Their sum is rounded to odd, which a later rounding to fewer digits cannot tell from the
   /// exact sum (S. Boldo and G. Melquiond, "Emulation of a FMA and correctly rounded sums", IEEE Transactions on Computers
   /// 57(4), 2008): where it is not exact and its last bit is even, the neighbour on the other side of the exact sum is taken.
   @inline(__always)

@@ -20,14 +20,14 @@ public enum Binary16: FloatFormat {
     #endif
   }
 
-  /// Exponent and fraction land in their binary32 places with the exponent 112 too small; multiplying by 2^112
+  /// Exponent and fraction land in their float32 slots with the exponent 112 too small; multiplying by 2^112
   /// repairs normal and subnormal numbers alike, without rounding.
   @inline(__always)
   public static func one(_ source: UnsafeRawPointer) -> Float {
     let bits = source.loadUnaligned(as: UInt16.self)
     let magnitude = UInt32(bits & 0x7fff)
     let scaled = Float(bitPattern: magnitude << 13) * Float(bitPattern: (112 + 127) << 23)
-    // Inf and NaN (exponent all ones) keep their fraction and take the binary32 exponent of all ones.
+    // Inf and NaN (exponent all ones) keep their fraction and take the float32 exponent of all ones.
     let special: UInt32 = magnitude > 0x7bff ? 0x7f80_0000 : 0
     return Float(bitPattern: scaled.bitPattern | special | UInt32(bits & 0x8000) << 16)
   }

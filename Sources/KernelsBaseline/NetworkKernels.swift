@@ -9,7 +9,7 @@ public enum NetworkKernels {
 
   // MARK: Layer norm
 
-  /// target = (source - mean) / sqrt(variance + epsilon) gain + bias, in binary64 and rounded once: no row of finite
+  /// target = (source - mean) / sqrt(variance + epsilon) gain + bias, in float64 and rounded once: no row of finite
   /// numbers overflows on the way.
   @Sendable @inline(never)
   public static func normalize(

@@ -1,4 +1,4 @@
-/// Inner products of rows as tensors hold them, in binary32, compiled like ``SIMDKernels``.
+/// Inner products of rows as tensors hold them, in float32, compiled like ``SIMDKernels``.
 ///
 /// Elements are widened on their way into a register. Rows that do not fit the second-level cache cost what it takes
 /// to read them, so that half as many bytes are worth more than the conversions they need.

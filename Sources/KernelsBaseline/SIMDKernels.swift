@@ -5,7 +5,7 @@
 /// registers hold sixteen floats. Lanes are explicit, because the optimiser may not reorder a floating-point sum.
 ///
 /// `dot` may therefore differ between levels in the last bits; nobody chooses by it alone (see
-/// `FarthestPointSearch`). Everything in binary64 keeps inexact products and their sums apart and gives the same bits
+/// `FarthestPointSearch`). Everything in float64 keeps inexact products and their sums apart and gives the same bits
 /// at every level, so answers do not depend on the machine.
 public enum SIMDKernels {
   public typealias Row = UnsafePointer<Float>

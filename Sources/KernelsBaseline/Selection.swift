@@ -126,7 +126,7 @@ enum SelectionLoops<Key: FixedWidthInteger & SignedInteger> {
     }
   }
 
-  /// Eight bytes of zero or one as eight bits, the first one lowest: the product moves each to its place.
+  /// Eight bytes of zero or one as eight bits, the first one lowest: the product moves each to its slot.
   @inline(__always)
   private static func bits(_ eight: UnsafeRawPointer) -> UInt64 {
     (UInt64(littleEndian: eight.loadUnaligned(as: UInt64.self)) &* 0x0102_0408_1020_4080) &>> 56

@@ -1,4 +1,4 @@
-/// Inner products of four rows with four others at a time in binary64, compiled once per processor level as `SIMDKernels` is.
+/// Inner products of four rows with four others at a time in float64, compiled once per processor level as `SIMDKernels` is.
 ///
 /// A row loaded once serves four products, so that a tile is bound by arithmetic where single products are bound
 /// by loads. Each level cuts the tile into as many strips as its registers hold sums for.
@@ -6,10 +6,10 @@ public enum TileKernels {
   public typealias Row = UnsafePointer<Float>
   private typealias WideLanes = SIMD8<Double>
 
-  /// sums[4 j + i] = the inner product of a_i and b_j, every product and sum in binary64; the bits are those of
+  /// sums[4 j + i] = the inner product of a_i and b_j, every product and sum in float64; the bits are those of
   /// `preciseColumn` at every level.
   ///
-  /// A product of two binary32 numbers is exact in binary64, so fusing it with its sum changes nothing.
+  /// A product of two float32 numbers is exact in float64, so fusing it with its sum changes nothing.
   @Sendable
   public static func preciseTile(
     _ a0: Row, _ a1: Row, _ a2: Row, _ a3: Row, _ b0: Row, _ b1: Row, _ b2: Row, _ b3: Row, _ count: Int,
@@ -30,7 +30,7 @@ public enum TileKernels {
     #endif
   }
 
-  /// sums[i] = the inner product of a_i and b in binary64: eight running sums, element by element in turn.
+  /// sums[i] = the inner product of a_i and b in float64: eight running sums, element by element in turn.
   @Sendable
   public static func preciseColumn(
     _ a0: Row, _ a1: Row, _ a2: Row, _ a3: Row, _ b: Row, _ count: Int, _ sums: UnsafeMutablePointer<Double>

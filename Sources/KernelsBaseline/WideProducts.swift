@@ -1,4 +1,4 @@
-/// Products of binary64 rows with binary32 panels, in binary64: the layers of a network.
+/// Products of float64 rows with float32 panels, in float64: the layers of a network.
 ///
 /// Every result is what was there plus its products one after the other, k ascending, each rounded before it is
 /// added: the bits are the same at every level, in whatever tile a result falls. (The processors that multiply and

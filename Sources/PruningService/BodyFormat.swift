@@ -9,7 +9,7 @@ enum BodyFormat {
     "application/octet-stream", "application/x-www-form-urlencoded", "binary/octet-stream",
   ]
 
-  /// Refuses on the head what would be refused after the body anyway.
+  /// Rejects on the head what would be rejected after the body anyway.
   ///
   /// - Returns: the coding to undo while the body comes.
   static func checkHead(_ head: RequestHead, framing: BodyFraming) throws(Problem) -> ContentCoding? {

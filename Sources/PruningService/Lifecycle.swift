@@ -14,7 +14,7 @@ public final class Lifecycle: Sendable {
   private let staysReadyWhenOverloaded: Bool
 
   /// - Parameters:
-  ///   - isOverloaded: true while a request that computes would be refused.
+  ///   - isOverloaded: true while a request that computes would be rejected.
   ///   - staysReadyWhenOverloaded: whether readiness stays 200 meanwhile. A balancer that takes an overloaded replica
   ///     out sends its load to the others, which are then overloaded, too; when all are out, every request is lost.
   public init(

@@ -214,7 +214,7 @@ public struct Service: Responder {
   }
 }
 
-/// A request that was refused while it was prepared.
+/// A request that was rejected while it was prepared.
 private final class RefusedRequest: Sendable {
   let problem: Problem
 

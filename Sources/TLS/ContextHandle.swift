@@ -96,7 +96,7 @@ struct ContextHandle: ~Copyable, Sendable {
 
 /// Chooses among the protocols that a client offers (RFC 7301): HTTP/1.1, else HTTP/1.0, else none of them.
 ///
-/// A client that offers only others is refused: it would send HTTP/2 to a server that does not speak it.
+/// A client that offers only others is rejected: it would send HTTP/2 to a server that does not speak it.
 private func selectProtocol(
   _: OpaquePointer?, _ selected: UnsafeMutablePointer<UnsafePointer<UInt8>?>?,
   _ selectedLength: UnsafeMutablePointer<UInt8>?, _ offered: UnsafePointer<UInt8>?, _ length: UInt32,

@@ -9,7 +9,7 @@ public enum TLSConfigurationError: Error, Equatable, CustomStringConvertible {
   /// `date` as in RFC 3339, UTC.
   case expired(path: String, date: String)
   case notYetValid(path: String, date: String)
-  /// OpenSSL refuses it: a key that is too short, a signature by a broken hash.
+  /// OpenSSL rejects it: a key that is too short, a signature by a broken hash.
   case unusable(path: String, reason: String)
   /// Not about a file: out of memory, or an OpenSSL without the ciphers that are wanted.
   case library(reason: String)

@@ -1,6 +1,6 @@
-/// Formats that are recognised only to be refused with a message that says what to send instead.
+/// Formats that are recognised only to be rejected with a message that says what to send instead.
 extension TensorFormats {
-  /// Why a body of this media type is refused, or nil when the type is not one known to be refused.
+  /// Why a body of this media type is rejected, or nil when the type is not one known to be rejected.
   public static func refusedByName(mediaType: String) -> String? {
     let essence = essence(of: mediaType)
     if essence.hasPrefix("image/") || essence.hasPrefix("video/") {
@@ -9,7 +9,7 @@ extension TensorFormats {
     return refusedMediaTypes.first { $0.types.contains(essence) }?.message
   }
 
-  /// Why a body that starts with `prefix` is refused, or nil when it is not known to be.
+  /// Why a body that starts with `prefix` is rejected, or nil when it is not known to be.
   public static func refusedByName(prefix: ArraySlice<UInt8>) -> String? {
     if prefix.first == 0x80, let version = prefix.dropFirst().first, (2...5).contains(version) {
       return pickle

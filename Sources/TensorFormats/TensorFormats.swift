@@ -70,7 +70,7 @@ public protocol AnswerFormat: TensorFormat {
   ) throws(TensorFormatError) -> [UInt8]
 }
 
-/// The formats this service speaks, and the ones it refuses by name.
+/// The formats this service speaks, and the ones it rejects by name.
 public enum TensorFormats {
   public static let all: [any TensorFormat.Type] = [
     JSONTensorFormat.self, SafetensorsFormat.self, NPYFormat.self, NPZFormat.self,

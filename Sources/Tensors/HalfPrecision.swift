@@ -10,7 +10,7 @@ public enum HalfPrecision {
     return Float(bitPattern: scaled.bitPattern | special | UInt32(bits & 0x8000) << 16)
   }
 
-  /// bfloat16 is the upper half of binary32.
+  /// bfloat16 is the upper half of float32.
   static func widen(bfloat16 bits: UInt16) -> Float { Float(bitPattern: UInt32(bits) << 16) }
 
   /// The bit pattern of a 16-bit float nearest to `value`, ties to even; what is too large becomes infinity.
@@ -21,7 +21,7 @@ public enum HalfPrecision {
     return elementType == .float16 ? narrowToFloat16(value) : narrowToBFloat16(value)
   }
 
-  /// Binary32 to binary16, round to nearest, ties to even; what is too large becomes infinity.
+  /// Float32 to binary16, round to nearest, ties to even; what is too large becomes infinity.
   static func narrowToFloat16(_ value: Float) -> UInt16 {
     let bits = value.bitPattern
     let sign = UInt16((bits >> 16) & 0x8000)
@@ -38,7 +38,7 @@ public enum HalfPrecision {
     return sign | UInt16(truncatingIfNeeded: (magnitude &- (112 << 23) &+ 0xfff &+ odd) >> 13)
   }
 
-  /// Binary32 to bfloat16, round to nearest, ties to even.
+  /// Float32 to bfloat16, round to nearest, ties to even.
   static func narrowToBFloat16(_ value: Float) -> UInt16 {
     let bits = value.bitPattern
     if bits & 0x7fff_ffff > 0x7f80_0000 { return UInt16(bits >> 16) | 0x40 }  // keep NaN a NaN

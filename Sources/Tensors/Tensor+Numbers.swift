@@ -3,7 +3,7 @@ import Kernels
 // The only place where a tensor's bytes become numbers.
 
 extension Tensor {
-  /// Calls `body` with all elements, row-major, as binary32.
+  /// Calls `body` with all elements, row-major, as float32.
   ///
   /// Aligned F32 is viewed in place; every other type is widened (F64: narrowed) once into a fresh array.
   /// - Complexity: O(1) for aligned F32, O(n) otherwise.
@@ -26,7 +26,7 @@ extension Tensor {
     return try body(floats.span)
   }
 
-  /// All elements, row-major, as binary32. BOOL reads as 0 and 1.
+  /// All elements, row-major, as float32. BOOL reads as 0 and 1.
   public func floats() -> [Float] {
     bytes.withUnsafeBytes { source in
       [Float](unsafeUninitializedCapacity: elementCount) { target, count in
@@ -53,7 +53,7 @@ extension Tensor {
     }
   }
 
-  /// All elements, row-major, as binary64: exact for every type except 64-bit integers beyond 2^53.
+  /// All elements, row-major, as float64: exact for every type except 64-bit integers beyond 2^53.
   public func doubles() -> [Double] {
     switch elementType {
     case .float64: convertedToDouble { (x: UInt64) in Double(bitPattern: x) }
@@ -88,7 +88,7 @@ extension Tensor {
     }
   }
 
-  /// The row-major index of the first element that is NaN or infinite as binary32, or nil.
+  /// The row-major index of the first element that is NaN or infinite as float32, or nil.
   ///
   /// An F64 element may be finite and still become infinite in ``floats()``, so it counts as well. Everything
   /// else is non-finite exactly when its exponent bits are all ones, which needs no widening.

@@ -1,7 +1,7 @@
 public import Kernels
 
 extension Tensor {
-  /// All elements, row-major, as binary32, and of each row of `columns` elements the sum of squares in binary64.
+  /// All elements, row-major, as float32, and of each row of `columns` elements the sum of squares in float64.
   ///
   /// One pass over the bytes: rows are measured while they lie in the first-level cache. A sum is finite exactly
   /// when its row is.
@@ -36,7 +36,7 @@ extension Tensor {
   private static let widenedAtOnce = 4096
 
   /// Adds rows `first`, `first + step`, ... of the tensor, read as rows of `sums.count` elements, to `sums` in
-  /// binary64, one after the other.
+  /// float64, one after the other.
   ///
   /// - Precondition: the tensor holds those `count` rows.
   public func addRows(first: Int, step: Int, count: Int, to sums: inout [Double]) {
@@ -65,7 +65,7 @@ extension Tensor {
     }
   }
 
-  /// Of each row of `columns` elements the sum of squares in binary64: finite exactly when the row is.
+  /// Of each row of `columns` elements the sum of squares in float64: finite exactly when the row is.
   ///
   /// - Precondition: columns >= 1, and the elements are whole rows of so many.
   /// - Complexity: O(n).

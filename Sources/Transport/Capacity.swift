@@ -106,7 +106,7 @@ public final class Capacity: Sendable {
 
   /// Of three counters that share one limit.
   ///
-  /// Adds first and takes back on excess: concurrent takers may both be refused at the edge, never both granted.
+  /// Adds first and takes back on excess: concurrent takers may both be rejected at the edge, never both granted.
   private func takeMemory(_ amount: Int, of counter: borrowing Atomic<Int>) -> Bool {
     counter.add(amount, ordering: .sequentiallyConsistent)
     let held =

@@ -121,9 +121,9 @@ final class ComputePool: Sendable {
     if job.clientHasEnded() { memory.capacity.endedJobs(1) }
   }
 
-  /// Refuses one waiting request to make room for one of `client`, so that no client fills the queue.
+  /// Rejects one waiting request to make room for one of `client`, so that no client fills the queue.
   ///
-  /// - Returns: whether there was one that may be refused; its permit is free now.
+  /// - Returns: whether there was one that may be rejected; its permit is free now.
   func displace(for client: UInt64) -> Bool {
     while let job = state.withLock({ $0.queue.popDisplaced(by: client) }) {
       guard var request = take(job) else { continue }

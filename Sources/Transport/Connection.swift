@@ -250,7 +250,7 @@ final class Connection {
   private func nextHead() throws(FramingError) -> RecentHeads.Match? {
     if parser.isBetweenMessages, let match = loop.recentHeads.match(input, from: inputStart) { return match }
     guard case .head(let head, let byteCount) = try parser.parse(input, from: inputStart) else { return nil }
-    // Framing may still be refused, and the refusal is about this request.
+    // Framing may still be rejected, and the rejection is about this request.
     exchange.head = head
     let known = try KnownHead(
       head, bytes: input[inputStart..<(inputStart + byteCount)], resolve: loop.responder.resolve)

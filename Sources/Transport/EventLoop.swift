@@ -161,7 +161,7 @@ final class EventLoop {
     capacity.takeInFlight() || (makeRoomInQueue(for: client) && capacity.takeInFlight())
   }
 
-  /// Refuses a request that waits, of a client that has more of them or may be gone.
+  /// Rejects a request that waits, of a client that has more of them or may be gone.
   func makeRoomInQueue(for client: UInt64) -> Bool {
     compute.displace(for: client) || (isBulk ? shared.compute : shared.bulkCompute).displace(for: client)
   }

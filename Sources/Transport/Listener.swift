@@ -125,7 +125,7 @@ final class Listener: Sendable {
   func refuseConnections() -> Bool {
     file?.remove()
     if address.isUnix {
-      // Linux refuses to connect from here on, and accept(2) still hands out the queue (unix(7) has no handshake).
+      // Linux rejects to connect from here on, and accept(2) still hands out the queue (unix(7) has no handshake).
       _ = shutdown(socket.rawValue, Int32(SHUT_RD))
       return false
     }

@@ -6,7 +6,7 @@ import Synchronization
 /// Memory for what requests are computed with, beside their bodies: conversions, matrices, answers.
 ///
 /// A request says how much it will take before it takes it. What does not fit now waits for those that are being
-/// computed; what waits computes nothing, so there is always one that goes on, or the last one is refused.
+/// computed; what waits computes nothing, so there is always one that goes on, or the last one is rejected.
 final class WorkMemory: Sendable {
   private struct State {
     /// Requests that hold memory and do not wait for more.

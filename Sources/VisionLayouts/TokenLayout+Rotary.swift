@@ -2,7 +2,7 @@ extension TokenLayout {
   /// Position ids of multimodal RoPE, time, height and width, of an image or video that starts at 0: [3, N].
   ///
   /// A token's ids are its frame (times the temporal step, cut to a whole number as the models' code does in
-  /// binary32), its row and its column. nil for families that count in one dimension, and where the ids depend
+  /// float32), its row and its column. nil for families that count in one dimension, and where the ids depend
   /// on the text between images or frames, which a layout does not know.
   /// Source: Qwen2-VL, arXiv 2409.12191, section 2.1; Qwen2.5-VL, arXiv 2502.13923, section 2.1.2.
   /// - Complexity: O(N).

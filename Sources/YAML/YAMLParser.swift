@@ -1,6 +1,6 @@
 /// Reads one YAML document: mappings, sequences and scalars in block and flow style, anchors, comments.
 ///
-/// Source: YAML 1.2.2 (yaml.org/spec/1.2.2). Not read, and refused by name: explicit keys (`? key`), keys that are no
+/// Source: YAML 1.2.2 (yaml.org/spec/1.2.2). Not read, and rejected by name: explicit keys (`? key`), keys that are no
 /// scalars, and streams of several documents. Tags are skipped, but that they keep a scalar from being null.
 ///
 /// - Complexity: linear in the text; the nesting is limited to ``maximumDepth``.

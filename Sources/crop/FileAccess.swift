@@ -8,7 +8,7 @@ import FoundationEssentials
   import Darwin
 #endif
 
-/// Why the system refused a file, in a few words.
+/// Why the system rejected a file, in a few words.
 struct FileFailure: Error, Equatable, CustomStringConvertible {
   let description: String
 
@@ -64,7 +64,7 @@ private func writeInPlace(_ bytes: [UInt8], to path: String) throws(InputError) 
   }
 }
 
-/// Why Foundation refused a file, in a few words.
+/// Why Foundation rejected a file, in a few words.
 func fileFailure(_ error: any Error) -> String {
   guard let error = error as? CocoaError else { return "\(error)" }
   switch error.code {

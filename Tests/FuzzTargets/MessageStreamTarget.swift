@@ -85,7 +85,7 @@ struct PureConnection {
     if case .length(let length) = framing, length > Self.maximumBodyBytes {
       return refuse(.bodyTooLarge(limit: Self.maximumBodyBytes))
     }
-    // Stands for the responder's refusals, which are decided on the head.
+    // Stands for the responder's rejections, which are decided on the head.
     if head.path == "/reject" {
       events.append(.rejected(head))
       state.headRejected(wantsKeepAlive: head.wantsKeepAlive, hasBody: framing.isOnTheWire)

@@ -20,17 +20,17 @@ extension FuzzTarget {
     let tooLong = bytes.count > 2048
     // Swift reads what exceeds the range as infinity.
     if let exact = Double(text), exact.isFinite, !tooLong {
-      try require(double?.bitPattern == exact.bitPattern, "binary64 is correctly rounded: \(text)")
+      try require(double?.bitPattern == exact.bitPattern, "float64 is correctly rounded: \(text)")
       try require(whole.map { Double($0) == exact } ?? true, "whole numbers are exact")
       try require(
         whole != nil || exact != exact.rounded() || abs(exact) > 0x1p53, "every whole number is read as one")
     } else {
-      try require(double == nil, "what exceeds binary64 is refused")
+      try require(double == nil, "what exceeds float64 is refused")
     }
     if let exact = Float(text), exact.isFinite, !tooLong {
-      try require(float?.bitPattern == exact.bitPattern, "binary32 is correctly rounded: \(text)")
+      try require(float?.bitPattern == exact.bitPattern, "float32 is correctly rounded: \(text)")
     } else {
-      try require(float == nil, "what exceeds binary32 is refused")
+      try require(float == nil, "what exceeds float32 is refused")
     }
     try checkList(bytes, float)
   }
@@ -67,7 +67,7 @@ extension FuzzTarget {
     }
   }
 
-  /// Nil when it is refused or does not end where the bytes do.
+  /// Nil when it is rejected or does not end where the bytes do.
   private static func read<Value>(
     _ bytes: ArraySlice<UInt8>, _ read: (inout JSONScanner) throws(JSONError) -> Value
   ) -> Value? {

@@ -12,7 +12,7 @@ extension FuzzTarget {
     var request = OperationChoices(bytes)
     let operation = request.choices.pick(PruningService.Operation.allCases)
     let document = request.document(for: operation)
-    // What needs longer is refused for that; libFuzzer's own timeout notices what does not ask.
+    // What needs longer is rejected for that; libFuzzer's own timeout notices what does not ask.
     let deadline = ContinuousClock.now + .milliseconds(200)
     let result = Result { () throws(Problem) in
       try operation.run(document, isOverdue: { ContinuousClock.now >= deadline })
@@ -130,7 +130,7 @@ private struct OperationChoices {
     if choices.chance(24) { dimensions.append(choices.pick(Self.extents)) }
     if choices.chance(24) { dimensions = Array(dimensions.dropLast()) }
     let type = choices.pick(ElementType.allCases)
-    // What is refused, or too large to try, is replaced by what it was meant to be.
+    // What is rejected, or too large to try, is replaced by what it was meant to be.
     for candidate in [dimensions, usual, [1, 1]] {
       guard let shape = try? Shape(candidate), shape.elementCount <= Self.mostElements else { continue }
       let bytes = elements(shape, type)

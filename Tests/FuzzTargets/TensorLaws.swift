@@ -39,11 +39,11 @@ enum TensorLaws {
       "a view shows the same")
     let doubles = tensor.doubles()
     switch tensor.elementType {
-    // 64-bit integers are rounded once on the way to binary32, twice by way of binary64.
+    // 64-bit integers are rounded once on the way to float32, twice by way of float64.
     case .int64, .uint64: break
     default:
       try require(
-        zip(doubles, floats).allSatisfy { $0.isNaN || Float($0).bitPattern == $1 }, "binary64 says the same")
+        zip(doubles, floats).allSatisfy { $0.isNaN || Float($0).bitPattern == $1 }, "float64 says the same")
     }
     if let integers = tensor.integers() {
       try require(zip(integers, doubles).allSatisfy { Double($0) == $1 }, "whole numbers are the same")

@@ -79,7 +79,7 @@ struct KernelTests {
     let target = try GuardedMemory(8 * count + 1)
     for end in 0..<2 {
       let source = UnsafeRawPointer(try #require(memory.bothEnds(patterns)[end].baseAddress))
-      // As one row of binary32, or as two rows of 16 bits: the last of them ends where memory does.
+      // As one row of float32, or as two rows of 16 bits: the last of them ends where memory does.
       for (format, rows, value) in [
         (kernels.float32, 1, Float(bitPattern: 0x3c00_3c00)), (kernels.float16, 2, 1),
         (kernels.bfloat16, 2, Float(bitPattern: 0x3c00_0000)),

@@ -70,7 +70,7 @@ struct RegularArrayTests {
     }
   }
 
-  @Test("binary64 numbers are bit for bit what strtod says")
+  @Test("float64 numbers are bit for bit what strtod says")
   func againstStrtod() throws {
     var generator = SplitMix(state: 8)
     for _ in 0..<100 {

@@ -90,9 +90,9 @@ import Testing
             }
           }
         }
-        let isRight = (0..<count * count).allSatisfy { place in
-          let last = max(place / count, place % count)
-          return target[place] == (range.contains(last) ? whole[place] : -9)
+        let isRight = (0..<count * count).allSatisfy { slot in
+          let last = max(slot / count, slot % count)
+          return target[slot] == (range.contains(last) ? whole[slot] : -9)
         }
         #expect(isRight, "\(kernels.name) \(range)")
       }
@@ -122,11 +122,11 @@ import Testing
           }
         }
         let limit = Double(columns) * Double(KernelSet.blockedTolerance(columns: columns))
-        let isRight = (0..<height * stride).allSatisfy { place in
-          let (i, j) = (place / stride, place % stride)
-          guard j < count else { return target[place] == -7 }
+        let isRight = (0..<height * stride).allSatisfy { slot in
+          let (i, j) = (slot / stride, slot % stride)
+          guard j < count else { return target[slot] == -7 }
           let exact = Self.product(left, i, right, j, columns)
-          return abs(Double(target[place]) - exact) <= limit
+          return abs(Double(target[slot]) - exact) <= limit
         }
         #expect(isRight && target.last == -7, "\(kernels.name) \(height) rows")
       }

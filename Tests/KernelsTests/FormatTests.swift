@@ -147,11 +147,11 @@ import Testing
   }
 
   @Test("one element that is not finite makes the square so", arguments: [0, 5, 15, 16, 31, 36])
-  func notFinite(_ place: Int) {
+  func notFinite(_ slot: Int) {
     for bits: UInt16 in [0x7c00, 0xfc00, 0x7e01] {
       for kernels in KernelSet.available {
         var halves = [UInt16](repeating: 0x3c00, count: 37)
-        halves[place] = bits
+        halves[slot] = bits
         var floats = [Float](repeating: 0, count: 37)
         let square = halves.withUnsafeBytes { source in
           floats.withUnsafeMutableBufferPointer { target in

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Kernels
 
-/// What is computed in binary64 must have the same bits at every processor level, and binary32 products must stay
+/// What is computed in float64 must have the same bits at every processor level, and float32 products must stay
 /// within the tolerance that choices allow for: answers may not depend on the machine.
 @Suite struct LevelTests {
   private static let lengths = Array(0...41) + [63, 64, 65, 127, 255, 1000, 1024]
@@ -34,7 +34,7 @@ import Testing
   }
 
   @Test(
-    "every level gives the baseline's bits in binary64, and its products within the tolerance",
+    "every level gives the baseline's bits in float64, and its products within the tolerance",
     arguments: lengths)
   func sameBits(_ count: Int) {
     let rows = (0..<5).map { Self.floats(count, seed: UInt64($0) + 11) }

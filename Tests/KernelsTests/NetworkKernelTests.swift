@@ -66,7 +66,7 @@ import Testing
     }
   }
 
-  /// Numbers whose sums end near the middle between two binary32 numbers, where rounding twice goes wrong; subnormal ones,
+  /// Numbers whose sums end near the middle between two float32 numbers, where rounding twice goes wrong; subnormal ones,
   /// huge ones, zeros of both signs, infinities and NaN.
   private static func awkward(_ numbers: inout Numbers, _ count: Int) -> [Float] {
     (0..<count).map { _ in
@@ -172,12 +172,12 @@ import Testing
   func poison(_ count: Int) {
     for kernels in KernelSet.available + [.reference] {
       for value: Float in [.infinity, -.infinity, .nan] {
-        for place in 0..<count {
+        for slot in 0..<count {
           var row = [Float](repeating: 1, count: count)
-          row[place] = value
+          row[slot] = value
           let found = Self.changed(row) { kernels.networks.softmax($0, count, 1) }
           let isPoisoned = found.allSatisfy(\.isNaN)
-          #expect(isPoisoned, "\(kernels.name) \(value) \(place)")
+          #expect(isPoisoned, "\(kernels.name) \(value) \(slot)")
         }
       }
       let infinite = Self.changed([-.infinity]) { kernels.networks.addGELU($0, [0], 1) }

@@ -69,9 +69,9 @@ import Testing
       }
     }
     for bits in [exponent, exponent | 1, exponent | .min, .max, -1] {
-      for place in [0, 40, 99] {
+      for slot in [0, 40, 99] {
         var values = [Key](repeating: 1, count: 100)
-        values[place] = bits
+        values[slot] = bits
         compare(name, exponent, values, 10, choice)
       }
     }

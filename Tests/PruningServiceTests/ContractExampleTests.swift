@@ -128,7 +128,7 @@ struct ContractExampleTests {
         let found = file.replacing("http://www.w3.org/", with: "").contains(reference)
         #expect(!found, "\(name): \(reference)")
       }
-      // What the pages' content security policy would refuse.
+      // What the pages' content security policy would reject.
       for refused in ["<style", " style=", " onclick=", "eval("] {
         #expect(!file.contains(refused), "\(name): \(refused)")
       }

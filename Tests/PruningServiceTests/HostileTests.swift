@@ -21,14 +21,14 @@ import TokenPruning
       #expect(
         reply.status == 200 || (400..<500).contains(reply.status), "\(batch)/\(index): \(reply.summary)")
       if reply.status == 200 { accepted += 1 }
-      // JSON and safetensors say the same, so both are accepted or both refused.
+      // JSON and safetensors say the same, so both are accepted or both rejected.
       if index % 5 == 0 {
         let json = try service.send("POST /\(operation)", body: body.json())
         #expect(
           (json.status == 200) == (reply.status == 200), "\(batch)/\(index): \(json.text) \(reply.summary)")
       }
     }
-    // Random, but not hopeless: what is refused at once tests nothing behind it.
+    // Random, but not hopeless: what is rejected at once tests nothing behind it.
     #expect(accepted > 20)
   }
 

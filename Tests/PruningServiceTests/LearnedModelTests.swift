@@ -1,10 +1,10 @@
 import Foundation
 import JSON
-@testable import Numerics
 import TensorFormats
 import Tensors
 import Testing
 
+@testable import Numerics
 @testable import PruningService
 @testable import TokenPruning
 @testable import VisionLayouts

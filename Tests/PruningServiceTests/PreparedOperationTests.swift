@@ -217,7 +217,7 @@ import TokenPruning
   func early(parameters: String, pointer: String) throws {
     var given = try #require(try JSONValue.parse(Array(parameters.utf8)[...]).objectValue)
     if given["keep_tokens"] == nil { given["keep_tokens"] = 4 }
-    // The numbers themselves would be refused, too.
+    // The numbers themselves would be rejected, too.
     let features = try Tensor.float32([Float](repeating: .nan, count: 16 * 4), shape: Shape([16, 4]))
     let scores = try Tensor.float32([Float](repeating: .nan, count: 16), shape: Shape([16]))
     let operation = given["dtype"] == nil ? "/prune" : "/compress"

@@ -5,7 +5,7 @@ import Testing
 @testable import PruningService
 
 @Suite struct ProblemTests {
-  /// A request, and what it must be refused with.
+  /// A request, and what it must be rejected with.
   struct Refused: Sendable, CustomTestStringConvertible {
     let target: String
     let body: String

@@ -59,7 +59,7 @@ import TokenPruning
     // Searches whose cost depends on the size of the image.
     let objective = "localize=%7B%22objective%22:%22vicrop%22,%22image_size%22:[400,300]%7D"
     #expect(try estimate("/localize?\(objective)", scores) == .infinity)
-    // What is refused is refused at once.
+    // What is rejected is rejected at once.
     #expect(try estimate("/prune?keep_tokens=577&method=topk", scores) == 0)
   }
 

@@ -6,7 +6,7 @@ import Testing
 @testable import TokenPruning
 @testable import VisionLayouts
 
-/// Lazy greedy coverage against the plain one, which evaluates every candidate for every pick in binary64.
+/// Lazy greedy coverage against the plain one, which evaluates every candidate for every pick in float64.
 @Suite struct CoverageSearchTests {
   private struct Plain {
     /// [rows][candidates]

@@ -6,7 +6,7 @@ import Testing
 @testable import Numerics
 @testable import TokenPruning
 
-/// The lazy determinantal search against algorithm 1 in obvious binary64 loops.
+/// The lazy determinantal search against algorithm 1 in obvious float64 loops.
 @Suite struct DeterminantalSearchTests {
   @Test(
     "It chooses as the eager algorithm does, at every level", arguments: LazySearchTests.Kind.allCases, 0..<8)
@@ -25,7 +25,7 @@ import Testing
     case clusters
     /// Rows that others nearly make up: residuals of all magnitudes down to rounding.
     case nearlyDependent
-    /// Lengths from 2^-60 to 2^60, whose products binary32 does not hold.
+    /// Lengths from 2^-60 to 2^60, whose products float32 does not hold.
     case lengths
     /// Copies beside each other and far apart, of equal and of unequal quality.
     case copies
@@ -147,7 +147,7 @@ import Testing
       return product(rows[a], rows[b])
         / (product(rows[a], rows[a]).squareRoot() * product(rows[b], rows[b]).squareRoot())
     }
-    let near = NearSelections(places: 1, rows: 9, columns: columns, capacity: 8)
+    let near = NearSelections(slots: 1, rows: 9, columns: columns, capacity: 8)
     var left = 1.0
     for selection in 0..<8 {
       near.append(row: selection + 1)

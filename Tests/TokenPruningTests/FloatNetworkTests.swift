@@ -1,13 +1,13 @@
 import JSON
-@testable import Numerics
 import Tensors
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
 @testable import VisionLayouts
 
-/// The networks in binary32 against the same in binary64, over shapes that take every order of attention's products.
-@Suite("Learned networks in binary32")
+/// The networks in float32 against the same in float64, over shapes that take every order of attention's products.
+@Suite("Learned networks in float32")
 struct FloatNetworkTests {
   private static func linear(_ inputs: Int, _ outputs: Int, _ numbers: inout TestNumbers) -> LinearLayer {
     let scale = 1 / Float(inputs).squareRoot()
@@ -46,7 +46,7 @@ struct FloatNetworkTests {
   }
 
   @Test(
-    "attention agrees with binary64, whichever order of products is the shortest",
+    "attention agrees with float64, whichever order of products is the shortest",
     arguments: [
       (1, 1, CrossAttention.Order.direct), (3, 200, .fewReaders), (200, 3, .fewSources), (97, 130, .direct),
       (1, 300, .fewReaders), (193, 1, .fewSources), (40, 40, .direct),
@@ -65,18 +65,18 @@ struct FloatNetworkTests {
   }
 
   @Test(
-    "positions reach the keys and not the values, and mean weights are those of binary64",
+    "positions reach the keys and not the values, and mean weights are those of float64",
     arguments: [2, 130])
   func context(readers: Int) throws {
     var numbers = TestNumbers(UInt64(readers))
     let layer = Self.attention(16, heads: 2, outputs: 16, &numbers)
-    let (x, y, places) = (
+    let (x, y, slots) = (
       Self.rows(readers, 16, &numbers), Self.rows(150, 16, &numbers), Self.rows(150, 16, &numbers)
     )
     #expect(layer.order(readers: readers, sources: 150) == (readers == 2 ? .fewReaders : .direct))
     var steps = StepCounter(limit: .unlimited)
-    let found = try layer.context(of: x, from: y, positions: places, withWeights: true, &steps)
-    let memory = try layer.memory(of: Self.activations(y), positions: Self.activations(places), &steps)
+    let found = try layer.context(of: x, from: y, positions: slots, withWeights: true, &steps)
+    let memory = try layer.memory(of: Self.activations(y), positions: Self.activations(slots), &steps)
     let queries = try layer.queries(Self.activations(x), &steps)
     var context = Activations(zeros: readers, 16)
     var weights = [Double](repeating: 0, count: 150)
@@ -115,10 +115,10 @@ struct FloatNetworkTests {
   @Test("overflow is noticed wherever it stands", arguments: [1, 7, 8, 9, 30])
   func overflow(count: Int) {
     for value: Float in [.infinity, -.infinity, .nan] {
-      for place in 0..<count {
+      for slot in 0..<count {
         var rows = FloatRows(zeros: 1, count)
         #expect(!rows.hasOverflowed)
-        rows.values[place] = value
+        rows.values[slot] = value
         #expect(rows.hasOverflowed)
       }
     }
@@ -194,7 +194,7 @@ struct FloatNetworkTests {
   }
 
   @Test(
-    "scores agree with binary64 within 1e-5, for features of any scale",
+    "scores agree with float64 within 1e-5, for features of any scale",
     arguments: [(64, 1), (100, 9), (400, 100), (1024, 2)], [(1, 0), (1e-3, 0), (1e30, 1e30), (1, 1000)])
   func scores(size: (tokens: Int, texts: Int), features: (scale: Float, offset: Float)) throws {
     let model = try Self.localizer()
@@ -208,7 +208,7 @@ struct FloatNetworkTests {
   }
 
   @Test(
-    "where a sum goes beyond binary32 the answer is that of binary64",
+    "where a sum goes beyond float32 the answer is that of float64",
     arguments: [
       "image.projection.weight", "blocks.0.gather.query.weight", "blocks.0.attend.key.weight",
       "blocks.1.attend.value.bias", "blocks.0.mlp.hidden.weight", "blocks.1.mlp.output.weight",

@@ -109,8 +109,8 @@ import Testing
     var numbers = TestNumbers(3)
     let rows = (0..<4).map { _ in numbers.floats(7) }
     // Every row at an even place has copies at odd ones, so all are equally duplicated, and the first go.
-    let places = [0, 1, 2, 3, 1, 0, 3, 2, 0, 1, 2, 3, 1, 0, 3, 2]
-    let features = Matrix(rows: 16, columns: 7, values: places.flatMap { rows[$0] })
+    let slots = [0, 1, 2, 3, 1, 0, 3, 2, 0, 1, 2, 3, 1, 0, 3, 2]
+    let features = Matrix(rows: 16, columns: 7, values: slots.flatMap { rows[$0] })
     var thinning = try DuplicateThinning(
       Array(0..<16), in: CosineSpace(features), stepLimit: .unlimited, sharing: .none)
     #expect(

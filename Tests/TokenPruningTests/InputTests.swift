@@ -49,14 +49,14 @@ import Testing
     let sound = [Float](repeating: largest, count: 12)
     for queries in [PruningInput.QueryRows.mean, .last] {
       #expect(try scores(sound, queries) == [Double(largest), Double(largest)])
-      for place in 0..<12 {
+      for slot in 0..<12 {
         for value in [Float.infinity, -.infinity, .nan] {
           var damaged = sound
-          damaged[place] = value
+          damaged[slot] = value
           // Opposite infinities in one column would cancel out, if anything did.
-          if place < 10 { damaged[place + 2] = -value }
+          if slot < 10 { damaged[slot + 2] = -value }
           let error = pruningError { _ = try scores(damaged, queries) }
-          let position = "[\(place / 6), \(place / 2 % 3), \(place % 2)]"
+          let position = "[\(slot / 6), \(slot / 2 % 3), \(slot % 2)]"
           #expect(error?.message.contains("element \(position) is not finite") == true)
         }
       }
@@ -83,7 +83,7 @@ import Testing
     #expect(error?.pointer == "image_features" && error?.message.contains("[2, D]") == true)
   }
 
-  @Test("A binary64 feature beyond binary32 is refused, not turned into infinity")
+  @Test("A float64 feature beyond float32 is refused, not turned into infinity")
   func tooLarge() throws {
     let bytes = [1.0, 1e300].map(\.bitPattern.littleEndian).withUnsafeBytes { Array($0) }
     let features = try Tensor(elementType: .float64, shape: Shape([2, 1]), bytes: bytes[...])

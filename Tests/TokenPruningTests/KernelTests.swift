@@ -123,7 +123,7 @@ import Testing
   func kernelsDoNotDecide(_ seed: UInt64) throws {
     var numbers = TestNumbers(seed)
     let rows = 40
-    // Rows of few distinct values: many near ties, which binary32 alone would decide by rounding.
+    // Rows of few distinct values: many near ties, which float32 alone would decide by rounding.
     let values = (0..<(rows * 33)).map { _ in Float(numbers.below(2)) * 2 - 1 + Float(numbers.below(2)) * 1e-7
     }
     let matrix = Matrix(rows: rows, columns: 33, values: values)

@@ -6,7 +6,7 @@ import Testing
 @testable import Numerics
 @testable import TokenPruning
 
-/// The searches by pairs against eager ones in obvious binary64 loops, over shapes, ties and copies.
+/// The searches by pairs against eager ones in obvious float64 loops, over shapes, ties and copies.
 @Suite struct LazySearchTests {
   /// Rows that are smooth over the sequence, random, of few values (ties), copies of few rows, or of low rank.
   enum Kind: Int, CaseIterable { case smooth, random, fewValues, copies, lowRank }
@@ -20,8 +20,8 @@ import Testing
     for row in 0..<rows {
       switch kind {
       case .smooth:
-        let place = Float(row) * 4 / Float(rows)
-        let (low, share) = (Int(place), place - Float(Int(place)))
+        let slot = Float(row) * 4 / Float(rows)
+        let (low, share) = (Int(slot), slot - Float(Int(slot)))
         let noise = numbers.floats(columns)
         for column in 0..<columns {
           let blend = basis[low][column] * (1 - share) + basis[min(low + 1, 4)][column] * share
@@ -127,17 +127,17 @@ import Testing
           plain[first + lane] = max(plain[first + lane], sixteen[lane])
         }
       } else {
-        let place = table.lowestPlace() ?? 0
-        if turn % 7 == 0 { table.close(place) } else { table.raise(place, to: value) }
-        plain[place] = max(plain[place], turn % 7 == 0 ? .infinity : value)
+        let slot = table.lowestSlot() ?? 0
+        if turn % 7 == 0 { table.close(slot) } else { table.raise(slot, to: value) }
+        plain[slot] = max(plain[slot], turn % 7 == 0 ? .infinity : value)
       }
       let lowest = plain.min() ?? .infinity
-      #expect(table.lowestPlace().map { table[$0] } == (lowest < .infinity ? lowest : nil))
-      #expect(table.places(upTo: value) == plain.indices.filter { plain[$0] <= value })
-      guard let place = table.lowestPlace() else { break }
-      let (mates, present) = table.mates(of: place, but: 1)
+      #expect(table.lowestSlot().map { table[$0] } == (lowest < .infinity ? lowest : nil))
+      #expect(table.slots(upTo: value) == plain.indices.filter { plain[$0] <= value })
+      guard let slot = table.lowestSlot() else { break }
+      let (mates, present) = table.mates(of: slot, but: 1)
       let segments = (0..<present).map { mates[$0] / BoundTable.segment }
-      #expect(mates[0] == place && Set(segments).count == present && !segments.dropFirst().contains(1))
+      #expect(mates[0] == slot && Set(segments).count == present && !segments.dropFirst().contains(1))
       #expect((0..<present).allSatisfy { plain[mates[$0]] < .infinity })
     }
   }

@@ -4,7 +4,7 @@ import Testing
 @testable import Numerics
 @testable import TokenPruning
 
-/// The most similar of many rows, by tiles and by one blocked product, against binary64 loops.
+/// The most similar of many rows, by tiles and by one blocked product, against float64 loops.
 @Suite struct NearestRowTests {
   enum Kind: Int, CaseIterable { case random, fewValues, copies, extremes, onALine }
 
@@ -27,7 +27,7 @@ import Testing
     return Matrix(rows: rows, columns: columns, values: values)
   }
 
-  @Test("Both ways find what binary64 finds, at every level", arguments: Kind.allCases, 0..<6)
+  @Test("Both ways find what float64 finds, at every level", arguments: Kind.allCases, 0..<6)
   func bothWays(_ kind: Kind, _ seed: Int) throws {
     var numbers = TestNumbers(UInt64(seed) + 77)
     let count = 40 + numbers.below(150)

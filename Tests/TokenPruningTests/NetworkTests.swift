@@ -111,7 +111,7 @@ struct NetworkTests {
   }
 
   @Test("only what a cell shows of the image counts, and what shows nothing has no place")
-  func places() {
+  func slots() {
     let view = TokenView(firstToken: 1, rows: 2, columns: 4, box: Box(x0: -0.5, y0: 0, x1: 1.5, y1: 1))
     let layout = TokenLayout(type: "test", tokenCount: 9, views: [view])
     let centres = layout.visibleCentres()

@@ -59,7 +59,7 @@ import Testing
     #expect(try PositionIDs(keeping: [1, 3], of: 6, positions: ids, layout: layout).rows == [[11, 13]])
   }
 
-  @Test("Qwen2.5-VL spaces frames by time, in binary32 and cut")
+  @Test("Qwen2.5-VL spaces frames by time, in float32 and cut")
   func timedFrames() throws {
     let layout = try TokenLayout(
       ["type": "qwen2_5_vl", "grid_thw": [4, 2, 2], "second_per_grid": 0.7, "tokens_per_second": 2],

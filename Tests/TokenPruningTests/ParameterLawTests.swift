@@ -7,7 +7,7 @@ import Testing
 @testable import VisionLayouts
 
 /// No parameter is accepted and ignored: for each use of each method, changing it changes the answer of some input, or
-/// is refused.
+/// is rejected.
 @Suite struct ParameterLawTests {
   private static let tokenCount = 27
 
@@ -51,7 +51,7 @@ import Testing
 
   @Test("A change of a parameter changes some answer, or is refused", arguments: cases)
   func everyParameter(_ given: Case) throws {
-    // CROP merges by anchors, and its parameters are refused there.
+    // CROP merges by anchors, and its parameters are rejected there.
     if given.use == .compress, given.descriptor.name == CompressRequest.defaultMethod {
       let parameters: JSONObject = [
         given.parameter.name: try #require(Self.others(than: given.parameter).first)

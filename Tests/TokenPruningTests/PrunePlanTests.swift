@@ -80,7 +80,7 @@ import Testing
     do {
       plan = try PrunePlan(of: given.layouts, given.requests)
     } catch {
-      // What the plan refuses, pruning refuses.
+      // What the plan rejects, pruning rejects.
       #expect(throws: (any Error).self) { try self.results(given) }
       return
     }

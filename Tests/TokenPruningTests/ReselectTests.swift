@@ -1,8 +1,8 @@
 import JSON
-@testable import Numerics
 import Tensors
 import Testing
 
+@testable import Numerics
 @testable import TokenPruning
 @testable import VisionLayouts
 

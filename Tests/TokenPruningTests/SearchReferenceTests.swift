@@ -28,8 +28,8 @@ import Testing
     let mean = numbers.floats(columns)
     let centres = (0..<16).map { _ in numbers.floats(columns) }
     var values: [Float] = []
-    for place in 0..<(side * side) {
-      let (y, x) = (place / side, place % side)
+    for slot in 0..<(side * side) {
+      let (y, x) = (slot / side, slot % side)
       let noise = numbers.floats(columns)
       var row: [Float]
       switch kind {
@@ -39,12 +39,12 @@ import Testing
           let phase = Double((wave / 4) * y + (wave % 4) * x) * 2 * .pi / Double(side)
           for column in 0..<columns { row[column] += 0.6 * Float(cos(phase)) * waves[wave][column] }
         }
-        if kind == .zeroRows, place % 5 == 2 { row = columnsOf { _ in 0 } }
+        if kind == .zeroRows, slot % 5 == 2 { row = columnsOf { _ in 0 } }
       case .patches: row = columnsOf { centres[y / 3 * 4 + x / 3][$0] + 0.5 * noise[$0] }
-      case .duplicates: row = columnsOf { centres[place * 7 % 16][$0] + mean[$0] }
+      case .duplicates: row = columnsOf { centres[slot * 7 % 16][$0] + mean[$0] }
       case .collinear:
-        let size = Float(1 + place % 6)
-        row = columnsOf { (mean[$0] + 0.2 * centres[place / 6 % 16][$0]) * size }
+        let size = Float(1 + slot % 6)
+        row = columnsOf { (mean[$0] + 0.2 * centres[slot / 6 % 16][$0]) * size }
       default: row = noise
       }
       values += row
@@ -125,9 +125,9 @@ import Testing
       var steps = StepCounter(limit: .unlimited)
       let sketch = try RowSketch(space, rows, sharing: .none, &steps)
       let bounds = FloatColumns(1, of: rows.count)
-      for place in stride(from: 0, to: rows.count, by: 13) {
-        sketch.bounds(of: place, into: bounds.base)
-        let exact = space.exactSimilarities(of: rows, to: [rows[place]])
+      for slot in stride(from: 0, to: rows.count, by: 13) {
+        sketch.bounds(of: slot, into: bounds.base)
+        let exact = space.exactSimilarities(of: rows, to: [rows[slot]])
         #expect(
           exact.indices.allSatisfy { exact[$0] <= Double(bounds[$0] + sketch.boundError) },
           "\(kernels.name)")

@@ -274,8 +274,8 @@ import Testing
     let bare = try #require(layout.withoutSeparators)
     #expect(bare.tokenCount == layout.tokenCount - layout.separators.count && bare.separators.isEmpty)
     let patches = (0..<layout.tokenCount).filter { !layout.separators.contains($0) }
-    for (place, token) in patches.enumerated() {
-      #expect(bare.position(of: place) == layout.position(of: token))
+    for (slot, token) in patches.enumerated() {
+      #expect(bare.position(of: slot) == layout.position(of: token))
     }
   }
 }

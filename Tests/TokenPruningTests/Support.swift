@@ -49,7 +49,7 @@ func makeInput(
     ], layout: nil, seed: seed)
 }
 
-/// Parameters without which a method refuses inputs that have no layout.
+/// Parameters without which a method rejects inputs that have no layout.
 func neededParameters(_ method: String) -> JSONObject { method == "evs" ? ["frames": 1] : [:] }
 
 /// The error that `body` throws, for tests of what it says.
@@ -67,7 +67,7 @@ extension Sequence where Element: Comparable {
 }
 
 extension Matrix {
-  /// The inner product of two rows in binary64, in the order that all levels share.
+  /// The inner product of two rows in float64, in the order that all levels share.
   func exactProduct(_ a: Int, _ b: Int) -> Double {
     var sums = [0.0, 0, 0, 0]
     values.withUnsafeBufferPointer { values in

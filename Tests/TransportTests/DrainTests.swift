@@ -11,7 +11,7 @@ import Testing
     try await busy.send("GET /gate HTTP/1.1\r\nHost: a\r\n\r\n")
     await server.responder.arrivals.opened()
     async let stopped: Void = server.server.shutDown(drainDelay: .zero, timeout: .seconds(30))
-    // A new connection is refused once the listener is gone; until then it is served.
+    // A new connection is rejected once the listener is gone; until then it is served.
     while let late = try? server.connect() {
       guard (try? await late.send("GET /length HTTP/1.1\r\nHost: a\r\n\r\n")) != nil else { break }
       guard let reply = try? await late.reply() else { break }

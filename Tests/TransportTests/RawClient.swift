@@ -109,7 +109,7 @@ actor RawClient {
   }
 }
 
-/// Thrown, not recorded: a test of refusals expects them.
+/// Thrown, not recorded: a test of rejections expects them.
 struct ClientError: Error {
   let what: String
   let code: Int32

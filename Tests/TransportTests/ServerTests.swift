@@ -198,7 +198,7 @@ import Testing
     try await holder.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n")
     try await holder.send([UInt8](repeating: 65, count: 899))
     let refused = try server.connect()
-    // The holder's bytes may still be on their way: they have arrived once this is refused.
+    // The holder's bytes may still be on their way: they have arrived once this is rejected.
     var status = 200
     for _ in 0..<10_000 where status == 200 {
       try await refused.send("POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 200\r\n\r\n")

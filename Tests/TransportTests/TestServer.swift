@@ -34,7 +34,7 @@ final class TestServer: Sendable {
   func stop() async { await server.shutDown(drainDelay: .zero, timeout: .zero) }
 }
 
-/// Computes `/endless` until nobody waits for it; answers `/echo` with the body, `/length` with its length, `/large` with 32 MiB, `/gate` only after the gate opened; refuses `/no`.
+/// Computes `/endless` until nobody waits for it; answers `/echo` with the body, `/length` with its length, `/large` with 32 MiB, `/gate` only after the gate opened; rejects `/no`.
 final class EchoResponder: Responder {
   /// More than the system buffers for a client that does not read.
   static let largeCount = 32 << 20

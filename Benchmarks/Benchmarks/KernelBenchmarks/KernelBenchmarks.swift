@@ -52,7 +52,7 @@ private func rowBenchmarks(_ set: KernelSet, _ size: String, _ count: Int, _ col
   } setup: {
     Inputs.features(rows: count, columns: columns)
   }
-  Benchmark("\(set.name): four rows with all in tiles, binary64, \(size)") { run, rows in
+  Benchmark("\(set.name): four rows with all in tiles, float64, \(size)") { run, rows in
     var sums = [Double](repeating: 0, count: 16)
     run.startMeasurement()
     for _ in run.scaledIterations {

@@ -4,7 +4,7 @@
 //
 //   method NAME FILE KEEP REPEATS     choose KEEP tokens of the tensors in a safetensors file
 //   merge NAME FILE KEEP REPEATS      the same, merging
-//   json FILE REPEATS [OUT]           read a JSON matrix; OUT gets its numbers as binary32
+//   json FILE REPEATS [OUT]           read a JSON matrix; OUT gets its numbers as float32
 //   foundation FILE REPEATS           the same by Foundation's JSONDecoder
 //   base64 FILE REPEATS               read a JSON tensor in base64
 //   gram ROWS COLUMNS REPEATS         all cosines between rows

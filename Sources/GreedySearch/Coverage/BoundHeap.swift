@@ -24,8 +24,8 @@ struct BoundHeap {
 
   public var first: Entry? { entries.first }
 
-  /// The entry in a place of the heap: 1 and 2 are below the first, the next four below those, and so on.
-  public func entry(at place: Int) -> Entry? { place < entries.count ? entries[place] : nil }
+  /// The entry in a slot of the heap: 1 and 2 are below the first, the next four below those, and so on.
+  public func entry(at slot: Int) -> Entry? { slot < entries.count ? entries[slot] : nil }
 
   /// - Complexity: O(log n).
   public mutating func popFirst() -> Entry? {
@@ -40,12 +40,12 @@ struct BoundHeap {
   /// Gives the first entry a lower bound, see ``lower(at:to:)``.
   mutating func lowerFirst(to bound: Double) { lower(at: 0, to: bound) }
 
-  /// Gives the entry in a place of the heap a lower bound; one that is not lower, or not a number, changes nothing.
-  public mutating func lower(at place: Int, to bound: Double) {
+  /// Gives the entry in a slot of the heap a lower bound; one that is not lower, or not a number, changes nothing.
+  public mutating func lower(at slot: Int, to bound: Double) {
     assert(!bound.isNaN, "a bound is not a number")
-    guard bound < entries[place].bound else { return }
-    entries[place].bound = bound
-    siftDown(place)
+    guard bound < entries[slot].bound else { return }
+    entries[slot].bound = bound
+    siftDown(slot)
   }
 
   public mutating func insert(_ entry: Entry) {

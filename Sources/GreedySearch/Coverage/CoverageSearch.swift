@@ -12,7 +12,7 @@ public protocol CoverageWeights {
   /// Not 0 only where no weight is negative.
   var relativeError: Float { get }
 
-  /// The binary64 weights of a candidate for some rows.
+  /// The float64 weights of a candidate for some rows.
   mutating func exact(
     _ candidate: Int, for rows: [Int], _ steps: inout StepCounter
   ) throws(PruningError) -> [Double]
@@ -28,15 +28,15 @@ public protocol CoverageWeights {
 ///
 /// The function is submodular, so gains never grow, and a score that was formed earlier is an upper bound (M. Minoux,
 /// "Accelerated greedy algorithms for maximizing submodular set functions", 1978): only candidates whose bound could
-/// still win are evaluated again. Gains are formed in binary32 with a bound of their error; candidates that it does
-/// not tell apart are compared in binary64, so that the picks are those of binary64 arithmetic throughout.
+/// still win are evaluated again. Gains are formed in float32 with a bound of their error; candidates that it does
+/// not tell apart are compared in float64, so that the picks are those of float64 arithmetic throughout.
 /// - Complexity: O(N rows) to begin with; each pick evaluates a few candidates, all of them at worst.
 public struct CoverageSearch<Weights: CoverageWeights> {
   private var weights: Weights
   private let factors: [Double]
   private let addends: [Double]
   private var heap: BoundHeap
-  /// c(r), and the same in binary64 where it was asked for; NaN where it was not.
+  /// c(r), and the same in float64 where it was asked for; NaN where it was not.
   private var covered: [Float]
   private var exactCovered: [Double]
   private var picks: [Int] = []
@@ -116,21 +116,21 @@ public struct CoverageSearch<Weights: CoverageWeights> {
     return winner.index
   }
 
-  /// The best of the contenders that reach a score, in binary64.
+  /// The best of the contenders that reach a score, in float64.
   private mutating func decide(
     _ contenders: inout [Contender], _ score: Double
   ) throws(PruningError) -> BoundHeap.Entry {
     var best: BoundHeap.Entry?
     var known: [(index: Int, gain: Double)] = []
-    for place in contenders.indices where contenders[place].high >= score {
-      let index = contenders[place].index
-      if contenders[place].low < contenders[place].high {
+    for slot in contenders.indices where contenders[slot].high >= score {
+      let index = contenders[slot].index
+      if contenders[slot].low < contenders[slot].high {
         let copy = known.first { weights.isCopy(index, of: $0.index) }
         let gain = if let copy { copy.gain } else { try exactGain(of: index) }
         if copy == nil, known.count < Self.mostCompared { known.append((index, gain)) }
-        contenders[place].high = gain * factors[index] + addends[index]
+        contenders[slot].high = gain * factors[index] + addends[index]
       }
-      let entry = BoundHeap.Entry(bound: contenders[place].high, index: index)
+      let entry = BoundHeap.Entry(bound: contenders[slot].high, index: index)
       if best.map({ entry.precedes($0) }) ?? true { best = entry }
     }
     guard let best else { preconditionFailure("the candidate with that score is among them") }
@@ -197,7 +197,7 @@ public struct CoverageSearch<Weights: CoverageWeights> {
       index: candidate, low: max(sum - off, 0) * factor + addend, high: (sum + off) * factor + addend)
   }
 
-  /// The gain of a candidate in binary64, summed in the order of the rows.
+  /// The gain of a candidate in float64, summed in the order of the rows.
   private mutating func exactGain(of candidate: Int) throws(PruningError) -> Double {
     let start = candidate * covered.count
     var rows: [Int] = []

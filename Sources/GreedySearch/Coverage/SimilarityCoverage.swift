@@ -58,7 +58,7 @@ extension FeatureRows {
 }
 
 extension SimilarityMatrix {
-  /// All of them, by place [N, N].
+  /// All of them, by slot [N, N].
   public func similarities() -> [Float] {
     let count = count
     return [Float](unsafeUninitializedCapacity: count * count) { target, written in

@@ -5,10 +5,10 @@ public import Numerics
 ///
 /// A row for each word, P = softmax over tokens of cosine / temperature, divided by the number of words; then one for
 /// each token, alpha Q, Q the same among the tokens. Differences of these weights are far smaller than the weights, so
-/// they are formed in binary64 from the beginning, and only rounded for the first comparison.
+/// they are formed in float64 from the beginning, and only rounded for the first comparison.
 public struct SoftmaxCoverage: CoverageWeights {
   public let fast: [Float]
-  // What a binary32 number cannot hold is below the first; the second is half its last place, and room.
+  // What a float32 number cannot hold is below the first; the second is half its last place, and room.
   public let absoluteError: Float = 0x1p-120
   public let relativeError: Float = 0x1p-23
   public let candidateCount: Int
@@ -100,10 +100,10 @@ public struct SoftmaxCoverage: CoverageWeights {
   }
 }
 
-/// The cosines of all pairs of rows, in binary64, by blocked products.
+/// The cosines of all pairs of rows, in float64, by blocked products.
 enum WideCosines {
   private static let blockRows = 64
-  /// Columns that products in binary64 take at a time.
+  /// Columns that products in float64 take at a time.
   private static let panelWidth = 16
 
   /// [members, members], symmetric to the bit.

@@ -57,7 +57,7 @@ public struct DensityPeaks {
   private static let blocksPerPart = 4
   private static let partsPerTurn = 16
 
-  /// |a - b| = sqrt(a a + b b - 2 a b), each product in binary64, so that equal rows are at distance 0.
+  /// |a - b| = sqrt(a a + b b - 2 a b), each product in float64, so that equal rows are at distance 0.
   private static func distances(
     _ rows: Matrix, _ sharing: WorkSharing, _ steps: inout StepCounter
   ) throws(PruningError) -> [[Double]] {

@@ -1,12 +1,12 @@
 public import Numerics
 
-/// Thins a list of rows out by VisPruner's rounds: each row at an even place is compared with all at odd places, the
+/// Thins a list of rows out by VisPruner's rounds: each row at an even place is compared with all at odd slots, the
 /// few with the largest best cosine go, and the next list is the remaining even ones, most duplicated first, then the
 /// odd ones.
 ///
 /// A row's largest cosine to the odd ones is nearly always one of its few largest to any. Each row therefore remembers
 /// those, largest first, and a round walks down to the first that stands at an odd place; where none does, those of
-/// the rows that are left are remembered instead, and only copies of one another make it look at all. Binary32 similarities find them, and binary64 ones decide among those nearer than the error bound
+/// the rows that are left are remembered instead, and only copies of one another make it look at all. Float32 similarities find them, and float64 ones decide among those nearer than the error bound
 /// and order the rows.
 /// - Complexity: O(N^2 D / 2) to compare, then O(N) for each of (N - K) / 8 rounds; 4 N^2 bytes of memory.
 public struct DuplicateThinning {
@@ -17,7 +17,7 @@ public struct DuplicateThinning {
   private let space: CosineSpace
   private let matrix: SimilarityMatrix
   private var steps: StepCounter
-  /// Per row, by place in `rows`: the remembered ones, most similar first, and the fast similarity of the last.
+  /// Per row, by slot in `rows`: the remembered ones, most similar first, and the fast similarity of the last.
   private var neighbours: [[Neighbour]]
   /// Whether a row is in the present list, and at an odd place of it.
   private var isLeft: [Bool]
@@ -29,7 +29,7 @@ public struct DuplicateThinning {
   private var exactly: [Double] = []
 
   private struct Neighbour {
-    public let place: Int
+    public let slot: Int
     public let fast: Float
     /// NaN until it is needed.
     public var exact = Double.nan
@@ -64,9 +64,9 @@ public struct DuplicateThinning {
     var least = -Float.infinity
     matrix.forEachSimilarity(of: row, in: isLeft.indices) { other, similarity in
       guard similarity > least || nearest.count < remembered, other != row, isLeft[other] else { return }
-      var place = nearest.count
-      while place > 0, nearest[place - 1].fast < similarity { place -= 1 }
-      nearest.insert(Neighbour(place: other, fast: similarity), at: place)
+      var slot = nearest.count
+      while slot > 0, nearest[slot - 1].fast < similarity { slot -= 1 }
+      nearest.insert(Neighbour(slot: other, fast: similarity), at: slot)
       if nearest.count > remembered { nearest.removeLast() }
       if nearest.count == remembered { least = nearest[remembered - 1].fast }
     }
@@ -80,71 +80,71 @@ public struct DuplicateThinning {
       let even = stride(from: 0, to: list.count, by: 2).map { list[$0] }
       let odd = stride(from: 1, to: list.count, by: 2).map { list[$0] }
       try steps.spend(40 * list.count)
-      for place in odd { isOdd[place] = true }
+      for slot in odd { isOdd[slot] = true }
       var duplication: [Double] = []
       duplication.reserveCapacity(even.count)
-      for place in even { duplication.append(try largestToOdd(of: place, odd)) }
-      for place in odd { isOdd[place] = false }
+      for slot in even { duplication.append(try largestToOdd(of: slot, odd)) }
+      for slot in odd { isOdd[slot] = false }
       let order = Ranking.highest(even.count, of: duplication, among: Array(even.indices))
       let removed = min(removedPerRound, list.count - wanted, even.count)
-      for place in order.prefix(removed) { isLeft[even[place]] = false }
+      for slot in order.prefix(removed) { isLeft[even[slot]] = false }
       list = order.dropFirst(removed).map { even[$0] } + odd
     }
     return list.map { rows[$0] }
   }
 
   /// The largest exact similarity to a row at an odd place; minus infinity where there is none.
-  private mutating func largestToOdd(of place: Int, _ odd: [Int]) throws(PruningError) -> Double {
-    if let largest = try largestRemembered(of: place) { return largest }
+  private mutating func largestToOdd(of slot: Int, _ odd: [Int]) throws(PruningError) -> Double {
+    if let largest = try largestRemembered(of: slot) { return largest }
     if exactly.isEmpty {
       // Most of those remembered are gone by now.
       try steps.spend(2 * rows.count)
-      neighbours[place] = Self.mostSimilar(to: place, matrix, isLeft)
-      if let largest = try largestRemembered(of: place) { return largest }
+      neighbours[slot] = Self.mostSimilar(to: slot, matrix, isLeft)
+      if let largest = try largestRemembered(of: slot) { return largest }
     }
-    return try largestOfAll(of: place, odd)
+    return try largestOfAll(of: slot, odd)
   }
 
   /// The same, where the remembered rows tell it: the last of them is farther than the largest by more than the
   /// error bound. nil where they do not.
-  private mutating func largestRemembered(of place: Int) throws(PruningError) -> Double? {
+  private mutating func largestRemembered(of slot: Int) throws(PruningError) -> Double? {
     var largest = -Double.infinity
     var limit = -Float.infinity
-    for index in neighbours[place].indices {
-      let neighbour = neighbours[place][index]
+    for index in neighbours[slot].indices {
+      let neighbour = neighbours[slot][index]
       if neighbour.fast < limit { return largest }
-      guard isOdd[neighbour.place] else { continue }
+      guard isOdd[neighbour.slot] else { continue }
       if limit == -.infinity { limit = neighbour.fast - matrix.slack }
       var exact = neighbour.exact
       if exact.isNaN {
         try steps.spend(StepCounter.exactComparison(columns: space.columns))
-        exact = space.exactSimilarity(rows[place], rows[neighbour.place])
-        neighbours[place][index].exact = exact
+        exact = space.exactSimilarity(rows[slot], rows[neighbour.slot])
+        neighbours[slot][index].exact = exact
       }
       largest = max(largest, exact)
     }
     return nil
   }
 
-  private mutating func largestOfAll(of place: Int, _ odd: [Int]) throws(PruningError) -> Double {
+  private mutating func largestOfAll(of slot: Int, _ odd: [Int]) throws(PruningError) -> Double {
     if exactly.isEmpty {
       fallbacks += 1
       if fallbacks > rows.count { try compareAllExactly() }
     }
     try steps.spend(2 * rows.count)
     var best = -Float.infinity
-    matrix.forEachSimilarity(of: place, in: rows.indices) { other, similarity in
-      if isOdd[other], other != place { best = max(best, similarity) }
+    matrix.forEachSimilarity(of: slot, in: rows.indices) { other, similarity in
+      if isOdd[other], other != slot { best = max(best, similarity) }
     }
     var near: [Int] = []
-    matrix.forEachSimilarity(of: place, in: rows.indices) { other, similarity in
-      if isOdd[other], other != place, similarity >= best - matrix.slack { near.append(other) }
+    matrix.forEachSimilarity(of: slot, in: rows.indices) { other, similarity in
+      if isOdd[other], other != slot, similarity >= best - matrix.slack { near.append(other) }
     }
     if !exactly.isEmpty {
-      return near.reduce(-Double.infinity) { max($0, exactly[place * rows.count + $1]) }
+      return near.reduce(-Double.infinity) { max($0, exactly[slot * rows.count + $1]) }
     }
     try steps.spend(comparingWith: near.count, of: space, exactly: true)
-    let row = rows[place]
+    let row = rows[slot]
     return space.exactSimilarities(
       of: near.map { rows[$0] }, to: space.features.row(row), norm: space.norm(of: row)
     ).max() ?? -.infinity

@@ -7,7 +7,7 @@ import Numerics
 /// is compared with those of its segment, because neighbouring tokens are the most similar. Then the row with the
 /// lowest bound is compared with one block of four after the other, in a tile with up to three more low ones that have
 /// come equally far, and what the comparison says of the other block is kept too. As soon as the lowest has met
-/// all others, it is the answer, up to the error bound of binary32; where that leaves several, binary64 decides.
+/// all others, it is the answer, up to the error bound of float32; where that leaves several, float64 decides.
 /// - Complexity: O(N^2 D) at worst. When `patience` of all pairs are compared and there is no answer yet, the
 ///   similarities of all pairs are computed in one go, if N is not too large for that.
 struct IsolationSearch {
@@ -54,12 +54,12 @@ struct IsolationSearch {
     return contenders.count == 1 ? contenders[0] : try mostIsolatedExactly(contenders, &steps)
   }
 
-  /// The fast similarities of the row in a place to those of other segments, by place; nil where they were not kept.
-  func similaritiesBeyondSegment(of place: Int) -> ArraySlice<Float>? {
-    nearest.progress(of: place) == blocks.count ? followed.similarities(of: place) : nil
+  /// The fast similarities of the row in a slot to those of other segments, by slot; nil where they were not kept.
+  func similaritiesBeyondSegment(of slot: Int) -> ArraySlice<Float>? {
+    nearest.progress(of: slot) == blocks.count ? followed.similarities(of: slot) : nil
   }
 
-  // MARK: Contenders: the rows that may be the most isolated, as far as binary32 can tell
+  // MARK: Contenders: the rows that may be the most isolated, as far as float32 can tell
 
   private mutating func compareSegments(
     _ reader: CosineReader, _ steps: inout StepCounter
@@ -81,15 +81,15 @@ struct IsolationSearch {
     neighbours.put(tile, a, b)
   }
 
-  /// Notes what a tile says of some places, of which `present` are no padding, and of block `b`.
-  private func raise(_ places: SIMD4<Int>, _ present: Int, _ tile: SimilarityTile, _ b: Int) {
+  /// Notes what a tile says of some slots, of which `present` are no padding, and of block `b`.
+  private func raise(_ slots: SIMD4<Int>, _ present: Int, _ tile: SimilarityTile, _ b: Int) {
     let columns = tile.columns
     let lanes = blocks.lanes(of: b).count
     var rows = columns.0
     if lanes > 1 { rows.raise(to: columns.1) }
     if lanes > 2 { rows.raise(to: columns.2) }
     if lanes > 3 { rows.raise(to: columns.3) }
-    for lane in 0..<present { nearest.raise(places[lane], to: rows[lane]) }
+    for lane in 0..<present { nearest.raise(slots[lane], to: rows[lane]) }
     nearest.raise(
       fourFrom: 4 * b,
       to: SIMD4(
@@ -103,22 +103,22 @@ struct IsolationSearch {
     return (0..<count).reduce(-Float.infinity) { max($0, lanes[$1]) }
   }
 
-  /// Brings the rows up to date that may be the most isolated, and returns their places, ascending.
+  /// Brings the rows up to date that may be the most isolated, and returns their slots, ascending.
   private mutating func scan(
     _ reader: CosineReader, _ steps: inout StepCounter
   ) throws(PruningError) -> [Int] {
     let canCompareAll = blocks.rowCount <= SimilarityMatrix.maximumCount
     while true {
-      try steps.spend(StepCounter.look(atPlaces: blocks.rowCount))
+      try steps.spend(StepCounter.look(atSlots: blocks.rowCount))
       if canCompareAll, tilesLeft < 0 { return try compareAll(&steps) }
-      guard let place = nearest.lowestPlace() else { return [] }
-      if nearest.progress(of: place) < blocks.count {
-        let segment = nearest.progress(of: place) / Self.blocksPerSegment
-        let (places, count) = nearest.mates(of: place, but: segment)
-        try advance(places, count, reader, &steps)
+      guard let slot = nearest.lowestSlot() else { return [] }
+      if nearest.progress(of: slot) < blocks.count {
+        let segment = nearest.progress(of: slot) / Self.blocksPerSegment
+        let (slots, count) = nearest.mates(of: slot, but: segment)
+        try advance(slots, count, reader, &steps)
         continue
       }
-      let contenders = nearest.places(upTo: nearest[place] + space.slack)
+      let contenders = nearest.slots(upTo: nearest[slot] + space.slack)
       guard let late = contenders.first(where: { nearest.progress(of: $0) < blocks.count }) else {
         return contenders
       }
@@ -126,42 +126,42 @@ struct IsolationSearch {
     }
   }
 
-  /// Compares `present` places that have come equally far with the next block.
+  /// Compares `present` slots that have come equally far with the next block.
   private mutating func advance(
-    _ places: SIMD4<Int>, _ present: Int, _ reader: CosineReader, _ steps: inout StepCounter
+    _ slots: SIMD4<Int>, _ present: Int, _ reader: CosineReader, _ steps: inout StepCounter
   ) throws(PruningError) {
-    let block = nearest.progress(of: places[0])
+    let block = nearest.progress(of: slots[0])
     let segment = block / Self.blocksPerSegment
-    if segment == places[0] / BoundTable.segment {
+    if segment == slots[0] / BoundTable.segment {
       // Its own segment, which it has met.
-      nearest.setProgress(of: places[0], to: min(blocks.count, (segment + 1) * Self.blocksPerSegment))
+      nearest.setProgress(of: slots[0], to: min(blocks.count, (segment + 1) * Self.blocksPerSegment))
       return
     }
-    let row = blocks.row(at: places[0])
+    let row = blocks.row(at: slots[0])
     if present == 1 {
       try steps.spend(4 * StepCounter.comparison(columns: space.columns))
       let four = reader.similarities(of: row, to: blocks[block])
-      followed.put(four, of: places[0], to: block)
-      nearest.raise(places[0], to: Self.largest(four, of: blocks.lanes(of: block).count))
+      followed.put(four, of: slots[0], to: block)
+      nearest.raise(slots[0], to: Self.largest(four, of: blocks.lanes(of: block).count))
       nearest.raise(fourFrom: 4 * block, to: four)
     } else {
       try steps.spend(16 * StepCounter.comparison(columns: space.columns))
       let rows = SIMD4(
-        row, blocks.row(at: places[1]), blocks.row(at: places[2]), blocks.row(at: places[3]))
+        row, blocks.row(at: slots[1]), blocks.row(at: slots[2]), blocks.row(at: slots[3]))
       let tile = reader.similarities(of: rows, to: blocks[block])
-      followed.put(tile, of: places, present, to: block)
-      raise(places, present, tile, block)
+      followed.put(tile, of: slots, present, to: block)
+      raise(slots, present, tile, block)
     }
     tilesLeft -= 1
-    for lane in 0..<present { nearest.setProgress(of: places[lane], to: block + 1) }
+    for lane in 0..<present { nearest.setProgress(of: slots[lane], to: block + 1) }
   }
 
   private mutating func compareAll(_ steps: inout StepCounter) throws(PruningError) -> [Int] {
     let all = try SimilarityMatrix(space, blocks.rows, sharing: sharing, &steps)
     nearest.update { all.mergeAll(into: $0) }
     matrix = all
-    guard let lowest = nearest.lowestPlace() else { return [] }
-    return nearest.places(upTo: nearest[lowest] + all.slack)
+    guard let lowest = nearest.lowestSlot() else { return [] }
+    return nearest.slots(upTo: nearest[lowest] + all.slack)
   }
 
   // MARK: Exactly

@@ -25,10 +25,10 @@ final class DeterminantalColumns {
   private var exhausted: [Int] = []
 
   /// - Parameters:
-  ///   - rows: by place.
+  ///   - rows: by slot.
   ///   - scales: by row, quality over length.
   ///   - capacity: the most selections there will be.
-  ///   - gains: by place; rows without any are exhausted from the start.
+  ///   - gains: by slot; rows without any are exhausted from the start.
   init(
     _ features: MeasuredRows, rows: [Int], quality: [Double], scales: [Double], gains: [Double],
     capacity: Int, kernels: FactorKernelSet
@@ -49,32 +49,32 @@ final class DeterminantalColumns {
       guard let panel = panel.baseAddress else { return }
       panel.initialize(repeating: 0, count: written)
       features.withReader { reader in
-        for (place, row) in rows.enumerated() {
+        for (slot, row) in rows.enumerated() {
           let values = reader.row(row)
-          for column in 0..<features.columns { panel[column * stride + place] = values[column] }
+          for column in 0..<features.columns { panel[column * stride + slot] = values[column] }
         }
       }
     }
   }
 
   /// Conditions on a row that is selected from the start, if anything of it is left.
-  func selectGiven(_ place: Int, _ steps: inout StepCounter) throws(PruningError) {
-    if gains[place] > -.infinity, !isExhausted(place) { try select(place, &steps) }
-    gains[place] = -.infinity
+  func selectGiven(_ slot: Int, _ steps: inout StepCounter) throws(PruningError) {
+    if gains[slot] > -.infinity, !isExhausted(slot) { try select(slot, &steps) }
+    gains[slot] = -.infinity
   }
 
   /// The row with the largest gain; nil once all are selected or exhausted.
   func selectBest(_ steps: inout StepCounter) throws(PruningError) -> Int? {
     while true {
       try steps.spend(StepCounter.scan(of: rows.count))
-      let place = kernels.highest(gains, stride)
-      guard place < rows.count, gains[place] > -.infinity else { return nil }
-      guard isExhausted(place) else {
-        try select(place, &steps)
-        return rows[place]
+      let slot = kernels.highest(gains, stride)
+      guard slot < rows.count, gains[slot] > -.infinity else { return nil }
+      guard isExhausted(slot) else {
+        try select(slot, &steps)
+        return rows[slot]
       }
-      gains[place] = -.infinity
-      exhausted.append(rows[place])
+      gains[slot] = -.infinity
+      exhausted.append(rows[slot])
     }
   }
 
@@ -84,22 +84,22 @@ final class DeterminantalColumns {
     return exhausted
   }
 
-  private func isExhausted(_ place: Int) -> Bool {
-    DeterminantalSearch.isExhausted(gains[place], quality: quality[rows[place]])
+  private func isExhausted(_ slot: Int) -> Bool {
+    DeterminantalSearch.isExhausted(gains[slot], quality: quality[rows[slot]])
   }
 
-  private func select(_ place: Int, _ steps: inout StepCounter) throws(PruningError) {
+  private func select(_ slot: Int, _ steps: inout StepCounter) throws(PruningError) {
     try steps.spend(stride * (features.columns + count + 8) / 8)
-    let inversePivot = 1 / gains[place].squareRoot()
-    gains[place] = -.infinity
-    let weights = (0..<count).map { factor[$0 * stride + place] }
-    let row = (0..<features.columns).map { Double(panel[$0 * stride + place]) }
+    let inversePivot = 1 / gains[slot].squareRoot()
+    gains[slot] = -.infinity
+    let weights = (0..<count).map { factor[$0 * stride + slot] }
+    let row = (0..<features.columns).map { Double(panel[$0 * stride + slot]) }
     factor.append(contentsOf: repeatElement(0, count: stride))
     factor.withUnsafeMutableBufferPointer { factor in
       gains.withUnsafeMutableBufferPointer { gains in
         guard let factor = factor.baseAddress, let gains = gains.baseAddress else { return }
         kernels.condition(
-          row, panel, features.columns, stride, factor, count, weights, scales, scales[place],
+          row, panel, features.columns, stride, factor, count, weights, scales, scales[slot],
           inversePivot, gains)
       }
     }

@@ -5,7 +5,7 @@ public import Numerics
 /// S holds the cosines between rows and q >= 0 is each row's quality.
 ///
 /// The fast greedy algorithm of Chen, Zhang and Zhou (NeurIPS 2018, arXiv 1709.05135, algorithm 1), all in
-/// binary64, evaluated lazily by pairs: marginal gains only shrink, so a stale gain is an upper bound. The candidate
+/// float64, evaluated lazily by pairs: marginal gains only shrink, so a stale gain is an upper bound. The candidate
 /// with the largest bound is compared with a selection beside it (``NearSelections``), or brought forward by up to
 /// eight selections, and goes back into the queue, until the first in the queue is up to date. No number depends on
 /// when it is computed, so the result is that of the eager algorithm, step by step and bit by bit.
@@ -22,7 +22,7 @@ public struct DeterminantalSearch {
   /// How many entries behind the first of the queue may go forward with it: the three levels below.
   private static let lookahead = 14
 
-  /// How far a row has come, by place.
+  /// How far a row has come, by slot.
   private struct State {
     /// What is left of the diagonal after `seen` selections.
     public var residual: Double
@@ -35,7 +35,7 @@ public struct DeterminantalSearch {
   private let quality: [Double]
   /// Quality over norm by row: the factor that makes an inner product an entry of the kernel; 0 for zero rows.
   private let scales: [Double]
-  /// Rows by place: the candidates, then what is given.
+  /// Rows by slot: the candidates, then what is given.
   private let rows: [Int]
   private let candidateCount: Int
 
@@ -43,8 +43,8 @@ public struct DeterminantalSearch {
   private var heap: BoundHeap
   private let near: NearSelections
   private var selected: [Int] = []
-  /// Of each selection its place, and its pivot: the last entry of its row of the factor.
-  private var selectedPlaces: [Int] = []
+  /// Of each selection its slot, and its pivot: the last entry of its row of the factor.
+  private var selectedSlots: [Int] = []
   private var pivots: [Double] = []
   private let factor: SelectedFactor
   private var exhausted: [Int]
@@ -77,7 +77,7 @@ public struct DeterminantalSearch {
     heap = BoundHeap(open.map { BoundHeap.Entry(bound: states[$0].residual, index: $0) })
     exhausted = closed.map { candidates[$0] }
     near = NearSelections(
-      places: candidates.count, rows: features.count, columns: features.columns, capacity: capacity)
+      slots: candidates.count, rows: features.count, columns: features.columns, capacity: capacity)
     factor = SelectedFactor(columns: features.columns, capacity: capacity, kernels: kernels.factors)
     selected.reserveCapacity(capacity)
     columns =
@@ -87,18 +87,18 @@ public struct DeterminantalSearch {
         features, rows: rows, quality: quality, scales: scales, gains: states.map(\.residual),
         capacity: capacity, kernels: kernels.factors)
     if let columns {
-      for place in candidateCount..<rows.count { try columns.selectGiven(place, &steps) }
+      for slot in candidateCount..<rows.count { try columns.selectGiven(slot, &steps) }
     } else if !given.isEmpty {
       try withReader { search, reader throws(PruningError) in try search.selectGiven(reader) }
     }
   }
 
   private static func partition(
-    _ places: Range<Int>, by isOpen: (Int) -> Bool
+    _ slots: Range<Int>, by isOpen: (Int) -> Bool
   ) -> (open: [Int], closed: [Int]) {
     var (open, closed): ([Int], [Int]) = ([], [])
-    open.reserveCapacity(places.count)
-    for place in places { if isOpen(place) { open.append(place) } else { closed.append(place) } }
+    open.reserveCapacity(slots.count)
+    for slot in slots { if isOpen(slot) { open.append(slot) } else { closed.append(slot) } }
     return (open, closed)
   }
 
@@ -123,9 +123,9 @@ public struct DeterminantalSearch {
   }
 
   private mutating func selectGiven(_ reader: MeasuredRows.Reader) throws(PruningError) {
-    for place in candidateCount..<rows.count {
-      while states[place].seen < selected.count { try advance(place, reader) }
-      if !isExhausted(states[place].residual, rows[place]) { select(place, reader) }
+    for slot in candidateCount..<rows.count {
+      while states[slot].seen < selected.count { try advance(slot, reader) }
+      if !isExhausted(states[slot].residual, rows[slot]) { select(slot, reader) }
     }
   }
 
@@ -156,17 +156,17 @@ public struct DeterminantalSearch {
 
   private mutating func selectBest(_ reader: MeasuredRows.Reader) throws(PruningError) -> Int? {
     while let top = heap.first {
-      let place = top.index
-      let row = rows[place]
+      let slot = top.index
+      let row = rows[slot]
       // Residuals only shrink, so a bound says that as well as they do.
       if isExhausted(top.bound, row) {
         exhausted.append(row)
         _ = heap.popFirst()
-      } else if states[place].seen == selected.count {
-        select(place, reader)
+      } else if states[slot].seen == selected.count {
+        select(slot, reader)
         _ = heap.popFirst()
         return row
-      } else if let bound = try nearBound(of: place, reader) {
+      } else if let bound = try nearBound(of: slot, reader) {
         heap.lowerFirst(to: min(bound, top.bound))
       } else {
         try advanceFirst(top, reader)
@@ -184,23 +184,23 @@ public struct DeterminantalSearch {
   }
 
   /// Conditions on a row, which is up to date and has a positive residual.
-  private mutating func select(_ place: Int, _ reader: MeasuredRows.Reader) {
-    let row = rows[place]
+  private mutating func select(_ slot: Int, _ reader: MeasuredRows.Reader) {
+    let row = rows[slot]
     factor.append(
-      reader.row(row), factorRow(of: place), scale: scales[row], residual: states[place].residual)
+      reader.row(row), factorRow(of: slot), scale: scales[row], residual: states[slot].residual)
     near.append(row: row)
     selected.append(row)
-    selectedPlaces.append(place)
-    pivots.append(states[place].residual.squareRoot())
+    selectedSlots.append(slot)
+    pivots.append(states[slot].residual.squareRoot())
   }
 
   /// A bound by one more selection beside the candidate; nil where there is none.
   private mutating func nearBound(
-    of place: Int, _ reader: MeasuredRows.Reader
+    of slot: Int, _ reader: MeasuredRows.Reader
   ) throws(PruningError) -> Double? {
-    let row = rows[place]
-    guard let selection = near.next(for: place, at: row), selection >= states[place].seen else { return nil }
-    let (members, count) = near.members(of: place)
+    let row = rows[slot]
+    guard let selection = near.next(for: slot, at: row), selection >= states[slot].seen else { return nil }
+    let (members, count) = near.members(of: slot)
     var comparisons = StepCounter.comparison(columns: features.columns)
     for index in 0..<count where !near.knows(Int(members[index]), selection) {
       let other = Int(members[index])
@@ -209,7 +209,7 @@ public struct DeterminantalSearch {
     }
     try steps.spend(StepCounter.heapTurn + comparisons)
     let share = near.shareLeft(
-      of: place, with: selection, cosine: reader.cosine(row, selected[selection]), error: cosineError)
+      of: slot, with: selection, cosine: reader.cosine(row, selected[selection]), error: cosineError)
     return share * quality[row] * quality[row]
   }
 
@@ -221,7 +221,7 @@ public struct DeterminantalSearch {
     let scale = quality[row] * quality[other]
     // Beyond, entries of the kernel have lost digits or all meaning.
     guard (0x1p-900...0x1p900).contains(scale) else { return reader.preciseCosine(row, other) }
-    guard let first = states[selectedPlaces[early]].row, let second = states[selectedPlaces[late]].row else {
+    guard let first = states[selectedSlots[early]].row, let second = states[selectedSlots[late]].row else {
       preconditionFailure("selections have rows of the factor")
     }
     var entry = pivots[early] * second[early]
@@ -249,9 +249,9 @@ public struct DeterminantalSearch {
 
   /// One near the head of the queue that is to go through the same block as the first, and its position.
   private mutating func companion(
-    of place: Int, _ reader: MeasuredRows.Reader
+    of slot: Int, _ reader: MeasuredRows.Reader
   ) throws(PruningError) -> (position: Int, entry: BoundHeap.Entry)? {
-    let block = states[place].seen / SelectedFactor.blockSize
+    let block = states[slot].seen / SelectedFactor.blockSize
     for position in 1...Self.lookahead {
       guard let entry = heap.entry(at: position) else { return nil }
       let seen = states[entry.index].seen
@@ -269,35 +269,35 @@ public struct DeterminantalSearch {
   }
 
   /// Brings a row forward through what it has not seen of a block of selections.
-  private mutating func advance(_ place: Int, _ reader: MeasuredRows.Reader) throws(PruningError) {
-    try spendOnBlock(of: place, rows: 1)
-    var row = traveller(place, reader, .first)
+  private mutating func advance(_ slot: Int, _ reader: MeasuredRows.Reader) throws(PruningError) {
+    try spendOnBlock(of: slot, rows: 1)
+    var row = traveller(slot, reader, .first)
     factor.advance(&row)
-    arrive(row, at: place)
+    arrive(row, at: slot)
   }
 
-  private mutating func spendOnBlock(of place: Int, rows: Int) throws(PruningError) {
-    let perEntry = StepCounter.exactComparison(columns: features.columns) + states[place].seen / 4
+  private mutating func spendOnBlock(of slot: Int, rows: Int) throws(PruningError) {
+    let perEntry = StepCounter.exactComparison(columns: features.columns) + states[slot].seen / 4
     try steps.spend(rows * (StepCounter.heapTurn + SelectedFactor.blockSize * perEntry))
   }
 
   private mutating func traveller(
-    _ place: Int, _ reader: MeasuredRows.Reader, _ room: MeasuredRows.Reader.Place
+    _ slot: Int, _ reader: MeasuredRows.Reader, _ room: MeasuredRows.Reader.Place
   ) -> SelectedFactor.Traveller {
     SelectedFactor.Traveller(
-      features: reader.row(rows[place], in: room), scale: scales[rows[place]], row: factorRow(of: place),
-      seen: states[place].seen, residual: states[place].residual)
+      features: reader.row(rows[slot], in: room), scale: scales[rows[slot]], row: factorRow(of: slot),
+      seen: states[slot].seen, residual: states[slot].residual)
   }
 
-  private mutating func arrive(_ traveller: SelectedFactor.Traveller, at place: Int) {
-    states[place].seen = traveller.seen
-    states[place].residual = traveller.residual
+  private mutating func arrive(_ traveller: SelectedFactor.Traveller, at slot: Int) {
+    states[slot].seen = traveller.seen
+    states[slot].residual = traveller.residual
   }
 
-  private mutating func factorRow(of place: Int) -> UnsafeMutablePointer<Double> {
-    if let row = states[place].row { return row }
+  private mutating func factorRow(of slot: Int) -> UnsafeMutablePointer<Double> {
+    if let row = states[slot].row { return row }
     let row = factor.makeRow()
-    states[place].row = row
+    states[slot].row = row
     return row
   }
 }

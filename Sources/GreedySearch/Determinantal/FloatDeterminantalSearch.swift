@@ -1,4 +1,4 @@
-/// Greedy determinantal selection as OpenVINO GenAI's processor path computes it: binary32, on a given kernel.
+/// Greedy determinantal selection as OpenVINO GenAI's processor path computes it: float32, on a given kernel.
 ///
 /// The algorithm is that of ``DeterminantalSearch``, eager, with OpenVINO's guards: 1e-6 is added under the root,
 /// a gain that is not a number counts as the lowest, and projections below 1e-6 are left out. A row is chosen once

@@ -88,7 +88,7 @@ final class SelectedFactor {
       UnsafeMutableRawPointer(panel + 8 * (column + lane)).storeBytes(of: eight, as: SIMD8<Float>.self)
     }
     for column in whole..<columns {
-      panel[FactorKernelSet.place(row: lane, column: column, columns: columns)] = row[column]
+      panel[FactorKernelSet.slot(row: lane, column: column, columns: columns)] = row[column]
     }
   }
 

@@ -1,8 +1,8 @@
-/// For each place of a list a number that only grows, and how far whoever raises it has come; with fast answers to
+/// For each slot of a list a number that only grows, and how far whoever raises it has come; with fast answers to
 /// where the lowest are.
 ///
 /// Places lie in segments of sixteen, each with its minimum at hand, so that finding the lowest looks at one number in
-/// sixteen, and raising one looks at its segment at most. Both are a few vector operations for thousands of places,
+/// sixteen, and raising one looks at its segment at most. Both are a few vector operations for thousands of slots,
 /// where a heap follows branches that no processor predicts.
 ///
 /// A class, so that no raise has to ask whether it owns the memory; it is never copied.
@@ -17,90 +17,90 @@ final class BoundTable {
   /// Padded to whole segments and groups with infinity.
   private let values: UnsafeMutablePointer<Float>
   private let minima: UnsafeMutablePointer<Float>
-  /// Of each segment the first place that holds its minimum; -1 until somebody asks.
+  /// Of each segment the first slot that holds its minimum; -1 until somebody asks.
   private let lowest: UnsafeMutablePointer<Int32>
   private let progress: UnsafeMutablePointer<Int32>
   /// Of every sixteenth segment the one with the lowest minimum, and that, as of the last look.
   private let lowSegments: UnsafeMutablePointer<Int32>
   private let lowMinima: UnsafeMutablePointer<Float>
 
-  /// `count` places at minus infinity, and nobody has come anywhere.
+  /// `count` slots at minus infinity, and nobody has come anywhere.
   init(count: Int) {
     self.count = count
     segments = (count + Self.segment - 1) / Self.segment
     groups = max(1, (segments + 15) / 16)
-    let (places, tops) = (Self.segment * segments, 16 * groups)
+    let (slots, tops) = (Self.segment * segments, 16 * groups)
     // One piece of memory for all, of four bytes each.
-    memory = .allocate(byteCount: 4 * (2 * places + 2 * tops + 32), alignment: 64)
-    values = memory.initializeMemory(as: Float.self, repeating: .infinity, count: places)
+    memory = .allocate(byteCount: 4 * (2 * slots + 2 * tops + 32), alignment: 64)
+    values = memory.initializeMemory(as: Float.self, repeating: .infinity, count: slots)
     values.update(repeating: -.infinity, count: count)
-    minima = (memory + 4 * places).initializeMemory(as: Float.self, repeating: .infinity, count: tops)
+    minima = (memory + 4 * slots).initializeMemory(as: Float.self, repeating: .infinity, count: tops)
     minima.update(repeating: -.infinity, count: segments)
-    let rest = memory + 4 * (places + tops)
-    progress = rest.initializeMemory(as: Int32.self, repeating: 0, count: places)
-    lowest = (rest + 4 * places).initializeMemory(as: Int32.self, repeating: -1, count: tops)
-    let low = rest + 4 * (places + tops)
+    let rest = memory + 4 * (slots + tops)
+    progress = rest.initializeMemory(as: Int32.self, repeating: 0, count: slots)
+    lowest = (rest + 4 * slots).initializeMemory(as: Int32.self, repeating: -1, count: tops)
+    let low = rest + 4 * (slots + tops)
     lowSegments = low.initializeMemory(as: Int32.self, repeating: 0, count: 16)
     lowMinima = (low + 64).initializeMemory(as: Float.self, repeating: .infinity, count: 16)
   }
 
   deinit { memory.deallocate() }
 
-  subscript(place: Int) -> Float {
-    assert(place >= 0 && place < count)
-    return values[place]
+  subscript(slot: Int) -> Float {
+    assert(slot >= 0 && slot < count)
+    return values[slot]
   }
 
-  public func progress(of place: Int) -> Int {
-    assert(place >= 0 && place < count)
-    return Int(progress[place])
+  public func progress(of slot: Int) -> Int {
+    assert(slot >= 0 && slot < count)
+    return Int(progress[slot])
   }
 
-  func setProgress(of place: Int, to steps: Int) {
-    assert(place >= 0 && place < count)
-    progress[place] = Int32(truncatingIfNeeded: steps)
+  func setProgress(of slot: Int, to steps: Int) {
+    assert(slot >= 0 && slot < count)
+    progress[slot] = Int32(truncatingIfNeeded: steps)
   }
 
   // MARK: Raising
 
-  public func raise(_ place: Int, to value: Float) {
-    assert(place >= 0 && place < count)
-    let before = values[place]
+  public func raise(_ slot: Int, to value: Float) {
+    assert(slot >= 0 && slot < count)
+    let before = values[slot]
     guard value > before else { return }
-    values[place] = value
-    let segment = place / Self.segment
+    values[slot] = value
+    let segment = slot / Self.segment
     if before == minima[segment] { settle(segment) }
   }
 
-  /// Takes a place out of consideration for good.
-  public func close(_ place: Int) { raise(place, to: .infinity) }
+  /// Takes a slot out of consideration for good.
+  public func close(_ slot: Int) { raise(slot, to: .infinity) }
 
-  /// Raises four places, the first of which is a multiple of four; what lies behind the last place may be among them.
-  public func raise(fourFrom place: Int, to four: SIMD4<Float>) {
-    assert(place >= 0 && place < count && place.isMultiple(of: 4))
-    let address = UnsafeMutableRawPointer(values + place)
+  /// Raises four slots, the first of which is a multiple of four; what lies behind the last place may be among them.
+  public func raise(fourFrom slot: Int, to four: SIMD4<Float>) {
+    assert(slot >= 0 && slot < count && slot.isMultiple(of: 4))
+    let address = UnsafeMutableRawPointer(values + slot)
     let before = address.loadUnaligned(as: SIMD4<Float>.self)
     address.storeBytes(of: before.replacing(with: four, where: four .> before), as: SIMD4<Float>.self)
-    let segment = place / Self.segment
+    let segment = slot / Self.segment
     if Self.lowest(of: before) == minima[segment] { settle(segment) }
   }
 
-  /// Raises sixteen places, the first of which is a multiple of sixteen; what lies behind the last may be among them.
-  public func raise(sixteenFrom place: Int, to sixteen: SIMD16<Float>) {
-    assert(place >= 0 && place < count && place.isMultiple(of: Self.segment))
-    let address = UnsafeMutableRawPointer(values + place)
+  /// Raises sixteen slots, the first of which is a multiple of sixteen; what lies behind the last may be among them.
+  public func raise(sixteenFrom slot: Int, to sixteen: SIMD16<Float>) {
+    assert(slot >= 0 && slot < count && slot.isMultiple(of: Self.segment))
+    let address = UnsafeMutableRawPointer(values + slot)
     let before = address.loadUnaligned(as: SIMD16<Float>.self)
     address.storeBytes(of: before.replacing(with: sixteen, where: sixteen .> before), as: SIMD16<Float>.self)
-    settle(place / Self.segment)
+    settle(slot / Self.segment)
   }
 
-  /// Raises all places at once.
+  /// Raises all slots at once.
   ///
-  /// - Precondition: one number for each place; more are passed over.
+  /// - Precondition: one number for each slot; more are passed over.
   func raiseAll(to numbers: ArraySlice<Float>) {
     precondition(numbers.count >= count)
     update { values in
-      for (place, number) in numbers.prefix(count).enumerated() { values[place] = max(values[place], number) }
+      for (slot, number) in numbers.prefix(count).enumerated() { values[slot] = max(values[slot], number) }
     }
   }
 
@@ -134,8 +134,8 @@ final class BoundTable {
 
   // MARK: Finding the lowest
 
-  /// The lowest place; nil when all are closed.
-  func lowestPlace() -> Int? {
+  /// The lowest slot; nil when all are closed.
+  func lowestSlot() -> Int? {
     var minima = Self.sixteen(self.minima, 0)
     var segments = SIMD16<Int32>(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
     var current = segments
@@ -148,12 +148,12 @@ final class BoundTable {
     }
     UnsafeMutableRawPointer(lowMinima).storeBytes(of: minima, as: SIMD16<Float>.self)
     UnsafeMutableRawPointer(lowSegments).storeBytes(of: segments, as: SIMD16<Int32>.self)
-    return lowestPlace(of: minima, segments)
+    return lowestSlot(of: minima, segments)
   }
 
   /// Halves against halves.
   @inline(__always)
-  private func lowestPlace(of minima: SIMD16<Float>, _ segments: SIMD16<Int32>) -> Int? {
+  private func lowestSlot(of minima: SIMD16<Float>, _ segments: SIMD16<Int32>) -> Int? {
     let upper = minima.highHalf .< minima.lowHalf
     let eight = minima.lowHalf.replacing(with: minima.highHalf, where: upper)
     let ofEight = segments.lowHalf.replacing(with: segments.highHalf, where: upper)
@@ -162,7 +162,7 @@ final class BoundTable {
     let ofFour = ofEight.lowHalf.replacing(with: ofEight.highHalf, where: third)
     let (a, b) = (four[1] < four[0] ? 1 : 0, four[3] < four[2] ? 3 : 2)
     let best = four[b] < four[a] ? b : a
-    return four[best] < .infinity ? lowestPlace(in: Int(ofFour[best])) : nil
+    return four[best] < .infinity ? lowestSlot(in: Int(ofFour[best])) : nil
   }
 
   /// A place and up to three low ones of other segments that have come as far: not the lowest there are, because
@@ -170,46 +170,46 @@ final class BoundTable {
   ///
   /// - Precondition: nothing was raised since the last ``lowestPlace()``.
   /// - Parameter excluded: a segment that does not count.
-  func mates(of place: Int, but excluded: Int = -1) -> (places: SIMD4<Int>, count: Int) {
-    let own = place / Self.segment
-    let steps = progress[place]
-    var places = SIMD4(repeating: place)
+  func mates(of slot: Int, but excluded: Int = -1) -> (slots: SIMD4<Int>, count: Int) {
+    let own = slot / Self.segment
+    let steps = progress[slot]
+    var slots = SIMD4(repeating: slot)
     var count = 1
     for lane in 0..<16 where lowMinima[lane] < .infinity {
       let segment = Int(lowSegments[lane])
       if segment == own || segment == excluded { continue }
-      let mate = lowestPlace(in: segment)
+      let mate = lowestSlot(in: segment)
       guard progress[mate] == steps else { continue }
-      places[count] = mate
+      slots[count] = mate
       count += 1
       if count == 4 { break }
     }
-    return (places, count)
+    return (slots, count)
   }
 
   @inline(__always)
-  private func lowestPlace(in segment: Int) -> Int {
+  private func lowestSlot(in segment: Int) -> Int {
     let known = lowest[segment]
     return known >= 0 ? Int(known) : findLowest(in: segment)
   }
 
   @inline(never)
   private func findLowest(in segment: Int) -> Int {
-    var place = Self.segment * segment
-    while values[place] != minima[segment] { place += 1 }
-    lowest[segment] = Int32(truncatingIfNeeded: place)
-    return place
+    var slot = Self.segment * segment
+    while values[slot] != minima[segment] { slot += 1 }
+    lowest[segment] = Int32(truncatingIfNeeded: slot)
+    return slot
   }
 
-  /// The open places at or below `limit`, ascending.
-  public func places(upTo limit: Float) -> [Int] {
-    var places: [Int] = []
+  /// The open slots at or below `limit`, ascending.
+  public func slots(upTo limit: Float) -> [Int] {
+    var slots: [Int] = []
     for segment in 0..<segments where minima[segment] <= limit && minima[segment] < .infinity {
-      for place in (Self.segment * segment)..<(Self.segment * (segment + 1))
-      where values[place] <= limit && values[place] < .infinity {
-        places.append(place)
+      for slot in (Self.segment * segment)..<(Self.segment * (segment + 1))
+      where values[slot] <= limit && values[slot] < .infinity {
+        slots.append(slot)
       }
     }
-    return places
+    return slots
   }
 }

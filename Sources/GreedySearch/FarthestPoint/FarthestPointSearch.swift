@@ -3,7 +3,7 @@ public import Numerics
 
 /// Max-min diversity by cosine distance: repeatedly the row farthest from everything selected so far.
 ///
-/// The choice is that of binary64 arithmetic on the given rows, whatever kernels are in use: binary32
+/// The choice is that of float64 arithmetic on the given rows, whatever kernels are in use: float32
 /// similarities only rule rows out, and rows closer together than their error bound are compared by
 /// `KernelSet.preciseDot`.
 ///
@@ -29,7 +29,7 @@ public struct FarthestPointSearch {
 
   public private(set) var selected: [Int] = []
   private let blocks: RowBlocks
-  /// Per candidate, by place: the largest fast similarity to the selections it was compared with, which are the
+  /// Per candidate, by slot: the largest fast similarity to the selections it was compared with, which are the
   /// first ones, as many as its progress says, and some others; closed for what is chosen.
   private let nearest: BoundTable
   /// Of the first pick: the fast similarities within segments, which say at once what it does to its neighbours.
@@ -38,7 +38,7 @@ public struct FarthestPointSearch {
   private var nearestBefore: [Float]
   /// Per candidate which selection it became; -1 until then.
   private var order: [Int32]
-  /// Per candidate: the same in binary64, for those that were ever compared exactly.
+  /// Per candidate: the same in float64, for those that were ever compared exactly.
   private var exactNearest: [Double]
   private var exactSeen: [Int]
   /// Zero rows have no direction: they are chosen only when nothing else is left.
@@ -48,7 +48,7 @@ public struct FarthestPointSearch {
   /// What chooses instead, where rows share a mean; nothing is decided before the first choice.
   private var sketched: SketchedFarthestPoints?
   private var hasBegun = false
-  /// The places of the selections that `nearest` does not know of yet; for the matrix alone.
+  /// The slots of the selections that `nearest` does not know of yet; for the matrix alone.
   private var unread: [Int] = []
 
   /// - Parameters:
@@ -104,9 +104,9 @@ public struct FarthestPointSearch {
 
   private mutating func nextRow(_ reader: CosineReader) throws(PruningError) -> Int? {
     if sketched != nil { return try sketched?.next(reader, &steps) }
-    guard let place = try selected.isEmpty ? mostIsolated(reader) : farthest(reader) else { return nil }
-    select(place)
-    return blocks.row(at: place)
+    guard let slot = try selected.isEmpty ? mostIsolated(reader) : farthest(reader) else { return nil }
+    select(slot)
+    return blocks.row(at: slot)
   }
 
   private mutating func begin(_ reader: CosineReader) throws(PruningError) {
@@ -122,26 +122,26 @@ public struct FarthestPointSearch {
   private mutating func mostIsolated(_ reader: CosineReader) throws(PruningError) -> Int? {
     guard blocks.rowCount > 1 else { return blocks.rowCount == 1 ? 0 : nil }
     var search = IsolationSearch(space, blocks, design, sharing: sharing)
-    let place = try search.run(reader, &steps)
+    let slot = try search.run(reader, &steps)
     matrix = search.matrix
     neighbours = search.neighbours
-    if matrix == nil, let similarities = search.similaritiesBeyondSegment(of: place) {
+    if matrix == nil, let similarities = search.similaritiesBeyondSegment(of: slot) {
       nearest.raiseAll(to: similarities)
       // Who is chosen first, everybody has met with that.
-      for place in 0..<blocks.rowCount { nearest.setProgress(of: place, to: 1) }
+      for slot in 0..<blocks.rowCount { nearest.setProgress(of: slot, to: 1) }
     }
-    return place
+    return slot
   }
 
-  private mutating func select(_ place: Int) {
-    nearestBefore.append(nearest[place])
-    order[place] = Int32(truncatingIfNeeded: selected.count)
-    nearest.close(place)
-    selected.append(blocks.row(at: place))
+  private mutating func select(_ slot: Int) {
+    nearestBefore.append(nearest[slot])
+    order[slot] = Int32(truncatingIfNeeded: selected.count)
+    nearest.close(slot)
+    selected.append(blocks.row(at: slot))
     if matrix != nil {
-      unread.append(place)
+      unread.append(slot)
     } else {
-      neighbours?.raiseNeighbours(of: place, in: nearest)
+      neighbours?.raiseNeighbours(of: slot, in: nearest)
     }
   }
 
@@ -150,24 +150,24 @@ public struct FarthestPointSearch {
     return contenders.count == 1 ? contenders[0] : try farthestExactly(contenders)
   }
 
-  // MARK: Contenders: the candidates that may be the farthest, as far as binary32 can tell
+  // MARK: Contenders: the candidates that may be the farthest, as far as float32 can tell
 
   /// Places in ascending order; nil when every candidate is chosen.
   private mutating func lazyContenders(_ reader: CosineReader) throws(PruningError) -> [Int]? {
     while true {
-      try steps.spend(StepCounter.look(atPlaces: blocks.rowCount))
-      guard let place = nearest.lowestPlace() else { return nil }
-      if passOver(place) < selected.count {
-        let (places, count) = nearest.mates(of: place)
-        try refresh(places, count, reader)
+      try steps.spend(StepCounter.look(atSlots: blocks.rowCount))
+      guard let slot = nearest.lowestSlot() else { return nil }
+      if passOver(slot) < selected.count {
+        let (slots, count) = nearest.mates(of: slot)
+        try refresh(slots, count, reader)
         continue
       }
-      let contenders = nearest.places(upTo: nearest[place] + slack)
+      let contenders = nearest.slots(upTo: nearest[slot] + slack)
       if contenders.count == 1 { return contenders }
       let stale = contenders.filter { nearest.progress(of: $0) < selected.count }
       if stale.isEmpty { return contenders }
-      for place in stale where passOver(place) < selected.count {
-        try refresh(SIMD4(repeating: place), 1, reader)
+      for slot in stale where passOver(slot) < selected.count {
+        try refresh(SIMD4(repeating: slot), 1, reader)
       }
     }
   }
@@ -177,68 +177,68 @@ public struct FarthestPointSearch {
   ///
   /// Angles obey the triangle inequality. So what is twice as far from that selection as the candidate is, is as far
   /// from the candidate at least; and how near two selections are, the later knew when it was chosen.
-  private func passOver(_ place: Int) -> Int {
-    var progress = nearest.progress(of: place)
+  private func passOver(_ slot: Int) -> Int {
+    var progress = nearest.progress(of: slot)
     // Of who is farther than half a right angle, twice as far is more than a right one, and selections hardly are.
-    guard progress < selected.count, nearest[place] > 0.7072,
-      let witness = neighbours?.nearestChosen(to: place, order)
+    guard progress < selected.count, nearest[slot] > 0.7072,
+      let witness = neighbours?.nearestChosen(to: slot, order)
     else { return progress }
     let limit = 2 * witness.similarity * witness.similarity - 1 - 4 * slack
     while progress < selected.count,
       progress == witness.selection || nearestBefore[max(progress, witness.selection)] <= limit
     { progress += 1 }
-    nearest.setProgress(of: place, to: progress)
+    nearest.setProgress(of: slot, to: progress)
     return progress
   }
 
-  /// Compares `present` places that have met equally many selections with the next up to four.
+  /// Compares `present` slots that have met equally many selections with the next up to four.
   private mutating func refresh(
-    _ places: SIMD4<Int>, _ present: Int, _ reader: CosineReader
+    _ slots: SIMD4<Int>, _ present: Int, _ reader: CosineReader
   ) throws(PruningError) {
-    let first = nearest.progress(of: places[0])
+    let first = nearest.progress(of: slots[0])
     let count = min(4, selected.count - first)
     try steps.spend(4 * count * StepCounter.comparison(columns: space.columns))
     var others = SIMD4(repeating: selected[first])
     for lane in 1..<count { others[lane] = selected[first + lane] }
     if present == 1 {
-      let row = blocks.row(at: places[0])
-      nearest.raise(places[0], to: reader.similarities(of: row, to: others).largest)
+      let row = blocks.row(at: slots[0])
+      nearest.raise(slots[0], to: reader.similarities(of: row, to: others).largest)
     } else {
       let rows = SIMD4(
-        blocks.row(at: places[0]), blocks.row(at: places[1]), blocks.row(at: places[2]),
-        blocks.row(at: places[3]))
+        blocks.row(at: slots[0]), blocks.row(at: slots[1]), blocks.row(at: slots[2]),
+        blocks.row(at: slots[3]))
       let largest =
         count == 1
         ? reader.similarities(of: others[0], to: rows) : reader.similarities(of: rows, to: others).largest
-      for lane in 0..<present { nearest.raise(places[lane], to: largest[lane]) }
+      for lane in 0..<present { nearest.raise(slots[lane], to: largest[lane]) }
     }
-    for lane in 0..<present { nearest.setProgress(of: places[lane], to: first + count) }
+    for lane in 0..<present { nearest.setProgress(of: slots[lane], to: first + count) }
   }
 
   private mutating func eagerContenders() throws(PruningError) -> [Int]? {
     guard let matrix else { return nil }
     try steps.spend((unread.count + 1) * blocks.rowCount)
-    nearest.update { values in for place in unread { matrix.merge(place, into: values) } }
+    nearest.update { values in for slot in unread { matrix.merge(slot, into: values) } }
     unread = []
-    guard let lowest = nearest.lowestPlace() else { return nil }
-    return nearest.places(upTo: nearest[lowest] + slack)
+    guard let lowest = nearest.lowestSlot() else { return nil }
+    return nearest.slots(upTo: nearest[lowest] + slack)
   }
 
   // MARK: Exactly
 
   private mutating func farthestExactly(_ contenders: [Int]) throws(PruningError) -> Int {
     try steps.spend(contenders.count * StepCounter.exactDecision)
-    for place in contenders { try refreshExactly(place) }
+    for slot in contenders { try refreshExactly(slot) }
     // Contenders ascend, and the first of equals is the minimum.
     return contenders.min { exactNearest[$0] < exactNearest[$1] } ?? contenders[0]
   }
 
-  private mutating func refreshExactly(_ place: Int) throws(PruningError) {
-    let unseen = selected[exactSeen[place]...]
+  private mutating func refreshExactly(_ slot: Int) throws(PruningError) {
+    let unseen = selected[exactSeen[slot]...]
     try steps.spend(unseen.count * StepCounter.exactComparison(columns: space.columns))
     let largest = space.largestExactSimilarity(
-      of: blocks.row(at: place), to: unseen, fastest: nearest[place], within: slack)
-    exactNearest[place] = max(exactNearest[place], largest)
-    exactSeen[place] = selected.count
+      of: blocks.row(at: slot), to: unseen, fastest: nearest[slot], within: slack)
+    exactNearest[slot] = max(exactNearest[slot], largest)
+    exactSeen[slot] = selected.count
   }
 }

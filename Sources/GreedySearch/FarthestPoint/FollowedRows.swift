@@ -1,6 +1,6 @@
 import Numerics
 
-/// The fast similarities of a few rows to those that they were compared with one after the other, by place: whoever
+/// The fast similarities of a few rows to those that they were compared with one after the other, by slot: whoever
 /// is chosen of them need not be compared again.
 ///
 /// The first pick follows a row through all others; which one it will be is not known before, so the first few are
@@ -9,45 +9,45 @@ struct FollowedRows {
   private static let capacity = 32
 
   private let length: Int
-  /// Of each row that is kept, all places one after the other; minus infinity for what it has not met.
+  /// Of each row that is kept, all slots one after the other; minus infinity for what it has not met.
   private var similarities: [Float] = []
   /// Whose they are.
-  private var places: [Int] = []
+  private var slots: [Int] = []
 
   init(_ blocks: RowBlocks) { length = 4 * blocks.count }
 
-  /// Notes the similarities of the row in a place to a block of four.
-  public mutating func put(_ four: SIMD4<Float>, of place: Int, to block: Int) {
-    guard let slot = slot(of: place) else { return }
+  /// Notes the similarities of the row in a slot to a block of four.
+  public mutating func put(_ four: SIMD4<Float>, of slot: Int, to block: Int) {
+    guard let line = line(of: slot) else { return }
     similarities.withUnsafeMutableBytes {
-      $0.storeBytes(of: four, toByteOffset: 4 * (slot * length + 4 * block), as: SIMD4<Float>.self)
+      $0.storeBytes(of: four, toByteOffset: 4 * (line * length + 4 * block), as: SIMD4<Float>.self)
     }
   }
 
   /// The same of several rows, of which `present` are no padding.
-  public mutating func put(_ tile: SimilarityTile, of places: SIMD4<Int>, _ present: Int, to block: Int) {
+  public mutating func put(_ tile: SimilarityTile, of slots: SIMD4<Int>, _ present: Int, to block: Int) {
     let rows = tile.transposed.columns
-    put(rows.0, of: places[0], to: block)
-    if present > 1 { put(rows.1, of: places[1], to: block) }
-    if present > 2 { put(rows.2, of: places[2], to: block) }
-    if present > 3 { put(rows.3, of: places[3], to: block) }
+    put(rows.0, of: slots[0], to: block)
+    if present > 1 { put(rows.1, of: slots[1], to: block) }
+    if present > 2 { put(rows.2, of: slots[2], to: block) }
+    if present > 3 { put(rows.3, of: slots[3], to: block) }
   }
 
-  /// What was noted of a place, for as many places as there are in whole blocks; nil where it is not kept.
-  public func similarities(of place: Int) -> ArraySlice<Float>? {
-    places.firstIndex(of: place).map { similarities[($0 * length)..<(($0 + 1) * length)] }
+  /// What was noted of a slot, for as many slots as there are in whole blocks; nil where it is not kept.
+  public func similarities(of slot: Int) -> ArraySlice<Float>? {
+    slots.firstIndex(of: slot).map { similarities[($0 * length)..<(($0 + 1) * length)] }
   }
 
-  private mutating func slot(of place: Int) -> Int? {
-    if let slot = places.firstIndex(of: place) { return slot }
-    guard places.count < Self.capacity else { return nil }
-    if places.isEmpty {
-      places.reserveCapacity(Self.capacity)
+  private mutating func line(of slot: Int) -> Int? {
+    if let line = slots.firstIndex(of: slot) { return line }
+    guard slots.count < Self.capacity else { return nil }
+    if slots.isEmpty {
+      slots.reserveCapacity(Self.capacity)
       // What is usual; noise follows more.
       similarities.reserveCapacity(4 * length)
     }
-    places.append(place)
+    slots.append(slot)
     similarities.append(contentsOf: repeatElement(-.infinity, count: length))
-    return places.count - 1
+    return slots.count - 1
   }
 }

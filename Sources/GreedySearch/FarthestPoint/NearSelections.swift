@@ -33,12 +33,12 @@ final class NearSelections {
   private let slack: Double
 
   /// - Parameters:
-  ///   - places: how many candidates there are.
+  ///   - slots: how many candidates there are.
   ///   - rows: how many rows, of which some are candidates and selections.
-  init(places: Int, rows: Int, columns: Int, capacity: Int) {
+  init(slots: Int, rows: Int, columns: Int, capacity: Int) {
     self.rows = rows
-    records = .allocate(capacity: places)
-    records.initialize(repeating: Record(), count: places)
+    records = .allocate(capacity: slots)
+    records.initialize(repeating: Record(), count: slots)
     selections = .allocate(capacity: rows)
     selections.initialize(repeating: -1, count: rows)
     let groups = rows / Self.reach + 3
@@ -68,10 +68,10 @@ final class NearSelections {
 
   /// The selection nearest to a candidate's row of those it was not told of before; nil where none is in reach, or
   /// the candidate has enough of them.
-  public func next(for place: Int, at row: Int) -> Int? {
-    let looked = records[place].looked
-    guard looked < count, records[place].count < Self.maximum else { return nil }
-    records[place].looked = Int32(count)
+  public func next(for slot: Int, at row: Int) -> Int? {
+    let looked = records[slot].looked
+    guard looked < count, records[slot].count < Self.maximum else { return nil }
+    records[slot].looked = Int32(count)
     let group = row / Self.reach
     guard max(latest[group], latest[group + 1], latest[group + 2]) >= looked else { return nil }
     for distance in 1...Self.reach {
@@ -84,13 +84,13 @@ final class NearSelections {
   }
 
   /// The selections that a candidate's bound is made of.
-  public func members(of place: Int) -> (selections: SIMD4<Int32>, count: Int) {
-    (records[place].members, Int(records[place].count))
+  public func members(of slot: Int) -> (selections: SIMD4<Int32>, count: Int) {
+    (records[slot].members, Int(records[slot].count))
   }
 
   func knows(_ a: Int, _ b: Int) -> Bool { !known[Self.pair(a, b)].isNaN }
 
-  /// Tells the cosine of two selections, in binary64 but for as many roundings as their rows of the factor have.
+  /// Tells the cosine of two selections, in float64 but for as many roundings as their rows of the factor have.
   public func learn(_ cosine: Double, of a: Int, _ b: Int) { known[Self.pair(a, b)] = cosine }
 
   /// What share of a candidate's diagonal is left at most, by the selections it was told of and one more.
@@ -99,12 +99,12 @@ final class NearSelections {
   /// - Parameters:
   ///   - cosine: of the candidate and the selection.
   ///   - error: how far that one, and those before, can lie from the exact value.
-  func shareLeft(of place: Int, with selection: Int, cosine: Double, error: Double) -> Double {
-    let last = Int(records[place].count)
-    records[place].members[last] = Int32(selection)
-    records[place].cosines[last] = cosine
-    let (left, isUseful) = shareLeft(records[place], upTo: last, error)
-    if isUseful { records[place].count += 1 }
+  func shareLeft(of slot: Int, with selection: Int, cosine: Double, error: Double) -> Double {
+    let last = Int(records[slot].count)
+    records[slot].members[last] = Int32(selection)
+    records[slot].cosines[last] = cosine
+    let (left, isUseful) = shareLeft(records[slot], upTo: last, error)
+    if isUseful { records[slot].count += 1 }
     return left + slack
   }
 

@@ -70,8 +70,8 @@ final class RowSketch {
     let count = min(count, rows.count)
     return (0..<count).map { index in
       let golden = 0.618_033_988_749_895 * Double(index)
-      let place = (Double(index) + golden - golden.rounded(.down)) * Double(rows.count) / Double(count)
-      return rows[min(rows.count - 1, Int(place))]
+      let slot = (Double(index) + golden - golden.rounded(.down)) * Double(rows.count) / Double(count)
+      return rows[min(rows.count - 1, Int(slot))]
     }
   }
 
@@ -82,10 +82,10 @@ final class RowSketch {
     let (stride, rows) = (coordinates.stride, rows)
     sharing.forEach((rows.count + perPart - 1) / perPart) { part in
       guard let base = target.pointer else { return }
-      var place = part * perPart
-      packed.forEachSimilarities(of: rows[place..<min(place + perPart, rows.count)]) { _, similarities in
-        for index in similarities.indices { base[(1 + index) * stride + place] = similarities[index] }
-        place += 1
+      var slot = part * perPart
+      packed.forEachSimilarities(of: rows[slot..<min(slot + perPart, rows.count)]) { _, similarities in
+        for index in similarities.indices { base[(1 + index) * stride + slot] = similarities[index] }
+        slot += 1
       }
     }
     for column in 0...packed.rowCount { coordinates.fillPadding(column, with: 0) }
@@ -121,7 +121,7 @@ final class RowSketch {
       weights = entries.map { Float(-$0 / pivot) } + [Float(1 / pivot)]
       kernels.search.combine(
         weights, weights.count, coordinates.column(1), coordinates.stride, target, coordinates.stride)
-      for place in 0..<rows.count { squares[place] += target[place] * target[place] }
+      for slot in 0..<rows.count { squares[slot] += target[slot] * target[slot] }
       var inverted = [Double](repeating: 0, count: dimensions + 1)
       for (entry, other) in zip(entries, inverse) {
         for column in other.indices { inverted[column] -= entry * other[column] / pivot }
@@ -137,20 +137,20 @@ final class RowSketch {
     }
     boundError = Float(4 * squaredError.squareRoot() + 4 * squaredError) + 0x1p-18
     let left = coordinates.column(0)
-    for place in 0..<rows.count { left[place] = (max(0, 1 - squares[place]) + boundError).squareRoot() }
+    for slot in 0..<rows.count { left[slot] = (max(0, 1 - squares[slot]) + boundError).squareRoot() }
   }
 
-  /// Upper bounds for the cosines of the row in a place with all rows.
+  /// Upper bounds for the cosines of the row in a slot with all rows.
   ///
   /// - Parameter target: one number for each row, padded.
-  public func bounds(of place: Int, into target: UnsafeMutablePointer<Float>) {
+  public func bounds(of slot: Int, into target: UnsafeMutablePointer<Float>) {
     weights.removeAll(keepingCapacity: true)
-    for column in 0...dimensions { weights.append(coordinates.column(column)[place]) }
+    for column in 0...dimensions { weights.append(coordinates.column(column)[slot]) }
     kernels.search.combine(
       weights, weights.count, coordinates.base, coordinates.stride, target, coordinates.stride)
   }
 
-  /// For each row the place of the other one that seems most similar, by coordinates alone, of those before it and few
+  /// For each row the slot of the other one that seems most similar, by coordinates alone, of those before it and few
   /// behind it: whoever meets that one is met by it.
   ///
   /// - Precondition: there are two rows.
@@ -162,7 +162,7 @@ final class RowSketch {
       written = count * width
       for column in 0..<width {
         let source = coordinates.column(1 + column)
-        for place in 0..<count { target[place * width + column] = source[place] }
+        for slot in 0..<count { target[slot * width + column] = source[slot] }
       }
     }
     let kernels = self.kernels
@@ -182,10 +182,10 @@ final class RowSketch {
         kernels.multiply(
           base + some.lowerBound * width, some.count, width, packed, reach, room.base, room.stride)
       }
-      return some.map { place in
-        let similarities = room.column(place - some.lowerBound)
+      return some.map { slot in
+        let similarities = room.column(slot - some.lowerBound)
         (similarities + reach).update(repeating: -.infinity, count: room.stride - reach)
-        similarities[place] = -.infinity
+        similarities[slot] = -.infinity
         return kernels.search.highest(similarities, room.stride)
       }
     }.flatMap { $0 }

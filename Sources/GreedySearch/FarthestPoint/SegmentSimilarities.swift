@@ -1,6 +1,6 @@
 import Numerics
 
-/// The fast similarities of all rows to those of their own segment of a ``BoundTable``, by place: [N, 16].
+/// The fast similarities of all rows to those of their own segment of a ``BoundTable``, by slot: [N, 16].
 ///
 /// The first pick needs them, and every later one raises the bounds of its neighbours with them at once.
 struct SegmentSimilarities {
@@ -26,24 +26,24 @@ struct SegmentSimilarities {
     }
   }
 
-  /// Raises the bounds of all of a place's segment by how similar they are to it.
-  func raiseNeighbours(of place: Int, in bounds: BoundTable) {
+  /// Raises the bounds of all of a slot's segment by how similar they are to it.
+  func raiseNeighbours(of slot: Int, in bounds: BoundTable) {
     similarities.withUnsafeBytes { bytes in
       bounds.raise(
-        sixteenFrom: place / BoundTable.segment * BoundTable.segment, to: Self.row(bytes, place))
+        sixteenFrom: slot / BoundTable.segment * BoundTable.segment, to: Self.row(bytes, slot))
     }
   }
 
-  /// Raises the bound of each place of a segment by how similar the others are to it.
+  /// Raises the bound of each slot of a segment by how similar the others are to it.
   ///
-  /// - Parameter segment: its first place.
+  /// - Parameter segment: its first slot.
   func raiseAll(ofSegment segment: Int, in bounds: BoundTable) {
     similarities.withUnsafeBytes { bytes in
       var largest = SIMD16<Float>(repeating: -.infinity)
       // What is behind the last place resembles the last row, and says nothing of others.
       let end = min(segment + BoundTable.segment, bounds.count)
-      for place in segment..<end {
-        let sixteen = Self.row(bytes, place)
+      for slot in segment..<end {
+        let sixteen = Self.row(bytes, slot)
         largest.replace(with: sixteen, where: sixteen .> largest)
       }
       bounds.raise(sixteenFrom: segment, to: largest)
@@ -51,19 +51,19 @@ struct SegmentSimilarities {
   }
 
   @inline(__always)
-  private static func row(_ bytes: UnsafeRawBufferPointer, _ place: Int) -> SIMD16<Float> {
-    bytes.loadUnaligned(fromByteOffset: 4 * BoundTable.segment * place, as: SIMD16<Float>.self)
+  private static func row(_ bytes: UnsafeRawBufferPointer, _ slot: Int) -> SIMD16<Float> {
+    bytes.loadUnaligned(fromByteOffset: 4 * BoundTable.segment * slot, as: SIMD16<Float>.self)
   }
 
-  /// Of the selections in a place's segment the most similar, and how similar it is; nil where there is none, or it is
+  /// Of the selections in a slot's segment the most similar, and how similar it is; nil where there is none, or it is
   /// not that close.
   ///
-  /// - Parameter order: of each place which selection it is, or -1.
-  func nearestChosen(to place: Int, _ order: [Int32]) -> (selection: Int, similarity: Float)? {
-    let first = place / BoundTable.segment * BoundTable.segment
+  /// - Parameter order: of each slot which selection it is, or -1.
+  func nearestChosen(to slot: Int, _ order: [Int32]) -> (selection: Int, similarity: Float)? {
+    let first = slot / BoundTable.segment * BoundTable.segment
     var nearest: (selection: Int, similarity: Float)?
     for other in first..<min(first + BoundTable.segment, order.count) where order[other] >= 0 {
-      let similarity = similarities[BoundTable.segment * place + other - first]
+      let similarity = similarities[BoundTable.segment * slot + other - first]
       if similarity > nearest?.similarity ?? 0 { nearest = (Int(order[other]), similarity) }
     }
     return nearest

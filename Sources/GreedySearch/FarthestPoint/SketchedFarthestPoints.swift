@@ -20,7 +20,7 @@ struct SketchedFarthestPoints {
   /// Bounds of one row, and limits to compare them with.
   private let room: FloatColumns
   private var indices: [Int32]
-  /// The selections, by place.
+  /// The selections, by slot.
   private var selected: [Int] = []
   /// Per candidate the largest exact similarity to the first `exactSeen` selections.
   private var exactNearest: [Double]
@@ -49,7 +49,7 @@ struct SketchedFarthestPoints {
     exactNearest = Array(repeating: -.infinity, count: candidateCount)
     exactSeen = Array(repeating: 0, count: candidateCount)
     try space.withReader { reader throws(PruningError) in
-      for place in candidateCount..<rows.count { try select(place, reader, &steps) }
+      for slot in candidateCount..<rows.count { try select(slot, reader, &steps) }
     }
   }
 
@@ -57,24 +57,24 @@ struct SketchedFarthestPoints {
   ///
   /// - Throws: when it is more work than the limit allows.
   public mutating func next(_ reader: CosineReader, _ steps: inout StepCounter) throws(PruningError) -> Int? {
-    guard let place = try selected.isEmpty ? mostIsolated(reader, &steps) : farthest(&steps) else {
+    guard let slot = try selected.isEmpty ? mostIsolated(reader, &steps) : farthest(&steps) else {
       return nil
     }
-    try select(place, reader, &steps)
-    return rows[place]
+    try select(slot, reader, &steps)
+    return rows[slot]
   }
 
   private mutating func select(
-    _ place: Int, _ reader: CosineReader, _ steps: inout StepCounter
+    _ slot: Int, _ reader: CosineReader, _ steps: inout StepCounter
   ) throws(PruningError) {
-    selected.append(place)
-    nearest[place] = .infinity
+    selected.append(slot)
+    nearest[slot] = .infinity
     try steps.spend(StepCounter.bounds(count: rows.count, dimensions: sketch.dimensions))
-    sketch.bounds(of: place, into: room.base)
+    sketch.bounds(of: slot, into: room.base)
     let margin = space.slack + sketch.boundError
     let found = kernels.above(room.base, nearest.base, margin, &indices, room.stride)
     try steps.spend(comparingWith: found, of: space)
-    reader.raise(nearest.base, bySimilaritiesTo: rows[place], of: rows, at: indices[..<found])
+    reader.raise(nearest.base, bySimilaritiesTo: rows[slot], of: rows, at: indices[..<found])
   }
 
   private mutating func farthest(_ steps: inout StepCounter) throws(PruningError) -> Int? {
@@ -82,21 +82,21 @@ struct SketchedFarthestPoints {
     guard let first = contenders.first, nearest[first] < .infinity else { return nil }
     guard contenders.count > 1 else { return first }
     try steps.spend(contenders.count * StepCounter.exactDecision)
-    for place in contenders { try refreshExactly(place, &steps) }
+    for slot in contenders { try refreshExactly(slot, &steps) }
     // Contenders ascend, and the first of equals is the minimum.
     return contenders.min { exactNearest[$0] < exactNearest[$1] }
   }
 
-  private mutating func refreshExactly(_ place: Int, _ steps: inout StepCounter) throws(PruningError) {
-    let unseen = selected[exactSeen[place]...].map { rows[$0] }
+  private mutating func refreshExactly(_ slot: Int, _ steps: inout StepCounter) throws(PruningError) {
+    let unseen = selected[exactSeen[slot]...].map { rows[$0] }
     try steps.spend(unseen.count * StepCounter.exactComparison(columns: space.columns))
     let largest = space.largestExactSimilarity(
-      of: rows[place], to: unseen[...], fastest: nearest[place], within: space.slack)
-    exactNearest[place] = max(exactNearest[place], largest)
-    exactSeen[place] = selected.count
+      of: rows[slot], to: unseen[...], fastest: nearest[slot], within: space.slack)
+    exactNearest[slot] = max(exactNearest[slot], largest)
+    exactSeen[slot] = selected.count
   }
 
-  /// The places that may be the lowest, as far as binary32 can tell, ascending.
+  /// The slots that may be the lowest, as far as float32 can tell, ascending.
   private mutating func contenders(_ steps: inout StepCounter) throws(PruningError) -> [Int] {
     try steps.spend(StepCounter.scan(of: rows.count))
     room.fill(0, with: nearest[kernels.lowest(nearest.base, nearest.stride)])
@@ -112,9 +112,9 @@ struct SketchedFarthestPoints {
     defer { nearest.base.update(repeating: -.infinity, count: candidateCount) }
     guard candidateCount > 1 else { return 0 }
     try steps.spend(comparingWith: rows.count, of: space)
-    for (place, other) in try sketch.likelyNearest(sharing: sharing, &steps).enumerated() {
-      let similarity = reader.similarity(of: rows[place], to: rows[other])
-      raise(place, to: similarity)
+    for (slot, other) in try sketch.likelyNearest(sharing: sharing, &steps).enumerated() {
+      let similarity = reader.similarity(of: rows[slot], to: rows[other])
+      raise(slot, to: similarity)
       raise(other, to: similarity)
     }
     var hasMetAll = [Bool](repeating: false, count: candidateCount)
@@ -134,29 +134,29 @@ struct SketchedFarthestPoints {
     }
   }
 
-  private func raise(_ place: Int, to similarity: Float) {
-    if similarity > nearest[place] { nearest[place] = similarity }
+  private func raise(_ slot: Int, to similarity: Float) {
+    if similarity > nearest[slot] { nearest[slot] = similarity }
   }
 
-  /// The row in a place meets all that could be its nearest.
+  /// The row in a slot meets all that could be its nearest.
   private mutating func meetAll(
-    _ place: Int, _ reader: CosineReader, _ steps: inout StepCounter
+    _ slot: Int, _ reader: CosineReader, _ steps: inout StepCounter
   ) throws(PruningError) {
     try steps.spend(StepCounter.bounds(count: rows.count, dimensions: sketch.dimensions))
-    sketch.bounds(of: place, into: room.base)
-    room[place] = -.infinity
+    sketch.bounds(of: slot, into: room.base)
+    room[slot] = -.infinity
     room.fillPadding(0, with: -.infinity)
     let margin = space.slack + sketch.boundError
     let highest = room[kernels.highest(room.base, room.stride)]
     // First those that are likely to be nearest: what they leave is little.
-    for limit in [(highest + nearest[place]) / 2, -.infinity] {
-      room.fill(1, with: max(limit, nearest[place]))
+    for limit in [(highest + nearest[slot]) / 2, -.infinity] {
+      room.fill(1, with: max(limit, nearest[slot]))
       let found = kernels.above(room.base, room.column(1), margin, &indices, room.stride)
       try steps.spend(comparingWith: found, of: space)
       for index in 0..<found {
         let other = Int(indices[index])
-        let similarity = reader.similarity(of: rows[place], to: rows[other])
-        raise(place, to: similarity)
+        let similarity = reader.similarity(of: rows[slot], to: rows[other])
+        raise(slot, to: similarity)
         raise(other, to: similarity)
         room[other] = -.infinity
       }
@@ -165,12 +165,12 @@ struct SketchedFarthestPoints {
 }
 
 extension CosineSpace {
-  /// Of several rows that are equally isolated, as far as binary32 can tell, the one whose nearest is farthest in binary64; the
+  /// Of several rows that are equally isolated, as far as float32 can tell, the one whose nearest is farthest in float64; the
   /// first of equals.
   ///
   /// - Parameters:
-  ///   - contenders: places in `rows`, ascending.
-  ///   - fastest: by place the largest fast similarity to another row.
+  ///   - contenders: slots in `rows`, ascending.
+  ///   - fastest: by slot the largest fast similarity to another row.
   func mostIsolated(
     of contenders: [Int], _ rows: [Int], fastest: UnsafePointer<Float>, _ slack: Float,
     _ steps: inout StepCounter
@@ -178,14 +178,14 @@ extension CosineSpace {
     var choice = contenders[0]
     guard contenders.count > 1 else { return choice }
     var best = Double.infinity
-    for place in contenders {
+    for slot in contenders {
       try steps.spend(
         StepCounter.exactDecision + rows.count * StepCounter.comparison(columns: columns))
       let largest = largestExactSimilarity(
-        of: rows[place], to: rows[...], fastest: fastest[place], within: slack, enough: best)
+        of: rows[slot], to: rows[...], fastest: fastest[slot], within: slack, enough: best)
       if largest < best {
         best = largest
-        choice = place
+        choice = slot
       }
     }
     return choice

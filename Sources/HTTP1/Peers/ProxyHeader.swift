@@ -1,7 +1,7 @@
 /// What a balancer sends before a client's first byte: the PROXY protocol, versions 1 and 2.
 ///
 /// Source: "The PROXY protocol, versions 1 & 2" (haproxy.org/download/3.0/doc/proxy-protocol.txt), sections 2.1 and 2.2.
-/// A listener that expects it refuses connections without it (section 2: "the receiver MUST NOT try to guess").
+/// A listener that expects it rejects connections without it (section 2: "the receiver MUST NOT try to guess").
 public struct ProxyHeader: Sendable, Equatable {
   /// Of whom the balancer speaks; nil for a connection of its own, such as a health check, and for a client that has no
   /// IP address.

@@ -53,21 +53,21 @@ public struct CosineReader {
 
   /// Raises what belongs to some rows to their fast similarities to another.
   ///
-  /// - Parameter places: of `rows`.
+  /// - Parameter slots: of `rows`.
   public func raise(
     _ nearest: UnsafeMutablePointer<Float>, bySimilaritiesTo row: Int, of rows: [Int],
-    at places: ArraySlice<Int32>
+    at slots: ArraySlice<Int32>
   ) {
-    let last = places.endIndex - 1
-    for first in Swift.stride(from: places.startIndex, through: last, by: 4) {
+    let last = slots.endIndex - 1
+    for first in Swift.stride(from: slots.startIndex, through: last, by: 4) {
       let four = SIMD4(
-        places[first], places[min(first + 1, last)], places[min(first + 2, last)],
-        places[min(first + 3, last)])
+        slots[first], slots[min(first + 1, last)], slots[min(first + 2, last)],
+        slots[min(first + 3, last)])
       let similarities = similarities(
         of: row, to: SIMD4(rows[Int(four[0])], rows[Int(four[1])], rows[Int(four[2])], rows[Int(four[3])]))
       for lane in 0..<4 {
-        let place = Int(four[lane])
-        if similarities[lane] > nearest[place] { nearest[place] = similarities[lane] }
+        let slot = Int(four[lane])
+        if similarities[lane] > nearest[slot] { nearest[slot] = similarities[lane] }
       }
     }
   }

@@ -1,6 +1,6 @@
 import Kernels
 
-// Similarities in binary64. Every one has the same bits, whichever of these functions computes it.
+// Similarities in float64. Every one has the same bits, whichever of these functions computes it.
 
 extension CosineSpace {
   /// The exact similarities of four rows to another.

@@ -76,7 +76,7 @@ extension CosineSpace {
   private struct Nearest {
     /// Of each row, in order.
     public var positions: [Int] = []
-    /// How many rows binary32 could not tell from the nearest, and binary64 compared.
+    /// How many rows float32 could not tell from the nearest, and float64 compared.
     public var ties = 0
   }
 
@@ -127,7 +127,7 @@ extension CosineSpace {
   ) {
     let limit = Self.largest(similarities) - slack
     var near: [Int] = []
-    for place in similarities.indices where similarities[place] >= limit { near.append(place) }
+    for slot in similarities.indices where similarities[slot] >= limit { near.append(slot) }
     guard near.count > 1 else { return nearest.positions.append(near[0]) }
     nearest.ties += near.count
     let exact = exactSimilarities(of: near.map { others[$0] }, to: features.row(row), norm: norm(of: row))
@@ -142,7 +142,7 @@ extension CosineSpace {
       four.raise(to: bytes.loadUnaligned(fromByteOffset: 16 * block, as: SIMD4<Float>.self))
     }
     var largest = four.max()
-    for place in (values.count / 4 * 4)..<values.count { largest = max(largest, values[place]) }
+    for slot in (values.count / 4 * 4)..<values.count { largest = max(largest, values[slot]) }
     return largest
   }
 }

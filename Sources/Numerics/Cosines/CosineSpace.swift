@@ -1,10 +1,10 @@
 public import Kernels
 
-/// The rows of a matrix compared by the cosine of their angle: fast in binary32, exact in binary64 on demand.
+/// The rows of a matrix compared by the cosine of their angle: fast in float32, exact in float64 on demand.
 ///
 /// The fast similarity of two rows lies within half of ``slack`` of the exact one, so rows whose fast values
 /// differ by more than ``slack`` are in that order, and closer ones are compared exactly. A choice made so is
-/// the binary64 one, whatever kernels computed it. The cosine with a zero row is 0.
+/// the float64 one, whatever kernels computed it. The cosine with a zero row is 0.
 ///
 /// A class, because handing on a table of kernels by value costs more than a comparison.
 public final class CosineSpace: Sendable {
@@ -14,7 +14,7 @@ public final class CosineSpace: Sendable {
   public let factors: [Float]
   public let kernels: KernelSet
   public let slack: Float
-  /// The lengths of the rows, in binary64.
+  /// The lengths of the rows, in float64.
   private let norms: [Double]
 
   /// Rows of such lengths are multiplied as they are: no product of theirs overflows, and what vanishes is
@@ -52,7 +52,7 @@ public final class CosineSpace: Sendable {
 
   public func isZero(_ row: Int) -> Bool { factors[row] == 0 }
 
-  /// The length of a row, in binary64.
+  /// The length of a row, in float64.
   public func norm(of row: Int) -> Double { norms[row] }
 
   /// The exact similarity of two rows, the same whichever comes first.

@@ -1,6 +1,6 @@
 public import Kernels
 
-/// The fast similarities of all pairs of some rows of a ``CosineSpace`` [N, N], by place in the list of rows.
+/// The fast similarities of all pairs of some rows of a ``CosineSpace`` [N, N], by slot in the list of rows.
 ///
 /// They lie within half of ``slack`` of the exact ones.
 public struct SimilarityMatrix: Sendable {
@@ -28,36 +28,36 @@ public struct SimilarityMatrix: Sendable {
     products = space.fast.matrix(of: isAll ? nil : rows).gram(space.kernels, sharing: sharing)
   }
 
-  /// The fast similarities of the row in a place to those in `range`, one after the other.
+  /// The fast similarities of the row in a slot to those in `range`, one after the other.
   public func forEachSimilarity(
-    of place: Int, in range: Range<Int>, _ body: (_ place: Int, _ similarity: Float) -> Void
+    of slot: Int, in range: Range<Int>, _ body: (_ slot: Int, _ similarity: Float) -> Void
   ) {
     products.withUnsafeBufferPointer { products in
-      for other in range { body(other, products[place * count + other] * factors[other] * factors[place]) }
+      for other in range { body(other, products[slot * count + other] * factors[other] * factors[slot]) }
     }
   }
 
   /// Raises every row's largest similarity to another by those of all others.
   public func mergeAll(into nearest: UnsafeMutablePointer<Float>) {
-    for place in 0..<count { merge(place, into: nearest) }
+    for slot in 0..<count { merge(slot, into: nearest) }
   }
 
-  /// Raises every row's largest similarity, but that of the row itself, by that to the row in a place.
+  /// Raises every row's largest similarity, but that of the row itself, by that to the row in a slot.
   ///
   /// - Parameter nearest: one number for each row.
-  public func merge(_ place: Int, into nearest: UnsafeMutablePointer<Float>) {
-    let own = nearest[place]
+  public func merge(_ slot: Int, into nearest: UnsafeMutablePointer<Float>) {
+    let own = nearest[slot]
     products.withUnsafeBufferPointer { products in
       if let base = products.baseAddress {
-        kernels.raise(base + place * count, factors, factors[place], nearest, count)
+        kernels.raise(base + slot * count, factors, factors[slot], nearest, count)
       }
     }
-    nearest[place] = own
+    nearest[slot] = own
   }
 }
 
 extension Matrix {
-  /// The inner products of all pairs of rows [rows, rows], in binary32.
+  /// The inner products of all pairs of rows [rows, rows], in float32.
   public func gram(_ kernels: KernelSet, sharing: WorkSharing) -> [Float] {
     guard rows > 0 else { return [] }
     let room = [Float](unsafeUninitializedCapacity: kernels.packedCount(rows: rows, columns: columns)) {
@@ -105,7 +105,7 @@ extension Matrix {
   }
 }
 
-/// Where several threads write, each to places of its own, while the owner of the memory waits for them.
+/// Where several threads write, each to slots of its own, while the owner of the memory waits for them.
 ///
 /// A pointer may not cross to another thread; its address may, and whoever uses it there answers for the two
 /// conditions above.

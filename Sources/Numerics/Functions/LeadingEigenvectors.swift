@@ -111,27 +111,27 @@ public struct LeadingEigenvectors {
         let r = (g * g + 1).squareRoot()
         g = d[end] - d[low] + e[low] / (g + (g >= 0 ? r : -r))
         var (sine, cosine, shift) = (1.0, 1.0, 0.0)
-        var place = end - 1
-        while place >= low {
-          let f = sine * e[place]
-          let b = cosine * e[place]
+        var slot = end - 1
+        while slot >= low {
+          let f = sine * e[slot]
+          let b = cosine * e[slot]
           let radius = (f * f + g * g).squareRoot()
-          e[place + 1] = radius
+          e[slot + 1] = radius
           if radius == 0 {
-            d[place + 1] -= shift
+            d[slot + 1] -= shift
             e[end] = 0
             break
           }
           sine = f / radius
           cosine = g / radius
-          g = d[place + 1] - shift
-          let turned = (d[place] - g) * sine + 2 * cosine * b
+          g = d[slot + 1] - shift
+          let turned = (d[slot] - g) * sine + 2 * cosine * b
           shift = sine * turned
-          d[place + 1] = g + shift
+          d[slot + 1] = g + shift
           g = cosine * turned - b
-          place -= 1
+          slot -= 1
         }
-        if place >= low { continue }
+        if slot >= low { continue }
         d[low] -= shift
         e[low] = g
         e[end] = 0
@@ -150,7 +150,7 @@ public struct LeadingEigenvectors {
       for _ in 0..<2 {
         for other in vectors {
           let part = innerProduct(x, other)
-          for place in x.indices { x[place] -= part * other[place] }
+          for slot in x.indices { x[slot] -= part * other[slot] }
         }
       }
       let largest = x.reduce(0) { max($0, $1.magnitude) }
@@ -171,9 +171,9 @@ public struct LeadingEigenvectors {
     for (column, v) in reflections.enumerated().reversed() where !v.isEmpty {
       let first = column + 1
       var part = 0.0
-      for place in v.indices { part += v[place] * x[first + place] }
+      for slot in v.indices { part += v[slot] * x[first + slot] }
       part *= 2
-      for place in v.indices { x[first + place] -= part * v[place] }
+      for slot in v.indices { x[first + slot] -= part * v[slot] }
     }
     return x
   }
@@ -243,10 +243,10 @@ public func wideDot(_ a: UnsafePointer<Double>, _ b: UnsafePointer<Double>, _ co
       * b.loadUnaligned(fromByteOffset: 64 * block, as: SIMD8<Double>.self)
   }
   var rest = 0.0
-  for place in (count / 8 * 8)..<count {
+  for slot in (count / 8 * 8)..<count {
     rest +=
-      a.loadUnaligned(fromByteOffset: 8 * place, as: Double.self)
-      * b.loadUnaligned(fromByteOffset: 8 * place, as: Double.self)
+      a.loadUnaligned(fromByteOffset: 8 * slot, as: Double.self)
+      * b.loadUnaligned(fromByteOffset: 8 * slot, as: Double.self)
   }
   return sums.sum() + rest
 }
@@ -263,5 +263,5 @@ func addMultiple(
       + from.loadUnaligned(fromByteOffset: 64 * block, as: SIMD8<Double>.self) * factor
     into.storeBytes(of: sum, toByteOffset: 64 * block, as: SIMD8<Double>.self)
   }
-  for place in (count / 8 * 8)..<count { target[place] += factor * source[place] }
+  for slot in (count / 8 * 8)..<count { target[slot] += factor * source[slot] }
 }

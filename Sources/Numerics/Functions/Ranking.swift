@@ -33,10 +33,10 @@ public enum Ranking {
     for index in indices { words[index >> 6] |= 1 << UInt64(index & 63) }
     var sorted: [Int] = []
     sorted.reserveCapacity(indices.count)
-    for (place, bits) in words.enumerated() {
+    for (slot, bits) in words.enumerated() {
       var rest = bits
       while rest != 0 {
-        sorted.append(place << 6 + rest.trailingZeroBitCount)
+        sorted.append(slot << 6 + rest.trailingZeroBitCount)
         rest &= rest &- 1
       }
     }

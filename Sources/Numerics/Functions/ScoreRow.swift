@@ -47,7 +47,7 @@ public struct ScoreRow {
     }
   }
 
-  /// The sums of columns, in binary64 and row after row, of as many rows as there are yet.
+  /// The sums of columns, in float64 and row after row, of as many rows as there are yet.
   public struct ColumnSums: Sendable {
     private var sums: [Double]
     private let type: ElementType
@@ -149,7 +149,7 @@ public struct ScoreRow {
     return isFinite
   }
 
-  /// Of columns, by sums in binary64: no sum of so few binary32 numbers overflows, so one is finite exactly when all
+  /// Of columns, by sums in float64: no sum of so few float32 numbers overflows, so one is finite exactly when all
   /// that it is the sum of are.
   private func chooseOfMeans(
     _ kept: Int, _ given: consuming ColumnSums?, _ scratch: inout Scratch,

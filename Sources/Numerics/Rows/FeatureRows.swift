@@ -49,7 +49,7 @@ public struct FeatureRows: Sendable {
     }
   }
 
-  /// Four rows in binary32, for as long as `body` runs; those of a matrix where they lie.
+  /// Four rows in float32, for as long as `body` runs; those of a matrix where they lie.
   public func withFloats<Result>(
     of rows: SIMD4<Int>,
     _ body: (KernelSet.Row, KernelSet.Row, KernelSet.Row, KernelSet.Row) -> Result
@@ -72,7 +72,7 @@ public struct FeatureRows: Sendable {
     }
   }
 
-  /// Some rows in binary32, one after the other, for as long as `body` runs; those of a matrix where they lie if they
+  /// Some rows in float32, one after the other, for as long as `body` runs; those of a matrix where they lie if they
   /// lie so already.
   ///
   /// - Complexity: O(rows x columns) where they do not.
@@ -90,16 +90,16 @@ public struct FeatureRows: Sendable {
 
   private func gather(_ rows: ArraySlice<Int>, _ target: UnsafeMutablePointer<Float>) {
     withBase { base in
-      for (place, row) in rows.enumerated() {
-        format.widen(base + row * stride, target + place * columns, columns)
+      for (slot, row) in rows.enumerated() {
+        format.widen(base + row * stride, target + slot * columns, columns)
       }
     }
   }
 
-  /// A row in binary32.
+  /// A row in float32.
   public func row(_ index: Int) -> ArraySlice<Float> { matrix(of: [index]).row(0) }
 
-  /// Rows in binary32; all of them where none are named.
+  /// Rows in float32; all of them where none are named.
   public func matrix(of rows: [Int]? = nil) -> Matrix {
     switch storage {
     case .floats(let floats):

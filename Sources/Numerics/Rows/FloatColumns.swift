@@ -1,6 +1,6 @@
 import Kernels
 
-/// Columns of one binary32 number per candidate, each padded to whole blocks for ``SearchKernelSet``.
+/// Columns of one float32 number per candidate, each padded to whole blocks for ``SearchKernelSet``.
 ///
 /// The only owner of its memory, which never moves: kernels are handed addresses. A class, because it is never copied.
 public final class FloatColumns {

@@ -18,14 +18,14 @@ extension Matrix {
     return Matrix(rows: indices.count, columns: columns, values: gathered)
   }
 
-  /// The sum of the given rows times their weights [D], in binary64 and in that order.
+  /// The sum of the given rows times their weights [D], in float64 and in that order.
   public func weightedSum(_ indices: [Int], by weight: (Int) -> Double) -> [Double] {
     var sums = [Double](repeating: 0, count: columns)
     for index in indices { add(index, times: weight(index), to: &sums) }
     return sums
   }
 
-  /// Adds a row times a factor [D] to sums, in binary64: the product is rounded, then the sum.
+  /// Adds a row times a factor [D] to sums, in float64: the product is rounded, then the sum.
   public func add(_ row: Int, times factor: Double, to sums: inout [Double]) {
     precondition(sums.count == columns && (0..<rows).contains(row))
     sums.withUnsafeMutableBufferPointer { sums in
@@ -39,7 +39,7 @@ extension Matrix {
     }
   }
 
-  /// Adds binary64 numbers to a row, rounding each sum once.
+  /// Adds float64 numbers to a row, rounding each sum once.
   public mutating func add(_ terms: [Double], to row: Int) {
     precondition(terms.count == columns)
     let start = row * columns
@@ -62,7 +62,7 @@ extension Matrix {
     return Matrix(rows: rows + 1, columns: columns, values: longer)
   }
 
-  /// The mean of some rows, summed in binary64.
+  /// The mean of some rows, summed in float64.
   public func mean(of rows: [Int]) -> [Float] {
     var sums = [Double](repeating: 0, count: columns)
     for row in rows { add(row, times: 1, to: &sums) }
@@ -79,7 +79,7 @@ extension Matrix {
     return largest
   }
 
-  /// Calls `body` with each element in binary64, row by row.
+  /// Calls `body` with each element in float64, row by row.
   public func forEachValue(_ body: (_ row: Int, _ column: Int, _ value: Double) -> Void) {
     values.withUnsafeBufferPointer { values in
       for row in 0..<rows {
@@ -99,7 +99,7 @@ extension Matrix {
     }
   }
 
-  /// The inner product of two rows, in binary64.
+  /// The inner product of two rows, in float64.
   public func preciseProduct(_ a: Int, _ b: Int) -> Double {
     values.withUnsafeBufferPointer { values in
       guard let base = values.baseAddress else { return 0 }
@@ -121,7 +121,7 @@ extension Matrix {
     }
   }
 
-  /// Each of the given rows as the mean of itself and its members, in binary64.
+  /// Each of the given rows as the mean of itself and its members, in float64.
   public func meanRows(_ kept: [Int], with members: [[Int]]) -> Matrix {
     var rows = gathered(kept)
     for (row, others) in members.enumerated() where !others.isEmpty {

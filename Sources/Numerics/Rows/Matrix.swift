@@ -1,7 +1,7 @@
 public import Kernels
 public import Tensors
 
-/// A dense, row-major matrix of binary32 numbers: [rows, columns].
+/// A dense, row-major matrix of float32 numbers: [rows, columns].
 public struct Matrix: Sendable, Equatable {
   public let rows: Int
   public let columns: Int
@@ -42,7 +42,7 @@ public struct Matrix: Sendable, Equatable {
 }
 
 extension Matrix {
-  /// Row lengths (Euclidean norms) [rows], accumulated in binary64: they neither overflow nor vanish.
+  /// Row lengths (Euclidean norms) [rows], accumulated in float64: they neither overflow nor vanish.
   public func norms(_ kernels: KernelSet = .active) -> [Double] {
     if let squares { return squares.map { $0.squareRoot() } }
     return values.withUnsafeBufferPointer { buffer in
@@ -56,7 +56,7 @@ extension Matrix {
 
   /// Every row divided by its norm; a zero row stays zero.
   ///
-  /// The quotient is formed in binary64, so that each element is rounded once whatever its scale.
+  /// The quotient is formed in float64, so that each element is rounded once whatever its scale.
   public func normalized(norms: [Double], _ kernels: KernelSet = .active) -> Matrix {
     precondition(norms.count == rows)
     let scaled = [Float](unsafeUninitializedCapacity: values.count) { target, count in
@@ -72,7 +72,7 @@ extension Matrix {
     return Matrix(rows: rows, columns: columns, values: scaled)
   }
 
-  /// The sums of magnitudes of the rows, in binary64: eight running sums each that take elements in turn.
+  /// The sums of magnitudes of the rows, in float64: eight running sums each that take elements in turn.
   public func absoluteSums(_ kernels: KernelSet = .active) -> [Double] {
     var sums = [Double](repeating: 0, count: rows)
     values.withUnsafeBufferPointer { values in

@@ -3,10 +3,10 @@ public import Tensors
 
 /// Rows of features [count, columns] with their lengths, read where they lie and widened a row at a time.
 ///
-/// For searches that look at few rows: a copy of all in binary32 would be the dearest thing they do, because fresh
+/// For searches that look at few rows: a copy of all in float32 would be the dearest thing they do, because fresh
 /// memory costs more than reading it.
 public struct MeasuredRows: Sendable {
-  /// Euclidean lengths in binary64 [count].
+  /// Euclidean lengths in float64 [count].
   public let norms: [Double]
 
   private let source: FeatureRows
@@ -25,7 +25,7 @@ public struct MeasuredRows: Sendable {
   public var count: Int { source.count }
   public var columns: Int { source.columns }
 
-  /// A tensor read as [rows, columns], and on the way the inner product of every row with `direction` in binary64.
+  /// A tensor read as [rows, columns], and on the way the inner product of every row with `direction` in float64.
   ///
   /// Rows with an element that is not finite have a norm that is not.
   /// - Precondition: columns >= 1, the tensor holds whole rows of so many, and so many numbers are in `direction`.
@@ -50,17 +50,17 @@ public struct MeasuredRows: Sendable {
         }
       }
     }
-    let places = (0..<count).map { 8 * ($0 / 4) + $0 % 4 }
+    let slots = (0..<count).map { 8 * ($0 / 4) + $0 % 4 }
     return (
-      MeasuredRows(source, norms: places.map { sums[$0].squareRoot() }, kernels), places.map { sums[$0 + 4] }
+      MeasuredRows(source, norms: slots.map { sums[$0].squareRoot() }, kernels), slots.map { sums[$0 + 4] }
     )
   }
 
   /// Calls `body` with what reads rows as long as it runs.
   public func withReader<Result>(_ body: (Reader) -> Result) -> Result {
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: max(2 * Reader.waysPerPlace * columns, 1)) {
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: max(2 * Reader.waysPerSlot * columns, 1)) {
       room in
-      withUnsafeTemporaryAllocation(of: Int.self, capacity: 2 * Reader.waysPerPlace) { held in
+      withUnsafeTemporaryAllocation(of: Int.self, capacity: 2 * Reader.waysPerSlot) { held in
         held.initialize(repeating: -1)
         return norms.withUnsafeBufferPointer { norms in
           func run(_ base: UnsafeRawPointer?) -> Result {
@@ -74,12 +74,12 @@ public struct MeasuredRows: Sendable {
 
   /// What reads and compares rows while their bytes stay where they are.
   public struct Reader {
-    /// Rows of such lengths are compared in binary32: no product of theirs overflows, and what vanishes is far below
+    /// Rows of such lengths are compared in float32: no product of theirs overflows, and what vanishes is far below
     /// the tolerance.
     private static let ordinaryNorms = 0x1p-30...0x1p30
 
-    /// How many rows are held of those asked for in one place.
-    fileprivate static let waysPerPlace = 4
+    /// How many rows are held of those asked for in one slot.
+    fileprivate static let waysPerSlot = 4
 
     private let base: UnsafeRawPointer?
     private let rowBytes: Int
@@ -93,7 +93,7 @@ public struct MeasuredRows: Sendable {
       @Sendable (_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ count: Int) -> Double
     private let widen:
       @Sendable (_ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int) -> Void
-    /// Whether rows are aligned and binary32, and are read where they lie.
+    /// Whether rows are aligned and float32, and are read where they lie.
     private let isPlain: Bool
 
     fileprivate init(
@@ -116,14 +116,14 @@ public struct MeasuredRows: Sendable {
     /// Where a row is widened to.
     public enum Place: Int { case first, second }
 
-    /// A row as binary32; valid until another is asked for in the same place.
-    public func row(_ index: Int, in place: Place = .first) -> UnsafePointer<Float> {
+    /// A row as float32; valid until another is asked for in the same place.
+    public func row(_ index: Int, in slot: Place = .first) -> UnsafePointer<Float> {
       guard let base, let room, let held else {
         preconditionFailure("a row is asked for of those that are there")
       }
       let bytes = base + index * rowBytes
       if isPlain { return bytes.assumingMemoryBound(to: Float.self) }
-      let way = Self.waysPerPlace * place.rawValue + index % Self.waysPerPlace
+      let way = Self.waysPerSlot * slot.rawValue + index % Self.waysPerSlot
       let into = room + way * columns
       if held[way] != index {
         widen(bytes, into, columns)
@@ -141,7 +141,7 @@ public struct MeasuredRows: Sendable {
       return Double(product(base + a * rowBytes, base + b * rowBytes, columns)) / (norms[a] * norms[b])
     }
 
-    /// The cosine of two rows that are not zero, in binary64.
+    /// The cosine of two rows that are not zero, in float64.
     public func preciseCosine(_ a: Int, _ b: Int) -> Double {
       guard let norms else { preconditionFailure("rows are compared of those that are there") }
       return preciseDot(row(a), row(b, in: .second), columns) / (norms[a] * norms[b])

@@ -49,8 +49,8 @@ public struct PackedRows: Sendable {
           space.kernels.multiply(gathered, rows.count, space.columns, panels, rowCount, base, rowCount)
         }
       }
-      for (place, row) in rows.enumerated() {
-        let own = UnsafeMutableBufferPointer(start: base + place * rowCount, count: rowCount)
+      for (slot, row) in rows.enumerated() {
+        let own = UnsafeMutableBufferPointer(start: base + slot * rowCount, count: rowCount)
         scale(own, by: space.factors[row])
         body(row, own)
       }
@@ -59,7 +59,7 @@ public struct PackedRows: Sendable {
 
   private func scale(_ products: UnsafeMutableBufferPointer<Float>, by factor: Float) {
     factors.withUnsafeBufferPointer { factors in
-      for place in products.indices { products[place] *= factors[place] * factor }
+      for slot in products.indices { products[slot] *= factors[slot] * factor }
     }
   }
 }

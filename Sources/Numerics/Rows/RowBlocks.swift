@@ -20,8 +20,8 @@ public struct RowBlocks: Sendable {
     SIMD4(padded[4 * block], padded[4 * block + 1], padded[4 * block + 2], padded[4 * block + 3])
   }
 
-  /// The row in a place, places counted through all blocks.
-  public func row(at place: Int) -> Int { rows[place] }
+  /// The row in a slot, slots counted through all blocks.
+  public func row(at slot: Int) -> Int { rows[slot] }
 
   /// The lanes of a block that are no padding.
   public func lanes(of block: Int) -> Range<Int> { 0..<min(4, rowCount - 4 * block) }

@@ -16,7 +16,7 @@ public struct StepCounter: Sendable {
   private var advance = smallestAdvance
   private let work: String
 
-  /// - Parameter work: what costs the steps, for the refusal.
+  /// - Parameter work: what costs the steps, for the rejection.
   public init(limit: StepLimit, work: String = "comparing these tokens with each other") {
     self.limit = limit
     self.work = work
@@ -57,11 +57,11 @@ public struct StepCounter: Sendable {
   /// What comparing two rows costs, whatever kernels do it.
   public static func comparison(columns: Int) -> Int { 12 + columns / 8 }
 
-  /// The same in binary64, which is asked for of a few rows at a time, each looked up.
+  /// The same in float64, which is asked for of a few rows at a time, each looked up.
   public static func exactComparison(columns: Int) -> Int { 100 + columns / 2 }
 
-  /// Finding the lowest in a ``BoundTable`` of so many places, and raising what is found.
-  public static func look(atPlaces count: Int) -> Int { 100 + count / 64 }
+  /// Finding the lowest in a ``BoundTable`` of so many slots, and raising what is found.
+  public static func look(atSlots count: Int) -> Int { 100 + count / 64 }
 
   /// Looking at one number of each of so many candidates.
   public static func scan(of count: Int) -> Int { 50 + count / 4 }
@@ -69,7 +69,7 @@ public struct StepCounter: Sendable {
   /// Bounds for all candidates by a ``RowSketch``, and a look at them.
   public static func bounds(count: Int, dimensions: Int) -> Int { 100 + count * (dimensions + 8) / 16 }
 
-  /// Deciding in binary64 about one row among several that binary32 cannot tell apart, beside the comparisons.
+  /// Deciding in float64 about one row among several that float32 cannot tell apart, beside the comparisons.
   public static let exactDecision = 1_000
 
   /// Taking an entry out of a heap and putting it back.

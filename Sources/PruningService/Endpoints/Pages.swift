@@ -68,7 +68,7 @@ extension Endpoints {
   }
 
   /// A page loads files of this server, and pictures that its own script made; whatever else a browser is talked into
-  /// loading, running or asking is refused.
+  /// loading, running or asking is rejected.
   private static let contentSecurityPolicy =
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

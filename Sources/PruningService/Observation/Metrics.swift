@@ -147,7 +147,7 @@ public final class Metrics: Sendable {
   }
 }
 
-/// Why requests were refused before an endpoint saw them; every reason is exposed from the start, at 0, so that a
+/// Why requests were rejected before an endpoint saw them; every reason is exposed from the start, at 0, so that a
 /// rate can be taken over the first one.
 private enum RefusalReason: Int, CaseIterable {
   case framing, coding, bodyTooLarge, headTimeout, bodyTimeout, sharedMemory, memory, queue, connections

@@ -3,7 +3,7 @@ import Tensors
 
 /// Shapes that can be read in two ways, and orders that the field's own code writes.
 ///
-/// What only one reading fits is settled by it; what two fit is refused, with what to send so that one is meant.
+/// What only one reading fits is settled by it; what two fit is rejected, with what to send so that one is meant.
 enum AmbiguousReading {
   /// More heads than any model has: the largest have 128.
   static let mostHeads = 128

@@ -5,14 +5,14 @@ import Tensors
 ///
 /// A batch is made by a list of tensors (ragged is fine), by one more axis than a tensor has for one image, by
 /// `batched: true`, which says that the first axis counts images wherever a tensor may have it, or by `axes`. Ranks
-/// decide, never whether two extents happen to be equal; where ranks leave two readings, the request is refused
+/// decide, never whether two extents happen to be equal; where ranks leave two readings, the request is rejected
 /// (``AmbiguousReading``). In a batch, tensors that belong to an image must be batched too; a text may be shared.
 struct Batch {
   let samples: [[String: Tensor]]
   /// Whether answers are lists, one entry per image; a batch of one is still a batch.
   let isBatched: Bool
 
-  /// More images than this in one request are refused: each costs a result, even an empty one.
+  /// More images than this in one request are rejected: each costs a result, even an empty one.
   static let maximumCount = 4096
 
   /// - Parameters:

@@ -60,7 +60,7 @@ struct ImageRequest: Sendable {
   /// The longest other axis of a tensor about no tokens, beyond the width of any features.
   private static let maximumEmptyExtent = 1 << 16
 
-  /// Refuses tensors without elements, unless they are about no tokens: they take no bytes, whatever their extents say,
+  /// Rejects tensors without elements, unless they are about no tokens: they take no bytes, whatever their extents say,
   /// and a kernel that believed one of those would do work that nothing bounds.
   private static func refuseEmpty(
     _ tensors: [String: Tensor], stages: [String]

@@ -64,7 +64,7 @@ struct MemoryNeed: Sendable {
       let name = parameters["method"]?.stringValue ?? PruneRequest.defaultMethod
       let known = MethodRegistry.standard.memory(of: name)
       guard operation == .compress else { return known ?? .features }
-      // The anchors of density peaks compare all tokens in binary64.
+      // The anchors of density peaks compare all tokens in float64.
       return MethodMemory(
         perElement: max(known?.perElement ?? 0, 24), perPair: max(known?.perPair ?? 0, 16),
         perKept: known?.perKept ?? 0, perTextPair: known?.perTextPair ?? 0)

@@ -93,7 +93,7 @@ struct PruneTask: PreparedTask {
     return try sample(of: try pruning.run(on: input, region: found), region, input, shared: &shared)
   }
 
-  /// Refuses what does not depend on what tensors hold, of images of a batch under one budget.
+  /// Rejects what does not depend on what tensors hold, of images of a batch under one budget.
   ///
   /// - Throws: with the image that is wrong.
   static func validateTogether(

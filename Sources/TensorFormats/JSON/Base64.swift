@@ -3,7 +3,7 @@
 /// ``decodeWrapped(_:)`` also takes what encoders of mail and browsers make of it.
 ///
 /// Padding may be complete or absent; white space, the URL alphabet, and non-zero bits behind the last byte
-/// are refused, so every byte string has exactly one accepted spelling per padding style.
+/// are rejected, so every byte string has exactly one accepted spelling per padding style.
 package enum Base64 {
   package struct Failure: Error, Equatable {
     /// Characters before the offending one.

@@ -13,7 +13,7 @@ public enum JSONTensorFormat: AnswerFormat {
   public static func matches(_ prefix: ArraySlice<UInt8>) -> Bool {
     var scanner = JSONScanner(JSONScanner.withoutByteOrderMark(prefix))
     let first = scanner.peek()
-    // Text in UTF-16 is refused by name when it is read.
+    // Text in UTF-16 is rejected by name when it is read.
     return first == UInt8(ascii: "{") || first == UInt8(ascii: "[") || JSONScanner.isWide(prefix)
   }
 

@@ -3,10 +3,10 @@ import Tensors
 
 /// JSON numbers as elements of the types narrower or other than F32.
 ///
-/// *Deviation*: F16 and BF16 are rounded twice, to binary32 first; that differs from one rounding only where a
-/// decimal lies within half a unit of binary32 beside the middle of two 16-bit values.
+/// *Deviation*: F16 and BF16 are rounded twice, to float32 first; that differs from one rounding only where a
+/// decimal lies within half a unit of float32 beside the middle of two 16-bit values.
 enum NumberNarrowing {
-  /// Little-endian binary32 values as little-endian values of 16 bits; nil when one is too large for them.
+  /// Little-endian float32 values as little-endian values of 16 bits; nil when one is too large for them.
   static func narrowed(_ floats: [UInt8], _ elementType: ElementType) -> [UInt8]? {
     let exponent: UInt16 = elementType == .float16 ? 0x7c00 : 0x7f80
     var isFinite = true

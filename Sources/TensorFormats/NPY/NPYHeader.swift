@@ -2,7 +2,7 @@ import Tensors
 
 /// The Python dictionary in front of an npy array, read by a parser that knows nothing but this dictionary.
 struct NPYHeader {
-  /// numpy refuses longer ones as well.
+  /// numpy rejects longer ones as well.
   static let maximumLength = 10_000
 
   private(set) var descriptor = ""

@@ -120,7 +120,7 @@ struct SafetensorsHeader {
     return numbers
   }
 
-  /// Refuses holes, overlaps, and bytes that belong to no tensor.
+  /// Rejects holes, overlaps, and bytes that belong to no tensor.
   func checkCoverage(dataLength: Int) throws(TensorFormatError) {
     var covered = 0
     for entry in entries {

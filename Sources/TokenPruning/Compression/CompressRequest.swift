@@ -72,7 +72,7 @@ public struct CompressRequest: Sendable, Hashable {
     newlines = try given.choice("newline_policy", NewlinePolicy.self) ?? .drop
   }
 
-  /// Refuses an unknown method and its parameters, before anything is computed.
+  /// Rejects an unknown method and its parameters, before anything is computed.
   public func validate(registry: MethodRegistry = .standard) throws(PruningError) {
     guard method != Self.defaultMethod else { return }
     _ = try registry.make(method, methodParameters, for: .compress)

@@ -84,13 +84,13 @@ extension CompressedRows {
     var rows = RowSet(
       tokenCount: input.tokenCount, features: features, keptIndices: order.map(\.token),
       assignments: Array(repeating: -1, count: input.tokenCount), sizes: [])
-    var place = [Int](repeating: 0, count: features.rows)
+    var slot = [Int](repeating: 0, count: features.rows)
     var values: [Float] = []
     values.reserveCapacity((order.count + extra.count) * features.columns)
     for source in order.map(\.source) + extra {
       switch source {
       case .row(let row):
-        place[row] = rows.sizes.count
+        slot[row] = rows.sizes.count
         rows.sizes.append(sizes[row])
         values += features.row(row)
       case .separator(let token):
@@ -100,7 +100,7 @@ extension CompressedRows {
       }
     }
     rows.features = Matrix(rows: rows.sizes.count, columns: features.columns, values: values)
-    for (token, row) in zip(tokens, assignments) where row >= 0 { rows.assignments[token] = place[row] }
+    for (token, row) in zip(tokens, assignments) where row >= 0 { rows.assignments[token] = slot[row] }
     let positions =
       rows.keptIndices.map { input.layout?.position(of: $0) } + extra.map { _ in TokenPosition?.none }
     return replacing(rows, rowPositions: positions, notes: notes)
@@ -180,21 +180,21 @@ extension PruningInput {
 extension TokenLayout {
   /// The same views over the tokens that lie in some view; nil where rows are not evenly spaced without separators.
   var withoutSeparators: TokenLayout? {
-    var place = [Int](repeating: 0, count: tokenCount)
+    var slot = [Int](repeating: 0, count: tokenCount)
     var next = 0
     var isSeparator = [Bool](repeating: false, count: tokenCount)
     for token in separators { isSeparator[token] = true }
     for token in 0..<tokenCount {
-      place[token] = next
+      slot[token] = next
       if !isSeparator[token] { next += 1 }
     }
     var moved: [TokenView] = []
     for view in views where view.rows > 0 && view.columns > 0 {
-      let first = place[view.firstToken]
-      let stride = view.rows > 1 ? place[view.token(row: 1, column: 0)] - first : view.columns
+      let first = slot[view.firstToken]
+      let stride = view.rows > 1 ? slot[view.token(row: 1, column: 0)] - first : view.columns
       for row in 0..<view.rows {
-        let last = place[view.token(row: row, column: view.columns - 1)]
-        guard place[view.token(row: row, column: 0)] == first + row * stride,
+        let last = slot[view.token(row: row, column: view.columns - 1)]
+        guard slot[view.token(row: row, column: 0)] == first + row * stride,
           last == first + row * stride + view.columns - 1
         else { return nil }
       }

@@ -34,7 +34,7 @@ public struct ResampleRequest: Sendable, Hashable {
       anchorShare: try given.number("anchor_share", in: 0...1) ?? Self.defaultAnchorShare)
   }
 
-  /// Refuses a model that is not loaded, before anything is computed.
+  /// Rejects a model that is not loaded, before anything is computed.
   public func validate(_ models: ModelSet) throws(PruningError) {
     _ = try models.resampler(named: model, at: "/model")
   }

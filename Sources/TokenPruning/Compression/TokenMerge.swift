@@ -36,7 +36,7 @@ struct TokenMerge {
     self.sizes = sizes
   }
 
-  /// The mean of the tokens of each row [K, D], summed in binary64 in token order.
+  /// The mean of the tokens of each row [K, D], summed in float64 in token order.
   func means(of features: Matrix) -> Matrix {
     let columns = features.columns
     var sums = [Double](repeating: 0, count: anchors.count * columns)

@@ -14,7 +14,7 @@ import VisionLayouts
 /// | `baseline` | `mean`, `minimum`: what `coverage` subtracts first | `mean` |
 /// | `area_power` | 0...1: exponent of the area in `contrast` | 0.5 |
 /// | `max_regions` | 1...16 | 1 |
-/// | `minimum_contrast` | 0...1000: below it the answer is the whole image; 0 never refuses a varying map | 5 |
+/// | `minimum_contrast` | 0...1000: below it the answer is the whole image; 0 never rejects a varying map | 5 |
 /// | `minimum_overlap` | 0...0.99: share of a token's cell that must lie in the region | 0 |
 /// | `similarity_sign` | `positive`, `negative` | `positive` |
 /// | `temperature` | 0.0001...100: softmax over the cosines | none |

@@ -33,7 +33,7 @@ struct ApET: PruningMethod {
       "Basis tokens keep their own places. In the authors' code the k places with the lowest errors among K are given up"
         + " for the basis rows, in sampling order, and basis tokens also merge into others (`faithful`).",
       "With K up to k the first K basis tokens are kept; the authors' code fails (`faithful` is then refused).",
-      "Rows are computed in binary64 and answered as `dtype`; the authors' code rounds to half precision first.",
+      "Rows are computed in float64 and answered as `dtype`; the authors' code rounds to half precision first.",
       "With a region only the candidates are sampled and reconstructed.",
     ], properties: [], memory: MethodMemory(perElement: 8),
     facts: MethodFacts(
@@ -112,13 +112,13 @@ struct ApET: PruningMethod {
       isChosen[next] = true
       if chosen.count == count { return chosen }
       try steps.spend(tokens.count * (10 + features.columns))
-      for (place, token) in tokens.enumerated() {
-        distances[place] = min(distances[place], features.squaredDistance(token, tokens[next]))
+      for (slot, token) in tokens.enumerated() {
+        distances[slot] = min(distances[slot], features.squaredDistance(token, tokens[next]))
       }
       // Copies of chosen tokens lie as near as these.
       var best: Int?
-      for place in tokens.indices where !isChosen[place] {
-        if best.map({ distances[place] > distances[$0] }) ?? true { best = place }
+      for slot in tokens.indices where !isChosen[slot] {
+        if best.map({ distances[slot] > distances[$0] }) ?? true { best = slot }
       }
       guard let best else { return chosen }
       next = best

@@ -27,7 +27,7 @@ struct CDPruner: PruningMethod {
         "theta: the scaled relevance q becomes exp(q theta / (2 (1 - theta))); absent: q is used as it is"),
       ParameterDescriptor(
         "implementation", .choice(["published", "openvino"]), default: "published",
-        "published: binary64, rank checked; openvino: the arithmetic of OpenVINO GenAI's processor path, binary32"
+        "published: float64, rank checked; openvino: the arithmetic of OpenVINO GenAI's processor path, float32"
           + " with 1e-6 under the root, all tokens in one piece (CDPRUNER_SPLIT_THRESHOLD off)"),
     ],
     deviations: [

@@ -91,8 +91,8 @@ struct Dart: PruningMethod {
     for turn in choosing.indices {
       let quota = wanted / turns.count + (turn < wanted % turns.count ? 1 : 0)
       let scores = left.map { -similarities[$0 * pivots.rows + turn] }
-      for place in Ranking.highest(quota, of: scores, among: Array(left.indices)) {
-        isTaken[pool[left[place]]] = true
+      for slot in Ranking.highest(quota, of: scores, among: Array(left.indices)) {
+        isTaken[pool[left[slot]]] = true
       }
       kept += left.filter { isTaken[pool[$0]] }.map { pool[$0] }
       left.removeAll { isTaken[pool[$0]] }
@@ -180,10 +180,10 @@ enum CPythonSet {
     var slot = number & mask
     while true {
       let last = slot + linearProbes <= mask ? slot + linearProbes : slot
-      for place in slot...last {
-        if table[place] == number { return false }
-        if table[place] == nil {
-          table[place] = number
+      for probe in slot...last {
+        if table[probe] == number { return false }
+        if table[probe] == nil {
+          table[probe] = number
           return true
         }
       }

@@ -28,7 +28,7 @@ struct DivPrune: PruningMethod {
       "A zero row (padding) has no direction: it is picked only when nothing else is left, lowest index first;"
         + " in the authors' code one such row makes every distance NaN, and two different tokens are kept"
         + " (`faithful`).",
-      "Distances are compared as binary64 cosines; equal ones keep the lower index.",
+      "Distances are compared as float64 cosines; equal ones keep the lower index.",
       "Where tokens are kept already (a region), the first pick is the token farthest from those.",
     ],
     budget: "The kept tokens, exactly that many; `faithful` with a zero row keeps one or two.",

@@ -64,20 +64,20 @@ struct Downsample: PruningMethod {
   }
 
   /// The places that an interval covers, and which part of the interval each covers.
-  private static func parts(_ low: Double, _ high: Double) -> [(place: Int, weight: Double)] {
+  private static func parts(_ low: Double, _ high: Double) -> [(slot: Int, weight: Double)] {
     let first = Int(low.rounded(.down))
     // Rounding of a bound must not reach for a place that is not there.
     let end = max(Int((high - 1e-9).rounded(.up)), first + 1)
-    let parts = (first..<end).map { place in
-      (place, max(min(high, Double(place + 1)) - max(low, Double(place)), 0))
+    let parts = (first..<end).map { slot in
+      (slot, max(min(high, Double(slot + 1)) - max(low, Double(slot)), 0))
     }
     let sum = parts.reduce(0) { $0 + $1.1 }
-    return parts.map { (place: $0.0, weight: $0.1 / sum) }
+    return parts.map { (slot: $0.0, weight: $0.1 / sum) }
   }
 
   /// The two places around the middle of an interval, and the weight of each.
   private static func neighbours(_ low: Double, _ high: Double, _ count: Int) -> [(
-    place: Int, weight: Double
+    slot: Int, weight: Double
   )] {
     let middle = min(max((low + high) / 2 - 0.5, 0), Double(count - 1))
     let first = min(Int(middle), count - 1)

@@ -18,7 +18,7 @@ struct EVS: ScoringMethod {
     deviations: [
       "The budget is exact, so that one smaller than a frame keeps the first tokens of the first frame; vLLM"
         + " keeps that frame whole.",
-      "Cosines are binary64; the cosine with a zero row is 0.",
+      "Cosines are float64; the cosine with a zero row is 0.",
     ],
     budget: "The kept tokens of all frames together, exactly that many.",
     properties: [.nested, .scaleInvariant],

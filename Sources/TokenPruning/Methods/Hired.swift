@@ -120,7 +120,7 @@ struct Hired: PruningMethod {
     return counts
   }
 
-  /// The rest of the budget in proportion to the marks, each rounded down in binary32 as the authors do.
+  /// The rest of the budget in proportion to the marks, each rounded down in float32 as the authors do.
   private func shares(of rest: Int, _ marks: [Int], _ size: Int) -> [Int] {
     let total = marks.reduce(0, +)
     guard total > 0 else { return marks }

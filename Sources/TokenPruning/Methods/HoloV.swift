@@ -36,7 +36,7 @@ struct HoloV: PruningMethod {
       "With a region the candidates are cut into crops, not the whole image.",
     ],
     budget: "The kept tokens, exactly that many; `faithful` may keep fewer.",
-    // A crop's rows in binary64, one array each; one crop may be all tokens.
+    // A crop's rows in float64, one array each; one crop may be all tokens.
     memory: MethodMemory(perElement: 24),
     facts: MethodFacts(
       .encoder, isQuestionAware: false, cost: "O(N^2 D / crops)", inexactParameter: "faithful",

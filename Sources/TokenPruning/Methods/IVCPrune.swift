@@ -51,7 +51,7 @@ struct IVCPrune: PruningMethod {
       "K is exact: coordinates and seeds first, then the tokens that the question resembles most. For llava the authors"
         + " keep a union of 20 to 31 % of the tokens (`faithful`); their count for qwen2_5_vl is half of N.",
       "Coordinates and seeds that are more than K are ranked as the others.",
-      "Phases are binary64; equal scores keep the lower index, as tokens (r, c) and (c, r) of a Qwen image have.",
+      "Phases are float64; equal scores keep the lower index, as tokens (r, c) and (c, r) of a Qwen image have.",
       "The first two rows behind the image are passed over, as in the authors' code; without a third the request is"
         + " refused, where their mean is not a number.",
     ],

@@ -93,7 +93,7 @@ public struct ParameterDescriptor: Sendable, Hashable {
   public let kind: Kind
   public let defaultValue: JSONValue
   public let summary: String
-  /// The one use that reads it; nil where both do. The other refuses it.
+  /// The one use that reads it; nil where both do. The other rejects it.
   public let onlyUse: MethodUse?
 
   public init(

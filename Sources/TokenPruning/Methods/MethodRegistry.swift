@@ -59,7 +59,7 @@ public struct MethodRegistry: Sendable {
 
   /// The method of that name with its parameters checked.
   ///
-  /// - Throws: `.unknownMethod` at `/method`, or what ``Parameters`` refuses.
+  /// - Throws: `.unknownMethod` at `/method`, or what ``Parameters`` rejects.
   func make(
     _ name: String, _ parameters: JSONObject = [:], for use: MethodUse = .prune
   ) throws(PruningError) -> any PruningMethod {

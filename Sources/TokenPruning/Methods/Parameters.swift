@@ -38,7 +38,7 @@ struct Parameters: Sendable {
     changed = names
   }
 
-  /// Refuses a change of a parameter that others make meaningless: what nobody reads must not look as if it counted.
+  /// Rejects a change of a parameter that others make meaningless: what nobody reads must not look as if it counted.
   func refuse(_ name: String, when isMeaningless: Bool, _ reason: String) throws(PruningError) {
     guard isMeaningless, changed.contains(name) else { return }
     throw PruningError(at: "/method_parameters/\(name)", reason)

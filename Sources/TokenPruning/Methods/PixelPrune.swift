@@ -71,7 +71,7 @@ struct PixelPrune: ScoringMethod {
 
   var mayKeepFewer: Bool { isAdaptive }
 
-  /// The score of the first token of a view, beyond any distance of binary32 numbers.
+  /// The score of the first token of a view, beyond any distance of float32 numbers.
   private static let firstScore = 0x1p900
 
   func scores(of input: PruningInput) throws(PruningError) -> [Double] {

@@ -72,10 +72,10 @@ enum AdaptiveCount {
     guard !scores.isEmpty else { return 0 }
     let sorted = scores.sorted()
     func quantile(_ share: Double) -> Double {
-      let place = share * Double(sorted.count - 1)
-      let low = Int(place.rounded(.down))
+      let slot = share * Double(sorted.count - 1)
+      let low = Int(slot.rounded(.down))
       let high = min(low + 1, sorted.count - 1)
-      return sorted[low] + (place - Double(low)) * (sorted[high] - sorted[low])
+      return sorted[low] + (slot - Double(low)) * (sorted[high] - sorted[low])
     }
     let third = quantile(0.75)
     let limit = third + 1.5 * (third - quantile(0.25))

@@ -86,7 +86,7 @@ struct PruMergePlus: PruningMethod {
     var isOpen = [Bool](repeating: false, count: scores.count)
     for token in task.candidates { isOpen[token] = true }
     for token in important { isOpen[token] = false }
-    // In binary64, as the authors do: 1 / (k / N) may fall short of N / k.
+    // In float64, as the authors do: 1 / (k / N) may fall short of N / k.
     let share = Double(max(outliers, 1)) / Double(max(scores.count, 1))
     let step = max(1, Int((1 / share).rounded(.down)) / 3)
     let spaced = stride(from: 0, to: scores.count - 1, by: step).filter { isOpen[$0] }

@@ -36,7 +36,7 @@ struct PruneSID: PruningMethod {
     ],
     budget:
       "The kept tokens, exactly that many; the [CLS] row, which the authors count too, is the caller's.",
-    // Sigmoids, their transpose and unit rows in binary64; the matrix of products and its copy have the smaller side
+    // Sigmoids, their transpose and unit rows in float64; the matrix of products and its copy have the smaller side
     // squared, which is at most the number of elements.
     memory: MethodMemory(perElement: 64),
     facts: MethodFacts(
@@ -66,7 +66,7 @@ struct PruneSID: PruningMethod {
     let unit = UnitRows(rows)
     let threshold = Self.meanSimilarity(of: unit, isQwen: isQwen) * factor(total, tokens.count)
     var groups = [[Int]](repeating: [], count: components.count)
-    for (place, group) in components.groups.enumerated() { groups[group].append(place) }
+    for (slot, group) in components.groups.enumerated() { groups[group].append(slot) }
     let thinned = try groups.map { (group) throws(PruningError) -> ThinnedGroup in
       try steps.spend(group.count * group.count * (2 + unit.columns / 2) / 2)
       return ThinnedGroup(group, scores: scores, unit, threshold)
@@ -119,7 +119,7 @@ struct PruneSID: PruningMethod {
     }
     let weights = survivors.contains { $0 > 0 } ? survivors : sizes
     let sum = Float(max(weights.reduce(0, +), 1))
-    // As the authors' library computes it: shares in binary32, added up in binary64, rounded to binary32 each time.
+    // As the authors' library computes it: shares in float32, added up in float64, rounded to float32 each time.
     var running = 0.0
     var before = 0
     var quotas: [Int] = []
@@ -150,10 +150,10 @@ struct ThinnedGroup {
     let order = Ranking.highest(group.count, of: scores, among: group)
     var isOpen = [Bool](repeating: true, count: order.count)
     var survivors: [Int] = []
-    for (place, token) in order.enumerated() where isOpen[place] && scores[token] > 0 {
+    for (slot, token) in order.enumerated() where isOpen[slot] && scores[token] > 0 {
       survivors.append(token)
-      isOpen[place] = false
-      for other in (place + 1)..<order.count where isOpen[other] {
+      isOpen[slot] = false
+      for other in (slot + 1)..<order.count where isOpen[other] {
         if rows.product(token, order[other]) > threshold { isOpen[other] = false }
       }
     }
@@ -241,7 +241,7 @@ struct PrincipalComponents {
     for row in 0..<features.rows {
       let range = (row * columns)..<((row + 1) * columns)
       let mean = values[range].reduce(0, +) / Double(columns)
-      for place in range { values[place] -= mean }
+      for slot in range { values[slot] -= mean }
     }
     return values
   }

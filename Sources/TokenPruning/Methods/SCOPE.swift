@@ -30,7 +30,7 @@ struct SCOPE: PruningMethod {
     deviations: [
       "A zero row (padding) has cosine 0 with every token and adds nothing; in the authors' code one such row makes"
         + " every gain NaN, and the first K tokens are kept (`faithful`).",
-      "Gains are compared as binary64 numbers; equal scores keep the lower index.",
+      "Gains are compared as float64 numbers; equal scores keep the lower index.",
       "Where tokens are kept already (a region), they cover from the beginning, and only they and the candidates"
         + " are covered.",
     ], properties: [.nested, .scaleInvariant, .orderEquivariant],

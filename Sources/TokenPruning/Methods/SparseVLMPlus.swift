@@ -76,9 +76,9 @@ struct SparseVLMPlus: ScoringMethod, TextRatingMethod {
     var sums: [[Double]] = []
     for head in 0..<attention.heads {
       var sum = [Double](repeating: 0, count: input.tokenCount)
-      for (place, rater) in raters.enumerated() {
+      for (slot, rater) in raters.enumerated() {
         for (token, value) in attention.row(head: head, query: rater).enumerated() {
-          sum[token] += value / divisors[place][token]
+          sum[token] += value / divisors[slot][token]
         }
       }
       sums.append(sum)

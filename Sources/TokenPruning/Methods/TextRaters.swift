@@ -139,7 +139,7 @@ struct TextAttention {
 
   /// The numerical rank of the head-averaged attention of the given query rows [rows, N].
   ///
-  /// Singular values above max(rows, N) x 2^-23 of the largest count, as in `torch.linalg.matrix_rank` of binary32
+  /// Singular values above max(rows, N) x 2^-23 of the largest count, as in `torch.linalg.matrix_rank` of float32
   /// matrices. They are the square roots of the eigenvalues of the rows' Gram matrix.
   func rank(of rows: [Int], stepLimit: StepLimit) throws(PruningError) -> Int {
     guard rows.count <= 512 else {

@@ -35,7 +35,7 @@ struct ToMe: PruningMethod {
     budget:
       "The rows that are left after merging; no token is dropped but with `class_token` and a"
       + " budget of 1.", properties: [.nested, .scaleInvariant],
-    // Means in binary64, beside the features, the keys and both once more to compare them.
+    // Means in float64, beside the features, the keys and both once more to compare them.
     memory: MethodMemory(perElement: 40, perPair: 4),
     facts: MethodFacts(
       .diversity, isQuestionAware: false, cost: "O(N^2 D)",
@@ -129,7 +129,7 @@ struct ToMe: PruningMethod {
     return Array(clusters.prefix(task.count))
   }
 
-  /// The features of each cluster, rounded to binary32.
+  /// The features of each cluster, rounded to float32.
   private static func means(of clusters: [Cluster], _ features: Matrix) -> Matrix {
     let columns = features.columns
     let values = [Float](unsafeUninitializedCapacity: clusters.count * columns) { target, count in
@@ -165,13 +165,13 @@ struct ToMe: PruningMethod {
       + (try space.mostSimilar(
         to: Array(even.dropFirst(first)), among: odd, sharing: input.sharing, &counter))
     var similarity = [Double](repeating: -.infinity, count: even.count)
-    for place in first..<even.count {
-      similarity[place] = space.exactSimilarity(even[place], odd[partner[place]])
+    for slot in first..<even.count {
+      similarity[slot] = space.exactSimilarity(even[slot], odd[partner[slot]])
     }
     let order = Ranking.highest(even.count, of: similarity, among: Array(even.indices))
     var targets = odd.map { clusters[$0] }
     var absorbed = [[Cluster]](repeating: [], count: odd.count)
-    for place in order.prefix(removed) { absorbed[partner[place]].append(clusters[even[place]]) }
+    for slot in order.prefix(removed) { absorbed[partner[slot]].append(clusters[even[slot]]) }
     for (target, others) in absorbed.enumerated() where !others.isEmpty {
       targets[target].absorb(others, features)
     }

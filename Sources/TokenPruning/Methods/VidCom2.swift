@@ -178,7 +178,7 @@ struct FrameCount: Sendable {
   }
 }
 
-/// Some columns of a matrix, each row divided by its length, in binary64; a zero row stays zero.
+/// Some columns of a matrix, each row divided by its length, in float64; a zero row stays zero.
 struct UnitRows {
   let count: Int
   let columns: Int
@@ -200,7 +200,7 @@ struct UnitRows {
       }
       let length = values[start...].reduce(0) { $0 + $1 * $1 }.squareRoot()
       guard length > 0 else { continue }
-      for place in start..<values.count { values[place] /= length }
+      for slot in start..<values.count { values[slot] /= length }
     }
   }
 

@@ -8,7 +8,7 @@ import Numerics
 /// A share of the budget goes to the highest attention. The rest L, in order of attention, is thinned by up to
 /// eight at a time: each token at an even place is compared with all at odd places, and those with the largest
 /// best cosine go. The next L is the remaining even ones, most duplicated first, then the odd ones. The order
-/// decides the next split, so all of it is in binary64.
+/// decides the next split, so all of it is in float64.
 /// - Complexity: see ``DuplicateThinning``.
 ///
 /// Source: Zhang et al., "Beyond Text-Visual Attention: Exploiting Visual Cues for Effective Token Pruning in
@@ -30,7 +30,7 @@ struct VisPruner: PruningMethod {
     deviations: [
       "A residue of odd length has one more even place than odd ones; the authors' code raises an error"
         + " (`faithful`).",
-      "Similarities are binary64. The authors' binary32 ones differ in the last bits, which changes the order"
+      "Similarities are float64. The authors' float32 ones differ in the last bits, which changes the order"
         + " that decides the next round: of 576 tokens they keep 69 to 77 % the same.",
       "Equal similarities go by the earlier place; the authors' code leaves their order to torch.argsort.",
     ], properties: [.scaleInvariant, .orderEquivariant],

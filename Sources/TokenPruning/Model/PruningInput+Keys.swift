@@ -16,7 +16,7 @@ extension PruningInput {
     tensors["key"] == nil ? features : try keys()
   }
 
-  /// `key` [N, d] as it is, [heads, N, d] averaged over heads in binary64.
+  /// `key` [N, d] as it is, [heads, N, d] averaged over heads in float64.
   private func keys() throws(PruningError) -> Matrix {
     let tensor = try headTensor(named: "key", rows: tokenCount)
     let width = tensor.shape[tensor.rank - 1]

@@ -66,7 +66,7 @@ extension PruningInput {
 
   /// One score per token [N], the mean over heads, and over queries where there are several.
   ///
-  /// Accepts [N], [heads, N] and [heads, queries, N]; sums in binary64, in row order.
+  /// Accepts [N], [heads, N] and [heads, queries, N]; sums in float64, in row order.
   /// - Parameter counts: the accepted lengths of the last axis; ``tokenCount`` unless told.
   /// - Throws: when absent, of another shape, without rows, or not finite.
   func attentionScores(
@@ -86,7 +86,7 @@ extension PruningInput {
     }
     guard count > 0 else { return [] }
     let rows = RowSelection(tensor.shape, queries)
-    // So few binary32 numbers cannot overflow binary64: a sum is finite exactly when all that went into it are.
+    // So few float32 numbers cannot overflow float64: a sum is finite exactly when all that went into it are.
     let sumsTell =
       rows.count > 1 && rows.count * count == tensor.elementCount && tensor.elementType != .float64
     if !sumsTell { try requireFinite(tensor, named: name) }
@@ -113,7 +113,7 @@ extension PruningInput {
           ? "the request has no tensors" : "there is only \(present.joined(separator: ", "))"))
   }
 
-  /// Refuses NaN and infinity by tensor name and position.
+  /// Rejects NaN and infinity by tensor name and position.
   func requireFinite(_ tensor: Tensor, named name: String) throws(PruningError) {
     guard let index = tensor.firstNonFiniteIndex() else { return }
     throw PruningError(

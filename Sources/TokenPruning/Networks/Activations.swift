@@ -1,9 +1,9 @@
 import Kernels
 import Numerics
 
-/// What flows between two layers: rows of binary64 numbers, [rows, columns].
+/// What flows between two layers: rows of float64 numbers, [rows, columns].
 ///
-/// Weights are binary32, everything computed is binary64, and sums have one order at every processor level: a
+/// Weights are float32, everything computed is float64, and sums have one order at every processor level: a
 /// network gives the same bits on every machine, and the rounding of half a million products stays far below that
 /// of the weights.
 struct Activations: Sendable, Equatable {
@@ -40,7 +40,7 @@ struct Activations: Sendable, Equatable {
   static let maximumCount = 1 << 23
 }
 
-/// Loops over rows of binary64 numbers.
+/// Loops over rows of float64 numbers.
 enum WideRows {
   /// The inner product, in four sums per lane of four, added up in a fixed order.
   @inline(__always)

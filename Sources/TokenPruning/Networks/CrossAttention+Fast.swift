@@ -1,7 +1,7 @@
 import Kernels
 import Numerics
 
-/// Attention in binary32, in one of three orders of the same products.
+/// Attention in float32, in one of three orders of the same products.
 ///
 /// With X readers, Y rows that are read, h heads and width d, keys and values of all Y rows take Y d^2 products each. Where
 /// h X is smaller than that is worth, the key layer is applied to the queries instead, and the value layer to what was

@@ -37,7 +37,7 @@ struct CrossAttention: Sendable, Equatable {
 
   var width: Int { query.outputs }
 
-  // MARK: In binary64
+  // MARK: In float64
 
   /// Keys and values of what is attended to, [rows, width] each.
   struct Memory: Sendable {

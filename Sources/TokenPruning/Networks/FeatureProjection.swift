@@ -28,8 +28,8 @@ struct FeatureProjection: Sendable, Equatable {
             guard let from = source.baseAddress, let between = between.baseAddress,
               let into = target.baseAddress
             else { return }
-            for (place, row) in group.enumerated() {
-              norm.normalize(from + row * inputs, into: between + place * inputs)
+            for (slot, row) in group.enumerated() {
+              norm.normalize(from + row * inputs, into: between + slot * inputs)
             }
             layer.panels.multiply(between, rows: group.count, into: into + start * outputs, stride: outputs)
           }
@@ -40,7 +40,7 @@ struct FeatureProjection: Sendable, Equatable {
     return result
   }
 
-  /// The same in binary64.
+  /// The same in float64.
   ///
   /// - Parameter rows: which rows of `features`, in order.
   /// - Complexity: O(rows x inputs x outputs).

@@ -51,7 +51,7 @@ struct FeedForward: Sendable, Equatable {
 
   private static let fastActivationCost = 3
 
-  // MARK: In binary64
+  // MARK: In float64
 
   /// What the block adds to each row, [rows, outputs].
   ///

@@ -43,7 +43,7 @@ extension FloatRows {
     return result
   }
 
-  /// Each row's product with `other`, added up in binary64 and rounded once.
+  /// Each row's product with `other`, added up in float64 and rounded once.
   func products(with other: [Float]) -> [Float] {
     precondition(other.count == columns)
     return (0..<rows).map { row in

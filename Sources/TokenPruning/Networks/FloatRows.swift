@@ -1,9 +1,9 @@
 import Kernels
 
-/// What flows between two layers on the fast path: rows of binary32 numbers, [rows, columns].
+/// What flows between two layers on the fast path: rows of float32 numbers, [rows, columns].
 ///
 /// Sums of products round each product and sum once and have one order (`NetworkKernelSet`), everything else is computed by
-/// single rounded operations: a network gives the same bits on every machine. ``Activations`` is the reference in binary64.
+/// single rounded operations: a network gives the same bits on every machine. ``Activations`` is the reference in float64.
 struct FloatRows: Sendable, Equatable {
   let rows: Int
   let columns: Int
@@ -61,7 +61,7 @@ struct FloatRows: Sendable, Equatable {
     }
   }
 
-  /// Whether a number is infinite or NaN: a sum went beyond binary32.
+  /// Whether a number is infinite or NaN: a sum went beyond float32.
   var hasOverflowed: Bool {
     values.withUnsafeBufferPointer { values in
       // A difference from itself is 0, or NaN for what is not finite, and NaN stays in a sum.
@@ -83,7 +83,7 @@ struct FloatRows: Sendable, Equatable {
   }
 }
 
-/// The right side of products in binary32, packed for the kernels in use: [columns, depth].
+/// The right side of products in float32, packed for the kernels in use: [columns, depth].
 struct FloatPanels: Sendable, Equatable {
   /// Results per row of the left side.
   let columns: Int
@@ -164,7 +164,7 @@ struct FloatPanels: Sendable, Equatable {
     return values[column / width * width * depth + index * width + column % width]
   }
 
-  /// Columns `first`... of one panel, for products in binary64: element k of each lies at k times the panel's width.
+  /// Columns `first`... of one panel, for products in float64: element k of each lies at k times the panel's width.
   func withPanel<Result>(from first: Int, _ body: (_ panel: UnsafePointer<Float>, _ width: Int) -> Result)
     -> Result?
   {

@@ -40,7 +40,7 @@ struct LayerNorm: Sendable, Equatable {
     }
   }
 
-  // MARK: In binary64
+  // MARK: In float64
 
   func callAsFunction(_ input: Activations, _ steps: inout StepCounter) throws(PruningError) -> Activations {
     precondition(input.columns == width)

@@ -51,7 +51,7 @@ struct LinearLayer: Sendable, Equatable {
     return result
   }
 
-  // MARK: In binary64
+  // MARK: In float64
 
   /// The layer on every row of `input`, [rows, outputs].
   ///

@@ -72,7 +72,7 @@ struct LocalizerModel: Sendable, Equatable {
 
   /// One probability per token of the layout, [N].
   ///
-  /// Computed in binary32; where a sum exceeds that, in binary64.
+  /// Computed in float32; where a sum exceeds that, in float64.
   ///
   /// - Throws: at the tensor whose width is not the model's, or that has too many rows; at `image_features` when
   ///   it is more work than one request may ask for.
@@ -83,7 +83,7 @@ struct LocalizerModel: Sendable, Equatable {
     return run.scores(logits)
   }
 
-  /// The reference: the same in binary64.
+  /// The reference: the same in float64.
   func preciseScores(of input: PruningInput, in layout: TokenLayout) throws(PruningError) -> [Double] {
     var run = try Run(self, input, layout)
     return try preciseScores(&run)
@@ -117,9 +117,9 @@ struct LocalizerModel: Sendable, Equatable {
     }
   }
 
-  // MARK: In binary32
+  // MARK: In float32
 
-  /// One logit per token that takes part; nil where a number went beyond binary32.
+  /// One logit per token that takes part; nil where a number went beyond float32.
   private func logits(_ run: inout Run) throws(PruningError) -> [Double]? {
     var patches = try image.projected(run.features, rows: run.tokens, &run.steps)
     patches += position.rows(for: run.tokens, in: run.layout)
@@ -167,7 +167,7 @@ struct LocalizerModel: Sendable, Equatable {
     return (direction, offset)
   }
 
-  // MARK: In binary64
+  // MARK: In float64
 
   private func preciseScores(_ run: inout Run) throws(PruningError) -> [Double] {
     var patches = try image(run.features, rows: run.tokens, &run.steps)

@@ -38,22 +38,22 @@ struct PositionEncoding: Sendable, Equatable {
     FloatRows(rows: tokens.count, columns: width, values: values(for: tokens, in: layout))
   }
 
-  /// The same in binary64.
+  /// The same in float64.
   func activations(for tokens: [Int], in layout: TokenLayout) -> Activations {
     Activations(rows: tokens.count, columns: width, values: values(for: tokens, in: layout))
   }
 
   private func values<Number: BinaryFloatingPoint>(for tokens: [Int], in layout: TokenLayout) -> [Number] {
-    let places = layout.visibleCentres()
+    let slots = layout.visibleCentres()
     var known: [Double: [Number]] = [:]
     var values: [Number] = []
     values.reserveCapacity(tokens.count * width)
     for token in tokens {
-      guard let place = places[token] else {
+      guard let slot = slots[token] else {
         values.append(contentsOf: repeatElement(0, count: width))
         continue
       }
-      for coordinate in [place.x, place.y] {
+      for coordinate in [slot.x, slot.y] {
         if let waves = known[coordinate] {
           values.append(contentsOf: waves)
         } else {

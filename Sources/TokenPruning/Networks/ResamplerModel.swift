@@ -53,7 +53,7 @@ struct ResamplerModel: Sendable, Equatable {
     let strongest: [Int]
   }
 
-  /// Computed in binary32; where a sum exceeds that, in binary64.
+  /// Computed in float32; where a sum exceeds that, in float64.
   ///
   /// - Precondition: 1 <= count <= `queryCount`; tokens is not empty; features has `imageWidth` columns.
   /// - Throws: when it is more work, or more memory, than one request may ask for.
@@ -75,7 +75,7 @@ struct ResamplerModel: Sendable, Equatable {
     return Matrix(rows: count, columns: width, values: Array(learned.values.prefix(count * width)))
   }
 
-  /// nil where a number went beyond binary32.
+  /// nil where a number went beyond float32.
   private func fastRows(
     _ count: Int, of part: Part, _ tokens: [Int], _ features: Matrix, in layout: TokenLayout,
     _ steps: inout StepCounter
@@ -106,7 +106,7 @@ struct ResamplerModel: Sendable, Equatable {
       strongest: strongest)
   }
 
-  // MARK: In binary64
+  // MARK: In float64
 
   /// The reference of ``rows(_:of:_:_:in:_:)``.
   func preciseRows(

@@ -33,7 +33,7 @@ public func pruneTogether(
   return inputs.isEmpty ? [] : try ImagesRun.results(of: inputs, requests.map(\.sharingBudget), registry)
 }
 
-/// Refuses what ``pruneTogether(_:_:registry:)`` would refuse whatever the tensors hold, and with whatever region.
+/// Rejects what ``pruneTogether(_:_:registry:)`` would reject whatever the tensors hold, and with whatever region.
 ///
 /// - Parameter inputs: without tensors.
 public func validatePruningTogether(

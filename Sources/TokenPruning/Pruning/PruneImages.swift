@@ -42,7 +42,7 @@ struct ImagesRun {
     return run.results()
   }
 
-  /// Refuses what does not depend on tensors.
+  /// Rejects what does not depend on tensors.
   static func check(
     _ inputs: [PruningInput], _ requests: [PruneRequest], _ registry: MethodRegistry
   ) throws(SharedPruningError) {
@@ -186,12 +186,12 @@ extension PruneResult {
     let newlines = results.compactMap(\.keptNewlines)
     keptNewlines = newlines.isEmpty ? nil : newlines.reduce(0, +)
     var before = 0
-    let places = results.compactMap { result -> [Int]? in
+    let slots = results.compactMap { result -> [Int]? in
       defer { before += result.previousCount ?? 0 }
       return result.keptWithinPrevious?.map { $0 + before }
     }
     previousCount = results.compactMap(\.previousCount).isEmpty ? nil : before
-    keptWithinPrevious = places.isEmpty ? nil : Array(places.joined())
+    keptWithinPrevious = slots.isEmpty ? nil : Array(slots.joined())
   }
 
   /// Notes of all images once, and others with the image they are about.

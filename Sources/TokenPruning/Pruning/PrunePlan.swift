@@ -56,7 +56,7 @@ public struct PrunePlan: Sendable {
   /// - Parameters:
   ///   - layouts: one for each image of a batch, or the one there is.
   ///   - requests: as many, alike but for their regions.
-  /// - Throws: what `/prune` would refuse of the same budgets and regions.
+  /// - Throws: what `/prune` would reject of the same budgets and regions.
   /// - Complexity: O(tokens x stages).
   public init(
     of layouts: [TokenLayout], _ requests: [PruneRequest], registry: MethodRegistry = .standard

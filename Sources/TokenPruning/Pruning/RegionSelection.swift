@@ -16,7 +16,7 @@ struct RegionSelection {
   /// A method without scores reads all tensors and places again for every budget: at most so many numbers in all,
   /// a place taken for ``numbersPerPlace``.
   private static let maximumRereadCount = 1 << 32
-  private static let numbersPerPlace = 32
+  private static let numbersPerSlot = 32
 
   init(method: any PruningMethod, policy: RegionPolicy, region: [Int], tokenCount: Int) {
     self.method = method
@@ -64,8 +64,8 @@ struct RegionSelection {
   /// What one choice costs beside the work of a search: scores at hand are ranked, any other method walks through all
   /// places and candidates.
   private func cost(of group: [Int], _ scorer: any PruningMethod, _ input: PruningInput) -> Int {
-    let places = scorer is GivenScores ? input.tokenCount / 64 : Self.numbersPerPlace * input.tokenCount
-    return 1_000 + places + 16 * group.count
+    let slots = scorer is GivenScores ? input.tokenCount / 64 : Self.numbersPerSlot * input.tokenCount
+    return 1_000 + slots + 16 * group.count
   }
 
   /// A choice in one group, under any policy but `bias`, which compares scores and has no parts.
@@ -174,7 +174,7 @@ struct RegionSelection {
   }
 
   private func checkRereading(_ input: PruningInput, _ groupCount: Int) throws(PruningError) {
-    let numbers = input.tensors.values.reduce(Self.numbersPerPlace * input.tokenCount) {
+    let numbers = input.tensors.values.reduce(Self.numbersPerSlot * input.tokenCount) {
       $0 + $1.elementCount
     }
     let (total, overflow) = numbers.multipliedReportingOverflow(by: groupCount)

@@ -9,18 +9,18 @@ struct RemainingTokens: Sendable {
   /// Original indices, ascending.
   let kept: [Int]
   /// Of each original token its place among those that are left; nil where it is gone.
-  private let places: [Int?]
+  private let slots: [Int?]
 
   init(_ kept: [Int], of tokenCount: Int) {
     self.kept = kept
-    var places = [Int?](repeating: nil, count: tokenCount)
-    for (place, token) in kept.enumerated() { places[token] = place }
-    self.places = places
+    var slots = [Int?](repeating: nil, count: tokenCount)
+    for (slot, token) in kept.enumerated() { slots[token] = slot }
+    self.slots = slots
   }
 
-  func places(of tokens: [Int]) -> [Int] { tokens.compactMap { places[$0] } }
+  func slots(of tokens: [Int]) -> [Int] { tokens.compactMap { slots[$0] } }
 
-  func isLeft(_ token: Int) -> Bool { places[token] != nil }
+  func isLeft(_ token: Int) -> Bool { slots[token] != nil }
 
   /// What is left of an input: its tensors are over all tokens, or over those that are left.
   func input(_ input: PruningInput) throws(PruningError) -> PruningInput {
@@ -95,7 +95,7 @@ struct RemainingMethod: PruningMethod {
 
   func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
     let own = SelectionTask(
-      count: task.count, candidates: tokens.places(of: task.candidates), given: tokens.places(of: task.given))
+      count: task.count, candidates: tokens.slots(of: task.candidates), given: tokens.slots(of: task.given))
     return try method.select(own, from: tokens.input(input)).map { tokens.kept[$0] }
   }
 }

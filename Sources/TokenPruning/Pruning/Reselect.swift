@@ -180,15 +180,15 @@ private struct ReselectionScores {
       if isOfKept, let prior {
         let own = Self.shares(of: attention, among: group.kept)
         let mass = prior.prefix(group.kept.count).reduce(0, +)
-        for (place, token) in members.enumerated() {
-          let now = place < group.kept.count ? mass * own[place] : prior[place]
-          scores[token] = (1 - weight) * now + weight * prior[place]
+        for (slot, token) in members.enumerated() {
+          let now = slot < group.kept.count ? mass * own[slot] : prior[slot]
+          scores[token] = (1 - weight) * now + weight * prior[slot]
         }
         continue
       }
       let now = Self.shares(of: attention, among: members)
-      for (place, token) in members.enumerated() {
-        scores[token] = (1 - weight) * now[place] + weight * (prior?[place] ?? 0)
+      for (slot, token) in members.enumerated() {
+        scores[token] = (1 - weight) * now[slot] + weight * (prior?[slot] ?? 0)
       }
     }
     return scores

@@ -106,10 +106,10 @@ public struct SequenceBookkeeping: Sendable, Hashable {
       guard index < tokens.count else { break }
       let base = next
       let firstView = tokens[index].first.map { owners[$0] } ?? 0
-      for (place, token) in tokens[index].enumerated() {
+      for (slot, token) in tokens[index].enumerated() {
         guard let grid, let position = layout.position(of: token) else {
-          if isKept.contains(token) { rows[0].append(base + place) }
-          next = base + place + 1
+          if isKept.contains(token) { rows[0].append(base + slot) }
+          next = base + slot + 1
           continue
         }
         let frame = owners[token] - firstView

@@ -57,7 +57,7 @@ extension TokenLayout {
   }
 
   /// The grid of crops that enlarges the image least; where it must shrink in all, the one in which it shrinks least. Of
-  /// equals the one with fewer crops, then with fewer rows. In binary32, as the processor computes it.
+  /// equals the one with fewer crops, then with fewer rows. In float32, as the processor computes it.
   private static func molmoTiles(width: Int, height: Int, window: Int, upTo maximum: Int) -> TileGrid {
     var grids: [(grid: TileGrid, scale: Float)] = []
     for count in 1...maximum {

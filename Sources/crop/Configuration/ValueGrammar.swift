@@ -16,7 +16,7 @@ extension ValueGrammar<Int> {
 
   /// A size in bytes: `67108864`, or a whole number of KiB, MiB or GiB.
   ///
-  /// KB and MB are refused, because half of their users mean 1000 and the other half 1024.
+  /// KB and MB are rejected, because half of their users mean 1000 and the other half 1024.
   static func bytes(_ range: ClosedRange<Int>) -> Self {
     Self(
       valueName: "bytes",

@@ -319,7 +319,7 @@ extension ServerConfiguration {
   fileprivate func service(
     keys: APIKeys?, models: ModelStore, sharedRegions: SharedRegions, memoryBytes: Int
   ) -> Service.Configuration {
-    // A body that could never be held is refused as too large, and not as one that may come again.
+    // A body that could never be held is rejected as too large, and not as one that may come again.
     var service = Service.Configuration(maximumBodyBytes: min(maxBodyBytes, memoryBytes))
     service.apiKeys = keys
     service.models = models

@@ -60,7 +60,7 @@ struct LayoutReferenceTests {
   }
 
   @Test("token i looks at the place the processor shows it", arguments: LayoutReference.all)
-  func places(_ reference: LayoutReference) throws {
+  func slots(_ reference: LayoutReference) throws {
     let layout = try TokenLayout(reference.layout, tokenCount: reference.tokens)
     #expect(reference.centres.count >= 6)
     for (token, point) in reference.centres {

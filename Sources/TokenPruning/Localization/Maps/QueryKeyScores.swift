@@ -50,7 +50,7 @@ enum QueryKeyScores {
   }
 }
 
-/// The rows of the keys, to be multiplied by queries: as binary32 where that holds them exactly.
+/// The rows of the keys, to be multiplied by queries: as float32 where that holds them exactly.
 private struct KeyProducts {
   private let width: Int
   private let floats: [Float]
@@ -63,7 +63,7 @@ private struct KeyProducts {
     doubles = isNarrow ? [] : key.doubles()
   }
 
-  /// The inner products, in binary64.
+  /// The inner products, in float64.
   func rows(_ range: Range<Int>, times query: ArraySlice<Double>) -> [Double] {
     guard doubles.isEmpty else {
       return range.map { RowArithmetic.dot(query, doubles[($0 * width)..<(($0 + 1) * width)]) }

@@ -48,7 +48,7 @@ enum SimilarityScores {
         return RowArithmetic.dot(unit(values[...]), direction[...])
       }
     }
-    // No square of a binary32 number overflows binary64 or vanishes in it.
+    // No square of a float32 number overflows float64 or vanishes in it.
     let (floats, squares) = image.measuredFloats(columns: width)
     return floats.withUnsafeBufferPointer { rows in
       direction.withUnsafeBufferPointer { direction in

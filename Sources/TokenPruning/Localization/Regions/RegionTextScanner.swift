@@ -272,7 +272,7 @@ struct RegionTextScanner {
     found.append(RegionText.FoundBox(syntax: .shares, numbers: numbers, hasFraction: true))
   }
 
-  /// The box around a point, moved inside the image; a point far outside stays where it is, and is refused as a box.
+  /// The box around a point, moved inside the image; a point far outside stays where it is, and is rejected as a box.
   private mutating func appendPoint(_ x: Double, _ y: Double) {
     let half = RegionText.pointSide / 2
     func centre(_ value: Double) -> Double {
