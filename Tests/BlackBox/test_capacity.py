@@ -293,24 +293,31 @@ def scores(mebibytes):
 
 
 def policies(server):
-    """-> {thread name: scheduling policy}"""
+    """-> {thread name: (scheduling policy, nice value)}"""
     tasks = pathlib.Path(f"/proc/{server.process.pid}/task")
-    return {(task / "comm").read_text().strip(): os.sched_getscheduler(int(task.name)) for task in tasks.iterdir()}
+    return {(task / "comm").read_text().strip():
+            (os.sched_getscheduler(int(task.name)), os.getpriority(os.PRIO_PROCESS, int(task.name)))
+            for task in tasks.iterdir()}
+
+
+NORMAL, NICE, IDLE_CLASS = (os.SCHED_OTHER, 0), (os.SCHED_OTHER, 10), (os.SCHED_IDLE, 0)
 
 
 @pytest.mark.parametrize("readiness", ["epoll", "dispatch"])
-def test_large_bodies_have_threads_of_their_own_that_stand_back(readiness):
+@pytest.mark.parametrize("flags, compute", [([], NICE), (["--bulk-priority", "idle"], IDLE_CLASS)], ids=["default", "idle"])
+def test_large_bodies_have_threads_of_their_own_with_less_priority(readiness, flags, compute):
     small, large = scores(1), scores(16)
-    with Server("--readiness", readiness) as server, Connection(server.target) as connection:
+    with Server("--readiness", readiness, *flags) as server, Connection(server.target) as connection:
         assert "crop-bulk" not in policies(server)
         kept = [connection.exchange(message).json["kept_indices"] for message in (small, large, large, small, large)]
         assert kept[0] == kept[3] and kept[1] == kept[2] == kept[4]
         found = policies(server)
-        assert found["crop-bulk"] == os.SCHED_IDLE
-        assert found["crop-bulk-loop"] == found["crop-compute"] == found["crop-loop"] == os.SCHED_OTHER
+        assert found["crop-bulk"] == compute
+        assert found["crop-bulk-loop"] == NICE
+        assert found["crop-compute"] == found["crop-loop"] == NORMAL
 
 
 def test_large_bodies_have_threads_like_all_others_when_told_so():
     with Server("--bulk-priority", "normal") as server, Connection(server.target) as connection:
         assert connection.exchange(scores(16)).status == 200
-        assert set(policies(server).values()) == {os.SCHED_OTHER}
+        assert set(policies(server).values()) == {NORMAL}

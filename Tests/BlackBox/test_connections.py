@@ -117,7 +117,7 @@ def test_expect_without_waiting_needs_no_interim_answer(connection):
 
 @pytest.mark.parametrize("target, fields, length, status", [
     ("/nowhere", [], 10, 404),
-    (PRUNE, [("Content-Type", "application/zip")], 10, 415),
+    (PRUNE, [("Content-Type", "application/x-tar")], 10, 415),
     (PRUNE, [], 1 << 40, 413),
     ("/livez", [], 10, 405),
 ])

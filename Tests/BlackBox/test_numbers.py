@@ -46,4 +46,5 @@ def test_a_method_keeps_what_the_reference_keeps(connection, method):
 
 def test_every_method_has_random_requests(connection):
     listed = connection.exchange(request(target="/methods")).json["methods"]
-    assert {each["name"] for each in listed} == set(random_cases.CASES)
+    # auto hands over to one of the others; AutoTests say to which.
+    assert {each["name"] for each in listed} == set(random_cases.CASES) | {"auto"}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from bodies import PRUNE, TINY, TINY_KEPT, npy
 from server import Server, crop
-from test_capacity import endless
+from test_capacity import endless, pooled
 from wire import Connection, request
 
 POST = request("POST", PRUNE, body=TINY)
@@ -185,9 +185,9 @@ def test_clients_behind_one_balancer_share_the_queue_by_their_own_addresses(newc
             first, second, third, other = (
                 stack.enter_context(Greeted(server.port, client_of(address))) for address in ["192.0.2.1"] * 3 + [newcomer])
             for count, connection in enumerate((first, second, third), 1):
-                connection.send(endless() if count == 1 else endless(500))
+                connection.send(endless() if count == 1 else pooled())
                 wait_for_in_flight(count)
-            other.send(endless(500))
+            other.send(pooled())
             assert (third if displaces else other).read_answer().status == 429
             first.close()
             assert (other if displaces else third).read_answer().status == 200

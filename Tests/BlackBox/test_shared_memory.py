@@ -283,7 +283,8 @@ def test_descriptors_that_nobody_wants_are_closed(unix):
         data = request("POST", "/prune?method=topk&keep_tokens=5", body=body)
         for start in range(0, len(data), 4000):
             share(connection, data[start:start + 4000], [descriptor] * 10)
-            assert unix.descriptor_count() <= before + 2
+            # Those of one piece may not be closed yet.
+            assert unix.descriptor_count() <= before + 12
         kept(connection.read_answer())
         assert unix.settled_descriptor_count(before) == before
         # With a head that never ends.

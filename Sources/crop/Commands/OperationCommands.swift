@@ -158,7 +158,7 @@ struct Prune: ParsableCommand {
         crop prune attention.npy --keep-tokens 192 --region '[2,1,5,4]'
         crop prune image_features.npy --method divprune --keep-ratio 0.25
         crop prune request.safetensors --keep-tokens 64 --out kept.npy
-        crop prune request.safetensors --keep-tokens 64 --svg kept.svg --image photo.jpg
+        crop prune request.safetensors --keep-tokens 64 --svg kept.svg
         crop prune attention.npy --keep-tokens 64 --format json \\
           --parameters '{"explain": true}'
       """)
