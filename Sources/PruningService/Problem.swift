@@ -58,16 +58,28 @@ public struct Problem: Error, Sendable, Equatable {
   /// What went wrong and where, on one line.
   public var line: String { ProblemSentence.line(detail, about: pointer) }
 
+  /// What it is about, as the member of an answer whose other parts went well.
+  var partMembers: JSONObject {
+    var members = self.members
+    if let pointer, !pointer.isEmpty { members["pointer"] = .string(pointer) }
+    return members
+  }
+
+  private var members: JSONObject {
+    [
+      "type": .string("/problems/\(slug)"), "title": .string(title), "status": .integer(status),
+      "detail": .string(detail),
+    ]
+  }
+
   /// `application/problem+json`, with `error` as one line for clients that look for nothing else.
   public func response(requestID: String) -> Response { response(requestID: requestID, to: nil) }
 
   /// The same to a known request: paths of the Open Inference Protocol get their errors in its form.
   func response(requestID: String, to head: RequestHead?) -> Response {
     if let head, Self.isOfInference(head.path) { return inferenceResponse }
-    var members: JSONObject = [
-      "type": .string("/problems/\(slug)"), "title": .string(title), "status": .integer(status),
-      "detail": .string(detail), "instance": .string(requestID),
-    ]
+    var members = self.members
+    members["instance"] = .string(requestID)
     if let pointer, !pointer.isEmpty { members["pointer"] = .string(pointer) }
     members["error"] = .string(line)
     return Response(

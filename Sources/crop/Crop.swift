@@ -16,6 +16,8 @@ struct Crop: ParsableCommand {
       EXAMPLES
         crop serve                                  answer requests on port 8080
         crop prune attention.npy --keep-tokens 64   choose tokens by attention
+        crop compare all.npz --methods crop,fastv --keep-tokens 64
+                                                    see what methods keep
         crop plan --layout 24x24 --keep-ratio 0.25  count tokens before there are any
         crop methods                                list the pruning methods
         crop models weights                         check and list learned models
@@ -29,8 +31,8 @@ struct Crop: ParsableCommand {
       """,
     version: Version.current,
     subcommands: [
-      Serve.self, Localize.self, Compress.self, Prune.self, Reselect.self, Plan.self, Methods.self,
-      Models.self, PlanCapacity.self, Healthcheck.self,
+      Serve.self, Localize.self, Compress.self, Prune.self, Reselect.self, Compare.self, Plan.self,
+      Methods.self, Models.self, PlanCapacity.self, Healthcheck.self,
     ])
   static func main() {
     // Before anything else: whoever starts a server may stop it at once.

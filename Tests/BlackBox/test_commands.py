@@ -11,7 +11,7 @@ import pytest
 from server import BINARY, ROOT, Server, crop, environment
 
 EXAMPLES = ROOT / "Examples"
-COMMANDS = ["serve", "localize", "compress", "prune", "reselect", "plan", "methods", "models", "healthcheck"]
+COMMANDS = ["serve", "localize", "compress", "prune", "reselect", "compare", "plan", "methods", "models", "healthcheck"]
 
 
 # Hints.

@@ -40,6 +40,26 @@ struct ContractExampleTests {
     }
   }
 
+  @Test("the example comparison is what the service answers, but for the time it takes")
+  func comparison() throws {
+    let path = ["paths", "/compare", "post"]
+    let request = try #require(try examples(path + ["requestBody"]).first)
+    let answer = try #require(try examples(path + ["responses", "200"]).first)
+    let response = try client.send("POST", "/compare", type: "application/json", request.value.serialized())
+    func withoutTimes(_ value: JSONValue) throws -> JSONObject {
+      var object = try #require(value.objectValue)
+      let methods = try #require(object["methods"]?.arrayValue).map { entry -> JSONValue in
+        var entry = entry.objectValue ?? [:]
+        entry["milliseconds"] = nil
+        return .object(entry)
+      }
+      object["methods"] = .array(methods)
+      return object
+    }
+    let body = try JSONValue.parse(response.body[...])
+    #expect(try withoutTimes(body) == withoutTimes(answer.value), "\(body)")
+  }
+
   @Test("every example that names its request is what the service answers")
   func namedRequests() throws {
     let problems = try #require(try contract.value("components", "examples").objectValue).members

@@ -35,6 +35,22 @@ struct ContractTests {
     #expect(described.sorted() == (operation.parameterNames + TensorAxes.names).sorted())
   }
 
+  @Test("a comparison takes its parameters and the tensors, in the body and in the query string")
+  func compareMembers() throws {
+    let members = try contract.members("CompareRequest")
+    #expect(members.sorted() == (CompareOperation.parameterNames + TensorAxes.names).sorted())
+    let list = try #require(try contract.value("paths", "/compare", "post", "parameters").arrayValue)
+    let names = try list.compactMap { reference -> String? in
+      let parameter = try #require(try contract.resolved(reference).objectValue)
+      return parameter["in"] == "query" ? parameter["name"]?.stringValue : nil
+    }
+    #expect(names.sorted() == (CompareOperation.parameterNames + ["tensor"]).sorted())
+    let body = try contract.value("paths", "/compare", "post", "requestBody", "content")
+    #expect(body.objectValue?.names == TensorFormats.all.map { $0.mediaTypes[0] })
+    let choices = try #require(try contract.schema("methods").objectValue?["anyOf"]?.arrayValue)
+    #expect(choices[0].objectValue?["maxItems"] == .integer(CompareOperation.maximumMethods))
+  }
+
   @Test("a plan takes the parameters of /prune, and no tensors")
   func planMembers() throws {
     #expect(try contract.members("PlanRequest").sorted() == PlanOperation.parameterNames.sorted())

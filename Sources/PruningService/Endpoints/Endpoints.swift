@@ -5,7 +5,7 @@ enum Endpoints {
     statistics: InferenceStatistics = InferenceStatistics(), regions: SharedRegions = SharedRegions()
   ) -> [Endpoint] {
     let computing = Operation.allCases.map { operation($0, models, timeout: computeTimeout) }
-    return computing + [plan(timeout: computeTimeout)]
+    return computing + [compare(models, timeout: computeTimeout), plan(timeout: computeTimeout)]
       + inference(
         lifecycle: lifecycle, models: models, statistics: statistics, regions: regions,
         timeout: computeTimeout)

@@ -101,6 +101,29 @@ struct OperationHandler: Sendable {
     response.annotations = [Response.Field("format", prepared.format.name)] + answer.annotations
   }
 
+  /// Reads the body and the query string, once there is memory for what they become.
+  ///
+  /// - Parameters:
+  ///   - parameterNames: members of a body that are no tensors.
+  ///   - mainTensor: what the tensor of a body that cannot name it is called, by the method that the query names.
+  static func decoded(
+    _ context: Endpoint.Context, parameterNames: Set<String>, mainTensor: (String?) -> String
+  ) throws(Problem) -> (document: TensorDocument, decodedBytes: Int, format: any TensorFormat.Type) {
+    let format = try BodyFormat.ofRequest(context.request)
+    let query = try context.resolved.query.get()
+    try query.requireFit(with: format)
+    let hints = DecodingHints(
+      parameterNames: parameterNames, tensorName: query.tensorName ?? mainTensor(query.methodName),
+      elementType: query.elementType, boundary: BodyFormat.boundary(of: context.request, format),
+      zipCoding: .zlib, maximumDecodedBytes: context.resolved.maximumBodyBytes)
+    let decodedBytes = format.decodingBytes(of: context.request.body[...], hints)
+    try use(decodedBytes, in: context.request)
+    let document = try context.timing.measure("decode") { () throws(Problem) in
+      try decode(context.request, as: format, hints, query)
+    }
+    return (document, decodedBytes, format)
+  }
+
   /// Has the request hold memory before it takes it.
   static func use(_ bytes: Int, in request: Request) throws(Problem) {
     switch request.useMemory(bytes) {

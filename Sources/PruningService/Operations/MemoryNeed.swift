@@ -11,7 +11,7 @@ struct MemoryNeed: Sendable {
   /// Of each image while it is computed, the largest first.
   private let work: [Int]
   /// Of all answers.
-  private let answers: Int
+  let answers: Int
   /// Of the tensors where decoding made them.
   private let tensors: Int
 

@@ -165,6 +165,9 @@ final class PreparedOperation: Sendable {
     memory.total(decodedBytes: decodedBytes, threads: threads)
   }
 
+  /// Of that, what the answers take.
+  var memoryOfAnswers: Int { memory.answers }
+
   // MARK: Running
 
   /// The answer where it is known whatever the tensors hold.

@@ -110,7 +110,7 @@ struct Localize: ParsableCommand {
 
   func run() throws {
     try options.run(.localize, flags: common.flags) { () throws(InputError) in
-      try common.object(for: .localize)
+      try common.object()
     }
   }
 }
@@ -135,7 +135,7 @@ struct Compress: ParsableCommand {
   var mode: String?
 
   func parameters() throws(InputError) -> JSONObject {
-    var object = try common.object(for: .compress)
+    var object = try common.object()
     try selection.add(to: &object)
     if let mode { object["mode"] = .string(mode) }
     return object
@@ -168,7 +168,7 @@ struct Prune: ParsableCommand {
   @OptionGroup(title: "Parameters") var common: CommonParameterOptions
 
   func parameters() throws(InputError) -> JSONObject {
-    var object = try common.object(for: .prune)
+    var object = try common.object()
     try selection.add(to: &object)
     return object
   }
@@ -214,7 +214,7 @@ struct Reselect: ParsableCommand {
   }
 
   func parameters() throws(InputError) -> JSONObject {
-    var object = try common.object(for: .reselect)
+    var object = try common.object()
     if let kept { object["previous"] = try Self.previous(from: kept) }
     if let maxSwaps { object["max_swaps"] = .integer(maxSwaps) }
     if let swapMargin { object["swap_margin"] = .number(swapMargin) }

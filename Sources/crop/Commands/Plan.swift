@@ -25,7 +25,8 @@ struct Plan: ParsableCommand {
 
   func run() throws {
     do throws(InputError) {
-      var parameters = try common.object(for: .prune, besides: PlanOperation.parameterNames)
+      var parameters = try common.object(
+        among: Operation.parameterNames.union(PlanOperation.parameterNames))
       try selection.add(to: &parameters)
       StandardStreams.writeOutput(
         prettyText(of: .object(try Self.answer(parameters, flags: selection.flags.union(common.flags)))))

@@ -22,15 +22,15 @@ struct CommonParameterOptions: ParsableArguments {
     return Set(given.filter(\.1).map(\.0))
   }
 
-  /// - Parameter own: parameters of a command that is no operation on tensors.
   /// - Throws: for text that is not JSON or not of the form described, naming the flag.
-  func object(for operation: Operation, besides own: [String] = []) throws(InputError) -> JSONObject {
+  ///
+  /// - Parameter names: of the parameters that there are.
+  func object(among names: Set<String> = Operation.parameterNames) throws(InputError) -> JSONObject {
     var object = JSONObject()
     if let parameters {
       object = try jsonObject(parameters, from: "--parameters")
-      let known = Operation.parameterNames.union(own)
-      for name in object.names where !known.contains(name) {
-        let hint = nameSuggestion(for: name, among: known.sorted())
+      for name in object.names where !names.contains(name) {
+        let hint = nameSuggestion(for: name, among: names.sorted())
         throw InputError("--parameters: unknown parameter '\(name)'; \(hint)")
       }
     }
@@ -40,16 +40,8 @@ struct CommonParameterOptions: ParsableArguments {
   }
 }
 
-/// Parameters of the operations that choose tokens.
-struct SelectionParameterOptions: ParsableArguments {
-  @Option(
-    help: ArgumentHelp("Pruning method; 'crop methods' lists them.", valueName: "name"),
-    completion: .list(MethodRegistry.standard.descriptors.map(\.name)))
-  var method: String?
-
-  @Option(help: ArgumentHelp("The method's own parameters as a JSON object.", valueName: "json"))
-  var methodParameters: String?
-
+/// How many tokens stay, and where: parameters of the operations that choose tokens.
+struct BudgetParameterOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Budget: how many tokens stay.", valueName: "count"))
   var keepTokens: Int?
 
@@ -86,20 +78,15 @@ struct SelectionParameterOptions: ParsableArguments {
   /// The parameters that a flag of their own gave.
   var flags: Set<String> {
     let given: [(String, Bool)] = [
-      ("method", method != nil), ("method_parameters", methodParameters != nil),
-      ("keep_tokens", keepTokens != nil),
-      ("keep_ratio", keepRatio != nil), ("prune_ratio", pruneRatio != nil), ("region", region != nil),
-      ("region_policy", regionPolicy != nil),
+      ("keep_tokens", keepTokens != nil), ("keep_ratio", keepRatio != nil),
+      ("prune_ratio", pruneRatio != nil),
+      ("region", region != nil), ("region_policy", regionPolicy != nil),
     ]
     return Set(given.filter(\.1).map(\.0))
   }
 
   /// Adds what was given; a budget flag replaces whatever budget is there.
   func add(to object: inout JSONObject) throws(InputError) {
-    if let method { object["method"] = .string(method) }
-    if let methodParameters {
-      object["method_parameters"] = .object(try jsonObject(methodParameters, from: "--method-parameters"))
-    }
     let budgets: [(String, JSONValue?)] = [
       ("keep_tokens", keepTokens.map { .integer($0) }), ("keep_ratio", keepRatio.map { .number($0) }),
       ("prune_ratio", pruneRatio.map { .number($0) }),
@@ -109,6 +96,35 @@ struct SelectionParameterOptions: ParsableArguments {
     }
     if let region { object["region"] = try regionValue(region) }
     if let regionPolicy { object["region_policy"] = .string(regionPolicy) }
+  }
+}
+
+/// The method beside the budget.
+struct SelectionParameterOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp("Pruning method; 'crop methods' lists them.", valueName: "name"),
+    completion: .list(MethodRegistry.standard.descriptors.map(\.name)))
+  var method: String?
+
+  @Option(help: ArgumentHelp("The method's own parameters as a JSON object.", valueName: "json"))
+  var methodParameters: String?
+
+  @OptionGroup var budget: BudgetParameterOptions
+
+  /// The parameters that a flag of their own gave.
+  var flags: Set<String> {
+    let given: [(String, Bool)] = [
+      ("method", method != nil), ("method_parameters", methodParameters != nil),
+    ]
+    return budget.flags.union(given.filter(\.1).map(\.0))
+  }
+
+  func add(to object: inout JSONObject) throws(InputError) {
+    if let method { object["method"] = .string(method) }
+    if let methodParameters {
+      object["method_parameters"] = .object(try jsonObject(methodParameters, from: "--method-parameters"))
+    }
+    try budget.add(to: &object)
   }
 }
 

@@ -5,6 +5,8 @@ import TokenPictures
 
 /// Where a picture of the answer goes, and what it is drawn on.
 struct PictureOptions: ParsableArguments {
+  typealias Photograph = PictureDocument.Photograph
+
   @Option(
     help: ArgumentHelp(
       "Draw the answer into an SVG file: grid, score map, region, kept or merged tokens. - is standard output, which "

@@ -135,3 +135,14 @@ def test_reselect(server, grid):
     with Client(server.url) as client:
         wanted = client.reselect(attention=now, layout=grid, previous=kept)
     assert moved.raw == wanted.raw and moved.swap_count > 0
+
+
+def test_compare(server, grid):
+    row = np.random.default_rng(5).random(576, np.float32)
+
+    async def ask():
+        async with AsyncClient(server.url) as client:
+            return await client.compare(attention=row, layout=grid, methods=["crop", "topk"], keep_tokens=64)
+
+    answer = run(ask())
+    assert [len(kept) for kept in answer.kept_indices] == [64, 64] and answer.overlap.shape == (2, 2)

@@ -380,3 +380,20 @@ def test_reselect(client, grid):
     assert [len(one.kept_indices) for one in batch.per_image] == [64, 64]
     with pytest.raises(ArgumentError, match="previous"):
         client.reselect(attention=now[:10], layout=grid, previous=kept)
+
+
+def test_compare(client, grid):
+    features = np.random.default_rng(2).standard_normal((576, 16)).astype(np.float32)
+    methods = ["divprune", {"method": "dart", "method_parameters": {"image_pivots": 8}}, "uniform", "fastv"]
+    answer = client.compare(image_features=features, layout=grid, methods=methods, keep_tokens=64, region={"blocks": [0, 0, 3, 3]})
+    assert [one["method"] for one in answer.methods] == ["divprune", "dart", "uniform", "fastv"]
+    for one, kept in zip(answer.methods[:3], answer.kept_indices):
+        alone = client.prune(
+            image_features=features, layout=grid, method=one["method"], method_parameters=one.get("method_parameters", {}),
+            keep_tokens=64)
+        assert np.array_equal(kept, alone.kept_indices) and one["in_region"] == sum(i // 24 < 12 and i % 24 < 12 for i in kept)
+    assert answer.kept_indices[3] is None and answer.methods[3]["problem"]["pointer"] == "attention"
+    first, third = set(answer.kept_indices[0].tolist()), set(answer.kept_indices[2].tolist())
+    assert answer.overlap[0, 2] == pytest.approx(len(first & third) / len(first | third), abs=1e-4)
+    assert np.isnan(answer.overlap[3]).all() and (np.diag(answer.overlap)[:3] == 1).all()
+    assert answer.region is not None and answer.region["region_tokens"] == 144

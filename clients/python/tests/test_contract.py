@@ -17,7 +17,7 @@ BY_ITSELF = {"batched", "axes", "tensor_dtype", "previous"}
 @pytest.mark.parametrize("schema, call", [
     ("LocalizeRequest", _arguments.LOCALIZE), ("PruneRequest", _arguments.PRUNE), ("ReselectRequest", _arguments.RESELECT),
     ("CompressRequest", _arguments.COMPRESS),
-    ("PlanRequest", _arguments.PLAN)])
+    ("PlanRequest", _arguments.PLAN), ("CompareRequest", _arguments.COMPARE)])
 def test_arguments(schema, call):
     """A parameter that is new in the contract is a new member of `crop_client._arguments`."""
     wanted = set(CONTRACT[schema]["properties"]) - BY_ITSELF

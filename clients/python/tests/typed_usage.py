@@ -10,6 +10,7 @@ def keep(client: Client, row: "np.ndarray[tuple[int, ...], np.dtype[np.float16]]
     client.prune(attention=row, layout=layouts.grid(24, 24), keep_ration=0.25)  # type: ignore[call-arg]
     client.prune(attention=row, layout=layouts.grid(24, 24), keep_tokens="64")  # type: ignore[arg-type]
     client.reselect(attention=row, layout=layouts.grid(24, 24), previous=answer, max_swaps="8")  # type: ignore[arg-type]
+    client.compare(attention=row, layout=layouts.grid(24, 24), methods="fastv", keep_tokens=[64])  # type: ignore[arg-type]
     client.plan(layout=layouts.grid(24, 24), attention=row)  # type: ignore[call-arg]
     return sum(one.keep_tokens for one in answer.per_image)
 

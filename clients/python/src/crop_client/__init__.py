@@ -9,7 +9,9 @@ from . import layouts
 from ._async import AsyncClient
 from ._client import Client
 from ._shared import shared_empty
-from .answers import Answer, CompressAnswer, CropWarning, LocalizeAnswer, PlanAnswer, PruneAnswer, ReselectAnswer
+from .answers import (
+    Answer, CompareAnswer, CompressAnswer, CropWarning, LocalizeAnswer, PlanAnswer, PruneAnswer, ReselectAnswer,
+)  # fmt: skip
 from .errors import (
     ArgumentError, ConnectionFailed, CropError, InvalidRequest, NotFound, Overloaded, ProblemError, ProtocolError,
     RequestTimeout, ServerError, Unauthorized,
@@ -17,7 +19,7 @@ from .errors import (
 
 __version__ = "0.1.0"
 __all__ = [
-    "Answer", "ArgumentError", "AsyncClient", "Client", "CompressAnswer", "ConnectionFailed", "CropError", "CropWarning",
-    "InvalidRequest", "LocalizeAnswer", "NotFound", "Overloaded", "PlanAnswer", "ProblemError", "ProtocolError",
+    "Answer", "ArgumentError", "AsyncClient", "Client", "CompareAnswer", "CompressAnswer", "ConnectionFailed", "CropError",
+    "CropWarning", "InvalidRequest", "LocalizeAnswer", "NotFound", "Overloaded", "PlanAnswer", "ProblemError", "ProtocolError",
     "PruneAnswer", "RequestTimeout", "ReselectAnswer", "ServerError", "Unauthorized", "layouts", "shared_empty",
 ]  # fmt: skip

@@ -114,6 +114,21 @@ class ReselectArguments(_Tensors, total=False):
     bookkeeping: Union[bool, Mapping[str, Any]]
 
 
+class CompareArguments(_Tensors, total=False):
+    """Arguments of `compare`."""
+
+    methods: Sequence[Union[str, Mapping[str, Any]]]
+    keep_tokens: int
+    keep_ratio: float
+    prune_ratio: float
+    region: RegionLike
+    localize: Union[bool, Mapping[str, Any]]
+    region_policy: str
+    region_share: float
+    region_bias: float
+    newline_policy: str
+
+
 class CompressArguments(_Tensors, _Budget, total=False):
     """Arguments of `compress`."""
 
@@ -152,6 +167,7 @@ def _call(path: str, arguments: Any, accept: str = "application/json", takes_ten
 LOCALIZE = _call("/localize", LocalizeArguments)
 PRUNE = _call("/prune", PruneArguments)
 RESELECT = _call("/reselect", ReselectArguments)
+COMPARE = _call("/compare", CompareArguments)
 COMPRESS = _call("/compress", CompressArguments, accept="application/x-safetensors")
 PLAN = _call("/plan", PlanArguments, takes_tensors=False)
 

@@ -16,7 +16,7 @@ from ._connection import ConnectionLost
 from ._retry import pause, retry_after
 from ._shared import MINIMUM, Slot, _Array
 from ._wire import MAXIMUM_HEAD, Address, ChunkDecoder, Fields, Response, read_head
-from .answers import CompressAnswer, LocalizeAnswer, PlanAnswer, PruneAnswer, ReselectAnswer
+from .answers import CompareAnswer, CompressAnswer, LocalizeAnswer, PlanAnswer, PruneAnswer, ReselectAnswer
 from .errors import Overloaded, ProtocolError, RequestTimeout, problem_error
 
 if TYPE_CHECKING:
@@ -230,6 +230,10 @@ class AsyncClient:
     async def compress(self, **arguments: Unpack[_arguments.CompressArguments]) -> CompressAnswer:
         """Turns features into fewer rows; see `Client.compress`."""
         return await self._post(_arguments.COMPRESS, arguments, CompressAnswer)
+
+    async def compare(self, **arguments: Unpack[_arguments.CompareArguments]) -> CompareAnswer:
+        """Prunes one image by each of several methods; see `Client.compare`."""
+        return await self._post(_arguments.COMPARE, arguments, CompareAnswer)
 
     async def plan(self, **arguments: Unpack[_arguments.PlanArguments]) -> PlanAnswer:
         """Counts the tokens that `prune` will keep; see `Client.plan`."""

@@ -13,7 +13,7 @@ from . import _arguments
 from ._connection import Connection, ConnectionLost
 from ._retry import pause, retry_after
 from ._wire import Address, Response, address, request_head
-from .answers import Answer, CompressAnswer, CropWarning, LocalizeAnswer, PlanAnswer, PruneAnswer, ReselectAnswer
+from .answers import Answer, CompareAnswer, CompressAnswer, CropWarning, LocalizeAnswer, PlanAnswer, PruneAnswer, ReselectAnswer
 from .errors import ArgumentError, ConnectionFailed, Overloaded, ProtocolError, RequestTimeout, problem_error
 
 if TYPE_CHECKING:
@@ -140,6 +140,14 @@ class Client:
     def compress(self, **arguments: Unpack[_arguments.CompressArguments]) -> CompressAnswer:
         """Turns `image_features` [N, D] into fewer rows, dense in the region and sparse outside."""
         return self._post(_arguments.COMPRESS, arguments, CompressAnswer)
+
+    def compare(self, **arguments: Unpack[_arguments.CompareArguments]) -> CompareAnswer:
+        """Prunes one image by each of `methods`: names, or `{"method": ..., "method_parameters": {...}}`.
+
+        Each runs as published: a region shapes the choice of `crop` alone, unless `region_policy` says otherwise; all are
+        measured against it. A method that cannot run on these tensors says why in its place.
+        """
+        return self._post(_arguments.COMPARE, arguments, CompareAnswer)
 
     def plan(self, **arguments: Unpack[_arguments.PlanArguments]) -> PlanAnswer:
         """Counts the tokens that `prune` with these parameters will keep, without any tensor."""

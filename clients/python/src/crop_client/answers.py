@@ -332,6 +332,32 @@ class CompressAnswer(Answer):
         return self._array(self.one("sizes"))
 
 
+class CompareAnswer(Answer):
+    """What several methods keep of one image."""
+
+    @property
+    def methods(self) -> list[dict[str, Any]]:
+        """For each method, in the order of the request, its part of the answer; `problem` where it could not run."""
+        return list(self.raw["methods"])
+
+    @property
+    def kept_indices(self) -> list[Array]:
+        """For each method [K] int64, ascending; None where it could not run."""
+        return [self._array(one.get("kept_indices")) for one in self.methods]
+
+    @property
+    def overlap(self) -> "np.ndarray[Any, Any]":
+        """[M, M] float64: the share of the tokens that either method keeps which both keep; NaN where one could not run."""
+        rows = [[float("nan") if share is None else share for share in row] for row in self.raw["overlap"]]
+        return np.array(rows, np.float64)
+
+    @property
+    def region(self) -> Optional[dict[str, Any]]:
+        """The region that the methods are measured against; None where there is none."""
+        region: Optional[dict[str, Any]] = self.raw.get("region")
+        return region
+
+
 class PlanAnswer(Answer):
     """How many tokens `prune` will keep."""
 

@@ -1,0 +1,204 @@
+import JSON
+public import Numerics
+import Parameters
+public import TensorFormats
+import Tensors
+public import TokenPruning
+import VisionLayouts
+
+/// `/compare`: what several methods keep of one image under one budget.
+///
+/// Each method runs as it was published: only the default method, which is about a region, is given one, unless
+/// `region_policy` says what all of them are to do with it. All methods share the work and the memory of one request; one
+/// that cannot run on these tensors says so in its place.
+public enum CompareOperation {
+  public static let parameterNames =
+    OperationParameters.common + TokenBudget.names + [
+      "methods", "region", "localize", "region_policy", "region_share", "region_bias", "newline_policy",
+    ]
+
+  /// More than these in one request are refused.
+  public static let maximumMethods = 32
+
+  /// Parameters of a region, which only some methods are given.
+  private static let regionNames = ["region", "localize", "region_policy", "region_share", "region_bias"]
+
+  /// A method as the request names it.
+  struct Contestant {
+    let name: String
+    let parameters: JSONObject?
+  }
+
+  public static func run(
+    _ document: TensorDocument, models: ModelSet = ModelSet(),
+    isAbandoned: @escaping @Sendable () -> Bool = { false },
+    isOverdue: @escaping @Sendable () -> Bool = { false }, sharing: WorkSharing = .none
+  ) throws(Problem) -> Comparison {
+    try run(
+      document,
+      RunContext(
+        models: models,
+        stepLimit: StepLimit(
+          PruningInput.standardStepLimit, isAbandoned: isAbandoned, isOverdue: isOverdue), sharing: sharing))
+  }
+
+  /// - Parameter reserve: told the prepared methods before anything is computed; throws where there is no memory for them.
+  static func run(
+    _ document: TensorDocument, _ context: RunContext,
+    reserve: ([PreparedOperation]) throws(Problem) -> Void = { _ throws(Problem) in }
+  ) throws(Problem) -> Comparison {
+    try refuseUnknown(document)
+    var shared = document
+    shared.parameters = document.parameters.withoutNulls
+    let contestants = try contestants(shared.parameters["methods"])
+    shared.parameters["methods"] = nil
+    let tensors = try SixteenBits.resolved(document.tensors, shared.parameters)
+    let axes = try DeclaredAxes(shared.parameters, tensors: tensors)
+    let batch = try Batch(
+      try axes.applied(to: tensors), axes: axes,
+      isDeclaredBatched: try OperationParameters.batched(shared.parameters))
+    guard !batch.isBatched else {
+      throw Problem(
+        .invalidInput, "methods are compared on one image, and this is a batch of \(batch.samples.count)",
+        pointer: "/batched")
+    }
+    var prepared: [Result<PreparedOperation, Problem>] = []
+    for contestant in contestants {
+      prepared.append(
+        try part { () throws(Problem) in
+          var own = shared
+          own.parameters = parameters(of: contestant, shared.parameters)
+          guard let operation = try PreparedOperation(.prune, own, context) else {
+            preconditionFailure("no number of tokens is too many here")
+          }
+          return operation
+        })
+    }
+    try reserve(prepared.compactMap { try? $0.get() })
+    let (subject, localization) = try subject(batch.samples[0], shared.parameters, context)
+    let bytes = TensorForms.bytes(of: document.tensors)
+    var entries: [Comparison.Entry] = []
+    for (contestant, operation) in zip(contestants, prepared) {
+      let start = ContinuousClock.now
+      let outcome = try part { () throws(Problem) in try operation.get().run(bytes, context).samples[0] }
+      entries.append(
+        Comparison.Entry(
+          method: contestant.name, parameters: contestant.parameters, outcome: outcome,
+          duration: ContinuousClock.now - start))
+    }
+    let reading = Interpretation(
+      batch.samples, tokenCounts: [subject.tokenCount], hasLayout: shared.parameters["layout"] != nil,
+      isDeclared: shared.parameters["batched"] != nil || shared.parameters["axes"] != nil)
+    return Comparison(
+      tokenCount: subject.tokenCount, scene: Scene(subject.layout, localization), entries: entries,
+      reading: reading.members)
+  }
+
+  /// One method's part, or why it has none; throws where no other method could go on either.
+  private static func part<Part>(_ body: () throws(Problem) -> Part) throws(Problem) -> Result<Part, Problem>
+  {
+    do throws(Problem) {
+      return .success(try body())
+    } catch {
+      guard error.status == 422 else { throw error }
+      return .failure(error)
+    }
+  }
+
+  /// The image, and the region that methods are measured against: what the request says, else what the tensors tell, if
+  /// anything.
+  private static func subject(
+    _ tensors: [String: Tensor], _ parameters: JSONObject, _ context: RunContext
+  ) throws(Problem) -> (ImageRequest, Localization?) {
+    do throws(PruningError) {
+      let image = try ImageRequest(tensors: tensors, parameters: parameters, batchCount: nil)
+      let input = image.input(tensors, context)
+      if image.asksForRegion { return (image, try image.regionPlan(input).region(in: input).region) }
+      guard parameters["localize"] == nil else { return (image, nil) }
+      do throws(PruningError) {
+        return (image, try image.regionPlan(input).region(in: input).region)
+      } catch {
+        guard error.kind == .invalidInput else { throw error }
+        return (image, nil)
+      }
+    } catch {
+      throw Problem(error)
+    }
+  }
+
+  private static func parameters(of contestant: Contestant, _ shared: JSONObject) -> JSONObject {
+    var own = shared
+    own["method"] = .string(contestant.name)
+    own["method_parameters"] = contestant.parameters.map { .object($0) }
+    if shared["region_policy"] == nil, contestant.name != PruneRequest.defaultMethod {
+      for name in regionNames { own[name] = nil }
+    }
+    return own
+  }
+
+  // MARK: Reading
+
+  private static func refuseUnknown(_ document: TensorDocument) throws(Problem) {
+    for name in document.parameters.names where !parameterNames.contains(name) {
+      let isOfMethods = name == "method" || name == "method_parameters"
+      throw Problem(
+        .unknownParameter,
+        "compare has no parameter '\(name.prefix(80))'; "
+          + (isOfMethods
+            ? "say \"methods\": [\"crop\", {\"method\": \"divprune\", \"method_parameters\": {}}]"
+            : nameSuggestion(for: String(name.prefix(80)), among: parameterNames)),
+        pointer: JSONPointer.token(name))
+    }
+    var others = document
+    others.parameters["methods"] = nil
+    try OperationParameters.refuseUnknown(others, for: .prune)
+  }
+
+  /// `["crop", {"method": "divprune", "method_parameters": {...}}]`, or names with commas between, as a query string has
+  /// them.
+  private static func contestants(_ value: JSONValue?) throws(Problem) -> [Contestant] {
+    let list: [JSONValue]
+    switch value {
+    case .array(let values)?: list = values
+    case .string(let names)?: list = names.split(separator: ",").map { .string(String($0)) }
+    case nil: throw Problem(.invalidInput, "is missing: the methods to compare", pointer: "/methods")
+    case let other?:
+      throw Problem(
+        .invalidInput, "must be a list of methods, not \(other.kindWithArticle)", pointer: "/methods")
+    }
+    guard (1...maximumMethods).contains(list.count) else {
+      throw Problem(
+        .invalidInput, "must have 1 to \(maximumMethods) methods, not \(list.count)", pointer: "/methods")
+    }
+    var contestants: [Contestant] = []
+    for (index, value) in list.enumerated() {
+      let pointer = "/methods/\(index)"
+      let object = value.objectValue
+      if let extra = object?.names.first(where: { $0 != "method" && $0 != "method_parameters" }) {
+        throw Problem(
+          .unknownParameter,
+          "a method has the members method and method_parameters, not '\(extra.prefix(80))'",
+          pointer: pointer)
+      }
+      guard let name = value.stringValue ?? object?["method"]?.stringValue else {
+        throw Problem(.invalidInput, "must be a name, or an object with the member method", pointer: pointer)
+      }
+      guard MethodRegistry.standard.descriptors.contains(where: { $0.name == name }) else {
+        throw Problem(
+          .unknownMethod,
+          "there is no method '\(name.prefix(60))'; "
+            + nameSuggestion(
+              for: String(name.prefix(60)), among: MethodRegistry.standard.descriptors.map(\.name)),
+          pointer: pointer)
+      }
+      let parameters = object?["method_parameters"].flatMap { $0 == .null ? nil : $0 }
+      if let parameters, parameters.objectValue == nil {
+        throw Problem(
+          .invalidInput, "must be an object, not \(parameters.kindWithArticle)",
+          pointer: pointer + "/method_parameters")
+      }
+      contestants.append(Contestant(name: name, parameters: parameters?.objectValue))
+    }
+    return contestants
+  }
+}

@@ -1,0 +1,145 @@
+import ArgumentParser
+import JSON
+import PruningService
+import TensorFormats
+import TokenPruning
+
+struct Compare: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Show what several pruning methods keep of the same image.",
+    discussion: """
+      Prints a row for each method and the overlap of each pair: the share of the tokens that either keeps \
+      which both keep. IN REGION counts kept tokens in the region that is given or found; SPREAD is 1 where \
+      kept tokens lie as far apart as all tokens do, 0 in one place. A method that cannot run on these \
+      tensors says why.
+
+      EXAMPLES
+        crop compare all.safetensors --methods crop,divprune,dart --keep-ratio 0.1
+        crop compare all.safetensors --methods crop,fastv --keep-tokens 64 \\
+          --image photo.jpg --out compare.svg
+        crop compare all.safetensors --keep-tokens 64 --format json \\
+          --parameters '{"methods": ["dart", {"method": "divprune"}]}'
+      """)
+
+  enum Format: String, CaseIterable, ExpressibleByArgument { case table, json }
+
+  @Argument(
+    help: ArgumentHelp(
+      "Tensors: .npy, .npz, .safetensors or .json; - is standard input.", valueName: "files"))
+  var files: [String]
+
+  @Option(
+    help: ArgumentHelp("Methods with commas between; 'crop methods' lists them.", valueName: "names"))
+  var methods: String?
+
+  @Option(
+    help: ArgumentHelp("What the tensor of an .npy file is called, whatever its name.", valueName: "name"))
+  var tensor: String?
+
+  @Option(help: "What to print: tables, or the answer as json.")
+  var format = Format.table
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Write a picture (.svg) or the answer (.json) to a file as well. -.svg or -.json is standard output, which then "
+        + "holds nothing else.",
+      valueName: "file"))
+  var out: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Draw on this photograph (JPEG, PNG, WebP or GIF); once for each image of a layout, in their order.",
+      valueName: "file"))
+  var image: [String] = []
+
+  @OptionGroup var learned: ModelOptions
+  @OptionGroup(title: "Parameters") var budget: BudgetParameterOptions
+  @OptionGroup(title: "Parameters") var common: CommonParameterOptions
+
+  func validate() throws {
+    guard image.isEmpty || out?.hasSuffix(".svg") == true else {
+      throw ValidationError("--image is for the picture: say where it goes with --out FILE.svg.")
+    }
+    if let out, !out.hasSuffix(".svg"), !out.hasSuffix(".json") {
+      throw ValidationError("--out \(out): the name must end in .svg or .json.")
+    }
+  }
+
+  func parameters() throws(InputError) -> JSONObject {
+    let names = Operation.parameterNames.union(CompareOperation.parameterNames)
+    var object = try common.object(among: names)
+    try budget.add(to: &object)
+    if let methods { object["methods"] = .string(methods) }
+    return object
+  }
+
+  func run() throws {
+    let models = try learned.load()
+    do throws(InputError) {
+      let given = try parameters()
+      var document = try InputFiles.document(
+        paths: files, tensorName: tensor,
+        parameterNames: Operation.parameterNames.union(CompareOperation.parameterNames))
+      document.parameters.merge(given)
+      let comparison = try answer(document, models)
+      if let out {
+        let bytes = try bytes(of: comparison, for: out)
+        guard !out.hasPrefix("-.") else { return StandardStreams.writeOutput(bytes) }
+        try writeFile(bytes, to: out)
+      }
+      StandardStreams.writeOutput(
+        format == .json ? JSONValue.object(comparison.json).description + "\n" : Self.tables(of: comparison))
+    } catch {
+      throw Exit.badInput.saying("\(error)")
+    }
+  }
+
+  private func answer(_ document: TensorDocument, _ models: ModelSet) throws(InputError) -> Comparison {
+    do throws(Problem) {
+      return try CompareOperation.run(document, models: models)
+    } catch {
+      let flags = budget.flags.union(common.flags).union(methods == nil ? [] : ["methods"])
+      throw InputError(error, flags: flags)
+    }
+  }
+
+  private func bytes(of comparison: Comparison, for path: String) throws(InputError) -> [UInt8] {
+    guard path.hasSuffix(".svg") else { return JSONValue.object(comparison.json).serialized() + [0x0a] }
+    var photographs: [PictureOptions.Photograph] = []
+    for path in image { photographs.append(try photograph(path, flag: "--image")) }
+    return comparison.picture(photographs: photographs)
+  }
+
+  /// A row for each method, then the overlap of each pair, then why methods could not run.
+  static func tables(of comparison: Comparison) -> String {
+    var refusals: [String] = []
+    let rows = comparison.entries.map { entry -> [String] in
+      let milliseconds = fixed(entry.duration / .milliseconds(1), decimals: 2)
+      guard let kept = entry.kept else {
+        if case .failure(let problem) = entry.outcome { refusals.append("\(entry.label): \(problem.line)") }
+        return [entry.label, "-", "-", "-", milliseconds]
+      }
+      return [
+        entry.label, "\(kept.count) of \(comparison.tokenCount)",
+        comparison.inRegion(kept).map { "\($0)" } ?? "-",
+        comparison.spread(kept).map { fixed($0, decimals: 2) } ?? "-", milliseconds,
+      ]
+    }
+    var text = TextTable(header: ["METHOD", "KEPT", "IN REGION", "SPREAD", "MILLISECONDS"], rows: rows).text
+    let numbers = comparison.entries.indices.map { "(\($0 + 1))" }
+    let overlaps = zip(comparison.entries, comparison.overlap).enumerated().map { index, pair in
+      ["\(numbers[index]) \(pair.0.label)"] + pair.1.map { $0.map { fixed($0, decimals: 2) } ?? "-" }
+    }
+    text += "\n" + TextTable(header: ["OVERLAP"] + numbers, rows: overlaps).text
+    if !refusals.isEmpty { text += "\n" + refusals.joined(separator: "\n") + "\n" }
+    return text
+  }
+
+  private static func fixed(_ value: Double, decimals: Int) -> String {
+    var scale = 1
+    for _ in 0..<decimals { scale *= 10 }
+    let (whole, rest) = Int((value * Double(scale)).rounded()).quotientAndRemainder(dividingBy: scale)
+    return "\(whole)." + String(rest + scale).dropFirst()
+  }
+}
