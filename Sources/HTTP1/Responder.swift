@@ -249,6 +249,8 @@ public struct Exchange: Sendable {
   public let receiveNanoseconds: Int64
   public let respondNanoseconds: Int64
   public let writeNanoseconds: Int64
+  /// From the first byte of the head to the last byte of the answer, waiting included.
+  public let totalNanoseconds: Int64
   public let remoteAddress: String
   public let connection: UInt64
   /// The client was gone before the last byte was handed over.
@@ -256,8 +258,8 @@ public struct Exchange: Sendable {
 
   public init(
     head: RequestHead?, status: Int, annotations: [Response.Field], bodyBytesReceived: Int, bytesSent: Int,
-    receiveNanoseconds: Int64, respondNanoseconds: Int64, writeNanoseconds: Int64, remoteAddress: String,
-    connection: UInt64, isBroken: Bool
+    receiveNanoseconds: Int64, respondNanoseconds: Int64, writeNanoseconds: Int64,
+    totalNanoseconds: Int64? = nil, remoteAddress: String, connection: UInt64, isBroken: Bool
   ) {
     self.head = head
     self.status = status
@@ -267,6 +269,7 @@ public struct Exchange: Sendable {
     self.receiveNanoseconds = receiveNanoseconds
     self.respondNanoseconds = respondNanoseconds
     self.writeNanoseconds = writeNanoseconds
+    self.totalNanoseconds = totalNanoseconds ?? (receiveNanoseconds + respondNanoseconds + writeNanoseconds)
     self.remoteAddress = remoteAddress
     self.connection = connection
     self.isBroken = isBroken

@@ -66,27 +66,23 @@ struct RequestIdentity: Sendable {
     var text: [UInt8] = []
     text.reserveCapacity(32)
     text.append(contentsOf: process)
-    appendHexadecimal(counter.add(1, ordering: .relaxed).newValue, to: &text)
+    Hexadecimal.append(counter.add(1, ordering: .relaxed).newValue, to: &text)
     return text
   }
 
   private static let process: [UInt8] = {
     var digits: [UInt8] = []
-    appendHexadecimal(UInt64.random(in: 0...UInt64.max), to: &digits)
+    Hexadecimal.append(UInt64.random(in: 0...UInt64.max), to: &digits)
     return digits
   }()
   private static let counter = Atomic<UInt64>(0)
 
-  private static func appendHexadecimal(_ number: UInt64, to output: inout [UInt8]) {
-    output.append(addingCapacity: 16) { digits in
-      var rest = number
-      for _ in 0..<16 {
-        // The highest digit that is left, first.
-        rest = rest &<< 4 | rest &>> 60
-        let digit = UInt8(truncatingIfNeeded: rest & 15)
-        digits.append(digit < 10 ? UInt8(ascii: "0") &+ digit : UInt8(ascii: "a") &- 10 &+ digit)
-      }
-    }
+  /// Whether the caller records the trace: the lowest bit of the flags (section 3.2.2.5.1).
+  ///
+  /// - Precondition: `traceparent` is well-formed.
+  static func isSampled(_ traceparent: ArraySlice<UInt8>) -> Bool {
+    let flags = traceparent.dropFirst("00-".utf8.count + 32 + 1 + 16 + 1).prefix(2)
+    return Hexadecimal.number(flags) & 1 == 1
   }
 
   private static func isTraceparent(_ text: ArraySlice<UInt8>) -> Bool {

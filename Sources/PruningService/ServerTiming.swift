@@ -24,6 +24,11 @@ final class ServerTiming {
     count += 1
   }
 
+  /// Every phase in the order in which they ended.
+  func forEach(_ body: (_ name: String, _ nanoseconds: Int64) -> Void) {
+    for index in 0..<count { body(names[index].description, nanoseconds[index]) }
+  }
+
   /// How long a phase took; zero where there was none.
   func duration(of name: StaticString) -> Duration {
     for index in 0..<count where names[index].description == name.description {

@@ -30,6 +30,7 @@ public struct Service: Responder {
   private let router: Router
   public let metrics: Metrics
   private let accessLog: AccessLog?
+  private let tracer: Tracer?
 
   /// Which endpoints a listener answers; the others are 404 there.
   public enum Exposure: Sendable {
@@ -50,11 +51,12 @@ public struct Service: Responder {
 
   public init(
     _ configuration: Configuration = Configuration(), lifecycle: Lifecycle, metrics: Metrics,
-    accessLog: AccessLog? = nil, exposure: Exposure = .all
+    accessLog: AccessLog? = nil, tracer: Tracer? = nil, exposure: Exposure = .all
   ) {
     self.configuration = configuration
     self.metrics = metrics
     self.accessLog = accessLog
+    self.tracer = tracer
     router = Router(
       Endpoints.all(
         lifecycle: lifecycle, metrics: metrics, models: configuration.models,
@@ -153,7 +155,8 @@ public struct Service: Responder {
         try endpoint.answer(
           Endpoint.Context(
             request: request, resolved: resolved, pathVariables: variables, timing: timing, metrics: metrics,
-            prepared: request.preparation as? PreparedRequest, isLogged: accessLog != nil), &response)
+            prepared: request.preparation as? PreparedRequest, isLogged: accessLog != nil || tracer != nil),
+          &response)
       case .options(let allowed):
         response.status = 204
         response.fields.append(Response.Field("Allow", allowed))
@@ -169,6 +172,11 @@ public struct Service: Responder {
       }
     }
     timing.write(to: &response.fieldLines)
+    if tracer != nil {
+      timing.forEach { name, nanoseconds in
+        response.annotations.append(Response.Field(Span.phasePrefix + name, String(nanoseconds)))
+      }
+    }
     stamp(&response, &identity, request.head, allowedMethods: allowedMethods)
   }
 
@@ -184,6 +192,7 @@ public struct Service: Responder {
     if let accessLog, resolved?.isProbe != true {
       accessLog.record(exchange, route: resolved?.place?.route)
     }
+    if let tracer, resolved?.isProbe != true { tracer.record(exchange, route: resolved?.place?.route) }
   }
 
   private func stamped(_ problem: Problem, _ identity: RequestIdentity, _ head: RequestHead?) -> Response {
@@ -201,7 +210,7 @@ public struct Service: Responder {
     configuration.crossOrigin?.stamp(&response, for: head, allowedMethods: allowedMethods)
     response.fieldLines.append(contentsOf: "X-Content-Type-Options: nosniff\r\n".utf8)
     identity.write(to: &response.fieldLines)
-    guard accessLog != nil else { return }
+    guard accessLog != nil || tracer != nil else { return }
     identity.annotate(&response)
     if let head { annotate(&response, head) }
   }

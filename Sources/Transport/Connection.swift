@@ -354,6 +354,7 @@ final class Connection {
           receiveNanoseconds: exchange.receiveNanoseconds,
           respondNanoseconds: exchange.respondNanoseconds,
           writeNanoseconds: exchange.writeStart == 0 ? 0 : now &- exchange.writeStart,
+          totalNanoseconds: exchange.writeStart == 0 ? nil : now &- exchange.start,
           remoteAddress: remote,
           connection: id, isBroken: isBroken))
     }

@@ -107,7 +107,8 @@ struct ContractTests {
     #expect(
       try choices(["BreakEven", "properties", "verdict"]) == BreakEven.Verdict.allCases.map(\.rawValue))
     #expect(
-      try choices(["Method", "properties", "family"]) == MethodFacts.Family.allCases.map(\.rawValue))
+      try choices(["MethodDescription", "properties", "family"])
+        == MethodFacts.Family.allCases.map(\.rawValue))
     #expect(try choices(["mode"]) == CompressOperation.Mode.allCases.map(\.rawValue))
     #expect(
       try choices(["Model", "properties", "kind"]) == ModelConfiguration.Kind.allCases.map(\.rawValue))

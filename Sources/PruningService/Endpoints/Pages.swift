@@ -10,7 +10,7 @@ extension Endpoints {
     + [
       document("/openapi.yaml", "openapi.yaml", kind: .information),
       document("/openapi.json", "openapi.json", kind: .information),
-      document("/docs", "docs.html", kind: .page), asset,
+      document("/docs", "docs.html", kind: .page), asset, problemType,
     ]
 
   /// `GET /`: the playground for browsers, a list of addresses for everyone else.
@@ -56,6 +56,16 @@ extension Endpoints {
         body: file.bytes)
     }
   }()
+
+  /// A page that is made here instead of lying in a file.
+  static func html(_ text: String) -> Response {
+    Response(
+      status: 200,
+      fields: [
+        Response.Field("Content-Type", EmbeddedFile.mediaType(of: "page.html")),
+        Response.Field("Content-Security-Policy", contentSecurityPolicy),
+      ], body: Array(text.utf8))
+  }
 
   private static func page(_ file: String) -> Response {
     guard let file = EmbeddedFile(file) else { preconditionFailure("\(file) is not built in") }

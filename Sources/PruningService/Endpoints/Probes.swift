@@ -22,11 +22,15 @@ extension Endpoints {
   static let metricsRoute = "/metrics"
 
   static func prometheus(_ metrics: Metrics) -> Endpoint {
-    Endpoint(method: "GET", route: metricsRoute, kind: .probe) { _ in
-      Response(
+    Endpoint(method: "GET", route: metricsRoute, kind: .probe) { context in
+      // Who accepts neither gets text: a scraper in need of figures is not turned away.
+      let format = Exposition.Format.preferred(by: context.request.head)
+      return Response(
         status: 200,
-        fields: [Response.Field("Content-Type", "text/plain; version=0.0.4; charset=utf-8")],
-        body: Array(metrics.exposition().utf8))
+        fields: [
+          Response.Field("Content-Type", format.mediaType), Response.Field("Vary", "Accept"),
+        ],
+        body: Array(metrics.exposition(as: format).utf8))
     }
   }
 

@@ -49,7 +49,7 @@ public struct AccessLog: Sendable {
   }
 
   private func append(_ exchange: Exchange, _ route: String?, to line: inout [UInt8]) {
-    for annotation in exchange.annotations {
+    for annotation in exchange.annotations where !annotation.name.hasPrefix(Span.phasePrefix) {
       append(annotation.name, annotation.value, isNumber: Self.counts.contains(annotation.name), to: &line)
     }
     append("method", exchange.head.map { Self.shown($0.method) } ?? "-", to: &line)

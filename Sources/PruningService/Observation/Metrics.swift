@@ -64,13 +64,14 @@ public final class Metrics: Sendable {
     let status = min(max(exchange.status, Self.statuses.lowerBound), Self.statuses.upperBound)
     let nanoseconds =
       exchange.receiveNanoseconds + exchange.respondNanoseconds + exchange.writeNanoseconds
+    let trace = exchange.head.flatMap { Histogram.Trace(RequestIdentity.Given($0)) }
     state.withLock { state in
       let route = routeIndex ?? state.routes.count - 1
       if state.requests[route].isEmpty {
         state.requests[route] = [Int](repeating: 0, count: Self.methods.count * Self.statuses.count)
       }
       state.requests[route][method * Self.statuses.count + status - Self.statuses.lowerBound] += 1
-      state.durations[route].observe(Double(nanoseconds) * 1e-9)
+      state.durations[route].observe(Double(nanoseconds) * 1e-9, trace: trace)
       state.bodyBytesReceived += exchange.bodyBytesReceived
       state.bytesSent += exchange.bytesSent
       if exchange.isBroken { state.brokenResponses += 1 }
@@ -78,6 +79,8 @@ public final class Metrics: Sendable {
   }
 
   static func index(ofMethod method: String) -> Int { methods.firstIndex(of: method) ?? noMethod - 1 }
+
+  static func label(ofMethod method: String) -> String { methods[index(ofMethod: method)] }
 
   /// The label of bytes that never became a request.
   static let noMethod = methods.count - 1
@@ -93,10 +96,9 @@ public final class Metrics: Sendable {
     }
   }
 
-  /// The text exposition format, version 0.0.4.
-  func exposition() -> String {
+  func exposition(as format: Exposition.Format = .prometheus) -> String {
     let state = state.withLock { $0 }
-    var text = Exposition()
+    var text = Exposition(format)
     text.family(
       "crop_http_requests_total", .counter, "Responses by matched route, request method and status code.")
     let routes = state.routes.indices.sorted { state.routes[$0] < state.routes[$1] }
@@ -143,7 +145,7 @@ public final class Metrics: Sendable {
     }
     text.family("crop_build_info", .gauge, "Always 1; the labels tell what is running.")
     text.sample("crop_build_info", [("version", Version.current)], 1)
-    return text.text
+    return text.finished()
   }
 }
 
@@ -188,11 +190,33 @@ struct Histogram: Sendable {
   ]
   private(set) var counts = [Int](repeating: 0, count: bounds.count + 1)
   private(set) var sum = 0.0
+  /// Of each bucket the last value that belongs to a sampled trace.
+  private(set) var exemplars = [Exemplar?](repeating: nil, count: bounds.count + 1)
+
+  /// The id of a trace that the caller records.
+  struct Trace: Sendable {
+    let high: UInt64
+    let low: UInt64
+
+    init?(_ given: RequestIdentity.Given) {
+      guard let context = given.traceparent, RequestIdentity.isSampled(context) else { return nil }
+      let digits = context.dropFirst("00-".utf8.count)
+      high = Hexadecimal.number(digits.prefix(16))
+      low = Hexadecimal.number(digits.dropFirst(16).prefix(16))
+    }
+  }
+
+  struct Exemplar: Sendable {
+    let trace: Trace
+    let value: Double
+  }
 
   var isEmpty: Bool { counts.allSatisfy { $0 == 0 } }
 
-  mutating func observe(_ value: Double) {
-    counts[Self.bounds.firstIndex { value <= $0 } ?? Self.bounds.count] += 1
+  mutating func observe(_ value: Double, trace: Trace? = nil) {
+    let bucket = Self.bounds.firstIndex { value <= $0 } ?? Self.bounds.count
+    counts[bucket] += 1
     sum += value
+    if let trace { exemplars[bucket] = Exemplar(trace: trace, value: value) }
   }
 }

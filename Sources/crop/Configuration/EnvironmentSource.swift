@@ -5,6 +5,8 @@ import TokenPruning
 struct EnvironmentSource: Sendable, Equatable {
   /// Variables that name a setting.
   let variables: [String: String]
+  /// Values that variables of OpenTelemetry give settings, unless one of ours does.
+  let standard: OpenTelemetryEnvironment
   /// What was ignored, and why.
   let warnings: [String]
 
@@ -28,7 +30,8 @@ struct EnvironmentSource: Sendable, Equatable {
     }
     guard problems.isEmpty else { throw ConfigurationError(problems) }
     self.variables = variables
-    self.warnings = warnings
+    standard = OpenTelemetryEnvironment(environment)
+    self.warnings = warnings + standard.warnings
   }
 }
 

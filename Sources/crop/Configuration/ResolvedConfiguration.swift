@@ -15,7 +15,7 @@ struct ResolvedConfiguration: Sendable {
   /// What was ignored, for the log.
   let warnings: [String]
 
-  /// Merges the sources: flags over environment over file over what a platform sets (`PORT`) over defaults.
+  /// Merges the sources: flags over environment over file over what a platform sets (`PORT`, `OTEL_*`) over defaults.
   ///
   /// - Parameter flags: the text of each flag that was given, by setting key.
   /// - Throws: every unknown name and unusable value found, each with its source and what was expected.
@@ -25,7 +25,9 @@ struct ResolvedConfiguration: Sendable {
     let platform = Self.platformTexts(environment)
     let environment = try EnvironmentSource(environment)
     warnings = environment.warnings
-    let sources: [Source] = [.flags, .environment, .file, .platform, .defaults]
+    let sources: [Source] = [
+      .flags, .environment, .file, .platform, .standard(environment.standard), .defaults,
+    ]
     let recorder = ProviderRecorder()
     let reader = ConfigReader(
       providers: [
@@ -34,6 +36,7 @@ struct ResolvedConfiguration: Sendable {
           .prefixKeys(with: ConfigKey(Self.environmentScope)),
         InMemoryProvider(name: "file", texts: file?.values ?? [:]),
         InMemoryProvider(name: "platform", texts: platform),
+        InMemoryProvider(name: "OpenTelemetry", texts: environment.standard.values.mapValues(\.text)),
         InMemoryProvider(
           name: "defaults",
           texts: Dictionary(uniqueKeysWithValues: Setting.all.map { ($0.key, $0.defaultText) })),
@@ -120,6 +123,7 @@ struct ResolvedConfiguration: Sendable {
   /// The ranks of the providers, highest first.
   private enum Source {
     case flags, environment, file, platform, defaults
+    case standard(OpenTelemetryEnvironment)
 
     func origin(of setting: Setting, in file: ConfigurationFile?) -> Origin {
       switch self {
@@ -127,6 +131,7 @@ struct ResolvedConfiguration: Sendable {
       case .environment: .environment(setting.environmentName)
       case .file: .file(path: file?.path ?? "", key: setting.key)
       case .platform: .platform(setting.platformVariable ?? "")
+      case .standard(let environment): .environment(environment.values[setting.key]?.variable ?? "")
       case .defaults: .byDefault
       }
     }

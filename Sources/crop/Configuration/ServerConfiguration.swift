@@ -67,6 +67,13 @@ struct ServerConfiguration: Sendable, Equatable {
   var logFormat = LogFormat.text
   var logLevel = LogLevel.info
   var accessLog = true
+  /// Nil: no spans.
+  var otlpEndpoint: String?
+  var otlpServiceName = Self.defaultServiceName
+  var otlpResourceAttributes: [ResourceAttribute] = []
+  var otlpRatio = 1.0
+
+  static let defaultServiceName = "crop"
 
   // Event loops only move bytes; more than this many only take cores away from the computation.
   static let largestAutomaticEventLoopCount = 4

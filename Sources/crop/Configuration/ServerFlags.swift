@@ -40,6 +40,10 @@ struct ServerFlags: ParsableArguments {
   @Option(\.logFormat) var logFormat: String?
   @Option(\.logLevel) var logLevel: String?
   @Option(\.accessLog) var accessLog: String?
+  @Option(\.otlpEndpoint) var otlpEndpoint: String?
+  @Option(\.otlpServiceName) var otlpServiceName: String?
+  @Option(\.otlpResourceAttributes) var otlpResourceAttributes: String?
+  @Option(\.otlpRatio) var otlpRatio: String?
 
   /// The text of each flag that was given, by setting key.
   var given: [String: String] {
@@ -65,6 +69,8 @@ struct ServerFlags: ParsableArguments {
       (\.responseCompression, responseCompression),
       (\.logFormat, logFormat), (\.logLevel, logLevel),
       (\.accessLog, accessLog),
+      (\.otlpEndpoint, otlpEndpoint), (\.otlpServiceName, otlpServiceName),
+      (\.otlpResourceAttributes, otlpResourceAttributes), (\.otlpRatio, otlpRatio),
     ]
     var given: [String: String] = [:]
     for (member, text) in texts { given[Setting.of(member).key] = text }

@@ -1,6 +1,6 @@
 extension Setting {
   /// Every setting, in the order in which help, files and `--print-config` show them.
-  static let all: [Setting] = listening + tls + limits + timeouts + threads + models + access + logs
+  static let all: [Setting] = listening + tls + limits + timeouts + threads + models + access + logs + tracing
 
   /// The setting behind a member.
   ///
@@ -154,5 +154,19 @@ extension Setting {
       "Log lines on standard error: text for people, json (one object a line) for collectors."),
     Setting("log-level", \.logLevel, .choice(), "Least severe message that is logged."),
     Setting("access-log", \.accessLog, .toggle, "One log line per answered request, except probes."),
+  ]
+
+  private static let tracing = [
+    Setting(
+      "otlp.endpoint", \.otlpEndpoint, .collector,
+      "OpenTelemetry collector to which spans of requests are exported, by OTLP/HTTP at its path /v1/traces."),
+    Setting("otlp.service-name", \.otlpServiceName, .name, "The service.name of exported spans."),
+    Setting(
+      "otlp.resource-attributes", \.otlpResourceAttributes, .attributes,
+      "Further facts of this process in exported spans, key=value with commas between."),
+    Setting(
+      "otlp.ratio", \.otlpRatio, .share,
+      "Share of requests without a traceparent that begin a trace of their own; others follow the caller's decision."
+    ),
   ]
 }

@@ -6,7 +6,7 @@ extension HealthProbe {
   /// The server's certificate is not looked at: it seldom names the address that a probe on the same machine uses,
   /// and the probe has nothing to hide.
   static func exchangeOverTLS(
-    _ request: [UInt8], on descriptor: Int32, before deadline: ContinuousClock.Instant
+    _ request: [UInt8], on connection: borrowing OutgoingConnection, before deadline: ContinuousClock.Instant
   ) throws(Failure) -> Int {
     let session = try makeSession()
     var line: [UInt8] = []
@@ -21,13 +21,13 @@ extension HealthProbe {
       if !session.outgoing.isEmpty {
         let bytes = Array(session.outgoing.slice)
         session.outgoing.consume(bytes.count)
-        try send(bytes, on: descriptor, before: deadline)
+        try connection.send(bytes, before: deadline)
       }
       switch result {
       case .bytes: break
       case .needsInput:
         session.received.append(
-          contentsOf: try receive(atMost: 16 << 10, on: descriptor, before: deadline))
+          contentsOf: try connection.receive(atMost: 16 << 10, before: deadline))
       case .end: throw Failure(description: "connection closed without an answer")
       case .failed(let failure): throw Failure(description: "TLS: \(failure)")
       }

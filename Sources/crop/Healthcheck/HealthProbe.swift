@@ -1,16 +1,6 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// One GET over one connection, all of it within a deadline.
 enum HealthProbe {
-  struct Failure: Error, Equatable, CustomStringConvertible {
-    let description: String
-  }
+  typealias Failure = OutgoingConnection.Failure
 
   /// The status code of the answer.
   ///
@@ -18,16 +8,14 @@ enum HealthProbe {
   static func status(of url: HealthURL, within timeout: Duration) throws(Failure) -> Int {
     let deadline = ContinuousClock.now + timeout
     var failure = Failure(description: "'\(url.authority)' has no address")
-    for address in try addresses(of: url) {
+    for address in try OutgoingConnection.addresses(of: url) {
       do throws(Failure) {
-        let descriptor = try connect(to: address, before: deadline)
-        defer { close(descriptor) }
+        let connection = try OutgoingConnection(to: address, before: deadline)
         let request = "GET \(url.target) HTTP/1.1\r\nHost: \(url.authority)\r\nConnection: close\r\n\r\n"
         if url.isTLS {
-          return try exchangeOverTLS(Array(request.utf8), on: descriptor, before: deadline)
+          return try exchangeOverTLS(Array(request.utf8), on: connection, before: deadline)
         }
-        try send(Array(request.utf8), on: descriptor, before: deadline)
-        return try receiveStatus(on: descriptor, before: deadline)
+        return try exchange(Array(request.utf8), on: connection, before: deadline)
       } catch {
         failure = error
       }
@@ -35,118 +23,19 @@ enum HealthProbe {
     throw failure
   }
 
-  private struct Address {
-    var family: Int32
-    /// A `sockaddr` of the family.
-    var bytes: [UInt8]
-  }
-
-  private static func addresses(of url: HealthURL) throws(Failure) -> [Address] {
-    switch url.peer {
-    case .tcp(let host, let port): try addresses(host: host, port: port)
-    case .unix(let path): [try address(ofSocketFile: path)]
-    }
-  }
-
-  private static func address(ofSocketFile path: String) throws(Failure) -> Address {
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    let room = MemoryLayout.size(ofValue: address.sun_path)
-    guard path.utf8.count < room else {
-      throw Failure(description: "'\(path)' is longer than \(room - 1) bytes")
-    }
-    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-    return Address(family: AF_UNIX, bytes: withUnsafeBytes(of: address) { Array($0) })
-  }
-
-  private static func addresses(host: String, port: UInt16) throws(Failure) -> [Address] {
-    var hints = addrinfo()
-    hints.ai_family = AF_UNSPEC
-    hints.ai_socktype = streamSocket
-    var list: UnsafeMutablePointer<addrinfo>?
-    let code = getaddrinfo(host, String(port), &hints, &list)
-    guard code == 0 else {
-      throw Failure(description: "'\(host)': \(String(cString: gai_strerror(code)))")
-    }
-    defer { freeaddrinfo(list) }
-    var addresses: [Address] = []
-    var next = list
-    while let info = next?.pointee {
-      let bytes = UnsafeRawBufferPointer(start: info.ai_addr, count: Int(info.ai_addrlen))
-      addresses.append(Address(family: info.ai_family, bytes: Array(bytes)))
-      next = info.ai_next
-    }
-    return addresses
-  }
-
-  private static func connect(
-    to address: Address, before deadline: ContinuousClock.Instant
-  ) throws(Failure) -> Int32 {
-    let descriptor = socket(address.family, streamSocket, 0)
-    guard descriptor >= 0 else { throw failure(errno) }
-    do throws(Failure) {
-      guard fcntl(descriptor, F_SETFL, O_NONBLOCK) == 0 else { throw failure(errno) }
-      let result = address.bytes.withUnsafeBytes { bytes in
-        bytes.withMemoryRebound(to: sockaddr.self) {
-          systemConnect(descriptor, $0.baseAddress, socklen_t(bytes.count))
-        }
-      }
-      if result != 0 {
-        guard errno == EINPROGRESS else { throw failure(errno) }
-        try wait(for: POLLOUT, on: descriptor, before: deadline)
-        var code: Int32 = 0
-        var length = socklen_t(MemoryLayout<Int32>.size)
-        guard getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &code, &length) == 0 else { throw failure(errno) }
-        guard code == 0 else { throw failure(code) }
-      }
-      return descriptor
-    } catch {
-      close(descriptor)
-      throw error
-    }
-  }
-
-  static func send(
-    _ bytes: [UInt8], on descriptor: Int32, before deadline: ContinuousClock.Instant
-  ) throws(Failure) {
-    var rest = bytes[...]
-    while !rest.isEmpty {
-      try wait(for: POLLOUT, on: descriptor, before: deadline)
-      let count = rest.withUnsafeBytes { systemSend(descriptor, $0.baseAddress, $0.count) }
-      if count > 0 {
-        rest = rest.dropFirst(count)
-      } else if errno != EINTR && errno != EAGAIN {
-        throw failure(errno)
-      }
-    }
-  }
-
-  /// Reads no further than the status line: "HTTP/1.1 200".
-  private static func receiveStatus(
-    on descriptor: Int32, before deadline: ContinuousClock.Instant
+  /// The status code of the answer to `request`; reads no further than the status line, "HTTP/1.1 200".
+  static func exchange(
+    _ request: [UInt8], on connection: borrowing OutgoingConnection, before deadline: ContinuousClock.Instant
   ) throws(Failure) -> Int {
+    try connection.send(request, before: deadline)
     var line: [UInt8] = []
     while line.count < statusLength {
-      line += try receive(atMost: statusLength - line.count, on: descriptor, before: deadline)
+      line += try connection.receive(atMost: statusLength - line.count, before: deadline)
     }
     return try status(in: line)
   }
 
   static let statusLength = "HTTP/1.1 200".utf8.count
-
-  /// At least one byte.
-  static func receive(
-    atMost limit: Int, on descriptor: Int32, before deadline: ContinuousClock.Instant
-  ) throws(Failure) -> ArraySlice<UInt8> {
-    while true {
-      try wait(for: POLLIN, on: descriptor, before: deadline)
-      var buffer = [UInt8](repeating: 0, count: limit)
-      let count = buffer.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
-      guard count != 0 else { throw Failure(description: "connection closed without an answer") }
-      if count > 0 { return buffer.prefix(count) }
-      guard errno == EINTR || errno == EAGAIN else { throw failure(errno) }
-    }
-  }
 
   static func status(in line: [UInt8]) throws(Failure) -> Int {
     let digits = line[9...]
@@ -155,46 +44,4 @@ enum HealthProbe {
     else { throw Failure(description: "the answer is not HTTP/1") }
     return digits.reduce(0) { $0 * 10 + Int($1 - UInt8(ascii: "0")) }
   }
-
-  private static func wait(
-    for event: some BinaryInteger, on descriptor: Int32, before deadline: ContinuousClock.Instant
-  ) throws(Failure) {
-    while true {
-      let left = deadline - ContinuousClock.now
-      guard left > .zero else { throw Failure(description: "no answer in time") }
-      var item = pollfd(fd: descriptor, events: Int16(event), revents: 0)
-      // Rounded up, so that the last millisecond is not spent spinning.
-      let milliseconds = left.components.seconds * 1000 + left.components.attoseconds / 1_000_000_000_000_000
-      let count = poll(&item, 1, Int32(clamping: milliseconds + 1))
-      if count > 0 { return }
-      guard count == 0 || errno == EINTR else { throw failure(errno) }
-    }
-  }
-
-  private static func failure(_ code: Int32) -> Failure {
-    Failure(description: String(cString: strerror(code)).lowercased())
-  }
-}
-
-// MARK: The names the systems disagree about
-
-#if canImport(Glibc)
-  private let streamSocket = Int32(SOCK_STREAM.rawValue)
-#else
-  private let streamSocket = SOCK_STREAM
-#endif
-
-private func systemConnect(_ descriptor: Int32, _ address: UnsafePointer<sockaddr>?, _ length: socklen_t)
-  -> Int32
-{
-  connect(descriptor, address, length)
-}
-
-/// A peer that is gone must be an error, not a SIGPIPE.
-private func systemSend(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
-  #if canImport(Darwin)
-    send(descriptor, bytes, count, 0)
-  #else
-    send(descriptor, bytes, count, Int32(MSG_NOSIGNAL))
-  #endif
 }

@@ -54,6 +54,8 @@ func runServer(
     isOverloaded: { capacity.isExhausted }, staysReadyWhenOverloaded: configuration.readyWhenOverloaded)
   let metrics = Metrics()
   let sharedRegions = configuration.sharedRegions()
+  let exporter = configuration.spanExporter(logger)
+  let tracer = exporter?.tracer(configuration.tracing)
   let hasAdministration = !configuration.adminListen.isEmpty
   func service(_ exposure: Service.Exposure) -> Service {
     Service(
@@ -61,7 +63,7 @@ func runServer(
         keys: keyFile?.keys, models: models.store, sharedRegions: sharedRegions,
         memoryBytes: transport.maximumInFlightBytes),
       lifecycle: lifecycle,
-      metrics: metrics, accessLog: configuration.accessLog(to: sink), exposure: exposure)
+      metrics: metrics, accessLog: configuration.accessLog(to: sink), tracer: tracer, exposure: exposure)
   }
   let entries =
     reloadables(certificates, tls, logger) + (keyFile.map { [$0.reloading] } ?? []) + models.reloading
@@ -76,6 +78,7 @@ func runServer(
     metrics.add(gaugesOf: server, transport)
     metrics.add(gaugesOf: sharedRegions)
     metrics.add(counterOf: sink)
+    if let tracer { metrics.add(countersOf: tracer) }
     if let tls { metrics.add(gaugeOf: tls) }
     // Watched before the first request can be accepted, so that no signal finds the default action.
     let signals = Signals(Signals.ofServer)
@@ -92,7 +95,8 @@ func runServer(
       ])
     manager?.ready(at: server.endpoints, logger)
     let watchdog = manager?.watchdog(over: [server] + (administration.map { [$0] } ?? []))
-    await serve(server, administration, lifecycle, configuration, signals, reloading, logger, manager)
+    await serve(
+      server, administration, lifecycle, configuration, signals, reloading, exporter, logger, manager)
     watchdog?.cancel()
   } catch {
     sink.flush()
@@ -204,7 +208,8 @@ private func log(
 
 private func serve(
   _ server: Server, _ administration: Server?, _ lifecycle: Lifecycle, _ configuration: ServerConfiguration,
-  _ signals: Signals, _ reloading: Reloading, _ logger: Logger, _ manager: ServiceManager?
+  _ signals: Signals, _ reloading: Reloading, _ exporter: SpanExporter?, _ logger: Logger,
+  _ manager: ServiceManager?
 ) async {
   await withTaskGroup { group in
     for await number in signals.numbers {
@@ -228,10 +233,12 @@ private func serve(
           "delay": "\(delay)", "timeout": "\(configuration.shutdownTimeout)",
           "connections": .stringConvertible(server.capacity.connectionCount),
         ])
+      let end = ContinuousClock.now + delay + configuration.shutdownTimeout
       group.addTask {
         await server.shutDown(drainDelay: delay, timeout: configuration.shutdownTimeout)
         // Probes and metrics tell of the drain until its end.
         await administration?.shutDown(drainDelay: .zero, timeout: .zero)
+        exporter?.flush(within: min(max(end - .now, .zero), SpanExporter.longestFlush))
         signals.finish()
       }
     }
@@ -294,7 +301,7 @@ extension ServerConfiguration {
   func checkThreads() throws(ExitCode) {
     let processors = ProcessorBudget.current().count
     // Beside those of the servers: signals, the log, and what runs the program itself.
-    let others = 6
+    let others = otlpEndpoint == nil ? 6 : 7
     let count =
       transport(inherited: [], processors: processors).threadCount
       + (administration(tls: nil)?.threadCount ?? 0) + others

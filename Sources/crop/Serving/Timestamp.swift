@@ -31,6 +31,12 @@ enum Timestamp {
     return Int(time.tv_sec) * 1000 + Int(time.tv_nsec) / 1_000_000
   }
 
+  static var nanosecondsSince1970: Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return Int64(time.tv_sec) &* 1_000_000_000 &+ Int64(time.tv_nsec)
+  }
+
   static func append(to line: inout [UInt8]) {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)

@@ -1,0 +1,132 @@
+import HTTP1
+import JSON
+import Parameters
+import TokenPruning
+
+extension Endpoints {
+  /// `GET /problems/{name}`: what the `type` of an error means, for people and programs.
+  static let problemType: Endpoint = {
+    let offers = ["application/json", "text/html"].compactMap { MediaType($0) }
+    return Endpoint(method: "GET", route: "/problems/{name}", kind: .page) { context throws(Problem) in
+      let name = context.pathVariables.first ?? ""
+      guard let type = ProblemType(rawValue: name) else {
+        throw Problem(
+          .notFound,
+          "there is no problem type '\(FieldValue.sanitized(name, maximumBytes: 60))'; "
+            + nameSuggestion(for: name, among: ProblemType.allCases.map(\.slug)))
+      }
+      var response =
+        context.request.head.bestOffer(among: offers)?.essence == "text/html"
+        ? html(type.page) : json(type.json)
+      response.varies(by: "Accept")
+      return response
+    }
+  }()
+}
+
+extension ProblemType {
+  /// What led to it, and what the client can do.
+  var meaning: (cause: String, remedy: String) {
+    switch self {
+    case .badFraming:
+      (
+        "The bytes are not a request that HTTP/1.1 allows, or use a part of it that is not supported.",
+        Self.no
+      )
+    case .bodyRequired: ("The request needs a body and has none.", Self.no)
+    case .malformedCoding:
+      ("The body is damaged, cut off, or not in the coding that Content-Encoding names.", Self.no)
+    case .malformedBody:
+      ("The body is not what its format says. The detail names the place.", Self.no)
+    case .malformedQuery: ("The query string cannot be read, or names something twice.", Self.no)
+    case .sharedMemory:
+      (
+        "No memory came with the request, or it is too small, or it cannot be read. The detail says which.",
+        Self.no
+      )
+    case .unauthorized:
+      (
+        "The request carries no key of the server's key file, or two that differ.",
+        "Repeat it with a valid key, as Authorization: Bearer KEY or X-API-Key: KEY."
+      )
+    case .notFound: ("The server has nothing at this path.", Self.no)
+    case .methodNotAllowed: ("The path exists, but not for this method. Allow lists those it has.", Self.no)
+    case .timedOut:
+      ("The head or the body of the request arrived too slowly.", "The request may be repeated.")
+    case .bodyTooLarge:
+      (
+        "The body is larger than the server accepts (setting max-body-bytes).",
+        "Send fewer images in one request, two-byte elements, or ask the operator for a larger limit."
+      )
+    case .targetTooLong:
+      ("The request line exceeds 8 KiB.", "Put parameters into the body instead of the query string.")
+    case .headTooLarge: ("The header exceeds 64 KiB or 200 fields, or the trailers exceed 8 KiB.", Self.no)
+    case .unsupportedFormat:
+      (
+        "The media type, content coding or element type is not supported. The detail lists those that are.",
+        Self.no
+      )
+    case .invalidInput:
+      (
+        "Shapes disagree, or a value is out of range or not finite. The pointer names the tensor or member.",
+        Self.no
+      )
+    case .unknownParameter:
+      (
+        "A parameter or tensor has a name that does not exist; the detail suggests the nearest one. Names are never "
+          + "ignored, since a typo must not change a result silently.", Self.no
+      )
+    case .unknownMethod:
+      ("There is no pruning method of this name; GET /methods lists all.", Self.no)
+    case .overloaded:
+      (
+        "The server has no room for the request: too many requests, connections or bytes are in flight.",
+        "Repeat it after as many seconds as Retry-After says."
+      )
+    case .computeTimeout:
+      (
+        "The computation took longer than the server allows (setting compute-timeout).",
+        "Repeat it once the server is less busy, or send fewer tokens or images."
+      )
+    }
+  }
+
+  private static let no = "The same request fails again: change it before it is repeated."
+
+  var json: JSONValue {
+    [
+      "type": .string("/problems/\(slug)"), "title": .string(title), "status": .integer(status),
+      "cause": .string(meaning.cause), "remedy": .string(meaning.remedy),
+    ]
+  }
+
+  /// In the look of the other pages. Nothing in it comes from a request.
+  var page: String {
+    """
+    <!doctype html>
+    <html lang="en">
+    <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <title>crop: \(title)</title>
+    <link rel="icon" href="data:,">
+    <link rel="stylesheet" href="../assets/page.css">
+    <link rel="stylesheet" href="../assets/docs.css">
+    </head>
+    <body>
+    <header class="top"><a class="brand" href="../">crop</a>
+    <nav aria-label="Pages"><a href="../">Playground</a><a href="../docs">Contract</a></nav></header>
+    <main>
+    <h1>\(title)</h1>
+    <p><code>/problems/\(slug)</code>, usually with status \(status)</p>
+    <h2>Cause</h2>
+    <p>\(meaning.cause)</p>
+    <h2>What to do</h2>
+    <p>\(meaning.remedy)</p>
+    </main>
+    </body>
+    </html>
+
+    """
+  }
+}
