@@ -320,4 +320,6 @@ def test_large_bodies_have_threads_of_their_own_with_less_priority(readiness, fl
 def test_large_bodies_have_threads_like_all_others_when_told_so():
     with Server("--bulk-priority", "normal") as server, Connection(server.target) as connection:
         assert connection.exchange(scores(16)).status == 200
-        assert set(policies(server).values()) == {NORMAL}
+        # Threads of libdispatch may have a priority of their own.
+        own = {name: policy for name, policy in policies(server).items() if name.startswith("crop-")}
+        assert "crop-bulk" in own and set(own.values()) == {NORMAL}
