@@ -30,7 +30,7 @@ test: ## Install what the tests need and run all of them; ends with `N passed, N
 
 .PHONY: build
 build: setup ## Debug build
-	@swift build
+	@swift build --explicit-target-dependency-import-check error
 
 .PHONY: release
 release: setup ## Release build: .build/release/crop

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks what the compiler does not: who may import modules of the system, and that no unsafe escape is used.
-# (Targets of this package import only what Package.swift lets them: builds with
-# --explicit-target-dependency-import-check error make anything else an error.)
+# (That targets of this package import only what Package.swift lists is checked by the builds of make build and make
+# test, with --explicit-target-dependency-import-check error.)
 #
 #   tools/check-boundaries.sh              check Sources/ of this repository
 #   tools/check-boundaries.sh ROOT         check ROOT/Sources

@@ -45,7 +45,8 @@ checks() {
 checks >$reports/checks.log 2>&1 &
 checks=$!
 
-stage build-tests 1200 swift build --build-tests
+# No target imports what Package.swift does not let it.
+stage build-tests 1200 swift build --build-tests --explicit-target-dependency-import-check error
 built=$?
 wait $checks
 cat $reports/checks.log

@@ -125,7 +125,7 @@ public struct Request: Sendable {
     for index in 0..<$0 { $1(index) }
   }
 
-  /// Has the request hold so many bytes beside its body, in all, and says whether it may: asked before they are taken.
+  /// Has the request hold that many bytes beside its body, in all, and says whether it may: asked before they are taken.
   /// What does not fit now may wait for other requests.
   public var useMemory: @Sendable (_ bytes: Int) -> MemoryGrant = { _ in .granted }
   /// Threads that may compute parts of the request at the same time.

@@ -1,5 +1,5 @@
 extension KernelSet {
-  /// How many elements the packed form of so many rows takes.
+  /// How many elements the packed form of that many rows takes.
   public func packedCount(rows: Int, columns: Int) -> Int { panelCount(rows: rows) * panelWidth * columns }
 
   public func panelCount(rows: Int) -> Int { (rows + panelWidth - 1) / panelWidth }

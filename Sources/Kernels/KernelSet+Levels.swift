@@ -72,10 +72,6 @@ extension KernelSet {
       raise: KernelsBaseline.SearchKernels.raise),
     widenFloat16: KernelsBaseline.FloatFormatKernels.widenFloat16,
     widenBFloat16: KernelsBaseline.FloatFormatKernels.widenBFloat16,
-    selection: SelectionKernelSet(
-      highest16: KernelsBaseline.SelectionKernels.highest16,
-      highest32: KernelsBaseline.SelectionKernels.highest32,
-      highest64: KernelsBaseline.SelectionKernels.highest64),
     float32: FormatKernels(
       widen: KernelsBaseline.FloatFormatKernels.widenRowFloat32,
       measure: KernelsBaseline.FloatFormatKernels.measureFloat32,
@@ -137,9 +133,6 @@ extension KernelSet {
         raise: KernelsV3.SearchKernels.raise),
       widenFloat16: KernelsV3.FloatFormatKernels.widenFloat16,
       widenBFloat16: KernelsV3.FloatFormatKernels.widenBFloat16,
-      selection: SelectionKernelSet(
-        highest16: KernelsV3.SelectionKernels.highest16, highest32: KernelsV3.SelectionKernels.highest32,
-        highest64: KernelsV3.SelectionKernels.highest64),
       float32: FormatKernels(
         widen: KernelsV3.FloatFormatKernels.widenRowFloat32,
         measure: KernelsV3.FloatFormatKernels.measureFloat32,
@@ -197,9 +190,6 @@ extension KernelSet {
         raise: KernelsV4.SearchKernels.raise),
       widenFloat16: KernelsV4.FloatFormatKernels.widenFloat16,
       widenBFloat16: KernelsV4.FloatFormatKernels.widenBFloat16,
-      selection: SelectionKernelSet(
-        highest16: KernelsV4.SelectionKernels.highest16, highest32: KernelsV4.SelectionKernels.highest32,
-        highest64: KernelsV4.SelectionKernels.highest64),
       float32: FormatKernels(
         widen: KernelsV4.FloatFormatKernels.widenRowFloat32,
         measure: KernelsV4.FloatFormatKernels.measureFloat32,

@@ -37,9 +37,6 @@ public struct KernelSet: Sendable {
     widenBFloat16:
       @Sendable (_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer, _ count: Int) -> Int
 
-  /// The highest scores of a row.
-  public let selection: SelectionKernelSet
-
   /// Rows of tensors, by their format.
   public let float32, float16, bfloat16: FormatKernels
 

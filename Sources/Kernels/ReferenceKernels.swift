@@ -40,7 +40,6 @@ extension KernelSet {
     search: .reference,
     widenFloat16: { _, _, _ in 0 },
     widenBFloat16: { _, _, _ in 0 },
-    selection: .reference,
     float32: .reference(Binary32.self),
     float16: .reference(Binary16.self),
     bfloat16: .reference(Brain16.self),

@@ -88,7 +88,7 @@ enum BodyFormat {
     guard head.fields.contains("accept") else { return .tensors(answer.fits(preferred) ? preferred : json) }
     let rest = TensorFormats.answers.filter { $0.name != preferred.name }
     let fitting = ([preferred] + rest).filter { answer.fits($0) }.map { $0.mediaTypes }
-    // Other names of a format come last: they are for who asks for one, not a way around `application/json;q=0`.
+    // Other names of a format come last: they are for clients that name one, not a way around `application/json;q=0`.
     let names = fitting.map { $0[0] } + fitting.flatMap { $0.dropFirst() } + [Answer.pictureType]
     let offers = names.compactMap { parsedTypes[$0] }
     // Nothing acceptable: an answer in another type serves the client better than 406 (RFC 9110 section 15.5.7).

@@ -5,7 +5,7 @@ public struct Service: Responder {
   public struct Configuration: Sendable {
     /// The largest request body, decoded.
     public var maximumBodyBytes: Int
-    /// Whether text answers go as gzip to who prefers that.
+    /// Whether text responses are compressed with gzip for clients that prefer it.
     public var compressesResponses = false
     /// The keys that open everything but probes and metrics; nil leaves all open.
     public var apiKeys: APIKeys?

@@ -5,7 +5,7 @@ extension Tensor {
   ///
   /// One pass over the bytes: rows are measured while they lie in the first-level cache. A sum is finite exactly
   /// when its row is.
-  /// - Precondition: columns >= 1, and the elements are whole rows of so many.
+  /// - Precondition: columns >= 1, and the elements are whole rows of that many.
   /// - Complexity: O(n).
   public func measuredFloats(columns: Int) -> (floats: [Float], squares: [Double]) {
     precondition(columns >= 1 && elementCount.isMultiple(of: columns))
@@ -67,7 +67,7 @@ extension Tensor {
 
   /// Of each row of `columns` elements the sum of squares in float64: finite exactly when the row is.
   ///
-  /// - Precondition: columns >= 1, and the elements are whole rows of so many.
+  /// - Precondition: columns >= 1, and the elements are whole rows of that many.
   /// - Complexity: O(n).
   public func squares(columns: Int) -> [Double] {
     precondition(columns >= 1 && elementCount.isMultiple(of: columns))

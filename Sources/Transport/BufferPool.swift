@@ -12,7 +12,7 @@ public final class BufferPool: Sendable {
     /// there.
     var lent: [UInt: Int] = [:]
     var lentBytes = 0
-    /// The fewest buffers held since the last trim: so many were never needed.
+    /// The fewest buffers held since the last trim: that many were never needed.
     var spareCount = 0
   }
 

@@ -35,7 +35,7 @@ extension Connection {
     return holdBuffers(input.capacity + output.heldBytes - exchange.reservation.bytes)
   }
 
-  /// Counts so many bytes as this connection's; false when there is no room for them.
+  /// Counts that many bytes as this connection's; false when there is no room for them.
   func holdBuffers(_ count: Int) -> Bool {
     let count = max(count, 0)
     if count > bufferBytes {

@@ -135,9 +135,9 @@ final class EventLoop {
     Int64(bytes) &* 1_000_000_000 / Int64(max(configuration.minimumBytesPerSecond, 1))
   }
 
-  /// How long, in nanoseconds, a receiver may go on asking a socket that is empty for the moment.
+  /// How long, in nanoseconds, a receiver may poll a socket that is empty for the moment.
   func receiveSpin(isUnix: Bool) -> Int64 {
-    // A large body is worth its wake-ups, and who asks on keeps a processor from those who wait for little.
+    // A large body is worth its wake-ups, and busy polling would keep a processor from small requests.
     isBulk ? 0 : configuration.receiveSpin(isUnix: isUnix, busyCount: capacity.busyCount).nanoseconds
   }
 

@@ -10,7 +10,7 @@ public struct TransportConfiguration: Sendable {
 
   /// Event loops, one thread each.
   public var eventLoops = 2
-  /// Plain bodies that announce at least so many bytes are received by loops of their own, half as many as the others,
+  /// Plain bodies that announce at least that many bytes are received by loops of their own, half as many as the others,
   /// and computed by threads of their own, as many as ``computeThreads``: nothing smaller waits for them. With `Int.max`
   /// there are none.
   public var bulkBodyBytes = 8 << 20
@@ -66,7 +66,7 @@ public struct TransportConfiguration: Sendable {
 
   public static let probeReserve = 64
 
-  /// How long to go on asking while so many requests are received or computed.
+  /// How long to poll an empty socket while that many requests are received or computed.
   ///
   /// Not at all when others want the processor: with more of them than processors there is always something better to
   /// do.

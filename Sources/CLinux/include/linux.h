@@ -25,7 +25,7 @@ int crop_peer_is_gone(int descriptor);
 /// Has the allocator give the pages that it keeps back to the system, where it can.
 void crop_trim_memory(void);
 
-/// Names the calling thread (at most 15 bytes), and has it stand back for others: at level 1 as nice(1) does, at level 2
+/// Names the calling thread (at most 15 bytes), and lowers its priority: at level 1 as nice(1) does, at level 2
 /// as SCHED_IDLE.
 void crop_begin_thread(const char *name, int level);
 

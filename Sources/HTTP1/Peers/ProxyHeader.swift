@@ -9,7 +9,7 @@ public struct ProxyHeader: Sendable, Equatable {
 
   public enum Progress: Sendable, Equatable {
     case incomplete
-    /// The header takes so many bytes; what follows is the client's.
+    /// The header takes that many bytes; what follows is the client's.
     case complete(ProxyHeader, byteCount: Int)
   }
 

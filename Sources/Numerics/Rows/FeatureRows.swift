@@ -30,7 +30,7 @@ public struct FeatureRows: Sendable {
 
   /// The rows of a tensor without a copy; nil where its elements are converted one by one.
   ///
-  /// - Precondition: the tensor holds whole rows of so many columns.
+  /// - Precondition: the tensor holds whole rows of that many columns.
   public init?(_ tensor: Tensor, columns: Int) {
     guard let format = tensor.format else { return nil }
     count = tensor.elementCount / columns

@@ -20,7 +20,7 @@ public struct Matrix: Sendable, Equatable {
 
   /// A tensor read as [rows, columns].
   ///
-  /// - Precondition: columns >= 1, and the tensor holds whole rows of so many.
+  /// - Precondition: columns >= 1, and the tensor holds whole rows of that many.
   public init(_ tensor: Tensor, columns: Int) {
     let (floats, squares) = tensor.measuredFloats(columns: columns)
     rows = squares.count

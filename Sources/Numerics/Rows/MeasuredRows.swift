@@ -28,7 +28,7 @@ public struct MeasuredRows: Sendable {
   /// A tensor read as [rows, columns], and on the way the inner product of every row with `direction` in float64.
   ///
   /// Rows with an element that is not finite have a norm that is not.
-  /// - Precondition: columns >= 1, the tensor holds whole rows of so many, and so many numbers are in `direction`.
+  /// - Precondition: columns >= 1, the tensor holds whole rows of that many, and so many numbers are in `direction`.
   /// - Complexity: O(rows x columns): one pass over the bytes, or two where elements are converted one by one.
   public static func reading(
     _ tensor: Tensor, columns: Int, comparedWith direction: [Double]?

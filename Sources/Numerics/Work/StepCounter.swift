@@ -60,10 +60,10 @@ public struct StepCounter: Sendable {
   /// The same in float64, which is asked for of a few rows at a time, each looked up.
   public static func exactComparison(columns: Int) -> Int { 100 + columns / 2 }
 
-  /// Finding the lowest in a ``BoundTable`` of so many slots, and raising what is found.
+  /// Finding the lowest in a ``BoundTable`` of that many slots, and raising what is found.
   public static func look(atSlots count: Int) -> Int { 100 + count / 64 }
 
-  /// Looking at one number of each of so many candidates.
+  /// Looking at one number of each of that many candidates.
   public static func scan(of count: Int) -> Int { 50 + count / 4 }
 
   /// Bounds for all candidates by a ``RowSketch``, and a look at them.

@@ -80,7 +80,7 @@ public final class StepLimit: Sendable {
     }
   }
 
-  /// - Throws: `.abandoned` when nobody waits for the result any more, `.overdue` when there is no time left.
+  /// - Throws: `.abandoned` when the caller is gone, `.overdue` when there is no time left.
   public func check() throws(PruningError) {
     if isAbandoned() {
       throw PruningError(.abandoned, at: "", "the client went away; the computation was given up")

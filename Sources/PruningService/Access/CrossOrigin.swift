@@ -11,7 +11,7 @@ public struct CrossOrigin: Sendable {
   /// - Parameter origins: as browsers send them, `https://app.example.org`; `*` among them allows all.
   public init(allowing origins: [String]) { self.origins = origins.contains("*") ? nil : origins }
 
-  /// Whether a browser asks on behalf of an allowed page if it may send a request; such a question carries no key.
+  /// Whether this is a preflight request for an allowed page; a preflight carries no key.
   func allowsPreflight(_ head: RequestHead) -> Bool {
     head.method == "OPTIONS" && head.fields.contains("access-control-request-method")
       && allowedOrigin(head) != nil

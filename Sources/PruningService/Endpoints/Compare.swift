@@ -16,12 +16,7 @@ extension Endpoints {
       let (document, decodedBytes, format) = try OperationHandler.decoded(
         context, parameterNames: Operation.parameterNames.union(CompareOperation.parameterNames),
         mainTensor: { _ in "image_features" })
-      let run = RunContext(
-        models: models.current,
-        stepLimit: StepLimit(
-          PruningInput.standardStepLimit, isAbandoned: request.isAbandoned,
-          isOverdue: { deadline.map { ContinuousClock.now >= $0 } ?? false }),
-        sharing: WorkSharing(request.share))
+      let run = RunContext(models: models.current, request, deadline: deadline)
       let comparison = try context.timing.measure("compute") { () throws(Problem) in
         try CompareOperation.run(document, run) { prepared throws(Problem) in
           // Methods run one after the other, and the answers of all are held.

@@ -83,12 +83,7 @@ struct OperationHandler: Sendable {
       try Self.use(
         prepared.operation.memoryBytes(decodedBytes: prepared.decodedBytes, threads: request.threadCount),
         in: request)
-      let run = RunContext(
-        models: models.current,
-        stepLimit: StepLimit(
-          PruningInput.standardStepLimit, isAbandoned: request.isAbandoned,
-          isOverdue: { deadline.map { ContinuousClock.now >= $0 } ?? false }),
-        sharing: WorkSharing(request.share))
+      let run = RunContext(models: models.current, request, deadline: deadline)
       return try prepared.operation.run(prepared.sources(in: request.body), run)
     }
     context.metrics.recordTokens(received: answer.tokenCount, kept: answer.keptCount)
@@ -159,5 +154,15 @@ struct OperationHandler: Sendable {
     }
     try query.merge(into: &document.parameters)
     return document
+  }
+}
+
+extension RunContext {
+  /// For an HTTP request that has until `deadline`.
+  init(models: ModelSet, _ request: Request, deadline: ContinuousClock.Instant?) {
+    self.init(
+      models: models, isAbandoned: request.isAbandoned,
+      isOverdue: { deadline.map { ContinuousClock.now >= $0 } ?? false },
+      sharing: WorkSharing(request.share))
   }
 }

@@ -34,12 +34,7 @@ struct InferenceHandler: Sendable {
     let given = request.timeout.map { Duration.microseconds($0) }
     let deadline = [timeout, given].compactMap { $0 }.min().map { start + $0 }
     let answer = try context.timing.measure("compute") { () throws(Problem) -> Answer in
-      let run = RunContext(
-        models: models.current,
-        stepLimit: StepLimit(
-          PruningInput.standardStepLimit, isAbandoned: context.request.isAbandoned,
-          isOverdue: { deadline.map { ContinuousClock.now >= $0 } ?? false }),
-        sharing: WorkSharing(context.request.share))
+      let run = RunContext(models: models.current, context.request, deadline: deadline)
       return try model.operation.run(request.document, run) { prepared throws(Problem) in
         try OperationHandler.use(
           prepared.memoryBytes(decodedBytes: decodedBytes, threads: context.request.threadCount),

@@ -74,7 +74,7 @@ enum Decimal {
   /// What a temporary allocation takes from the stack.
   private static let maximumPiece = 1000
 
-  /// At least so many `digits`, zeros in front.
+  /// At least that many `digits`, zeros in front.
   static func append(_ number: UInt, digits: Int, to output: inout [UInt8]) {
     var divisor: UInt = 1
     for _ in 1..<digits { divisor *= 10 }

@@ -36,10 +36,7 @@ public enum CompareOperation {
   ) throws(Problem) -> Comparison {
     try run(
       document,
-      RunContext(
-        models: models,
-        stepLimit: StepLimit(
-          PruningInput.standardStepLimit, isAbandoned: isAbandoned, isOverdue: isOverdue), sharing: sharing))
+      RunContext(models: models, isAbandoned: isAbandoned, isOverdue: isOverdue, sharing: sharing))
   }
 
   /// - Parameter reserve: told the prepared methods before anything is computed; throws where there is no memory for them.

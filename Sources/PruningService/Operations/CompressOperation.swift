@@ -101,6 +101,57 @@ struct CompressSettings: Sendable {
   }
 }
 
+/// Rows that stand for the tokens of an image, whichever mode made them.
+protocol RowsOfTokens {
+  var tokenCount: Int { get }
+  var features: Matrix { get }
+  var keptIndices: [Int] { get }
+  var assignments: [Int] { get }
+  var sizes: [Int] { get }
+  var regionRowCount: Int? { get }
+  var imageRows: [Int]? { get }
+  var notes: [String] { get }
+}
+
+extension CompressResult: RowsOfTokens {}
+extension ResampleResult: RowsOfTokens {}
+
+extension CompressSettings {
+  /// The answer about an image.
+  ///
+  /// - Parameters:
+  ///   - first: what the mode says of itself.
+  ///   - positions: of the rows; nil where none is answered.
+  func sample(
+    of result: some RowsOfTokens, _ first: JSONObject, positions: [TokenPosition?]?, keptCount: Int,
+    _ region: Localization?, _ input: PruningInput
+  ) throws(PruningError) -> Answer.Sample {
+    var members = first
+    if let region {
+      members["region"] = .object(region.regionMembers)
+      members["region_rows"] = result.regionRowCount.map { .integer($0) }
+    }
+    members["positions"] = positions.map { .array($0.map(\.json)) }
+    members.append(
+      try rowMembers(
+        input, kept: result.keptIndices, rows: result.features.rows, imageRows: result.imageRows))
+    if let model {
+      members["savings"] = .object(
+        Savings(tokenCount: result.tokenCount, kept: result.features.rows, model).members)
+    }
+    if !result.notes.isEmpty { members["notes"] = .array(result.notes.map { .string($0) }) }
+    var sample = Answer.Sample(
+      members: members,
+      indices: [
+        ("kept_indices", result.keptIndices), ("assignments", result.assignments), ("sizes", result.sizes),
+      ],
+      tensors: [("features", try features(result.features, input))],
+      tokenCount: result.tokenCount, keptCount: keptCount)
+    sample.scene = Scene(input.layout, region)
+    return sample
+  }
+}
+
 /// `/compress` in `merge` mode.
 struct MergeTask: PreparedTask {
   private let settings: CompressSettings
@@ -132,30 +183,10 @@ struct MergeTask: PreparedTask {
       members["decided_by"] = .string(choice.method)
       members["reason"] = .string(choice.reason)
     }
-    if let region {
-      members["region"] = .object(region.regionMembers)
-      members["region_rows"] = result.regionRowCount.map { .integer($0) }
-    }
-    if result.rowPositions.contains(where: { $0 != nil }) {
-      members["positions"] = .array(result.rowPositions.map(\.json))
-    }
-    members.append(
-      try settings.rowMembers(
-        input, kept: result.keptIndices, rows: result.features.rows, imageRows: result.imageRows))
-    if let model = settings.model {
-      members["savings"] = .object(
-        Savings(tokenCount: result.tokenCount, kept: result.features.rows, model).members)
-    }
-    if !result.notes.isEmpty { members["notes"] = .array(result.notes.map { .string($0) }) }
-    var sample = Answer.Sample(
-      members: members,
-      indices: [
-        ("kept_indices", result.keptIndices), ("assignments", result.assignments), ("sizes", result.sizes),
-      ],
-      tensors: [("features", try settings.features(result.features, input))],
-      tokenCount: result.tokenCount, keptCount: result.keptIndices.count)
-    sample.scene = Scene(input.layout, region)
-    return sample
+    let isPlaced = result.rowPositions.contains { $0 != nil }
+    return try settings.sample(
+      of: result, members, positions: isPlaced ? result.rowPositions : nil,
+      keptCount: result.keptIndices.count, region, input)
   }
 }
 

@@ -213,3 +213,16 @@ struct RunContext: Sendable {
   let stepLimit: StepLimit
   var sharing = WorkSharing.none
 }
+
+extension RunContext {
+  /// With the work that one request may be.
+  init(
+    models: ModelSet, isAbandoned: @escaping @Sendable () -> Bool, isOverdue: @escaping @Sendable () -> Bool,
+    sharing: WorkSharing
+  ) {
+    self.init(
+      models: models,
+      stepLimit: StepLimit(
+        PruningInput.standardStepLimit, isAbandoned: isAbandoned, isOverdue: isOverdue), sharing: sharing)
+  }
+}

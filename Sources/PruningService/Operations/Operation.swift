@@ -45,7 +45,7 @@ public enum Operation: String, CaseIterable, Sendable {
   ///
   /// - Parameters:
   ///   - isAbandoned: asked between images and between steps of long searches; once true, the work is given up,
-  ///     since nobody waits for the answer.
+  ///     since the caller is gone.
   ///   - isOverdue: asked as often; once true, the request has had all the time there is.
   ///   - sharing: who else may compute images of a large batch, or parts of one image.
   public func run(
@@ -55,10 +55,7 @@ public enum Operation: String, CaseIterable, Sendable {
   ) throws(Problem) -> Answer {
     try run(
       document,
-      RunContext(
-        models: models,
-        stepLimit: StepLimit(
-          PruningInput.standardStepLimit, isAbandoned: isAbandoned, isOverdue: isOverdue), sharing: sharing))
+      RunContext(models: models, isAbandoned: isAbandoned, isOverdue: isOverdue, sharing: sharing))
   }
 
   /// - Parameter reserve: called once everything is validated and before anything is computed.

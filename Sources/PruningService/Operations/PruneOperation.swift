@@ -72,7 +72,7 @@ struct PruneTask: PreparedTask {
       pruning.map { [plan, request] in ComputeCost(input, plan, $0, explains: request.explain) } ?? .unbounded
   }
 
-  /// CROP is about a region, so it localises by itself; any other method does so when it is told to.
+  /// CROP is about a region, so it is localised unasked; any other method only where the request asks for it.
   private static func regionPlan(
     of image: ImageRequest, _ input: PruningInput
   ) throws(PruningError) -> RegionPlan {

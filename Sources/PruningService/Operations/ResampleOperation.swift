@@ -29,27 +29,7 @@ struct ResampleTask: PreparedTask {
     members["learned_rows"] = [
       "region": .integer(result.regionLearnedRows), "background": .integer(result.backgroundLearnedRows),
     ]
-    if let region {
-      members["region"] = .object(region.regionMembers)
-      members["region_rows"] = result.regionRowCount.map { .integer($0) }
-    }
-    members["positions"] = .array(result.rowPositions.map(\.json))
-    members.append(
-      try settings.rowMembers(
-        input, kept: result.keptIndices, rows: result.features.rows, imageRows: result.imageRows))
-    if let model = settings.model {
-      members["savings"] = .object(
-        Savings(tokenCount: result.tokenCount, kept: result.features.rows, model).members)
-    }
-    if !result.notes.isEmpty { members["notes"] = .array(result.notes.map { .string($0) }) }
-    var sample = Answer.Sample(
-      members: members,
-      indices: [
-        ("kept_indices", result.keptIndices), ("assignments", result.assignments), ("sizes", result.sizes),
-      ],
-      tensors: [("features", try settings.features(result.features, input))],
-      tokenCount: result.tokenCount, keptCount: result.features.rows)
-    sample.scene = Scene(input.layout, region)
-    return sample
+    return try settings.sample(
+      of: result, members, positions: result.rowPositions, keptCount: result.features.rows, region, input)
   }
 }

@@ -148,7 +148,7 @@ struct BodyPlan: Sendable {
 
   func fits(_ body: [UInt8]) -> Bool { fits(start: body, body.count) }
 
-  /// Whether a body of so many bytes that starts like this fits.
+  /// Whether a body of that many bytes with this beginning fits.
   func fits(start: [UInt8], _ bodyByteCount: Int) -> Bool {
     bodyByteCount == byteCount && start.span.bytes.begins(with: prefix.span.bytes)
   }

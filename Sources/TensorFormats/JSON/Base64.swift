@@ -54,7 +54,7 @@ package enum Base64 {
     }
   }
 
-  /// How many characters a text of so many bytes has, with padding and without; nothing beyond any text.
+  /// How many characters a text of that many bytes has, with padding and without; nothing beyond any text.
   package static func lengths(ofByteCount count: Int) -> [Int] {
     guard count < Int.max / 2 else { return [] }
     let (groups, rest) = (count / 3, count % 3)

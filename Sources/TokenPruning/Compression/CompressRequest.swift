@@ -78,7 +78,7 @@ public struct CompressRequest: Sendable, Hashable {
     _ = try registry.make(method, methodParameters, for: .compress)
   }
 
-  /// How many rows the budget is of so many tokens; nil without one.
+  /// How many rows the budget allows for that many tokens; nil without one.
   ///
   /// An image smaller than a count that another image can meet keeps all it has.
   func resolvedBudget(total: Int) throws(PruningError) -> Int? {

@@ -1,8 +1,11 @@
 // Written by Benchmarks/bench_costs.py; do not edit.
+//
+// These figures are its fit of points that were read back from the rounded log of one run on a busy machine, prunesid's from
+// a run of its own: measure them again with --write on an idle one.
 
 extension CallCost {
   /// The machine and the day of these figures, and the features.
-  static let measuredOn = "AMD EPYC, 2026-11-28, features without structure"
+  static let measuredOn = "AMD EPYC on a busy day, 2026-11-28, features without structure"
 
   /// Milliseconds of a request that computes nothing, and more for each megabyte of body.
   static let transports: [(name: String, overhead: Double, perMegabyte: Double)] = [

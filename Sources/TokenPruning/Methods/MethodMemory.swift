@@ -11,7 +11,7 @@ public struct MethodMemory: Sendable, Hashable {
   /// Bytes for each token and each row of text that it is compared with.
   public let perTextPair: Int
 
-  /// Beyond so many tokens no method makes a matrix of all pairs.
+  /// Beyond this number of tokens no method makes a matrix of all pairs.
   public static let maximumPaired = 4096
 
   public init(perElement: Int, perPair: Int = 0, perKept: Int = 0, perTextPair: Int = 0) {

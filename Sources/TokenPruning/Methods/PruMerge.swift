@@ -88,7 +88,7 @@ struct NeighbourMerge: Sendable {
   let neighbours: Int
 
   private static let anchorsPerPart = 8
-  /// The limit and the client's patience are asked after so many.
+  /// The limit and the client's patience are asked after that many.
   private static let partsPerTurn = 16
 
   /// What each anchor of a range takes up from its nearest neighbours.

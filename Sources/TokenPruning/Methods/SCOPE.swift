@@ -119,7 +119,7 @@ func power(_ base: Double, _ exponent: Double) -> Double {
 }
 
 extension SimilarityMatrix {
-  /// - Throws: when so many tokens are too many to compare all of them.
+  /// - Throws: when that many tokens are too many to compare all of them.
   static func checkCount(_ count: Int, of method: String) throws(PruningError) {
     guard count <= maximumCount else {
       throw PruningError(

@@ -66,7 +66,7 @@ struct FeatureProjection: Sendable, Equatable {
     return result
   }
 
-  /// - Throws: at the tensor, when so many rows of this width are more than ``Activations/maximumCount``.
+  /// - Throws: at the tensor, when that many rows of this width are more than ``Activations/maximumCount``.
   func checkSize(rows: Int, of name: String, width: Int) throws(PruningError) {
     guard rows <= Activations.maximumCount / width else {
       throw PruningError(

@@ -152,7 +152,7 @@ struct ResamplerModel: Sendable, Equatable {
     return Matrix(rows: tokens.count, columns: features.columns, values: values)
   }
 
-  /// How many tokens' features are added at a time: so many streams of memory, and so many pages.
+  /// How many tokens' features are added at a time: that many streams of memory, and so many pages.
   private static let tokenBlock = 64
 
   /// Adds the features, weighted by each row of `weights` [rows, tokens], to the rows of `sums` up to `last`.

@@ -13,7 +13,7 @@ struct RegionSelection {
   /// Why that method, where there was a choice.
   private(set) var reason: String?
 
-  /// A method without scores reads all tensors and places again for every budget: at most so many numbers in all,
+  /// A method without scores reads all tensors and places again for every budget: at most that many numbers in all,
   /// a place taken for ``numbersPerPlace``.
   private static let maximumRereadCount = 1 << 32
   private static let numbersPerSlot = 32
