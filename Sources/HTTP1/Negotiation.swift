@@ -55,6 +55,16 @@ extension RequestHead {
   /// The well-formed members of Accept in order; what is malformed is left out.
   var acceptedMediaTypes: [MediaRange] { fields.list("accept").compactMap { MediaRange($0) } }
 
+  /// Whether ``bestOffer(among:)`` is sure to be the first of them, which is `mediaType`: Accept is absent, or says that type or
+  /// anything, without qualities. So do most clients, and it saves them the negotiation.
+  public func takesFirstOffer(_ mediaType: String) -> Bool {
+    var isSure = true
+    fields.forEachValue("accept") { value in
+      isSure = isSure && (value.elementsEqual(mediaType.utf8) || value.elementsEqual("*/*".utf8))
+    }
+    return isSure
+  }
+
   /// The offer the client likes best, the earlier on a tie; nil when it accepts none (406).
   ///
   /// The most precise range that covers an offer decides about it. Without Accept, or with one that holds no

@@ -18,7 +18,28 @@ extension JSONWriter {
 
   // Arrays of numbers stay on one line: a line per element would make a tensor unreadable.
 
-  public mutating func write(_ values: [Int]) { writeLine(values) { $0.append($1) } }
+  /// Digits of all of them go into one piece of memory that is as large as the longest needs.
+  public mutating func write(_ values: [Int]) {
+    separate()
+    let longest = Self.digitCount(values.reduce(0) { max($0, $1.magnitude) })
+    bytes.append(addingCapacity: values.count &* (longest &+ 2) &+ 2) { target in
+      target.withUnsafeMutableBufferPointer { buffer, count in
+        guard let text = buffer.baseAddress else { return }
+        text[0] = UInt8(ascii: "[")
+        var end = 1
+        for value in values {
+          Self.write(value, to: text, &end)
+          text[end] = UInt8(ascii: ",")
+          end &+= 1
+        }
+        // The last bracket takes the place of the last comma.
+        if !values.isEmpty { end &-= 1 }
+        text[end] = UInt8(ascii: "]")
+        count = end &+ 1
+      }
+    }
+    needsComma = true
+  }
 
   public mutating func write(_ values: [Float]) { writeLine(values) { $0.append($1) } }
 
@@ -61,26 +82,45 @@ extension JSONWriter {
     bytes.append(contentsOf: (value.isFinite ? value.description : "null").utf8)
   }
 
-  /// Appends decimal digits from the last one back, in the place they need and no other memory.
   private mutating func append(_ value: Int) {
-    if value < 0 { bytes.append(UInt8(ascii: "-")) }
-    let magnitude = value.magnitude
+    bytes.append(addingCapacity: Self.digitCount(value.magnitude) &+ 1) { target in
+      target.withUnsafeMutableBufferPointer { buffer, count in
+        guard let text = buffer.baseAddress else { return }
+        Self.write(value, to: text, &count)
+      }
+    }
+  }
+
+  /// Decimal digits of `magnitude`, 1 to 19.
+  @inline(__always)
+  private static func digitCount(_ magnitude: UInt) -> Int {
     var length = 1
     var bound: UInt = 10
     while length < 19, magnitude >= bound {
       length &+= 1
       bound &*= 10
     }
-    bytes.append(addingCapacity: length) { target in
-      target.withUnsafeMutableBufferPointer { buffer, count in
-        var rest = magnitude
-        for place in stride(from: length &- 1, through: 0, by: -1) {
-          let (quotient, digit) = rest.quotientAndRemainder(dividingBy: 10)
-          buffer.initializeElement(at: place, to: 0x30 &+ UInt8(truncatingIfNeeded: digit))
-          rest = quotient
-        }
-        count = length
-      }
+    return length
+  }
+
+  /// Writes decimal digits from the last one back.
+  ///
+  /// - Precondition: there is room for them and a sign behind `end`.
+  @inline(__always)
+  private static func write(_ value: Int, to text: UnsafeMutablePointer<UInt8>, _ end: inout Int) {
+    if value < 0 {
+      text[end] = UInt8(ascii: "-")
+      end &+= 1
     }
+    var rest = value.magnitude
+    let length = digitCount(rest)
+    var slot = end &+ length
+    repeat {
+      let (quotient, digit) = rest.quotientAndRemainder(dividingBy: 10)
+      slot &-= 1
+      text[slot] = 0x30 &+ UInt8(truncatingIfNeeded: digit)
+      rest = quotient
+    } while slot > end
+    end &+= length
   }
 }

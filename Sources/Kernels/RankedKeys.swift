@@ -30,7 +30,7 @@ public struct RankedKeys {
   public static func highest(_ count: Int, of scores: [Double], among candidates: [Int]) -> [Int] {
     precondition(count >= 0 && count <= candidates.count)
     guard count > 0 else { return [] }
-    return withKeys(of: scores, candidates) { keys in
+    return withKeys(of: scores, contenders(count, scores, candidates) ?? candidates) { keys in
       keys.sort(0, keys.count, count)
       return keys.indices(count)
     }
@@ -43,7 +43,58 @@ public struct RankedKeys {
   public static func highestAscending(_ count: Int, of scores: [Double], among candidates: [Int]) -> [Int] {
     precondition(count >= 0 && count <= candidates.count)
     guard count > 0 else { return [] }
-    return withKeys(of: scores, candidates) { keys in keys.select(count) }
+    return withKeys(of: scores, contenders(count, scores, candidates) ?? candidates) { keys in
+      keys.select(count)
+    }
+  }
+
+  // MARK: Screening
+
+  private static let sampleSize = 32
+
+  /// The candidates whose scores reach a bound that a sample suggests, in the order of `candidates`.
+  ///
+  /// The sample's rank of the bound is that of the wanted share plus two standard deviations, so too few reach it in a few
+  /// per cent of all cases; which bound is chosen changes nothing but the time that ranking takes.
+  /// - Returns: nil where too few reach the bound, or a bound would not rule out much.
+  private static func contenders(_ wanted: Int, _ scores: [Double], _ candidates: [Int]) -> [Int]? {
+    let count = candidates.count
+    guard count >= 8 * sampleSize, wanted <= count / 4 else { return nil }
+    let expected = Double(sampleSize * wanted) / Double(count)
+    let rank = Int((expected + 2 * expected.squareRoot() + 1).rounded(.up))
+    guard let bound = sampled(rank, scores, candidates) else { return nil }
+    let contenders = scores.withUnsafeBufferPointer { scores in
+      candidates.withUnsafeBufferPointer { candidates in
+        [Int](unsafeUninitializedCapacity: count) { target, found in
+          guard let target = target.baseAddress else { return }
+          for slot in 0..<count {
+            let index = candidates[slot]
+            precondition(index >= 0 && index < scores.count)
+            target[found] = index
+            found &+= scores[index] >= bound ? 1 : 0
+          }
+        }
+      }
+    }
+    return contenders.count >= wanted ? contenders : nil
+  }
+
+  /// The score of that rank, from 1, among a few candidates at equal distances.
+  private static func sampled(_ rank: Int, _ scores: [Double], _ candidates: [Int]) -> Double? {
+    var best = InlineArray<32, Double>(repeating: -.infinity)
+    guard rank <= sampleSize / 2 else { return nil }
+    let stride = candidates.count / sampleSize
+    for number in 0..<sampleSize {
+      let score = scores[candidates[number &* stride &+ stride / 2]]
+      guard score > best[rank - 1] else { continue }
+      var slot = rank - 1
+      while slot > 0, best[slot - 1] < score {
+        best[slot] = best[slot - 1]
+        slot -= 1
+      }
+      best[slot] = score
+    }
+    return best[rank - 1]
   }
 
   private static func withKeys(

@@ -84,8 +84,8 @@ enum BodyFormat {
   ) -> ResponseForm {
     let json: any AnswerFormat.Type = JSONTensorFormat.self
     let preferred = (answer.carriesFeatures ? requestFormat as? any AnswerFormat.Type : nil) ?? json
-    // Most clients on a hot path send no Accept, and need no negotiation.
-    guard head.fields.contains("accept") else { return .tensors(answer.fits(preferred) ? preferred : json) }
+    let first = answer.fits(preferred) ? preferred : json
+    guard !head.takesFirstOffer(first.mediaTypes[0]) else { return .tensors(first) }
     let rest = TensorFormats.answers.filter { $0.name != preferred.name }
     let fitting = ([preferred] + rest).filter { answer.fits($0) }.map { $0.mediaTypes }
     // Other names of a format come last: they are for clients that name one, not a way around `application/json;q=0`.

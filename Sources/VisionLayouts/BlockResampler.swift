@@ -17,9 +17,13 @@ public struct BlockResampler: Sendable {
 
   /// For each cell of an axis the blocks it overlaps, and by how many block widths.
   private struct Overlaps: Sendable {
-    public private(set) var cells: [Int] = []
-    public private(set) var blocks: [Int] = []
-    public private(set) var widths: [Double] = []
+    struct Entry {
+      let cell: Int
+      let block: Int
+      let width: Double
+    }
+
+    private(set) var all: [Entry] = []
     /// Cell i has the entries `starts[i]..<starts[i + 1]`.
     private var starts = [0]
 
@@ -30,25 +34,21 @@ public struct BlockResampler: Sendable {
         let high = min(start + (end - start) * (Double(cell + 1) / Double(count)), 1)
         if low < high {
           for (block, share) in axis.shares(of: low, to: high) {
-            cells.append(cell)
-            blocks.append(block)
-            widths.append(share)
+            all.append(Entry(cell: cell, block: block, width: share))
           }
         }
-        starts.append(blocks.count)
+        starts.append(all.count)
       }
     }
 
-    public func entries(of cell: Int) -> Range<Int> { starts[cell]..<starts[cell + 1] }
+    func entries(of cell: Int) -> ArraySlice<Entry> { all[starts[cell]..<starts[cell + 1]] }
 
     /// Adds to each block what the cells of one row share with it.
     @inline(__always)
-    public func add(
+    func add(
       _ firstToken: Int, _ value: (_ token: Int) -> Double, to sums: UnsafeMutableBufferPointer<Double>
     ) {
-      for entry in cells.indices {
-        sums[blocks[entry]] += value(firstToken + cells[entry]) * widths[entry]
-      }
+      for entry in all { sums[entry.block] += value(firstToken &+ entry.cell) * entry.width }
     }
   }
 
@@ -96,8 +96,8 @@ public struct BlockResampler: Sendable {
           rowSums.initialize(repeating: 0)
           view.columns.add(view.view.token(row: row, column: 0), value, to: rowSums)
           for entry in vertical {
-            let (first, height) = (view.rows.blocks[entry] * side, view.rows.widths[entry])
-            for column in 0..<side { sums[first + column] += rowSums[column] * height }
+            let first = entry.block * side
+            for column in 0..<side { sums[first + column] += rowSums[column] * entry.width }
           }
         }
       }

@@ -1,3 +1,5 @@
+import Numerics
+
 // Regions in the original image -> tokens of a layout and blocks of the 8 x 8 grid.
 
 /// Two edges closer than this share of a cell are the same edge.
@@ -17,7 +19,9 @@ extension TokenLayout {
   ///   the cell nearest to the box's centre (ties to the lower index).
   /// - Complexity: O(N + boxes x overlapped cells).
   public func tokens(in boxes: [Box], minimumOverlap: Double = 0, images: [Int]? = nil) -> [Int] {
-    var isInside = [Bool](repeating: false, count: tokenCount)
+    // A bit for each token.
+    var inside = [UInt64](repeating: 0, count: (tokenCount + 63) / 64)
+    func add(_ token: Int) { inside[token >> 6] |= 1 << UInt64(token & 63) }
     for (index, box) in boxes.enumerated() {
       guard let box = box.clippedToImage else { continue }
       let image = images?[index] ?? 0
@@ -29,16 +33,14 @@ extension TokenLayout {
           .shares(of: box.x0, to: box.x1)
         for (row, height) in rows {
           for (column, width) in columns where height * width > minimumOverlap {
-            isInside[view.token(row: row, column: column)] = true
+            add(view.token(row: row, column: column))
             found = true
           }
         }
       }
-      if !found, let nearest = nearestToken(to: box, image: image) { isInside[nearest] = true }
+      if !found, let nearest = nearestToken(to: box, image: image) { add(nearest) }
     }
-    var tokens: [Int] = []
-    for token in 0..<tokenCount where isInside[token] { tokens.append(token) }
-    return tokens
+    return Ranking.indices(ofBits: inside)
   }
 
   /// The tokens whose cell overlaps one of the block regions, ascending and unique.

@@ -31,16 +31,25 @@ public enum Ranking {
     guard zip(indices, indices.dropFirst()).contains(where: { $0 > $1 }) else { return indices }
     var words = [UInt64](repeating: 0, count: (bound + 63) / 64)
     for index in indices { words[index >> 6] |= 1 << UInt64(index & 63) }
-    var sorted: [Int] = []
-    sorted.reserveCapacity(indices.count)
-    for (slot, bits) in words.enumerated() {
-      var rest = bits
-      while rest != 0 {
-        sorted.append(slot << 6 + rest.trailingZeroBitCount)
-        rest &= rest &- 1
-      }
-    }
+    let sorted = Self.indices(ofBits: words)
     precondition(sorted.count == indices.count, "indices are unique")
     return sorted
+  }
+
+  /// The indices of the bits that are set, ascending: bit i of word w is index 64 w + i.
+  ///
+  /// - Complexity: O(words + n).
+  public static func indices(ofBits words: [UInt64]) -> [Int] {
+    let count = words.reduce(0) { $0 + $1.nonzeroBitCount }
+    return [Int](unsafeUninitializedCapacity: count) { target, found in
+      for (slot, bits) in words.enumerated() {
+        var rest = bits
+        while rest != 0 {
+          target[found] = slot << 6 + rest.trailingZeroBitCount
+          found &+= 1
+          rest &= rest &- 1
+        }
+      }
+    }
   }
 }

@@ -34,23 +34,39 @@ public enum JSONTensorFormat: AnswerFormat {
   }
 
   /// Commas and opening brackets: in front of every value but the first stands one.
+  ///
+  /// Eight bytes at a time in a register, which costs the same at every processor level.
   private static func separatorCount(_ bytes: UnsafeRawBufferPointer) -> Int {
+    let words = bytes.count / 8
     var count = 0
-    var offset = 0
-    while offset + 64 <= bytes.count {
-      var sums = SIMD64<UInt8>(repeating: 0)
-      // A lane counts up to 255.
-      let end = min(offset + 255 * 64, bytes.count - bytes.count % 64)
-      while offset < end {
-        let some = bytes.loadUnaligned(fromByteOffset: offset, as: SIMD64<UInt8>.self)
-        let isSeparator = (some .== UInt8(ascii: ",")) .| (some .== UInt8(ascii: "["))
-        sums.replace(with: sums &+ 1, where: isSeparator)
-        offset += 64
+    var word = 0
+    while word < words {
+      var sums: UInt64 = 0
+      // A byte of the sums counts up to 255.
+      let end = min(word + 127, words)
+      while word < end {
+        let some = bytes.loadUnaligned(fromByteOffset: word &* 8, as: UInt64.self)
+        sums &+= equalBytes(some, UInt8(ascii: ",")) &+ equalBytes(some, UInt8(ascii: "["))
+        word &+= 1
       }
-      for lane in 0..<64 { count += Int(sums[lane]) }
+      while sums != 0 {
+        count &+= Int(sums & 0xff)
+        sums &>>= 8
+      }
     }
-    for byte in bytes[offset...] where byte == UInt8(ascii: ",") || byte == UInt8(ascii: "[") { count += 1 }
+    for byte in bytes[(words * 8)...] where byte == UInt8(ascii: ",") || byte == UInt8(ascii: "[") {
+      count += 1
+    }
     return count
+  }
+
+  /// A one in each byte of `word` that is `byte`, zeros elsewhere.
+  @inline(__always)
+  private static func equalBytes(_ word: UInt64, _ byte: UInt8) -> UInt64 {
+    let differences = word ^ (0x0101_0101_0101_0101 &* UInt64(byte))
+    let low: UInt64 = 0x7f7f_7f7f_7f7f_7f7f
+    // The sum carries into the top bit of a byte that is not zero in its lower bits.
+    return ~(((differences & low) &+ low) | differences | low) &>> 7
   }
 
   /// Writes the response's members, then the tensors: I64 as plain nested arrays, which is how indices are

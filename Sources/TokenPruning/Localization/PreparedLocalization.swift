@@ -23,8 +23,8 @@ public struct PreparedLocalization: Sendable {
   /// What a run found.
   public struct Outcome: Sendable {
     public let region: Localization
-    /// The mean row of `attention` [N], where the scores are just that.
-    let meanAttention: [Double]?
+    /// Those that a method may ask for as well.
+    let scores: PruningInput.FoundScores?
   }
 
   /// - Throws: at the tensor or `/localize` member that is wrong; at `/layout` when the tokens' places are unknown.
@@ -68,7 +68,7 @@ public struct PreparedLocalization: Sendable {
         throw error.about(image: image)
       }
     }
-    return Outcome(region: Localization(joining: found, at: starts), meanAttention: nil)
+    return Outcome(region: Localization(joining: found, at: starts), scores: nil)
   }
 
   /// The part of one image.
@@ -88,22 +88,27 @@ public struct PreparedLocalization: Sendable {
 
     func run(on input: PruningInput) throws(PruningError) -> Outcome {
       var model: String?
+      var found: PruningInput.FoundScores?
       let scores: [Double]
       switch source {
       case .relativeAttention: scores = try AttentionScores.relativeAttention(of: input)
-      case .attention: scores = try AttentionScores.attention(of: input)
+      case .attention:
+        scores = try AttentionScores.attention(of: input)
+        found = .meanAttention(scores)
       case .queryKey: scores = try QueryKeyScores.attention(of: input)
       case .model:
         let chosen = try input.models.localizer(named: options.model, at: "/localize/model")
         model = chosen.name
         scores = try chosen.model.scores(of: input, in: layout)
       default:
-        scores = try SimilarityScores.similarity(
-          of: input, sign: options.sign, temperature: options.temperature)
+        let cosines = try SimilarityScores.cosines(of: input)
+        scores = SimilarityScores.saliency(cosines, sign: options.sign, temperature: options.temperature)
+        found = .meanCosines(cosines)
       }
       // Well below the largest Double, so that no sum over tokens or blocks overflows.
       let limit = 1e300
-      if let token = scores.firstIndex(where: { !(abs($0) <= limit) }) {
+      let areAllWithin = scores.reduce(true) { $0 && abs($1) <= limit }
+      if !areAllWithin, let token = scores.firstIndex(where: { !(abs($0) <= limit) }) {
         throw PruningError(
           at: source.requiredTensors[0], "gives token \(token) a score beyond \(limit)")
       }
@@ -112,7 +117,7 @@ public struct PreparedLocalization: Sendable {
       let region = Localization(
         regions: result.regions, map: map, source: source, model: model, reason: result.reason,
         layout: layout, minimumOverlap: options.minimumOverlap)
-      return Outcome(region: region, meanAttention: source == .attention ? scores : nil)
+      return Outcome(region: region, scores: found)
     }
   }
 }

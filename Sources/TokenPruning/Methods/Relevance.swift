@@ -14,7 +14,10 @@ enum Relevance {
   /// - Throws: when the widths of the two sides differ.
   /// - Complexity: O(N M D).
   static func cosines(of input: PruningInput, sign: Sign) throws(PruningError) -> [Double] {
-    try compared(in: input, sign: sign).cosines
+    if case .meanCosines(let cosines)? = input.found {
+      return sign == .positive ? cosines : cosines.map { -$0 }
+    }
+    return try compared(in: input, sign: sign).cosines
   }
 
   /// The same, and the rows of `image_features`, which are read once for both.

@@ -72,7 +72,9 @@ extension PruningInput {
   func attentionScores(
     named name: String = "attention", counts: [Int]? = nil, queries: QueryRows = .mean
   ) throws(PruningError) -> [Double] {
-    if let meanAttention, name == "attention", counts == nil, queries == .mean { return meanAttention }
+    if case .meanAttention(let mean)? = found, name == "attention", counts == nil, queries == .mean {
+      return mean
+    }
     let tensor = try tensor(name)
     let accepted = counts ?? [tokenCount]
     guard (1...3).contains(tensor.rank), let count = tensor.shape.dimensions.last, accepted.contains(count)

@@ -25,8 +25,16 @@ public struct PruningInput: Sendable {
   let firstToken: Int
   /// All visual tokens of the request, those of other images of the layout included.
   let requestTokenCount: Int
-  /// The mean row of `attention` [N], where localization computed it already.
-  private(set) var meanAttention: [Double]?
+  /// Scores of the tokens that localization computed already.
+  private(set) var found: FoundScores?
+
+  /// One per token [N]: what a method may need that a region was found with.
+  enum FoundScores: Sendable {
+    /// The mean row of `attention`.
+    case meanAttention([Double])
+    /// Those of ``Relevance/cosines(of:sign:)`` with a positive sign.
+    case meanCosines([Double])
+  }
 
   /// Four to ten seconds of one processor; 2,880 tokens of 4,096 numbers take one or two at worst.
   public static let standardStepLimit = 10_000_000_000
@@ -66,15 +74,15 @@ public struct PruningInput: Sendable {
       tokenCount: tokenCount, tensors: tensors ?? self.tensors, layout: layout, seed: seed ?? self.seed,
       models: models, previous: previous, stepLimit: stepLimit, sharing: sharing, firstToken: firstToken,
       requestTokenCount: requestTokenCount)
-    if tensors == nil { other.meanAttention = meanAttention }
+    if tensors == nil { other.found = found }
     return other
   }
 
   /// The same with what localization computed on the way to its region.
-  public func reusing(_ found: PreparedLocalization.Outcome) -> PruningInput {
-    guard let mean = found.meanAttention else { return self }
+  public func reusing(_ outcome: PreparedLocalization.Outcome) -> PruningInput {
+    guard let scores = outcome.scores else { return self }
     var input = self
-    input.meanAttention = mean
+    input.found = scores
     return input
   }
 }

@@ -72,15 +72,7 @@ struct RegionSelection {
   private func keep(
     _ count: Int, of survivors: [Int], _ scorer: any PruningMethod, _ input: PruningInput
   ) throws(PruningError) -> [Int] {
-    var inside: [Int] = []
-    var outside: [Int] = []
-    if policy != .none {
-      inside.reserveCapacity(region.count)
-      outside.reserveCapacity(survivors.count)
-      for token in survivors {
-        if isInside[token] { inside.append(token) } else { outside.append(token) }
-      }
-    }
+    let (inside, outside) = policy == .none ? ([], []) : split(survivors)
     switch policy {
     case .none, .bias:
       return try chosen(SelectionTask(count: count, candidates: survivors), by: scorer, input)
@@ -94,6 +86,25 @@ struct RegionSelection {
         insideCount(share: share, of: count, inside: inside.count, outside: outside.count), inside,
         of: count, outside, scorer, input)
     }
+  }
+
+  /// Tokens of the region and the others, each in the order in which they come.
+  private func split(_ tokens: [Int]) -> (inside: [Int], outside: [Int]) {
+    var inside: [Int] = []
+    let outside = [Int](unsafeUninitializedCapacity: tokens.count) { outside, outsideCount in
+      inside = [Int](unsafeUninitializedCapacity: tokens.count) { inside, insideCount in
+        guard let inside = inside.baseAddress, let outside = outside.baseAddress else { return }
+        // Written to both, and kept by one: whether a token lies inside is no branch.
+        for token in tokens {
+          inside[insideCount] = token
+          outside[outsideCount] = token
+          let isInside = isInside[token]
+          insideCount &+= isInside ? 1 : 0
+          outsideCount &+= isInside ? 0 : 1
+        }
+      }
+    }
+    return (inside, outside)
   }
 
   /// The scores of the method that decided [N], or nil when it has none.

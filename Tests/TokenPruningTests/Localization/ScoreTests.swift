@@ -130,14 +130,15 @@ struct ScoreTests {
         "image_features": tensor([3, 4, 0, 0, -1e30, 0], [3, 2]),
         "text_features": tensor([2, 0, 0, 1e-30], [2, 2]),
       ], tokens: 3)
-    let cosines = try SimilarityScores.similarity(of: given, sign: .positive, temperature: nil)
+    let cosines = try SimilarityScores.cosines(of: given)
     #expect(close(cosines, [0.7, 0, -0.5]))
-    let negative = try SimilarityScores.similarity(of: given, sign: .negative, temperature: nil)
+    #expect(SimilarityScores.saliency(cosines, sign: .positive, temperature: nil) == cosines)
+    let negative = SimilarityScores.saliency(cosines, sign: .negative, temperature: nil)
     #expect(close(negative, [-0.7, 0, 0.5]))
-    let soft = try SimilarityScores.similarity(of: given, sign: .positive, temperature: 0.5)
+    let soft = SimilarityScores.saliency(cosines, sign: .positive, temperature: 0.5)
     let powers: [Double] = [exp(1.4), 1, exp(-1)]
     #expect(close(soft, powers.map { $0 / (powers[0] + powers[1] + powers[2]) }))
-    let sharp = try SimilarityScores.similarity(of: given, sign: .positive, temperature: 0.0001)
+    let sharp = SimilarityScores.saliency(cosines, sign: .positive, temperature: 0.0001)
     #expect(sharp == [1, 0, 0])
   }
 
@@ -145,16 +146,16 @@ struct ScoreTests {
   func wrongFeatures() throws {
     func attempt(_ image: Tensor, _ text: Tensor) -> PruningError? {
       error {
-        try SimilarityScores.similarity(
-          of: input(["image_features": image, "text_features": text], tokens: 2), sign: .positive,
-          temperature: nil)
+        try SimilarityScores.cosines(
+          of: input(["image_features": image, "text_features": text], tokens: 2))
       }
     }
     let image = try tensor([1, 2, 3, 4], [2, 2])
     #expect(try attempt(tensor([1, 2], [2]), image)?.pointer == "image_features")
     #expect(try attempt(image, tensor([1, 2, 3], [3]))?.message.contains("D = 2") == true)
     #expect(try attempt(image, tensor([], [0, 2]))?.pointer == "text_features")
-    #expect(try attempt(image, tensor([1, .infinity], [2]))?.message.contains("element 1") == true)
+    let infinite = try attempt(image, tensor([1, .infinity], [2]))
+    #expect(infinite?.pointer == "text_features" && infinite?.message.contains("not finite") == true)
   }
 
   // MARK: Query and key

@@ -47,6 +47,6 @@ enum AttentionScores {
     let rows = tensor.elementCount / count
     var sums = [Double](repeating: 0, count: count)
     tensor.addRows(first: 0, step: 1, count: rows, to: &sums)
-    return sums.map { $0 / Double(rows) }
+    return rows == 1 ? sums : sums.map { $0 / Double(rows) }
   }
 }

@@ -7,11 +7,16 @@ enum LocalizationTensors {
   ///
   /// - Throws: at the tensor's name when it is missing or holds NaN or an infinity (with the element index).
   static func finite(_ name: String, in input: PruningInput) throws(PruningError) -> Tensor {
-    guard let tensor = input.tensors[name] else { throw PruningError(at: name, "is missing") }
+    let tensor = try present(name, in: input)
     if let index = tensor.firstNonFiniteIndex() {
       throw PruningError(
         at: name, "element \(index) (row-major) is NaN or infinite; every element must be finite")
     }
+    return tensor
+  }
+
+  static func present(_ name: String, in input: PruningInput) throws(PruningError) -> Tensor {
+    guard let tensor = input.tensors[name] else { throw PruningError(at: name, "is missing") }
     return tensor
   }
 
