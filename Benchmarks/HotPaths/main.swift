@@ -1,4 +1,4 @@
-// Runs one hot path so many times and ends: what tools/guards.py counts the instructions of.
+// Runs one hot path a given number of times and ends: tools/guards.py counts its instructions.
 //
 //   hot-paths NAME REPEATS     instructions per repetition are the difference of two runs, divided
 //   hot-paths list             the names

@@ -11,9 +11,9 @@ from .places import ROOT
 ANY = frozenset({
     "crop", "C echo", "nginx", "hyper", "Hummingbird 2", "FlyingFox", "FastAPI, 1 worker", "FastAPI, 2 workers", "granian"})
 # The echo computes nothing: what it reaches with the same body is the limit of whoever does.
-TOP_K = ANY - {"nginx"} | {"crop, asking on", "C echo, asking on"}
+TOP_K = ANY - {"nginx"} | {"crop, busy polling", "C echo, busy polling"}
 PYTHON = frozenset({"crop", "C echo", "FastAPI, 1 worker", "FastAPI, 2 workers", "granian"})
-CONSTANT = frozenset({"crop", "crop, asking on", "C echo", "C echo, asking on", "C echo, asking on, 2 us", "nginx"})
+CONSTANT = frozenset({"crop", "crop, busy polling", "C echo", "C echo, busy polling", "C echo, busy polling, 2 us", "nginx"})
 LONE = frozenset({"crop", "C echo", "nginx"})
 
 

@@ -19,7 +19,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 START_LIMIT = 30
 # About as long as a wake-up takes.
-ASKING_US = 50
+POLLING_US = 50
 
 
 def free_port():
@@ -166,15 +166,15 @@ def ours(crop, folder, *flags):
     return Server("crop", command, unix=unix)
 
 
-def asking_ours(crop, folder):
-    """Ours told to go on asking over TCP, which is not its default: what the setting costs and gains."""
+def polling_ours(crop, folder):
+    """Ours with busy polling over TCP, which is not its default: what the setting costs and gains."""
     command = [
-        crop, "serve", "--http-port", "0", "--access-log", "off", "--drain-delay", "0", "--receive-spin", ASKING_US]
-    return Server("crop, asking on", command)
+        crop, "serve", "--http-port", "0", "--access-log", "off", "--drain-delay", "0", "--receive-spin", POLLING_US]
+    return Server("crop, busy polling", command)
 
 
 def receive_spin(crop):
-    """How many microseconds ours asks on for the rest of a body, by its own account; 0 where it has no such setting."""
+    """How many microseconds ours polls for the rest of a body, by its own account; 0 where it has no such setting."""
     with contextlib.suppress(Unavailable, ValueError, KeyError, TypeError):
         settings = json.loads(builds.run([crop, "serve", "--print-config", "--format", "json"], 30))
         value = settings.get("receive-spin", 0)
@@ -187,9 +187,9 @@ def echo(crop, folder):
     return any_echo("C echo", "--spin-us", receive_spin(crop))
 
 
-def asking_echo(crop, folder):
+def polling_echo(crop, folder):
     """One that goes on asking an empty socket inside a body instead of going to sleep, as ours does when told to."""
-    return any_echo("C echo, asking on", "--spin-us", ASKING_US)
+    return any_echo("C echo, busy polling", "--spin-us", POLLING_US)
 
 
 def computing_echo(crop, folder):
@@ -197,7 +197,7 @@ def computing_echo(crop, folder):
 
     That alone costs it a third: its client has fallen asleep, and waking it takes longer.
     """
-    return any_echo("C echo, asking on, 2 us", "--spin-us", ASKING_US, "--delay-us", 2)
+    return any_echo("C echo, busy polling, 2 us", "--spin-us", POLLING_US, "--delay-us", 2)
 
 
 def any_echo(name, *flags):
@@ -255,7 +255,7 @@ def hyper(crop, folder):
 
 
 STARTERS = {
-    "crop": ours, "crop, asking on": asking_ours, "C echo": echo, "C echo, asking on": asking_echo, "C echo, asking on, 2 us": computing_echo,
+    "crop": ours, "crop, busy polling": polling_ours, "C echo": echo, "C echo, busy polling": polling_echo, "C echo, busy polling, 2 us": computing_echo,
     "nginx": nginx,
     "Hummingbird 2": hummingbird, "FlyingFox": flyingfox,
     "FastAPI, 1 worker": fastapi(1), "FastAPI, 2 workers": fastapi(2), "granian": granian, "hyper": hyper,

@@ -8,7 +8,7 @@ from .targets import absolute, aside, compare, from_series, limit_by, missing
 
 CONNECTIONS = (1, 16)
 # What a server that computes nothing reaches; two ways of receiving, of which the better is the limit.
-ECHOES = ("C echo", "C echo, asking on")
+ECHOES = ("C echo", "C echo, busy polling")
 
 
 class Fleet:
@@ -134,8 +134,8 @@ def targets(results, in_process):
         ratio("1", f"1.2 MB, {connections} conn.: C echo", ">= 0.90", 0.90, "constant", connections, "C echo")
         for late in ("", ", 2 us"):
             explain(
-                f"1.2 MB, {connections} conn.: C echo that asks on{late and ', and answers after 2 us'}", "constant",
-                f"C echo, asking on{late}", connections)
+                f"1.2 MB, {connections} conn.: C echo that polls{late and ', and answers after 2 us'}", "constant",
+                f"C echo, busy polling{late}", connections)
     explain("1.2 MB, 1 conn., client and server on one core: C echo", "lone", "C echo")
     ratio("1", "1.2 MB, 1 conn.: nginx reading the body", ">= 1.4", 1.4, "constant", 1, "nginx")
     ratio("1", "1.2 MB, 16 conn.: nginx reading the body", ">= 0.95", 0.95, "constant", 16, "nginx")

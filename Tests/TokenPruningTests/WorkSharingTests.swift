@@ -7,7 +7,7 @@ import Testing
 
 /// Who does which part of the work is nobody's business.
 @Suite struct WorkSharingTests {
-  /// Parts go to so many threads.
+  /// Parts go to this number of threads.
   private func sharing(_ threads: Int) -> WorkSharing {
     WorkSharing { count, part in
       DispatchQueue.concurrentPerform(iterations: threads) { thread in

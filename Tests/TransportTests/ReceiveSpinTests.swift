@@ -84,7 +84,7 @@ import Testing
     #expect(fast.fruitlessReads == 1)
   }
 
-  @Test("Its turn is over after so many bytes, however many are there")
+  @Test("Its turn is over after a fixed number of bytes, even if more are there")
   func turn() throws {
     let stream = PiecewiseStream([quick, quick, quick], pause: 0)
     var body = receiver(4 * quick.count)

@@ -62,7 +62,7 @@ def difference(made, present):
 
     Inputs, names and whole numbers agree exactly: inputs come from elementwise arithmetic, which IEEE 754 fixes, and
     indices are decisions that the cases keep clear of ties. Other numbers agree within TOLERANCE, and tensors named
-    `expected.` within one unit in the last place of binary32.
+    `expected.` within one unit in the last place of float32.
     """
     if made == present:
         return None

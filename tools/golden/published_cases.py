@@ -6,7 +6,7 @@ import published
 
 
 def significant_rows(rows):
-    """Rows of the answer as a tensor; binary32 holds more digits than the comparison demands."""
+    """Rows of the answer as a tensor; float32 holds more digits than the comparison demands."""
     return np.asarray(rows, np.float32)
 
 

@@ -49,7 +49,7 @@ class Suite:
                 values = values * gain * np.sqrt(3 / shape[-1])
             tensors[tensor] = values.astype(TYPES.get(dtype, np.float32))
         if dtype == "BF16":
-            # The upper halves of binary32, cut and not rounded: the reference reads back what it wrote.
+            # The upper halves of float32, cut and not rounded: the reference reads back what it wrote.
             tensors = {n: (t.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32) for n, t in tensors.items()}
         self.models[name] = config, {n: t.astype(np.float64) for n, t in tensors.items()}
         self.files[f"weights/{name}.safetensors"] = encode(tensors, {"crop.config": json.dumps(config)}, dtype)

@@ -9,7 +9,7 @@
 //   base64 FILE REPEATS               read a JSON tensor in base64
 //   gram ROWS COLUMNS REPEATS         all cosines between rows
 //   widen COUNT REPEATS               half precision to single
-//   topk COUNT KEEP REPEATS           the highest of so many scores
+//   topk COUNT KEEP REPEATS           the KEEP highest of COUNT scores
 //   topk-method COUNT KEEP REPEATS    the same as a request's method does it, from a tensor
 //   localize WEIGHTS FILE REPEATS     a localizer on the tensors of a file
 //   resample WEIGHTS FILE ROWS REPEATS  a resampler
