@@ -162,8 +162,10 @@ struct MergeTask: PreparedTask {
 
   init(_ image: ImageRequest, _ input: PruningInput) throws(PruningError) {
     settings = try CompressSettings(image, input)
-    request = try CompressRequest(image.parameters, regionTokens: settings.plan.givenTokens)
+    var request = try CompressRequest(image.parameters, regionTokens: settings.plan.givenTokens)
+    request.largestPeer = image.largestPeer
     try request.validate()
+    self.request = request
     cost = ComputeCost(merging: input, settings.plan)
   }
 

@@ -14,6 +14,8 @@ struct ImageRequest: Sendable {
   private let seed: UInt64
   /// The tokens that earlier requests left, ascending; nil where all are there.
   let previous: [Int]?
+  /// In a batch: the candidates of the largest image, for all have the same budget.
+  var largestPeer: Int?
 
   /// Tensors that are read here and by nobody else.
   static let consumedTensors: Set = ["already_dropped"]
@@ -48,6 +50,12 @@ struct ImageRequest: Sendable {
     self.layout = layout
     seed = try Self.seed(parameters)
     previous = try left?.indices(below: tokenCount)
+  }
+
+  /// The tokens that a budget is about.
+  var candidateCount: Int {
+    if let previous { return previous.count }
+    return parameters["newline_policy"] == "count" ? tokenCount : tokenCount - (layout?.separators.count ?? 0)
   }
 
   /// The image with its tensors, for one run.

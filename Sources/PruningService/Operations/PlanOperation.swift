@@ -63,6 +63,13 @@ public enum PlanOperation {
     guard requests[0].stages.count * tokenCount <= PruneOperation.maximumStageIndices else {
       throw PruneOperation.tooManyStages(requests[0].stages.count, tokenCount)
     }
+    if listed != nil {
+      // As in a batch: all have the same budget.
+      let largest = zip(layouts, requests).map { layout, request in
+        layout.tokenCount - (request.newlines == .count ? 0 : layout.separators.count)
+      }.max()
+      for index in requests.indices { requests[index].largestPeer = largest }
+    }
     try limit.check()
     let plan: PrunePlan
     do throws(SharedPruningError) {

@@ -107,29 +107,49 @@ final class PreparedOperation: Sendable {
     _ operation: Operation, _ batch: Batch, _ parameters: ImageParameters, _ isTogether: Bool,
     _ context: RunContext, _ maximumTokens: Int
   ) throws(PruningError) -> [Image]? {
-    var images: [Image] = []
+    var requests: [ImageRequest] = []
     var tokens = 0
-    images.reserveCapacity(batch.samples.count)
-    for (index, sample) in batch.samples.enumerated() {
-      try context.stepLimit.check()
-      // Most images of a batch are alike in all but what they show.
-      if index > 0, parameters.areShared, alike(sample, batch.samples[index - 1]) {
-        images.append(images[index - 1])
-        tokens += images[index].request.tokenCount
-        continue
-      }
+    requests.reserveCapacity(batch.samples.count)
+    /// Whether an image is like the one before in all but what it shows, as most of a batch are.
+    func isAlike(_ index: Int) -> Bool {
+      index > 0 && parameters.areShared && alike(batch.samples[index], batch.samples[index - 1])
+    }
+    func about<T>(_ index: Int, _ body: () throws(PruningError) -> T) throws(PruningError) -> T {
       do throws(PruningError) {
-        let request = try ImageRequest(
-          tensors: sample, parameters: parameters[index],
-          batchCount: batch.isBatched ? batch.samples.count : nil)
-        tokens += request.tokenCount
-        guard tokens <= maximumTokens else { return nil }
-        let input = request.input(without(ImageRequest.consumedTensors, sample), context)
-        images.append(
-          Image(request: request, task: try operation.task(request, input, isTogether: isTogether)))
+        return try body()
       } catch {
         throw batch.isBatched ? parameters.error(error, inImage: index) : error
       }
+    }
+    for (index, sample) in batch.samples.enumerated() {
+      try context.stepLimit.check()
+      requests.append(
+        isAlike(index)
+          ? requests[index - 1]
+          : try about(index) { () throws(PruningError) in
+            try ImageRequest(
+              tensors: sample, parameters: parameters[index],
+              batchCount: batch.isBatched ? batch.samples.count : nil)
+          })
+      tokens += requests[index].tokenCount
+      guard tokens <= maximumTokens else { return nil }
+    }
+    let largest = batch.isBatched ? requests.map(\.candidateCount).max() : nil
+    var images: [Image] = []
+    images.reserveCapacity(requests.count)
+    for (index, sample) in batch.samples.enumerated() {
+      try context.stepLimit.check()
+      if isAlike(index) {
+        images.append(images[index - 1])
+        continue
+      }
+      var request = requests[index]
+      request.largestPeer = largest
+      let input = request.input(without(ImageRequest.consumedTensors, sample), context)
+      images.append(
+        try about(index) { [request] () throws(PruningError) in
+          Image(request: request, task: try operation.task(request, input, isTogether: isTogether))
+        })
     }
     return images
   }

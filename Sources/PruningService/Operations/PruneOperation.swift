@@ -51,7 +51,9 @@ struct PruneTask: PreparedTask {
   /// - Parameter isTogether: whether the budget is one for all images of a batch, see ``runTogether(_:_:shared:)``.
   init(_ image: ImageRequest, _ input: PruningInput, isTogether: Bool) throws(PruningError) {
     plan = try Self.regionPlan(of: image, input)
-    request = try PruneRequest(image.parameters, regionTokens: plan.givenTokens)
+    var request = try PruneRequest(image.parameters, regionTokens: plan.givenTokens)
+    request.largestPeer = image.largestPeer
+    self.request = request
     guard request.stages.count * image.tokenCount <= PruneOperation.maximumStageIndices else {
       throw PruneOperation.tooManyStages(request.stages.count, image.tokenCount)
     }

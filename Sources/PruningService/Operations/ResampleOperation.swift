@@ -13,7 +13,9 @@ struct ResampleTask: PreparedTask {
 
   init(_ image: ImageRequest, _ input: PruningInput) throws(PruningError) {
     settings = try CompressSettings(image, input)
-    request = try ResampleRequest(image.parameters, regionTokens: settings.plan.givenTokens)
+    var request = try ResampleRequest(image.parameters, regionTokens: settings.plan.givenTokens)
+    request.rows.largestPeer = image.largestPeer
+    self.request = request
     try request.validate(input.models)
   }
 

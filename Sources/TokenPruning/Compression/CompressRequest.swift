@@ -40,7 +40,7 @@ public struct CompressRequest: Sendable, Hashable {
   /// What becomes of newline tokens, which are never merged unless they count as candidates.
   public var newlines: NewlinePolicy
   /// For one image of several under the same budget: the candidates of the largest.
-  var largestPeer: Int?
+  public var largestPeer: Int?
 
   public init(
     budget: TokenBudget?, regionTokens: [Int]? = nil, split: RegionSplit? = nil,

@@ -124,7 +124,7 @@ func compressing<Result: CompressedRows>(
       own.regionTokens = request.regionTokens?.filter(part.tokens.contains).map {
         $0 - part.tokens.lowerBound
       }
-      own.largestPeer = largest
+      own.largestPeer = [request.largestPeer, largest].compactMap { $0 }.max()
       results.append(try compressingImage(part.input, own, run))
     } catch {
       throw error.about(image: image)

@@ -44,7 +44,7 @@ public struct PruneRequest: Sendable, Hashable {
   /// What becomes of newline tokens.
   public var newlines: NewlinePolicy
   /// For one image of several under the same budget: the candidates of the largest.
-  var largestPeer: Int?
+  public var largestPeer: Int?
 
   init(
     method: String = defaultMethod, methodParameters: JSONObject = [:], budget: TokenBudget? = nil,

@@ -95,7 +95,7 @@ struct PruningTrace {
   /// - Parameter largestPeer: the candidates of the largest of several images under the same budget.
   func quotas(largestPeer: Int? = nil) throws(PruningError) -> Quotas {
     var request = request
-    request.largestPeer = largestPeer
+    request.largestPeer = [request.largestPeer, largestPeer].compactMap { $0 }.max()
     let quotas = try Quotas(request, sizes: groups.sizes, name: groups.name)
     try checkFirst(quotas)
     return quotas
