@@ -1,8 +1,14 @@
 """Every manifest against the published schemas, and every container's command, environment and probes on the real program."""
+import contextlib
+import copy
+import os
+import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import urllib.parse
+import uuid
 
 import kubernetes_validate
 import pytest
@@ -44,9 +50,36 @@ def served_pod():
     return {"containers": runtime["containers"], **{name: predictor[name] for name in POD_FIELDS}}
 
 
+def patched(found, path):
+    """-> the object with the patches of a file, whose one operation, `add` at the end of a list, is applied as RFC 6902 says."""
+    changed = copy.deepcopy(found)
+    for operation in documents(path)[0]:
+        assert operation.keys() == {"op", "path", "value"} and operation["op"] == "add", operation
+        *names, end = operation["path"].removeprefix("/").split("/")
+        place = changed
+        for name in names:
+            place = place[int(name) if isinstance(place, list) else name]
+        assert end == "-" and isinstance(place, list), operation
+        place.append(operation["value"])
+    return changed
+
+
+def overlaid(folder):
+    """-> the objects that an overlay's patches give, each made of the one that its target names."""
+    kustomization = documents(KUBERNETES / "overlays" / folder / "kustomization.yaml")[0]
+    for patch in kustomization["patches"]:
+        aim = patch["target"]
+        found, = (one for one in of_kind(aim["kind"]) if one["metadata"]["name"] == aim["name"])
+        yield patched(found, KUBERNETES / "overlays" / folder / patch["path"])
+
+
+OVERLAYS = sorted(path.parent.name for path in (KUBERNETES / "overlays").glob("*/kustomization.yaml") if "patches:" in path.read_text())
+
+
 def pods():
-    deployed = [(found["metadata"]["name"], found["spec"]["template"]["spec"]) for found in of_kind("Deployment")]
-    return [*deployed, ("kserve", served_pod())]
+    deployed = [(found["metadata"]["name"], found) for found in of_kind("Deployment")]
+    deployed += [(folder, found) for folder in OVERLAYS for found in overlaid(folder) if found["kind"] == "Deployment"]
+    return [*((name, found["spec"]["template"]["spec"]) for name, found in deployed), ("kserve", served_pod())]
 
 
 def containers(pod):
@@ -80,14 +113,15 @@ def test_every_file_is_named_by_a_kustomization_and_every_name_is_a_file():
     assert named == set(FILES)
 
 
-def test_the_patch_of_the_autoscaler_gives_a_valid_one():
-    """The one operation it uses, `add` at the end of a list, applied as RFC 6902 says."""
-    scaler = next(found for found in objects() if found["kind"] == "HorizontalPodAutoscaler")
-    for operation in documents(KUBERNETES / "overlays/monitoring/in-flight.yaml")[0]:
-        assert operation["op"] == "add" and operation["path"] == "/spec/metrics/-"
-        scaler["spec"]["metrics"].append(operation["value"])
-    for version in VERSIONS:
-        kubernetes_validate.validate(scaler, version, strict=True)
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_what_an_overlay_patches_fits_the_schemas(folder):
+    for found in overlaid(folder):
+        for version in VERSIONS:
+            kubernetes_validate.validate(found, version, strict=True)
+
+
+def test_the_patched_autoscaler_names_a_metric_that_the_program_has():
+    scaler, = (found for found in overlaid("monitoring") if found["kind"] == "HorizontalPodAutoscaler")
     with Server() as server:
         name = scaler["spec"]["metrics"][-1]["pods"]["metric"]["name"]
         assert re.search(rf"^{name} \d".encode(), server.metrics(), re.MULTILINE)
@@ -136,6 +170,54 @@ def test_the_program_starts_with_the_command_and_environment_and_passes_the_prob
                 assert connection.exchange(request("POST", PRUNE, body=TINY)).json["kept_indices"] == TINY_KEPT
             warned = [line for line in server.lines if line and "service link" in line]
             assert len(warned) == len(links), warned
+
+
+@contextlib.contextmanager
+def shared_with(pod):
+    """-> a region's name in /dev/shm, with a body in it; /dev/shm is a volume of memory that all containers of the pod mount."""
+    volume, = (one for one in pod["volumes"] if one["name"] == "shm")
+    assert volume["emptyDir"]["medium"] == "Memory"
+    for container in [*containers(pod), *pod["containers"]]:
+        assert {"name": "shm", "mountPath": "/dev/shm"} in container["volumeMounts"]
+    path = pathlib.Path("/dev/shm") / f"crop-test-{uuid.uuid4()}"
+    path.write_bytes(TINY)
+    try:
+        yield path.name
+    finally:
+        path.unlink()
+
+
+def shared(**extra):
+    parameters = ", ".join([f"length={len(TINY)}", *(f'{name}="{value}"' for name, value in extra.items())])
+    return request("POST", PRUNE, [("Crop-Shared-Memory", parameters)], body=b"")
+
+
+@pytest.mark.parametrize("name", [name for name, _ in pods() if name in ("vlm", "sidecar-shm")])
+def test_a_sidecar_reads_memory_that_is_passed_over_its_socket(name, folder):
+    container, = containers(dict(pods())[name])
+    running = Running(container, folder, {})
+    with running.server, Connection(running.main) as connection:
+        memory = os.memfd_create("crop")
+        try:
+            os.write(memory, TINY)
+            socket.send_fds(connection.socket, [shared()], [memory])
+            assert connection.read_answer().json["kept_indices"] == TINY_KEPT
+        finally:
+            os.close(memory)
+
+
+def test_a_sidecar_with_a_shared_dev_shm_reads_regions_there_and_the_other_one_refuses(folder):
+    pod = dict(pods())["sidecar-shm"]
+    container, = containers(pod)
+    running = Running(container, folder, {})
+    with running.server, shared_with(pod) as key, Connection(running.main) as connection:
+        body = b'{"key": "/%b", "offset": 0, "byte_size": %d}' % (key.encode(), len(TINY))
+        assert connection.exchange(request("POST", "/v2/systemsharedmemory/region/in0/register", body=body)).status == 200
+        assert connection.exchange(shared(name="in0")).json["kept_indices"] == TINY_KEPT
+    container, = containers(dict(pods())["vlm"])
+    running = Running(container, folder, {})
+    with running.server, Connection(running.main) as connection:
+        assert connection.exchange(shared(name="in0")).status == 400
 
 
 @EVERY_POD
