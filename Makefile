@@ -142,6 +142,10 @@ guards: ## Count instructions and allocations of the hot paths against their lim
 	@swift build -c release --product crop
 	@$(PYTHON) tools/guards.py $(ARGS)
 
+.PHONY: capacity
+capacity: release venv ## Measure what requests cost on this idle machine, write docs/capacity.md; a minute or two
+	@$(PYTHON) tools/capacity.py --crop $(CROP) --write $(ARGS)
+
 .PHONY: docs
 docs: setup ## Build the documentation of all library targets with DocC; warnings are errors
 	@tools/docs.sh

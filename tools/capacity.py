@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Measures what requests cost a server, for docs/capacity.md:
 
-    tools/capacity.py --crop .build/release/crop --markdown docs/capacity.md
+    tools/capacity.py --write          # a minute or two, on an idle machine of two processors or more
 
 * Requests per core: processor time of the server (user and system, all its threads) for each request of several kinds, over one
   keep-alive connection. That is independent of how busy the machine is, but for caches; --rounds repeats it, and the least counts.
+* Network: bytes of bodies that such a rate brings in. Cost: processor time at the price of --price.
 * Memory: resident bytes that the server grows by, for each byte of bodies that it holds unfinished.
-* Two replicas: the same cost with one server and with two at once, each with a client of its own; their ratio says what replicas
-  on one machine cost each other.
+* Two replicas: requests per second of one replica and of two at a time, each pinned to a processor of its own together with its
+  one client, which takes its part of it in both cases. This needs an idle machine; the processor time of a request is given beside it.
 
 Needs numpy. The figures are for the processor, its level and the build that the table names.
 """
@@ -15,6 +16,7 @@ import argparse
 import contextlib
 import datetime
 import json
+import multiprocessing
 import os
 import pathlib
 import platform
@@ -22,7 +24,7 @@ import re
 import socket
 import subprocess
 import sys
-import threading
+import time
 import urllib.parse
 
 import numpy as np
@@ -30,6 +32,8 @@ import numpy as np
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "Tests" / "BlackBox"))
 FLAGS = ("--event-loops", "1", "--compute-threads", "1", "--access-log", "off", "--compute-timeout", "60s")
+# Much computed and little sent, and the reverse.
+PAIRED = ("/prune divprune, 576 x 1024, float16", "/prune topk, 32 heads x 576, float32")
 
 
 def kinds():
@@ -92,18 +96,48 @@ def held_memory(server, megabytes, count):
         return (server.resident_bytes() - before) / (count * len(body))
 
 
-def together(servers, data, seconds):
-    """-> the mean cost of a request, all servers being asked at the same time."""
-    found = [None] * len(servers)
+def ask(target, core, data, seconds, barrier, counts):
+    """In a process of its own: asks for so long, all beginning together."""
+    from wire import Connection
+    os.sched_setaffinity(0, {core})
+    with Connection(target, timeout=60) as connection:
+        for _ in range(5):
+            connection.exchange(data)
+        barrier.wait()
+        begin, count = time.monotonic(), 0
+        while time.monotonic() - begin < seconds:
+            connection.exchange(data)
+            count += 1
+        counts.put(count / (time.monotonic() - begin))
 
-    def ask(index):
-        found[index] = cost(servers[index], data, seconds)[0]
-    threads = [threading.Thread(target=ask, args=(index,)) for index in range(len(servers))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(found) / len(found)
+
+def together(servers, cores, data, seconds):
+    """-> requests per second of all servers, and processor seconds for each of them."""
+    context = multiprocessing.get_context("spawn")
+    barrier, counts = context.Barrier(len(servers) + 1), context.Queue()
+    clients = [context.Process(target=ask, args=(server.target, core, data, seconds, barrier, counts), daemon=True)
+               for server, core in zip(servers, cores)]
+    for client in clients:
+        client.start()
+    barrier.wait(timeout=60)
+    before = sum(server.cpu_seconds() for server in servers)
+    rates = [counts.get(timeout=60 + seconds) for _ in clients]
+    spent = sum(server.cpu_seconds() for server in servers) - before
+    for client in clients:
+        client.join()
+    return sum(rates), spent / (sum(rates) * seconds)
+
+
+def replicas(data, given):
+    """-> for one and for two replicas, pinned to a processor each: the best rate, and the least processor time of a request."""
+    from server import Server
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    if len(cores) < 2:
+        raise SystemExit("capacity: two replicas need two processors")
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(Server(*FLAGS, preexec_fn=lambda core=core: os.sched_setaffinity(0, {core}))) for core in cores]
+        rounds = [[together(servers[:count], cores, data, given.seconds) for count in (1, 2)] for _ in range(given.rounds)]
+    return [(max(found[index][0] for found in rounds), min(found[index][1] for found in rounds)) for index in (0, 1)]
 
 
 def machine():
@@ -118,47 +152,52 @@ def number(value):
 
 def tables(given):
     from server import BINARY, Server
-    rows = ["| request | body | response | processor time | requests per core and second | core hours per million |",
-            "| --- | --- | --- | --- | --- | --- |"]
+    load = f"{os.getloadavg()[0]:.1f}"
+    rows = ["| request | body | response | processor time | requests per core and second | bodies per core | cost of a million |",
+            "| --- | --- | --- | --- | --- | --- | --- |"]
     for kind in kinds():
         with Server(*FLAGS) as server:
             runs = [cost(server, post(kind), given.seconds) for _ in range(given.rounds)]
         seconds, answer = min(runs)
         rows.append(f"| {kind[0]} | {number(len(kind[3]))} B | {number(answer)} B | {1000 * seconds:.3g} ms | {number(1 / seconds)} "
-                    f"| {1e6 * seconds / 3600:.3g} |")
+                    f"| {number(len(kind[3]) / seconds / 1e6)} MB/s | {number(1e6 * seconds / 3600 * given.price)} |")
         print(rows[-1], flush=True)
     with Server(*FLAGS) as server:
         memory = held_memory(server, 4, 24)
-    pair = [post(kind) for kind in kinds() if "576 x 1024, float16" in kind[0]][0]
-    alone, both = [], []
-    with Server(*FLAGS) as first, Server(*FLAGS) as second:
-        for _ in range(given.rounds):
-            alone.append(together([first], pair, given.seconds))
-            both.append(together([first, second], pair, given.seconds))
+    pairs = ["| request | one replica | two replicas | efficiency | processor time with one | with two |", "| --- | --- | --- | --- | --- | --- |"]
+    for kind in kinds():
+        if kind[0] in PAIRED:
+            (one, one_cost), (two, two_cost) = replicas(post(kind), given)
+            pairs.append(f"| {kind[0]} | {number(one)}/s | {number(two)}/s | {two / one / 2:.0%} | {1000 * one_cost:.3g} ms "
+                         f"| {1000 * two_cost:.3g} ms |")
+            print(pairs[-1], flush=True)
     level = subprocess.run([BINARY, "--version", "--verbose"], capture_output=True, text=True).stdout
     level = re.search(r"cpu level: (\w+)", level).group(1)
     return (f"Measured on {datetime.date.today():%d %B %Y} with {machine()}, level {level}, by `tools/capacity.py --rounds {given.rounds} "
-            f"--seconds {given.seconds:g}`:\n\n" + "\n".join(rows) + "\n\n"
-            f"* Memory: {memory:.2f} bytes resident for each byte of a body that is held.\n"
-            f"* Two replicas: a request (divprune, 576 x 1024, float16) costs {1000 * min(alone):.3g} ms with one replica at work and "
-            f"{1000 * min(both):.3g} ms with two at a time: an efficiency of {min(alone) / min(both):.0%}.\n")
+            f"--seconds {given.seconds:g} --price {given.price:g}`; load average {load} at the beginning. The cost counts {given.price:g} for "
+            "an hour of a processor at full use; divide it by the utilization that you plan with.\n\n" + "\n".join(rows) + "\n\n"
+            f"Memory: {memory:.2f} bytes resident for each byte of a body that is held.\n\n"
+            "One and two replicas, each pinned to a processor together with its client:\n\n" + "\n".join(pairs) + "\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--crop", type=pathlib.Path, required=True)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of the server's processor time, for each round")
-    parser.add_argument("--markdown", type=pathlib.Path)
+    parser.add_argument("--crop", type=pathlib.Path, default=ROOT / ".build" / "release" / "crop")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=0.5, help="of each round: of the server's processor time, or of the clock for replicas")
+    parser.add_argument("--price", type=float, default=0.04, help="of a processor hour")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/capacity.md")
     given = parser.parse_args()
     os.environ["CROP_BINARY"] = str(given.crop.resolve())
     text = tables(given)
     print(text)
-    if given.markdown:
+    if given.write:
         begin, end = "<!-- costs: begin -->\n", "<!-- costs: end -->\n"
-        page = given.markdown.read_text()
-        assert page.count(begin) == page.count(end) == 1, f"{given.markdown} has no marks"
-        given.markdown.write_text(page.split(begin)[0] + begin + text + end + page.split(end)[1])
+        path = ROOT / "docs" / "capacity.md"
+        page = path.read_text()
+        if not page.count(begin) == page.count(end) == 1:
+            raise SystemExit(f"capacity: {path} has no marks")
+        path.write_text(page.split(begin)[0] + begin + text + "\n" + end + page.split(end)[1])
 
 
 if __name__ == "__main__":
