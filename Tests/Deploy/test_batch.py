@@ -1,4 +1,5 @@
 """The job of Examples/batch.py against replicas that have little room, are restarted and killed: every image once, and right."""
+import importlib.util
 import json
 import os
 import signal
@@ -14,17 +15,27 @@ from server import ROOT, Server
 COUNT = 120
 
 
-@pytest.fixture
-def images(folder):
-    """-> files of [144, 64] features, and what each should give."""
+def written(folder, rows, width):
+    """-> files of features of so many tokens."""
     draw = np.random.default_rng(7)
     (folder / "images").mkdir()
     paths = []
     for number in range(COUNT):
         path = folder / "images" / f"{number:03}.npy"
-        np.save(path, draw.standard_normal((144, 64), dtype=np.float32))
+        np.save(path, draw.standard_normal((rows, width), dtype=np.float32))
         paths.append(str(path))
     return paths
+
+
+@pytest.fixture
+def images(folder):
+    return written(folder, 144, 64)
+
+
+@pytest.fixture
+def large_images(folder):
+    """Which take a replica long enough that others come meanwhile."""
+    return written(folder, 576, 512)
 
 
 def replica(path, *flags):
@@ -44,27 +55,27 @@ def lines(folder):
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def check(folder, images):
+def check(folder, images, *flags):
     """Every image once, with the indices that one replica gives alone."""
     found = {line["file"]: line["kept_indices"] for line in lines(folder)}
     assert len(lines(folder)) == len(images) and sorted(found) == images
     (folder / "alone").mkdir()
     with replica(folder / "alone.sock"):
-        alone = job(folder / "alone", [folder / "alone.sock"], images[:10], "--processes", "1")
+        alone = job(folder / "alone", [folder / "alone.sock"], images[:10], "--processes", "1", *flags)
         assert alone.wait(timeout=120) == 0
     for line in lines(folder / "alone"):
         assert found[line["file"]] == line["kept_indices"] and len(line["kept_indices"]) == 36
 
 
-def test_a_job_waits_where_replicas_have_no_room_and_loses_nothing(folder, images):
+def test_a_job_waits_where_replicas_have_no_room_and_loses_nothing(folder, large_images):
     paths = [folder / "1.sock", folder / "2.sock"]
     with replica(paths[0], "--max-in-flight", "1"), replica(paths[1], "--max-in-flight", "1"):
-        running = job(folder, paths, images, "--processes", "8")
+        running = job(folder, paths, large_images, "--processes", "8", "--grid", "24x24")
         said = running.communicate(timeout=170)[1]
         assert running.returncode == 0, said
     print(said.splitlines()[-1], flush=True)
     assert f"{COUNT} of {COUNT} images" in said and "no room" in said
-    check(folder, images)
+    check(folder, large_images, "--grid", "24x24")
 
 
 def test_a_job_outlives_a_restart_and_a_kill_of_its_replicas(folder, images):
@@ -122,3 +133,15 @@ def test_a_job_without_any_replica_ends_and_says_so(folder, images):
     begin = time.monotonic()
     said = running.communicate(timeout=60)[1]
     assert running.returncode != 0 and "no answer in 1.0 s" in said and time.monotonic() - begin < 50
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="ray is not installed")
+def test_ray_data_does_the_same_job_and_goes_on_where_it_was_stopped(folder, images):
+    """On a cluster that Ray starts for it on this machine, against replicas with little room."""
+    paths = [folder / "1.sock", folder / "2.sock"]
+    with replica(paths[0], "--max-in-flight", "1"), replica(paths[1], "--max-in-flight", "1"):
+        for files, before in ((images[:30], "30 of 30 images"), (images, "30 images are done already")):
+            running = job(folder, paths, files, "--processes", "2", "--ray")
+            said = running.communicate(timeout=300)[1]
+            assert running.returncode == 0 and before in said, said
+    check(folder, images)
