@@ -12,7 +12,8 @@ change. Files that are in the output already are left out, so the same command g
 Worker processes ask, each one replica as long as that answers. 429 and 503 mean that a replica has no room: the worker waits
 as long as `Retry-After` says and asks the next one. A replica that is gone is left for the next one, too, for as long
 as --patience says. Nothing is queued in this program but one file for each worker, so a job of a million images takes no more
-memory than one of ten. The same with Ray: `process` is the function for ray.data's `map_batches`, in an actor pool.
+memory than one of ten. With --ray the workers are actors of Ray Data (pip install 'ray[data]') on whatever nodes the cluster has: the
+files and the replicas must be reachable under the same names there.
 
 Needs the client (pip install ./clients/python) and numpy.
 """
@@ -93,6 +94,40 @@ def process(path):
     return WORKER.process(path)
 
 
+def with_processes(files, given):
+    """-> the line and the waits of each file, as they come."""
+    numbers = multiprocessing.SimpleQueue()
+    for number in range(given.processes):
+        numbers.put(number)
+    with multiprocessing.Pool(given.processes, start, (numbers, given)) as pool:
+        yield from pool.imap_unordered(process, files)
+
+
+class Actor:
+    """A worker in a process of Ray's. What it returns is text, which Ray Data's blocks hold as it is."""
+
+    def __init__(self, given):
+        self.worker = Worker(random.randrange(len(given.replica)), given)
+
+    def __call__(self, row):
+        try:
+            line, waits = self.worker.process(row["file"])
+        except NoAnswer as error:
+            return {"line": "", "waits": "", "stopped": str(error)}
+        return {"line": json.dumps(line), "waits": json.dumps(waits), "stopped": ""}
+
+
+def with_ray(files, given):
+    """The same by Ray Data: blocks of a few files, so that results come early and a lost node repeats little."""
+    import ray
+    blocks = min(len(files), max(len(files) // 64, 4 * given.processes))
+    rows = ray.data.from_items([{"file": path} for path in files], override_num_blocks=blocks)
+    for row in rows.map(Actor, fn_constructor_args=(given,), concurrency=given.processes).iter_rows():
+        if row["stopped"]:
+            raise NoAnswer(row["stopped"])
+        yield json.loads(row["line"]), collections.Counter(json.loads(row["waits"]))
+
+
 def finished(out):
     """-> the files of whole lines; a line that was cut off when the job was stopped is cut out."""
     done, whole = set(), 0
@@ -131,6 +166,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replica", action="append", required=True, metavar="URL", help="unix:/run/crop.sock, http://host:port; again for more")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count(), help="workers (one for each processor)")
+    parser.add_argument("--ray", action="store_true", help="workers as actors of Ray Data, in the cluster that RAY_ADDRESS names or one of this machine")
     parser.add_argument("--tensor", default="attention", help="what the files hold: attention, image_features ...")
     parser.add_argument("--method", default="topk")
     parser.add_argument("--grid", required=True, metavar="ROWSxCOLUMNS", help="of the visual tokens of each image")
@@ -148,18 +184,14 @@ def main():
         print(f"{len(done)} images are done already", file=sys.stderr)
     progress = Progress(len(left))
     with given.out.open("a") as out:
-        numbers = multiprocessing.SimpleQueue()
-        for number in range(given.processes):
-            numbers.put(number)
-        with multiprocessing.Pool(given.processes, start, (numbers, given)) as pool:
-            try:
-                for line, waits in pool.imap_unordered(process, left):
-                    out.write(json.dumps(line) + "\n")
-                    out.flush()
-                    progress.add(line, waits)
-            except NoAnswer as error:
-                print(f"batch: {error}", file=sys.stderr)
-                return 3
+        try:
+            for line, waits in (with_ray if given.ray else with_processes)(left, given) if left else ():
+                out.write(json.dumps(line) + "\n")
+                out.flush()
+                progress.add(line, waits)
+        except NoAnswer as error:
+            print(f"batch: {error}", file=sys.stderr)
+            return 3
     return 1 if progress.errors else 0
 
 
