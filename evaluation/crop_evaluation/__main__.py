@@ -23,6 +23,8 @@ def main():
     for name, steps in STEPS.items():
         stage = stages.add_parser(name, help=f"train the {name}")
         stage.add_argument("--steps", type=int, default=steps)
+        if name != "localizer":
+            stage.add_argument("--from-weights", action="store_true", help="without a checkpoint, begin with the committed weights")
     stages.add_parser("train", help="data and all three trainings").add_argument("--processes", type=int, default=2)
     stages.add_parser("export", help="write the trained weights into the repository")
     table = stages.add_parser("table", help="answer every question with the tokens of every method, selected over HTTP")
@@ -63,7 +65,13 @@ def train_or_export(arguments):
         localizer.export(arguments.cache, os.path.join(weights.REPOSITORY, "config", "models", "scenes.safetensors"))
         return
     for name in trainings if arguments.stage == "train" else [arguments.stage]:
-        trainings[name](arguments.cache, getattr(arguments, "steps", STEPS[name]))
+        initial = {}
+        if getattr(arguments, "from_weights", False):
+            whole, alignment = weights.load()
+            if name == "encoder":
+                whole.language.embedding.weight.data.copy_(alignment)
+            initial = dict(initial=whole.train())
+        trainings[name](arguments.cache, getattr(arguments, "steps", STEPS[name]), **initial)
 
 
 def measure(arguments):

@@ -11,6 +11,8 @@ ENCODER_LAYERS, LANGUAGE_LAYERS = 3, 12
 # Layers (from 0) at which one head is told where to look: the nouns first, then the last word.
 NOUN_LAYER, ANSWER_LAYER = 4, 7
 MASKED = -1e4
+# A mask that lets every token see itself and what is before it.
+CAUSAL = "causal"
 
 
 class Norm(nn.Module):
@@ -45,9 +47,11 @@ class Block(nn.Module):
             q, k = rotate(q, rotation), rotate(k, rotation)
         return q, k, v
 
-    def forward(self, x, mask=None, rotation=None):
-        """-> (output, queries, keys)"""
+    def forward(self, x, mask=None, rotation=None, last=0):
+        """-> (output, queries, keys); of the `last` tokens alone if it is not 0, which mask has as many rows for"""
         q, k, v = self.project(x, rotation)
+        if last:
+            q, x = q[:, :, -last:], x[:, -last:]
         mixed = mix(q, k, v, mask)
         x = x + self.out(mixed.transpose(1, 2).flatten(2))
         return x + self.down(functional.gelu(self.up(self.norm2(x)))), q, k
@@ -57,7 +61,11 @@ def mix(q, k, v, mask):
     """Attention. In bfloat16 two products are twice as fast on processors as the fused kernel (torch 2.13)."""
     if q.dtype == torch.bfloat16:
         scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+        if mask is CAUSAL:
+            mask = torch.triu(torch.full(scores.shape[-2:], MASKED), 1)
         return (scores if mask is None else scores + mask.to(q.dtype)).softmax(-1, dtype=q.dtype) @ v
+    if mask is CAUSAL:
+        return functional.scaled_dot_product_attention(q, k, v, is_causal=True)
     return functional.scaled_dot_product_attention(q, k, v, attn_mask=None if mask is None else mask.to(q.dtype))
 
 
@@ -81,6 +89,27 @@ def convolution(inputs, outputs, size, stride):
     return nn.Sequential(nn.Conv2d(inputs, outputs, size, stride, padding, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
 
 
+class Neighbourhood(nn.Module):
+    """Each patch sees those around it at known offsets: what stands left of what is a matter of three or four patches.
+
+    Begins as the identity, so that weights trained without it still hold.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.norm = Norm(WIDTH)
+        self.around = nn.Conv2d(WIDTH, WIDTH, 9, padding=4, groups=WIDTH)
+        self.up = nn.Linear(WIDTH, 2 * WIDTH)
+        self.down = nn.Linear(2 * WIDTH, WIDTH, bias=False)
+        nn.init.zeros_(self.down.weight)
+
+    def forward(self, x, shape):
+        """[batch, 1 + rows * columns, WIDTH] of a grid of that shape -> the same; [CLS] is left alone."""
+        grid = self.norm(x[:, 1:]).transpose(1, 2).unflatten(2, shape)
+        mixed = self.around(grid).flatten(2).transpose(1, 2)
+        return torch.cat([x[:, :1], x[:, 1:] + self.down(functional.gelu(self.up(mixed)))], 1)
+
+
 class Encoder(nn.Module):
     """[batch, 3, 256, 256] -> [CLS] and one feature per 16 x 16 patch, [batch, 257, WIDTH]."""
 
@@ -92,18 +121,26 @@ class Encoder(nn.Module):
         self.positions = nn.Parameter(torch.randn(PATCHES, WIDTH) * 0.02)
         self.cls_token = nn.Parameter(torch.randn(1, 1, WIDTH) * 0.02)
         self.layers = nn.ModuleList([Block(3 * WIDTH) for _ in range(ENCODER_LAYERS)])
+        self.neighbourhoods = nn.ModuleList([Neighbourhood() for _ in range(ENCODER_LAYERS)])
         self.norm = Norm(WIDTH)
 
-    def forward(self, images):
-        """-> (features [batch, 257, WIDTH], the last layer's queries and keys)"""
+    def patches(self, images):
+        """-> (what the first layer reads [batch, 1 + rows * columns, WIDTH], (rows, columns))"""
         x = self.eighth[0](self.stem(images))
         x = x + self.eighth[1](x)
         x = self.sixteenth[0](x)
         x = x + self.sixteenth[1](x)
+        shape = tuple(x.shape[2:])
         x = x.flatten(2).transpose(1, 2) + self.positions
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], 1)
-        for layer in self.layers:
-            x, q, k = layer(x)
+        return self.neighbourhoods[0](x, shape), shape
+
+    def forward(self, images):
+        """-> (features [batch, 1 + rows * columns, WIDTH], the last layer's queries and keys)"""
+        x, shape = self.patches(images)
+        x, q, k = self.layers[0](x)
+        for neighbourhood, layer in zip(self.neighbourhoods[1:], self.layers[1:]):
+            x, q, k = layer(neighbourhood(x, shape))
         return self.norm(x), q, k
 
 

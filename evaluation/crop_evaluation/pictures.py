@@ -10,7 +10,7 @@ from . import vocabulary
 Image.MAX_IMAGE_PIXELS = None
 HEIGHT = 320
 PACKAGES = ["gnome-backgrounds", "mate-backgrounds", "plasma-workspace-wallpapers", "lomiri-wallpapers-16.04",
-            "lomiri-wallpapers-20.04"]
+            "lomiri-wallpapers-20.04", "ukui-wallpapers"]
 # Class: pictures for training, for validation, for the table. No picture is in two splits.
 PICTURES = {
     "water": ("BytheWater DarkestHour summer_1am Aqua Volna", "ColdRipple", "EveningGlow"),

@@ -53,9 +53,11 @@ def finish(whole, visual, positions, words, lengths, depth=0):
     x = torch.cat([visual.float(), words.float()], 1)
     text = (model.PATCHES + torch.arange(length)).expand(rows, -1)
     rotation = language.rotation(torch.cat([positions, text], 1))
-    mask = torch.triu(torch.full((x.shape[1], x.shape[1]), model.MASKED), 1)
-    for layer in language.layers[depth:]:
-        x, _, _ = layer(x, mask, rotation)
+    for layer in language.layers[depth:-1]:
+        x, _, _ = layer(x, model.CAUSAL, rotation)
+    # Nobody reads what the last layer makes of visual tokens.
+    mask = torch.triu(torch.full((length, x.shape[1]), model.MASKED), x.shape[1] - length + 1)
+    x, _, _ = language.layers[-1](x, mask, rotation, length)
     last = x[:, -length:].gather(1, (lengths - 1)[:, None, None].expand(-1, 1, model.WIDTH))[:, 0]
     return language.logits(last).argmax(-1)
 

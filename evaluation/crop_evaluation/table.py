@@ -19,6 +19,8 @@ SEED = 23
 RESAMPLES = 2000
 # Rows with a region, and the same method without one.
 WITHOUT_REGION = dict(crop="crop_no_region", crop_mmtok="mmtok", crop_divprune="divprune", crop_in_llm="fastv")
+# Sequences that are answered together: more do not fit the processor's caches and take a third longer.
+BATCH = 32
 # Scenes that a process takes at a time.
 PART = 6
 
@@ -72,10 +74,7 @@ class Study:
     def _early(self, image):
         """[heads, 256]: the [CLS] row of the first encoder layer."""
         encoder = self.whole.encoder
-        x = encoder.eighth[0](encoder.stem(model.pixels(image[None])))
-        x = encoder.sixteenth[0](x + encoder.eighth[1](x))
-        x = (x + encoder.sixteenth[1](x)).flatten(2).transpose(1, 2) + encoder.positions
-        q, k, _ = encoder.layers[0].project(torch.cat([encoder.cls_token, x], 1))
+        q, k, _ = encoder.layers[0].project(encoder.patches(model.pixels(image[None]))[0])
         return np.ascontiguousarray(model.attention(q, k)[0, :, 0, 1:].numpy())
 
     def answer_rows(self, rows, keep, tensors, visual, words, answers):
@@ -103,10 +102,12 @@ class Study:
 
     def _packed(self, places, depth, tensors, visual, words, answers):
         """places [rows, keep]: all questions of a scene read the same tokens. -> answers [rows, questions]"""
+        # Methods often keep the same tokens: each choice is answered once.
+        places, answer_of = places.unique(dim=0, return_inverse=True)
         rows = len(places)
         kept = prefill.gather(visual.expand(rows, -1, -1), places)
         lengths = answers[None, :, 2].expand(rows, -1)
-        return self.whole.answer(kept, places, words[None].expand(rows, -1, -1), lengths).argmax(-1)
+        return self.whole.answer(kept, places, words[None].expand(rows, -1, -1), lengths).argmax(-1)[answer_of]
 
     def _apart(self, places, depth, tensors, visual, words, answers):
         """places [rows, questions, keep]: each question has its own tokens. -> answers [rows, questions]"""
@@ -114,10 +115,12 @@ class Study:
         source, asked = visual, self.whole.language.embedding(words)
         if depth:
             source, asked = tensors.prefix.visual, tensors.prefix.words[0]
-        flat = places.flatten(0, 1)
-        kept = prefill.gather(source.expand(len(flat), -1, -1), flat)
-        said = prefill.finish(self.whole, kept, flat, asked.repeat(rows, 1, 1), answers[:, 2].repeat(rows), depth)
-        return said.view(rows, questions)
+        number = torch.arange(questions).repeat(rows)[:, None]
+        chosen, answer_of = torch.cat([number, places.flatten(0, 1)], 1).unique(dim=0, return_inverse=True)
+        number, flat = chosen[:, 0], chosen[:, 1:]
+        said = [prefill.finish(self.whole, prefill.gather(source.expand(len(part), -1, -1), part), part, asked[which],
+                               answers[which, 2], depth) for which, part in zip(number.split(BATCH), flat.split(BATCH))]
+        return torch.cat(said)[answer_of].view(rows, questions)
 
     def baselines(self, index, visual, words, answers):
         """{(name, keep): right} of what needs no selection: all tokens, none, pooled, a smaller image."""

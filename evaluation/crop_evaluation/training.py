@@ -142,7 +142,7 @@ def encoder_losses(features, heads, embedding, labels, scene, generator):
     return losses, accuracy
 
 
-WEIGHTS = dict(content=1.0, colour=0.5, left=0.25, right=0.25, above=0.25, below=0.25, character=0.5, size=0.2, count=0.2,
+WEIGHTS = dict(content=1.0, colour=0.5, left=0.6, right=0.6, above=0.6, below=0.6, character=0.5, size=0.2, count=0.2,
                scene=0.2, present=1.5)
 
 
@@ -166,10 +166,11 @@ def augmented(images, random):
     return (x * gain + shift).contiguous(memory_format=torch.channels_last)
 
 
-def train_encoder(cache, steps):
+def train_encoder(cache, steps, initial=None):
+    """`initial` is a model to begin with where there is no checkpoint."""
     torch.manual_seed(SEED)
     data, held = dataset.load(cache, "train"), dataset.load(cache, "validation")
-    whole = model.VisionLanguageModel()
+    whole = initial or model.VisionLanguageModel()
     encoder, heads, embedding = whole.encoder.to(memory_format=torch.channels_last), whole.heads, whole.language.embedding
     modules = dict(encoder=encoder, heads=heads, embedding=embedding)
     group = torch.nn.ModuleDict(modules)

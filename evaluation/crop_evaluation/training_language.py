@@ -13,6 +13,9 @@ IMAGES = 5000
 SHOWN = (72, 96, 120)
 FULL_SHARE = 0.04
 GROUNDING = 0.3
+# What a question of each kind counts: kinds that are answered from one patch are learned first and would crowd out the rest.
+KIND_WEIGHTS = torch.tensor([dict(relation=3.0, document=3.0, counting=2.0, comparison=2.0, reading=1.5).get(kind, 1.0)
+                             for kind in vocabulary.KINDS])
 READING = vocabulary.KINDS.index("reading")
 COMPARISON = vocabulary.KINDS.index("comparison")
 
@@ -66,9 +69,10 @@ def load_stage_one(cache, whole):
     return state["step"]
 
 
-def train(cache, steps):
+def train(cache, steps, initial=None):
+    """`initial` is a model to begin with where there is no checkpoint; the encoder is always that of stage one."""
     torch.manual_seed(training.SEED + 1)
-    whole = model.VisionLanguageModel()
+    whole = initial or model.VisionLanguageModel()
     version = load_stage_one(cache, whole)
     for parameter in [*whole.encoder.parameters(), *whole.heads.parameters()]:
         parameter.requires_grad_(False)
@@ -106,7 +110,9 @@ def _loss(whole, data, cached, index, step, steps, tally):
         visual = whole.visual(torch.from_numpy(cached[index]).float())
         visual = visual.gather(1, shown[..., None].expand(-1, -1, model.WIDTH))
         logits, watched = whole.answer(visual, shown, words, answers[..., 2], (model.NOUN_LAYER, model.ANSWER_LAYER))
-    answer = functional.cross_entropy(logits.float().flatten(0, 1), answers[..., 0].flatten())
+    weight = KIND_WEIGHTS[answers[..., 1]].flatten()
+    each = functional.cross_entropy(logits.float().flatten(0, 1), answers[..., 0].flatten(), reduction="none")
+    answer = (each * weight).sum() / weight.sum()
     seen = labels.gather(2, shown[:, None].expand(-1, labels.shape[1], -1))
     nouns, final = grounding_losses(watched, seen, words, answers)
     right = (logits.argmax(-1) == answers[..., 0]).flatten().numpy()

@@ -52,5 +52,9 @@ def load(path=FILE):
     tensors = load_file(path)
     alignment = tensors.pop("alignment").float()
     whole = model.VisionLanguageModel()
-    whole.load_state_dict({name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()})
+    state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    missing, unexpected = whole.load_state_dict(state, strict=False)
+    # Neighbourhoods begin as the identity, so weights from before there were any mean what they meant.
+    if unexpected or any("neighbourhoods" not in name for name in missing):
+        raise ValueError(f"{path} is of another model: {missing + unexpected}")
     return whole.eval(), alignment
