@@ -6,7 +6,7 @@ import sys
 DEFAULT_CACHE = os.path.expanduser("~/.cache/crop-evaluation")
 COUNTS = dict(train=12000, validation=300, test=600)
 # Steps of each stage; a longer training is asked for with --steps and goes on from what there is.
-STEPS = dict(encoder=1100, language=950, localizer=1050)
+STEPS = dict(encoder=2000, language=3000, localizer=1000)
 
 
 # Scene and question of the example that is shipped with the localizer.
