@@ -76,29 +76,32 @@ extension RequestHead {
     return coding
   }
 
-  /// Whether an answer may be sent with a coding (RFC 9110 section 12.5.3), and whether it is liked at least as
-  /// much as the plain answer.
+  /// The coding that an answer may be sent with (RFC 9110 section 12.5.3) and that is liked at least as much as the plain
+  /// answer, nil where there is none. Of two that are liked as much it is gzip.
   ///
-  /// Without Accept-Encoding nothing is said against it, but who can decode says so: the answer is no.
-  public func prefers(_ coding: ContentCoding) -> Bool {
-    guard fields.contains("accept-encoding") else { return false }
-    var named: Int?
-    var plain: Int?
-    var any: Int?
+  /// Without Accept-Encoding nothing is said against any, but who can decode says so: the answer is nil. A `*` means gzip,
+  /// since some who accept anything take deflate for what has no header (section 8.4.1.2).
+  public var preferredCoding: ContentCoding? {
+    guard fields.contains("accept-encoding") else { return nil }
+    var gzip: Int?
+    var deflate = 0
+    var plain = 0
+    var any = 0
     for member in fields.list("accept-encoding") {
       guard let (name, quality) = Quality.split(member) else { continue }
       // Named twice, the larger wish counts.
-      if ContentCoding(name) == coding {
-        named = max(named ?? 0, quality)
-      } else if ASCII.equalsIgnoringCase(name, "identity".utf8) {
-        plain = max(plain ?? 0, quality)
-      } else if name.elementsEqual("*".utf8) {
-        any = max(any ?? 0, quality)
+      switch ContentCoding(name) {
+      case .gzip: gzip = max(gzip ?? 0, quality)
+      case .deflate: deflate = max(deflate, quality)
+      case nil where ASCII.equalsIgnoringCase(name, "identity".utf8): plain = max(plain, quality)
+      case nil where name.elementsEqual("*".utf8): any = max(any, quality)
+      case nil: break
       }
     }
-    guard let wanted = named ?? any, wanted > 0 else { return false }
+    let (coding, wanted) =
+      deflate > gzip ?? any ? (ContentCoding.deflate, deflate) : (ContentCoding.gzip, gzip ?? any)
     // An identity that is not named is acceptable, at no stated preference.
-    return wanted >= plain ?? 0
+    return wanted > 0 && wanted >= plain ? coding : nil
   }
 }
 

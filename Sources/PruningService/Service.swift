@@ -5,7 +5,7 @@ public struct Service: Responder {
   public struct Configuration: Sendable {
     /// The largest request body, decoded.
     public var maximumBodyBytes: Int
-    /// Whether text responses are compressed with gzip for clients that prefer it.
+    /// Whether text responses are compressed, with gzip or deflate, for clients that prefer it.
     public var compressesResponses = false
     /// The keys that open everything but probes and metrics; nil leaves all open.
     public var apiKeys: APIKeys?
@@ -167,8 +167,9 @@ public struct Service: Responder {
     }
     if configuration.compressesResponses {
       let start = ContinuousClock.now
-      if ResponseCoding.apply(to: &response, for: request.head) {
-        timing.record("gzip", nanoseconds: (ContinuousClock.now - start).wholeNanoseconds)
+      if let coding = ResponseCoding.apply(to: &response, for: request.head) {
+        timing.record(
+          coding == .gzip ? "gzip" : "deflate", nanoseconds: (ContinuousClock.now - start).wholeNanoseconds)
       }
     }
     timing.write(to: &response.fieldLines)

@@ -1,6 +1,7 @@
-"""Answers as gzip: only text, only from a size on, only to who prefers it."""
+"""Answers as gzip or deflate: only text, only from a size on, only to who prefers it."""
 import gzip
 import json
+import zlib
 
 import pytest
 import requests
@@ -50,6 +51,16 @@ def test_accept_encoding(coding, value, is_coded):
     assert answer.status == 200 and answer.field("Vary") == "Accept-Encoding"
     assert answer.field("Content-Encoding") == ("gzip" if is_coded else None)
     assert json.loads(gzip.decompress(answer.body) if is_coded else answer.body)["methods"]
+
+
+@pytest.mark.parametrize("value", ["deflate", "deflate, br", "gzip;q=0, deflate", "gzip;q=0.5, deflate"])
+def test_deflate_is_the_format_of_zlib(coding, server, value):
+    answer = raw(coding, "GET", "/methods", ("Accept-Encoding", value))
+    assert answer.field("Content-Encoding") == "deflate"
+    assert zlib.decompress(answer.body) == raw(server, "GET", "/methods").body
+    decoded = requests.post(coding.url + MANY, BODY, headers={"Accept-Encoding": value}, timeout=10)
+    assert decoded.headers["Content-Encoding"] == "deflate"
+    assert decoded.json() == requests.post(server.url + MANY, BODY, timeout=10).json()
 
 
 def test_head_says_what_get_says(coding):

@@ -81,7 +81,7 @@ struct InflaterTests {
     for split in 0...two.count {
       #expect(try decoded([two[..<split], two[split...]], .gzip) == Samples.text + Samples.text)
     }
-    let empty = try #require(Deflater.gzip([]))
+    let empty = try #require(Deflater.encoded([]))
     #expect(try decoded(empty + Samples.gzip + empty, .gzip) == Samples.text)
     #expect(throws: ContentCodingError.truncated) { try decoded(Samples.gzip + [0x1f], .gzip) }
     #expect(throws: ContentCodingError.truncated) { try decoded(Samples.gzip + two.prefix(30), .gzip) }
@@ -90,7 +90,7 @@ struct InflaterTests {
 
   @Test("A stream of nothing is a body of nothing; no stream at all is a truncated one")
   func empty() throws {
-    #expect(try decoded(try #require(Deflater.gzip([])), .gzip) == [])
+    #expect(try decoded(try #require(Deflater.encoded([])), .gzip) == [])
     #expect(throws: ContentCodingError.truncated) { try decoded([], .gzip) }
     #expect(throws: ContentCodingError.truncated) { try decoded([], .deflate) }
   }
@@ -124,12 +124,12 @@ struct InflaterTests {
   @Test("A bomb stops at the limit, and stays refused")
   func bomb() throws {
     let zeros = [UInt8](repeating: 0, count: 10 << 20)
-    let bomb = try #require(Deflater.gzip(zeros, level: 9))
+    let bomb = try #require(Deflater.encoded(zeros, level: 9))
     #expect(bomb.count * 1000 < zeros.count)
     #expect(throws: ContentCodingError.outOfProportion(limit: Inflater.standardRatio)) {
       try decoded(bomb, .gzip, limit: zeros.count)
     }
-    let grace = try #require(Deflater.gzip(Array(zeros.prefix(Inflater.ratioGrace)), level: 9))
+    let grace = try #require(Deflater.encoded(Array(zeros.prefix(Inflater.ratioGrace)), level: 9))
     #expect(try decoded(grace, .gzip, limit: zeros.count).count == Inflater.ratioGrace)
     let inflater = Inflater(.gzip, maximumOutputBytes: 1 << 16)
     var output: [UInt8] = []
@@ -145,8 +145,8 @@ struct InflaterTests {
 
   @Test("A bomb in a bomb is undone once; many members share one limit")
   func nestedBombs() throws {
-    let inner = try #require(Deflater.gzip([UInt8](repeating: 0, count: 1 << 20)))
-    let outer = try #require(Deflater.gzip(inner))
+    let inner = try #require(Deflater.encoded([UInt8](repeating: 0, count: 1 << 20)))
+    let outer = try #require(Deflater.encoded(inner))
     #expect(try decoded(outer, .gzip) == inner)
     let members = Array(repeating: inner, count: 3).flatMap(\.self)
     #expect(throws: ContentCodingError.tooLarge(limit: 2 << 20)) {
@@ -174,8 +174,8 @@ struct DeflaterTests {
   @Test("What is compressed comes back, whatever its size", arguments: [0, 1, 1000, 1 << 16, 3 << 20])
   func roundTrip(size: Int) throws {
     let bytes = (0..<size).map { UInt8(truncatingIfNeeded: ($0 &* $0) >> 3) }
-    let coded = try #require(Deflater.gzip(bytes))
+    let coded = try #require(Deflater.encoded(bytes))
     #expect(try decoded(coded, .gzip, limit: 4 << 20) == bytes)
-    #expect(Deflater.gzip(bytes) == coded)
+    #expect(Deflater.encoded(bytes) == coded)
   }
 }

@@ -15,7 +15,7 @@ extension FuzzTarget {
     }
     // What is coded here can be undone here; one in eight, since starting to compress takes long.
     guard Cuts.fingerprint(bytes) & 7 == 0 else { return }
-    guard let coded = Deflater.gzip(bytes) else { throw BrokenLaw("bytes can be compressed") }
+    guard let coded = Deflater.encoded(bytes) else { throw BrokenLaw("bytes can be compressed") }
     let undone = CodingOutcome.of(coded, .gzip, deliveredIn: Cuts.chosen(by: coded), room: 100)
     try require(undone == .body(bytes), "what is compressed comes back")
   }

@@ -152,8 +152,8 @@ private enum AnswerLaws {
         && lines.dropLast(2).allSatisfy { !$0.isEmpty && !$0.contains("\r") && !$0.contains("\n") },
       "the head is lines and an empty one")
     var response = response
-    if response.fields.contains(where: { $0.name == "Content-Encoding" }) {
-      response.body = try plain(response.body)
+    if let coding = response.fields.first(where: { $0.name == "Content-Encoding" })?.value {
+      response.body = try plain(response.body, coding)
     }
     let types = response.fields.filter { $0.name == "Content-Type" }.map(\.value)
     if response.status >= 400, types != ["application/json"] || response.status != 503 {
@@ -165,10 +165,13 @@ private enum AnswerLaws {
     }
   }
 
-  private static func plain(_ coded: [UInt8]) throws(BrokenLaw) -> [UInt8] {
+  private static func plain(_ coded: [UInt8], _ name: String) throws(BrokenLaw) -> [UInt8] {
+    guard let coding = ContentCoding(name.utf8) else {
+      throw BrokenLaw("\(name) is a coding that requests may have")
+    }
     var body: [UInt8] = []
     body.reserveCapacity(1 << 20)
-    let inflater = Inflater(.gzip, maximumOutputBytes: 1 << 20)
+    let inflater = Inflater(coding, maximumOutputBytes: 1 << 20)
     do throws(ContentCodingError) {
       _ = try inflater.decode(coded[...], into: &body)
       try inflater.finish()

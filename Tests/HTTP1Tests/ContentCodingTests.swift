@@ -34,18 +34,21 @@ struct ContentCodingTests {
   }
 
   @Test(
-    "Accept-Encoding decides whether an answer may be gzip",
+    "Accept-Encoding decides whether an answer may be gzip or deflate",
     arguments: [
-      (nil, false), ("", false), ("gzip", true), ("x-gzip", true), ("GZIP;Q=0.001", true),
-      ("gzip;q=0", false),
-      ("gzip;q=0.000", false), ("*", true), ("*;q=0", false), ("*;q=0, gzip", true), ("gzip;q=0, *", false),
-      ("identity", false), ("identity;q=0", false), ("identity;q=0, *", true), ("deflate, br", false),
-      ("gzip, deflate, br, zstd", true), ("identity;q=1, gzip;q=0.5", false), ("identity;q=0.5, gzip", true),
-      ("gzip ; q=0.5", true), ("gzip;q=2", false), ("gzip;level=9", false), ("gzip;q=", false),
-      (";q=1", false),
-      ("gzip;q=0, x-gzip;q=1", true), ("br;q=1.0, gzip;q=0.8, *;q=0.1", true),
-    ] as [(String?, Bool)])
-  func accepted(value: String?, isPreferred: Bool) {
-    #expect(head("accept-encoding", value.map { [$0] } ?? []).prefers(.gzip) == isPreferred)
+      (nil, nil), ("", nil), ("gzip", .gzip), ("x-gzip", .gzip), ("GZIP;Q=0.001", .gzip), ("gzip;q=0", nil),
+      ("gzip;q=0.000", nil), ("*", .gzip), ("*;q=0", nil), ("*;q=0, gzip", .gzip), ("gzip;q=0, *", nil),
+      ("identity", nil), ("identity;q=0", nil), ("identity;q=0, *", .gzip), ("br", nil),
+      ("gzip, deflate, br, zstd", .gzip), ("identity;q=1, gzip;q=0.5", nil),
+      ("identity;q=0.5, gzip", .gzip), ("gzip ; q=0.5", .gzip), ("gzip;q=2", nil), ("gzip;level=9", nil),
+      ("gzip;q=", nil), (";q=1", nil), ("gzip;q=0, x-gzip;q=1", .gzip),
+      ("br;q=1.0, gzip;q=0.8, *;q=0.1", .gzip), ("deflate", .deflate), ("Deflate, br", .deflate),
+      ("deflate, gzip", .gzip), ("deflate;q=0.9, gzip;q=0.8", .deflate), ("deflate;q=0.5, gzip", .gzip),
+      ("gzip;q=0, deflate;q=0.1", .deflate), ("deflate;q=0", nil), ("deflate;q=0, *", .gzip),
+      ("deflate;q=0.5, *", .gzip), ("deflate, *;q=0.5", .deflate), ("identity, deflate;q=0.9", nil),
+      ("identity;q=0.9, deflate", .deflate),
+    ] as [(String?, ContentCoding?)])
+  func accepted(value: String?, coding: ContentCoding?) {
+    #expect(head("accept-encoding", value.map { [$0] } ?? []).preferredCoding == coding)
   }
 }

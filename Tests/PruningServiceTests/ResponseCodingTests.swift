@@ -4,7 +4,7 @@ import Testing
 
 @testable import PruningService
 
-@Suite("Answers as gzip")
+@Suite("Answers as gzip and deflate")
 struct ResponseCodingTests {
   private let service: TestService
   private let plain = TestService()
@@ -16,8 +16,8 @@ struct ResponseCodingTests {
     service = TestService(configuration)
   }
 
-  private func inflated(_ reply: Reply) throws -> [UInt8] {
-    let inflater = Inflater(.gzip, maximumOutputBytes: 1 << 24)
+  private func inflated(_ reply: Reply, _ coding: ContentCoding = .gzip) throws -> [UInt8] {
+    let inflater = Inflater(coding, maximumOutputBytes: 1 << 24)
     var bytes: [UInt8] = []
     bytes.reserveCapacity(1 << 24)
     #expect(try inflater.decode(reply.body[...], into: &bytes).step == .finished)
@@ -38,9 +38,19 @@ struct ResponseCodingTests {
     #expect(coded.field("Server-Timing")?.contains("gzip;dur=") == true)
   }
 
+  @Test("Who takes deflate and no gzip gets deflate", arguments: ["/methods", "/openapi.yaml"])
+  func deflate(path: String) throws {
+    let coded = try service.send("GET \(path)", ["Accept-Encoding: deflate, br"])
+    let identity = try service.send("GET \(path)")
+    #expect(coded.field("Content-Encoding") == "deflate")
+    #expect(coded.field("Vary") == "Accept-Encoding, Origin")
+    #expect(try inflated(coded, .deflate) == identity.body)
+    #expect(coded.field("Server-Timing")?.contains("deflate;dur=") == true)
+  }
+
   @Test(
-    "Who does not want gzip does not get it",
-    arguments: ["identity", "gzip;q=0", "br, deflate", "*;q=0", "gzip;q=0.1, identity;q=1"])
+    "Who wants neither gets neither",
+    arguments: ["identity", "gzip;q=0", "br", "*;q=0", "deflate;q=0", "gzip;q=0.1, identity;q=1"])
   func refused(value: String) throws {
     let reply = try service.send("GET /methods", ["Accept-Encoding: \(value)"])
     #expect(reply.status == 200 && reply.field("Content-Encoding") == nil)

@@ -36,7 +36,7 @@ struct ZipWriter {
 
   static func deflated(_ bytes: [UInt8]) -> [UInt8] {
     // Without the header and the trailer of gzip.
-    Array((Deflater.gzip(bytes) ?? []).dropFirst(10).dropLast(8))
+    Array((Deflater.encoded(bytes) ?? []).dropFirst(10).dropLast(8))
   }
 
   func bytes() -> [UInt8] {

@@ -305,7 +305,7 @@ import Testing
       $0.bodyTimeout = .seconds(600)
     }
     let body = (0..<(step == 1 ? 3_000 : 3_000_000)).map { UInt8(truncatingIfNeeded: ($0 &* $0) >> 5) }
-    let coded = try #require(Deflater.gzip(body))
+    let coded = try #require(Deflater.encoded(body))
     let client = try server.connect()
     let fields = "Host: a\r\nContent-Encoding: gzip\r\n"
     var chunked: [UInt8] = []
@@ -329,8 +329,8 @@ import Testing
   @Test("refuses a coded body that is damaged, cut off, continued or too large, and closes")
   func badCodedBodies() async throws {
     let server = try TestServer()
-    let coded = try #require(Deflater.gzip(Array("some text, some text, some text".utf8)))
-    let bomb = try #require(Deflater.gzip([UInt8](repeating: 0, count: (8 << 20) + 1)))
+    let coded = try #require(Deflater.encoded(Array("some text, some text, some text".utf8)))
+    let bomb = try #require(Deflater.encoded([UInt8](repeating: 0, count: (8 << 20) + 1)))
     var damaged = coded
     damaged[coded.count / 2] ^= 0x10
     for (body, status) in [

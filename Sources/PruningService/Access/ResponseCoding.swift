@@ -1,24 +1,25 @@
 import ContentCodings
 import HTTP1
 
-/// Sends text answers as gzip to whoever prefers that.
+/// Sends text answers as gzip or deflate to whoever prefers that.
 ///
 /// Tensors go as they are: floating point numbers hardly shrink, and the time would be lost.
 enum ResponseCoding {
-  /// Below this the saving is about what the gzip wrapper and a network packet cost.
+  /// Below this the saving is about what the wrapper and a network packet cost.
   static let minimumByteCount = 1 << 10
 
-  /// - Returns: whether the body was compressed.
-  static func apply(to response: inout Response, for head: RequestHead) -> Bool {
-    guard isEligible(response), !isForPlainReader(head) else { return false }
+  /// - Returns: how the body was compressed, nil where it was not.
+  static func apply(to response: inout Response, for head: RequestHead) -> ContentCoding? {
+    guard isEligible(response), !isForPlainReader(head) else { return nil }
     // Also on the plain answer: a cache must not give a coded one to who cannot read it, nor the reverse.
     response.varies(by: "Accept-Encoding")
-    guard head.prefers(.gzip), let coded = Deflater.gzip(response.body), coded.count < response.body.count
-    else { return false }
+    guard let coding = head.preferredCoding, let coded = Deflater.encoded(response.body, as: coding),
+      coded.count < response.body.count
+    else { return nil }
     response.body = coded
     response.isBodyShared = false
-    response.fields.append(Response.Field("Content-Encoding", ContentCoding.gzip.rawValue))
-    return true
+    response.fields.append(Response.Field("Content-Encoding", coding.rawValue))
+    return coding
   }
 
   /// Whether the answer describes the models of the Open Inference Protocol: tritonclient's form for asyncio accepts gzip

@@ -145,7 +145,7 @@ extension Setting {
       "Web pages that may read answers in a browser, by origin, with commas between."),
     Setting(
       "response-compression", \.responseCompression, .toggle,
-      "Send text answers of 1 KiB and more as gzip to clients that prefer it; tensors never."),
+      "Send text answers of 1 KiB and more as gzip or deflate to clients that prefer it; tensors never."),
   ]
 
   private static let logs = [
