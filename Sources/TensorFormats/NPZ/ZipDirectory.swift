@@ -46,10 +46,11 @@ struct ZipDirectory {
     var names = Set<String>()
     var cursor = range.lowerBound
     for _ in 0..<count {
+      let start = cursor
       let header = try CentralHeader(bytes, at: &cursor, end: range.upperBound)
       guard names.insert(header.name).inserted else {
         throw TensorFormatError(
-          .invalidContent, byteOffset: header.localOffset, "the archive holds '\(header.name)' twice")
+          .invalidContent, byteOffset: start, "the archive holds '\(header.name.prefix(80))' twice")
       }
       entries.append(try Self.entry(bytes, header, dataEnd: range.lowerBound))
     }
