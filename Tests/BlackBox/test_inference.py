@@ -84,6 +84,9 @@ def test_the_server_and_its_models_describe_themselves(connection):
     assert get(connection, "/v2/health/ready") == {"ready": True}
     index = connection.exchange(request("POST", "/v2/repository/index", [("Content-Length", 0)]))
     assert [model["name"] for model in index.json] == MODELS and {model["state"] for model in index.json} == {"READY"}
+    for body, status in ((b'{"ready": true}', 200), (b'{"ready": null}', 400), (b'{"ready": 1}', 400), (b"[]", 400), (b"{", 400)):
+        answer = connection.exchange(request("POST", "/v2/repository/index", body=body))
+        assert answer.status == status and ("error" in answer.json) == (status == 400), body
     for model in MODELS:
         for path in (f"/v2/models/{model}", f"/v2/models/{model}/versions/1"):
             metadata = get(connection, path)

@@ -24,6 +24,30 @@ import Testing
     }
   }
 
+  @Test(
+    "What pruning rejects is rejected, also where counts do not depend on it",
+    arguments: [
+      ("seed", "-1", "/seed"), ("seed", "\"a\"", "/seed"), ("batched", "1", "/batched"),
+      ("renumber", "2", "/renumber"),
+      ("axes", "[]", "/axes"), ("axes", #"{"attention": 5}"#, "/axes/attention"),
+      ("localize", "7", "/localize"),
+      ("localize", #"{"maximum": 1}"#, "/localize/maximum"), ("tensor_dtype", "\"F1\"", "/tensor_dtype"),
+      ("bookkeeping", "3", "/bookkeeping"), ("bookkeeping", #"{"text": []}"#, "/bookkeeping/text"),
+      ("bookkeeping", #"{"text_tokens": [-1, 0]}"#, "/bookkeeping/text_tokens"),
+      ("previous", "[]", "/previous"),
+      ("previous", #"{"kept_indices": [2, 1]}"#, "/previous/kept_indices/1"),
+      ("previous", #"{"kept_indices": [4]}"#, "/previous/kept_indices"), ("explain", "1", "/explain"),
+    ])
+  func rejected(name: String, value: String, pointer: String) throws {
+    let grid = #""layout": {"type": "grid", "rows": 2, "columns": 2}, "method": "topk", "keep_tokens": 1"#
+    let plan = try service.post("/plan", "{\(grid), \"\(name)\": \(value)}")
+    #expect(plan.status == 422 && plan.json["pointer"]?.stringValue == pointer, "\(plan.json)")
+    let prune = try service.post(
+      "/prune", "{\(grid), \"attention\": [1, 2, 3, 4], \"\(name)\": \(value)}")
+    #expect(prune.status == 422 && prune.json["pointer"] == plan.json["pointer"], "\(prune.json)")
+    #expect(try service.post("/plan", "{\(grid), \"\(name)\": null}").status == 200)
+  }
+
   @Test("A budget for all images of a batch, planned and carried out")
   func together() throws {
     let budget = "\"budget_scope\":\"request\",\"keep_tokens\":3"

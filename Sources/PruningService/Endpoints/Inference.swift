@@ -112,11 +112,20 @@ extension Endpoints {
   private static func index(_ body: [UInt8], isReady: Bool) throws(Problem) -> Response {
     var readyOnly = false
     if !body.isEmpty {
+      let value: JSONValue
       do throws(JSONError) {
-        readyOnly = try JSONValue.parse(body[...]).objectValue?["ready"]?.boolValue ?? false
+        value = try JSONValue.parse(body[...])
       } catch {
         throw Problem(.malformedBody, "\(error)")
       }
+      guard let object = value.objectValue else {
+        throw Problem(.malformedBody, "the body is an object, not \(value.kindWithArticle)")
+      }
+      let wanted = object["ready"] ?? false
+      guard let flag = wanted.boolValue else {
+        throw Problem(.malformedBody, "ready is true or false, not \(wanted.kindWithArticle)")
+      }
+      readyOnly = flag
     }
     let models = isReady || !readyOnly ? InferenceModel.all : []
     return json(.array(models.map { $0.indexEntry(isReady: isReady) }))

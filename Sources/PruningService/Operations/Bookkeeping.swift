@@ -12,9 +12,9 @@ struct Bookkeeping: Sendable {
 
   /// - Returns: nil where it is not asked for.
   /// - Throws: where a member is wrong, or does not fit the layout.
-  init?(_ image: ImageRequest) throws(PruningError) {
-    renumbers = image.parameters["renumber"]?.boolValue ?? false
-    switch image.parameters["bookkeeping"] {
+  init?(_ parameters: JSONObject, _ layout: TokenLayout?) throws(PruningError) {
+    renumbers = parameters["renumber"]?.boolValue ?? false
+    switch parameters["bookkeeping"] {
     case nil, .bool(false): return nil
     case .bool(true):
       textTokens = nil
@@ -35,7 +35,7 @@ struct Bookkeeping: Sendable {
     case let other?:
       throw PruningError(at: "/bookkeeping", "must be true, false or an object, not \(other.kindWithArticle)")
     }
-    _ = try sequence(keeping: [], in: image.layout)
+    _ = try sequence(keeping: [], in: layout)
   }
 
   private static let maximumText = 1 << 20

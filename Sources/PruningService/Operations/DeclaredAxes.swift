@@ -27,6 +27,16 @@ struct DeclaredAxes {
 
   /// - Throws: at `/axes`, or at a member of it that is no order or names no tensor of the request.
   init(_ parameters: JSONObject, tensors: TensorBundle) throws(Problem) {
+    try self.init(parameters)
+    for (name, _) in orders where tensors[name] == nil {
+      throw Problem(
+        .invalidInput, "names no tensor of this request",
+        pointer: "/axes" + String(JSONPointer.token(name).prefix(80)))
+    }
+  }
+
+  /// - Throws: at `/axes`, or at a member of it that is no order.
+  init(_ parameters: JSONObject) throws(Problem) {
     guard let value = parameters["axes"] else {
       self = .none
       return
@@ -38,12 +48,10 @@ struct DeclaredAxes {
     }
     var orders: [(name: String, letters: [Character])] = []
     for member in object.members {
-      let pointer = "/axes" + String(JSONPointer.token(member.name).prefix(80))
-      guard tensors[member.name] != nil else {
-        throw Problem(.invalidInput, "names no tensor of this request", pointer: pointer)
-      }
       guard let text = member.value.stringValue, (1...9).contains(text.utf8.count) else {
-        throw Problem(.invalidInput, "must be a letter for each axis, such as \"bhn\"", pointer: pointer)
+        throw Problem(
+          .invalidInput, "must be a letter for each axis, such as \"bhn\"",
+          pointer: "/axes" + String(JSONPointer.token(member.name).prefix(80)))
       }
       orders.append((member.name, Array(text.lowercased())))
     }

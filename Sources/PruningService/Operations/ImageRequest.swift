@@ -134,7 +134,7 @@ struct ImageRequest: Sendable {
     }
   }
 
-  private static func seed(_ parameters: JSONObject) throws(PruningError) -> UInt64 {
+  static func seed(_ parameters: JSONObject) throws(PruningError) -> UInt64 {
     guard let value = parameters["seed"] else { return 0 }
     guard let number = value.unsignedValue else {
       throw PruningError(
@@ -181,14 +181,16 @@ struct ImageRequest: Sendable {
       guard !layout.views.isEmpty else { throw Self.withoutPlaces(layout) }
       return .given(Localization(try RegionSpecification(region, layout: layout), layout: layout))
     }
-    let options: JSONObject?
+    return .found(try PreparedLocalization(input, try Self.localizationOptions(parameters)))
+  }
+
+  /// - Precondition: `localize` is not false.
+  static func localizationOptions(_ parameters: JSONObject) throws(PruningError) -> LocalizationOptions {
     switch parameters["localize"] {
-    case .object(let object): options = object
-    case nil, .bool(true): options = nil
-    case let other?:
-      throw PruningError(at: "/localize", "must be an object, not \(other.kindWithArticle)")
+    case .object(let object): try LocalizationOptions(object)
+    case nil, .bool(true): try LocalizationOptions(nil)
+    case let other?: throw PruningError(at: "/localize", "must be an object, not \(other.kindWithArticle)")
     }
-    return .found(try PreparedLocalization(input, try LocalizationOptions(options)))
   }
 }
 

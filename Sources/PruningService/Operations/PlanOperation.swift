@@ -1,5 +1,6 @@
 public import JSON
 import Numerics
+import Parameters
 import TensorFormats
 import TokenPruning
 import VisionLayouts
@@ -7,7 +8,7 @@ import VisionLayouts
 /// `/plan`: how many tokens `/prune` will keep, before there are any tensors.
 ///
 /// It takes the parameters of `/prune`, so that the same object can be sent to both; those that have no bearing
-/// on counts (`seed`, `explain`, ...) are checked by name only. `break_even` is its own: whether pruning pays.
+/// on counts (`seed`, `renumber`, ...) are validated all the same. `break_even` is its own: whether pruning pays.
 public enum PlanOperation {
   public static var parameterNames: [String] { Operation.prune.parameterNames + ["break_even"] }
 
@@ -21,6 +22,9 @@ public enum PlanOperation {
     shared["break_even"] = nil
     try OperationParameters.refuseUnknown(TensorDocument(parameters: shared), for: .prune)
     let given = parameters.withoutNulls
+    _ = try OperationParameters.batched(given)
+    _ = try DeclaredAxes(given)
+    _ = try SixteenBits.declared(given)
     do throws(PruningError) {
       return try answer(given, StepLimit(.max, isOverdue: isOverdue))
     } catch {
@@ -110,17 +114,24 @@ public enum PlanOperation {
       tokens = try Localization(RegionSpecification(region, layout: layout), layout: layout).tokens
     }
     let request = try PruneRequest(parameters, regionTokens: tokens)
-    let localizes =
-      switch parameters["localize"] {
-      case nil: request.method == PruneRequest.defaultMethod
-      case .bool(let flag): flag
-      default: true
-      }
+    let localizes = try localizes(parameters, request)
     if tokens == nil, localizes, request.policy == .only {
       throw PruningError(
         at: "/region", "is needed: how many tokens region_policy 'only' keeps depends on the region")
     }
+    _ = try ImageRequest.seed(parameters)
+    _ = try ParameterReading(parameters).boolean("renumber")
+    _ = try Bookkeeping(parameters, layout)
+    _ = try PreviousTokens(parameters, dropped: nil)?.indices(below: layout.tokenCount)
     return (layout, request)
+  }
+
+  private static func localizes(
+    _ parameters: JSONObject, _ request: PruneRequest
+  ) throws(PruningError) -> Bool {
+    guard parameters["localize"] != false else { return false }
+    _ = try ImageRequest.localizationOptions(parameters)
+    return parameters["localize"] != nil || request.method == PruneRequest.defaultMethod
   }
 
   /// What `break_even` asks for.

@@ -54,7 +54,7 @@ struct PreviousTokens {
       indices.append(index)
     }
     kept = indices
-    if let tokens = object["tokens"] {
+    if let tokens = object["tokens"], tokens != .null {
       guard let number = tokens.integerValue, (0...TokenLayout.maximumTokenCount).contains(number) else {
         throw PruningError(
           at: "/previous/tokens", "must be a whole number in 0...\(TokenLayout.maximumTokenCount)")

@@ -18,7 +18,7 @@ struct ReselectTask: PreparedTask {
   init(_ image: ImageRequest, _ input: PruningInput) throws(PruningError) {
     request = try ReselectRequest(image.parameters)
     positions = try PositionMembers(image, input)
-    bookkeeping = try Bookkeeping(image)
+    bookkeeping = try Bookkeeping(image.parameters, image.layout)
     // Swaps are listed twice, as indices and with their scores; positions have up to three numbers.
     answerBytes = image.answerBytes(
       listsPerToken: 8 + (request.explain ? 1 : 0) + (positions.areAnswered ? 3 : 0))

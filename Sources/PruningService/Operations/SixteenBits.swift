@@ -53,7 +53,7 @@ enum SixteenBits {
     tensor.integers()?.allSatisfy { abs($0) < 0x2000 } ?? false
   }
 
-  private static func declared(_ parameters: JSONObject) throws(Problem) -> ElementType? {
+  static func declared(_ parameters: JSONObject) throws(Problem) -> ElementType? {
     guard let value = parameters["tensor_dtype"] else { return nil }
     guard let type = value.stringValue.flatMap(ElementType.init(named:)) else {
       throw Problem(
