@@ -77,6 +77,11 @@ test-browser: release ## The pages in a headless Chromium, with screenshots comp
 	@tools/setup.sh browser
 	@CROP_BINARY=$(CURDIR)/$(CROP) timeout 600 $(PYTHON) -m pytest Tests/Browser $(ARGS)
 
+.PHONY: test-contract
+test-contract: release ## All of openapi.yaml: linter, examples, a generated client, 80,000 requests of schemathesis (ARGS='-k lint')
+	@tools/setup.sh contract
+	@CROP_BINARY=$(CURDIR)/$(CROP) CROP_CONTRACT=whole timeout 3600 .build-contract-venv/bin/python -m pytest Tests/Contract -s $(ARGS)
+
 .PHONY: soak
 soak: release venv ## A minute of load, 100,000 damaged requests, and a stop amidst it (ARGS='--seconds 600')
 	@timeout 3600 $(PYTHON) tools/soak.py --crop $(CROP) $(ARGS)

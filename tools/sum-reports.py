@@ -10,7 +10,8 @@ import sys
 import xml.etree.ElementTree
 
 XUNIT = {"swift-testing": "swift*.xml", "swift-sockets": "sockets*.xml", "black-box": "pytest*.xml",
-         "python-client": "client*.xml", "evaluation-scenes": "evaluation*.xml", "browser": "browser*.xml"}
+         "python-client": "client*.xml", "evaluation-scenes": "evaluation*.xml", "browser": "browser*.xml",
+         "contract": "contract*.xml"}
 
 
 def counts(path):

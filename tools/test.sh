@@ -29,6 +29,7 @@ vectors=${CROP_VECTORS:-../shared/golden}
 
 # What needs nothing built, beside the first build, which seldom keeps all processors busy.
 checks() {
+  stage contract-packages 600 tools/setup.sh contract
   stage boundaries 60 tools/check-boundaries.sh
   stage boundaries-self-test 300 tools/check-boundaries.sh --self-test
   stage format 300 swift format lint --strict --parallel --recursive Sources Tests Fuzz Benchmarks Package.swift
@@ -60,6 +61,8 @@ if stage build-release 1200 swift build -c release --product crop; then
   stage levels 60 tools/check-levels.sh
   CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
     stage black-box 900 $python -m pytest Tests/BlackBox --numprocesses 2 --dist worksteal --junitxml $reports/pytest.xml
+  CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
+    stage contract 300 .build-contract-venv/bin/python -m pytest Tests/Contract --junitxml $reports/contract.xml
   CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
     stage python-client 300 env -C clients/python ../../$python -m pytest --junitxml ../../$reports/client.xml
   # Where torch and the study's material are there already; nothing is installed for it.

@@ -94,10 +94,10 @@ function parameterTable(parameters) {
     element("tr", {}, element("th", {}, "parameter"), element("th", {}, "in"), element("th", {}, "value"),
       element("th", {}, "meaning")),
     parameters.map(parameter => {
-      const schema = parameter.schema || parameter.content["application/json"].schema;
+      const schema = parameter.schema.contentSchema || parameter.schema;
       return element("tr", {},
         element("td", {}, element("code", { className: parameter.required ? "required" : "" }, parameter.name)),
-        element("td", {}, parameter.in + (parameter.content ? ", as JSON" : "")),
+        element("td", {}, parameter.in + (parameter.schema.contentSchema ? ", as JSON" : "")),
         element("td", {}, ...phrase(schema)), element("td", {}, prose(parameter.description)));
     }));
 }
@@ -138,14 +138,12 @@ const quoted = text => "'" + text.replaceAll("'", "'\\''") + "'";
 
 // The form that sends a request, with the curl call that does the same.
 function trial(verb, path, operation) {
-  const content = operation.requestBody && operation.requestBody.content["application/json"];
+  const content = operation.requestBody && resolve(operation.requestBody).content["application/json"];
   const examples = content ? content.examples : {};
   const first = Object.values(examples)[0];
-  const variable = (operation.parameters || []).map(resolve).find(parameter => parameter.in === "path");
-  const address = element("input", {
-    type: "text", "aria-label": "target",
-    value: variable ? path.replace("{" + variable.name + "}", variable.example) : path,
-  });
+  const filled = (operation.parameters || []).map(resolve).filter(parameter => parameter.in === "path")
+    .reduce((text, variable) => text.replace("{" + variable.name + "}", variable.example), path);
+  const address = element("input", { type: "text", "aria-label": "target", value: filled });
   const body = content ? element("textarea", { value: pretty(first.value), spellcheck: false, "aria-label": "body" }) : null;
   const file = content ? element("input", { type: "file", "aria-label": "file instead of the text" }) : null;
   const accept = element("select", { "aria-label": "Accept" },
@@ -156,7 +154,8 @@ function trial(verb, path, operation) {
   const chosen = () => file && file.files[0];
 
   function draw() {
-    let text = "curl -sS " + quoted(location.origin + address.value);
+    let text = "curl -sS " + (content || verb === "get" ? "" : "-X " + verb.toUpperCase() + " ")
+      + quoted(location.origin + address.value);
     if (key.value.trim()) text += " \\\n  -H \"Authorization: Bearer $CROP_KEY\"";
     if (content && accept.value !== "*/*") text += " \\\n  -H " + quoted("Accept: " + accept.value);
     if (chosen()) text += " \\\n  --data-binary @" + quoted(chosen().name);
@@ -242,11 +241,11 @@ function operationNode(path, verb, operation) {
   node.addEventListener("toggle", () => {
     if (!node.open || node.childElementCount > 1) return;
     node.append(...prose(operation.description), ...trial(verb, path, operation).filter(Boolean));
-    if (operation.requestBody) {
-      const schema = operation.requestBody.content["application/json"].schema;
+    const body = resolve(operation.requestBody);
+    if (body) {
+      const schema = body.content["application/json"].schema;
       node.append(element("h4", {}, "Request body"),
-        element("p", {}, Object.keys(operation.requestBody.content).join(", "), ". ",
-          ...inline(operation.requestBody.description || "")), ...schemaBody(resolve(schema)));
+        element("p", {}, Object.keys(body.content).join(", "), ". ", ...inline(body.description || "")), ...schemaBody(resolve(schema)));
     }
     if (parameters.length) {
       node.append(element("details", {}, element("summary", {}, "Path, query and header parameters"),

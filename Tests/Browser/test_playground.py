@@ -279,3 +279,20 @@ def test_the_contract_is_drawn(browser, server):
         page.run("document.getElementById('prune').open = true")
         page.wait("document.querySelectorAll('#prune table tr').length > 20")
         assert page.run("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_every_operation_can_be_opened_and_sent(browser, server):
+    with browser.page() as page:
+        page.open(server.url + "/docs")
+        page.wait("document.querySelectorAll('#main > details').length > 20")
+        page.run("document.querySelectorAll('#main > details').forEach(one => { one.open = true; })")
+        page.wait("[...document.querySelectorAll('#main > details')].every(one => one.childElementCount > 1)")
+        assert "undefined" not in page.run("document.getElementById('main').innerText")
+        addresses = page.run("[...document.querySelectorAll('#main [aria-label=target]')].map(one => one.value)")
+        assert len(addresses) > 40 and not any("{" in address for address in addresses)
+        # Of the protocol, whose body stands beside several paths.
+        page.run("document.querySelector('#v2_infer button').click()")
+        page.wait("document.querySelector('#v2_infer [aria-live]').innerText.includes('kept_indices')")
+        # One that has no body.
+        command = page.run("document.querySelector('#v2_unregister_all pre').textContent")
+        assert shlex.split(command)[:4] == ["curl", "-sS", "-X", "POST"]

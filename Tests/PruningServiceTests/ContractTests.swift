@@ -105,7 +105,7 @@ struct ContractTests {
     #expect(try choices(["break_even", "properties", "transport"]) == CallCost.transportNames)
     #expect(try contract.members("break_even") == BreakEvenRequest.names)
     #expect(
-      try choices(["BreakEven", "properties", "verdict"]) == BreakEven.Verdict.allCases.map(\.rawValue))
+      try choices(["BreakEvenAnswer", "properties", "verdict"]) == BreakEven.Verdict.allCases.map(\.rawValue))
     #expect(
       try choices(["MethodDescription", "properties", "family"])
         == MethodFacts.Family.allCases.map(\.rawValue))
