@@ -6,12 +6,14 @@
 # Debian 12 in both stages: the binary links glibc (2.36), and a build for a newer one would not start on an older one.
 ARG SWIFT_IMAGE=swift:6.3-bookworm
 ARG BASE_IMAGE=debian:bookworm-slim
+# What the program stands on: `debian`, or `bare`, which has the libraries that it needs and nothing else, not even a shell.
+ARG VARIANT=debian
 
 FROM ${SWIFT_IMAGE} AS build
 WORKDIR /src
 RUN apt-get update -qq \
-    && apt-get install -y -qq --no-install-recommends libssl-dev python3-minimal zlib1g-dev \
-    && rm -rf /var/lib/apt/lists/*
+    && apt-get install -y -qq --no-install-recommends libssl-dev python3 zlib1g-dev \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 
 # Only what the program is made of: a change of a test, a page or a tool builds nothing again.
 COPY Package.swift ./
@@ -22,27 +24,54 @@ COPY web web
 COPY Examples Examples
 COPY tools/licences.py tools/licences.py
 COPY LICENSE NOTICE ./
-# Objects and dependencies stay in a cache of the builder, so that a change compiles only what it touches.
+# Objects and dependencies stay in a cache of the builder. Of the program's symbols the names of its own functions are kept, for
+# backtraces: all others would be 10 MB.
 RUN --mount=type=cache,target=/src/.build,sharing=locked \
     export PACKAGE_SOURCES_ONLY=1 \
     && swift build --configuration release --product crop --static-swift-stdlib \
     && install -D "$(swift build --configuration release --product crop --static-swift-stdlib --show-bin-path)/crop" \
        /out/usr/local/bin/crop \
-    && strip --strip-debug /out/usr/local/bin/crop \
+    && ls Sources | awk '{ printf "^[$]s%d%s\n", length($0), $0 }' >/tmp/own \
+    && nm --defined-only /out/usr/local/bin/crop | awk '$2 ~ /^[tT]$/ { print $3 }' | grep --file /tmp/own >/tmp/kept \
+    && objcopy --strip-all --keep-symbols=/tmp/kept /out/usr/local/bin/crop \
     && install -D -m 755 "$(dirname "$(dirname "$(readlink -f "$(command -v swift)")")")/libexec/swift/linux/swift-backtrace-static" \
        /out/usr/local/libexec/swift-backtrace-static \
-    && python3 tools/licences.py --build .build --out /out/usr/share/doc/crop
+    && strip --strip-all /out/usr/local/libexec/swift-backtrace-static
 
-FROM ${BASE_IMAGE} AS runtime
+FROM ${BASE_IMAGE} AS debian
 # From the distribution, linked dynamically, so that security updates of OpenSSL need no new build of crop. All three are named:
 # that another package brings them along is no promise.
 RUN apt-get update -qq \
     && apt-get install -y -qq --no-install-recommends libssl3 libstdc++6 zlib1g \
-    && rm -rf /var/lib/apt/lists/*
-COPY --from=build /out /
-COPY config/production.yaml /etc/crop/production.yaml
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 
-FROM runtime AS crop
+# The libraries that the loader finds, with their licences and entries in the list of packages.
+FROM debian AS libraries
+COPY --from=build /out/usr/local/bin/crop /tmp/crop
+RUN set -e; \
+    install -d /out/var/lib/dpkg/status.d; \
+    for file in $(ldd /tmp/crop | grep -o '/[^ ]*'); do \
+      install -D "$(readlink -f "$file")" "/out$file"; \
+      package=$(dpkg-query --search "$file" "$(readlink -f "$file")" 2>/dev/null | head -n 1 | cut -d: -f1); \
+      install -D -m 644 -t "/out/usr/share/doc/$package" "/usr/share/doc/$package/copyright"; \
+      dpkg-query --status "$package" >"/out/var/lib/dpkg/status.d/$package"; \
+    done
+
+# The list of what the program is made of names the distribution's packages as well.
+FROM build AS contents
+ARG VARIANT
+COPY --from=debian /var/lib/dpkg/status /tmp/debian/
+COPY --from=libraries /out/var/lib/dpkg/status.d /tmp/bare/
+RUN --mount=type=cache,target=/src/.build,sharing=locked \
+    python3 tools/licences.py --build .build --out /out/usr/share/doc/crop --dpkg "/tmp/$VARIANT"
+
+FROM scratch AS bare
+ENV PATH=/usr/local/bin
+COPY --from=libraries /out /
+
+FROM ${VARIANT} AS crop
+COPY --from=contents /out /
+COPY config/production.yaml /etc/crop/production.yaml
 ARG VERSION=unknown
 ARG REVISION=unknown
 ARG SOURCE=unknown
@@ -55,7 +84,7 @@ LABEL org.opencontainers.image.title="crop" \
       org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.base.name="${BASE_IMAGE}"
 
-# Says where a crash happened: function names, which the program keeps, and nothing of registers or memory, which may hold
+# Says where a crash happened: names of its own functions, and nothing of registers or memory, which may hold
 # parts of a request.
 ENV SWIFT_BACKTRACE="enable=yes,swift-backtrace=/usr/local/libexec/swift-backtrace-static,interactive=no,color=no,registers=none,images=none,threads=crashed,cache=no"
 

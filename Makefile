@@ -67,10 +67,10 @@ test-clients: release ## Clients of the Open Inference Protocol, kserve among th
 	@CROP_BINARY=$(CURDIR)/$(CROP) timeout 900 .build-clients-venv/bin/python -m pytest Tests/BlackBox/test_*_client*.py $(ARGS)
 
 .PHONY: test-deploy
-test-deploy: release ## Files of deploy/ with real HAProxy, nginx, Envoy, systemd tools and promtool; prints counts (ARGS='-k nginx')
+test-deploy: release ## Files of deploy/ with real HAProxy, nginx, Envoy, systemd tools, promtool; the image (ARGS='-k "not built"': without)
 	@tools/setup.sh deploy
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r Tests/Deploy/requirements.txt
-	@CROP_BINARY=$(CURDIR)/$(CROP) timeout 900 $(PYTHON) -m pytest Tests/Deploy -s $(ARGS)
+	@CROP_BINARY=$(CURDIR)/$(CROP) timeout 5400 $(PYTHON) -m pytest Tests/Deploy -s $(ARGS)
 
 .PHONY: test-browser
 test-browser: release ## The pages in a headless Chromium, with screenshots compared (ARGS='-k slider')

@@ -33,8 +33,8 @@ arguments=(
 case $engine in
 # Cache mounts are BuildKit's.
 docker) export DOCKER_BUILDKIT=1 ;;
-# Their own format has no HEALTHCHECK.
-podman | buildah) arguments+=(--format docker) ;;
+# Their own format has no HEALTHCHECK, and buildah keeps layers only if asked.
+podman | buildah) arguments+=(--format docker --layers) ;;
 *) echo "make image: ENGINE is docker, podman or buildah, not $engine" >&2; exit 64 ;;
 esac
 exec "$engine" build "${arguments[@]}" "$@" .

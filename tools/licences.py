@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Collects the licence texts of everything that is linked into the program, and a list of it in SPDX 2.3:
 
-    tools/licences.py --build .build --out FOLDER [--dpkg FILE] [--check]
+    tools/licences.py --build .build --out FOLDER [--dpkg FOLDER]
 
 FOLDER gets `LICENSE`, `NOTICE`, `licences/NAME.txt` of each Swift package and of Swift's runtime, and `sbom.spdx.json`. --dpkg
-adds Debian packages of an image: the output of `dpkg-query -W -f '${Package} ${Version} ${Architecture}\\n'`. Needs nothing but
-Python 3.
+adds the Debian packages of an image: those that the files of FOLDER, such as /var/lib/dpkg/status, call installed. Needs nothing
+but Python 3.
 """
 import argparse
 import hashlib
@@ -90,6 +90,15 @@ def document(version, entries):
             "relationships": [{"spdxElementId": a, "relationshipType": kind, "relatedSpdxElement": b} for a, kind, b in relations]}
 
 
+def installed(folder):
+    """-> (name, version) of each installed package, from files in the format of dpkg's database."""
+    for path in sorted(folder.iterdir()):
+        for paragraph in path.read_text().split("\n\n"):
+            fields = dict(re.findall(r"^(Package|Version|Status): (.*)$", paragraph, re.MULTILINE))
+            if fields.get("Status", "").endswith(" installed"):
+                yield fields["Package"], fields["Version"]
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--build", type=pathlib.Path, required=True)
@@ -111,8 +120,7 @@ def main():
     release, text = swift()
     (folder / "swift.txt").write_text(text)
     entries.append(entry("swift", release, "https://www.swift.org", identifier(text)))
-    for line in given.dpkg.read_text().splitlines() if given.dpkg else ():
-        name, release, _ = line.split()
+    for name, release in sorted(installed(given.dpkg)) if given.dpkg else ():
         # Its texts are in /usr/share/doc/NAME/copyright of the image.
         entries.append(entry(f"debian/{name}", release, "NOASSERTION", "NOASSERTION", "OPERATING-SYSTEM"))
     (given.out / "sbom.spdx.json").write_text(json.dumps(document(version, entries), indent=1) + "\n")
