@@ -23,8 +23,8 @@ def main():
     for name, steps in STEPS.items():
         stage = stages.add_parser(name, help=f"train the {name}")
         stage.add_argument("--steps", type=int, default=steps)
-        if name != "localizer":
-            stage.add_argument("--from-weights", action="store_true", help="without a checkpoint, begin with the committed weights")
+        stage.add_argument("--from-weights", action="store_true",
+                           help="without a checkpoint, begin with the committed weights")
     stages.add_parser("train", help="data and all three trainings").add_argument("--processes", type=int, default=2)
     stages.add_parser("export", help="write the trained weights into the repository")
     table = stages.add_parser("table", help="answer every question with the tokens of every method, selected over HTTP")
@@ -60,18 +60,26 @@ def train_or_export(arguments):
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     trainings = dict(encoder=training.train_encoder, language=training_language.train, localizer=localizer.train)
+    shipped = os.path.join(weights.REPOSITORY, "config", "models", "scenes.safetensors")
     if arguments.stage == "export":
         weights.export(arguments.cache)
-        localizer.export(arguments.cache, os.path.join(weights.REPOSITORY, "config", "models", "scenes.safetensors"))
+        localizer.export(arguments.cache, shipped)
         return
     for name in trainings if arguments.stage == "train" else [arguments.stage]:
         initial = {}
         if getattr(arguments, "from_weights", False):
-            whole, alignment = weights.load()
-            if name == "encoder":
-                whole.language.embedding.weight.data.copy_(alignment)
-            initial = dict(initial=whole.train())
+            initial = dict(initial=shipped if name == "localizer" else committed(name))
         trainings[name](arguments.cache, getattr(arguments, "steps", STEPS[name]), **initial)
+
+
+def committed(stage):
+    """The committed model, to begin a training stage with."""
+    from . import weights
+
+    whole, alignment = weights.load()
+    if stage == "encoder":
+        whole.language.embedding.weight.data.copy_(alignment)
+    return whole.train()
 
 
 def measure(arguments):

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
@@ -152,7 +153,8 @@ def overlap(found, evidence):
     return common / (area(found) + area(evidence) - common), common / area(evidence)
 
 
-def train(cache, steps):
+def train(cache, steps, initial=None):
+    """`initial` is a path of exported weights to begin with where there is no checkpoint."""
     torch.manual_seed(training.SEED + 2)
     whole = model.VisionLanguageModel()
     version = training_language.load_stage_one(cache, whole)
@@ -161,7 +163,10 @@ def train(cache, steps):
     cached = features.compute(cache, "train", IMAGES, whole.encoder, version)
     held_features = features.compute(cache, "validation", 120, whole.encoder, version)
     network = Localizer()
-    network.align(whole)
+    if initial:
+        network.load_state_dict({name: tensor.float() for name, tensor in load_file(initial).items()})
+    else:
+        network.align(whole)
     run = training.Run(cache, "localizer", dict(localizer=network), [
         torch.optim.AdamW(network.parameters(), lr=1.5e-3, weight_decay=0.01, betas=(0.9, 0.98))])
     for group in run.pair[0].param_groups:
@@ -179,7 +184,7 @@ def train(cache, steps):
         # Regions are small: weigh them twice, not more, or the rectangles grow.
         weight = 1.0 + target
         loss = functional.binary_cross_entropy_with_logits(logits, target, weight)
-        run.advance(loss, parameters, training.schedule(run.step, steps, flat=0.4), limit=1.0)
+        run.advance(loss, parameters, training.schedule(run.step, steps, min(100, steps // 10), 0.4), limit=1.0)
         if run.step % training.REPORT_STEPS == 0:
             run.report({"loss": loss.item()})
         if run.step % (5 * training.REPORT_STEPS) == 0 or run.step == steps:
@@ -218,8 +223,6 @@ def figures(network, embedding, held_features, held, count):
 
 def export(cache, path, half=True):
     """Write the trained network as the service reads it. -> its number of parameters"""
-    from safetensors.torch import save_file
-
     network = Localizer()
     state = torch.load(os.path.join(cache, "checkpoints", "localizer.pt"), weights_only=False)
     network.load_state_dict(state["modules"]["localizer"])

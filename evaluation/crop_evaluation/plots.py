@@ -13,6 +13,7 @@ from . import evaluate, weights  # noqa: E402
 STRONG = {"crop": ("#c1121f", "o", 2.2), "crop_oracle": ("#c1121f", "^", 1.2), "crop_in_llm": ("#780000", "o", 1.6),
           "fastv": ("#003049", "s", 1.3), "divprune": ("#2a9d8f", "D", 1.3), "sparsevlm": ("#457b9d", "v", 1.3),
           "pyramiddrop": ("#8338ec", "P", 1.3), "visionzip": ("#e76f51", "X", 1.3), "cdpruner": ("#6a994e", "d", 1.3),
+          "mmtok": ("#b08900", "h", 1.3), "crop_mmtok": ("#ff7096", "o", 1.8),
           "random": ("#888888", ".", 1.2), "downsampled_image": ("#000000", "*", 1.6), "average_pooling": ("#bbbbbb", "*", 1.2)}
 
 
