@@ -3,7 +3,7 @@
 types and shapes; with --hold, posts the worst of them from many connections and compares the peak with the bound.
 
     tools/memory.py [--crop BINARY] [--runs N] [--seed N]            ends with 1 when a request took more than counted
-    tools/memory.py --hold 512MiB [--connections 16] [--rounds N]    ends with 1 when the process took more than that
+    tools/memory.py --hold 512MiB [--connections 16] [--rounds N]    ends with 1 when the process took or asked for more
 
 What a request took is the process's peak of resident memory while it was answered (VmHWM, reset by clear_refs) less what
 was resident before; what was counted is the growth of crop_work_bytes_total. Needs numpy and Linux.
@@ -12,6 +12,7 @@ import argparse
 import json
 import pathlib
 import random
+import resource
 import struct
 import sys
 import threading
@@ -93,7 +94,7 @@ def shape_of_features(rng, budget):
 
 def case(rng, known, megabytes):
     """-> (endpoint, body, description): one random request of at most about so many megabytes of elements."""
-    endpoint = rng.choice(["localize", "compress", "prune", "prune"])
+    endpoint = rng.choice(["localize", "compress", "compare", "prune", "prune"])
     dtype = rng.choice(list(TYPES))
     method = rng.choice(list(known))
     if endpoint == "compress" and rng.random() < 0.5:
@@ -108,10 +109,10 @@ def case(rng, known, megabytes):
     if endpoint == "compress":
         names = ["image_features"] + [name for name in names if name != "image_features"]
     images = rng.choice([None, None, 2, 8])
+    share = max(1, width // (images or 1))
     for name in names:
         if rng.random() < 0.3 and method and name in known[method]["optional_inputs"]:
             continue
-        share = max(1, width // (images or 1))
         shape = {
             "image_features": [tokens, share], "relevance_features": [tokens, share], "text_features": [8, share],
             "key": [tokens, share], "text_key": [8, share], "query": [share], "sizes": [tokens],
@@ -132,6 +133,15 @@ def case(rng, known, megabytes):
         parameters["anchors"] = rng.choice(["diversity", "density_peaks", "uniform"])
     if endpoint != "localize":
         parameters["keep_ratio"] = rng.choice([0.01, 0.5, 1])
+    if endpoint == "prune" and rng.random() < 0.2:
+        tensors["image_features"] = tensors.get("image_features", (dtype, ([images] if images else []) + [tokens, share]))
+        tensors["text_features"] = (dtype, ([images] if images else []) + [8, share])
+        parameters["localize"] = {"source": "similarity"}
+    if endpoint == "compare":
+        images = None
+        tensors = {name: (dtype, shape[1:] if parameters["batched"] else shape) for name, (dtype, shape) in tensors.items()}
+        parameters["batched"] = False
+        parameters["methods"] = [method] + rng.sample(list(known), 3)
     if endpoint == "prune" and rng.random() < 0.3:
         parameters["explain"] = True
     if endpoint == "prune" and rng.random() < 0.1 and not images:
@@ -150,10 +160,11 @@ def case(rng, known, megabytes):
 class Watched:
     """A server whose peaks of memory are read from /proc."""
 
-    def __init__(self, arguments, crop):
+    def __init__(self, arguments, crop, limit=None):
         if crop:
             blackbox.BINARY = crop
-        self.server = blackbox.Server("--log-level", "notice", *arguments)
+        enforced = lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # noqa: E731
+        self.server = blackbox.Server("--log-level", "notice", *arguments, preexec_fn=enforced if limit else None)
 
     def status(self, name):
         text = pathlib.Path(f"/proc/{self.server.process.pid}/status").read_text()
@@ -177,6 +188,16 @@ def post_in_time(target, *arguments, timeout=10):
         return None
 
 
+def measure(watched, endpoint, media_type, data, accept=None):
+    """-> (the answer, bytes that the request took beside its body and answer, bytes that were counted for it)."""
+    watched.forget_peak()
+    before, counted = watched.status("VmRSS"), watched.counted()
+    answer = post_in_time(watched.server.target, endpoint, media_type, data, accept)
+    if answer is None:
+        return None, 0, 0
+    return (answer, watched.status("VmHWM") - before - len(data) - len(answer.body), watched.counted() - counted)
+
+
 def post(target, endpoint, media_type, data, accept=None, timeout=120):
     fields = [("Content-Type", media_type)] + ([("Accept", accept)] if accept else [])
     with Connection(target, timeout=timeout) as connection:
@@ -191,16 +212,12 @@ def search(options):
     for run in range(options.runs):
         endpoint, media_type, data, text = case(rng, known, options.megabytes)
         accept = rng.choice([None, "application/json"])
-        watched.forget_peak()
-        before, counted = watched.status("VmRSS"), watched.counted()
-        answer = post_in_time(watched.server.target, endpoint, media_type, data, accept)
+        answer, took, asked = measure(watched, endpoint, media_type, data, accept)
         if answer is None:
             tally["slow"] = tally.get("slow", 0) + 1
             print(f"no answer in time: {text}", flush=True)
             watched.server.wait_for_metric("crop_requests_in_flight 0", seconds=120)
             continue
-        took = watched.status("VmHWM") - before - len(data) - len(answer.body)
-        asked = watched.counted() - counted
         tally[answer.status] = tally.get(answer.status, 0) + 1
         found.append((took - asked, took, asked, answer.status, accept, text))
         if took > asked + SLACK:
@@ -216,12 +233,15 @@ def search(options):
 
 
 def hold(options):
-    """Many connections post random requests at the same time."""
+    """Many connections post random requests at the same time, and the system gives the process no more memory than that.
+
+    RLIMIT_DATA counts what the process may write to, touched or not, so it is the stricter one of the two.
+    """
     units = {"MiB": 20, "GiB": 30}
     limit = int(options.hold[:-3]) << units[options.hold[-3:]]
     # The limit of the process is what the setting leaves room for: a third more, and what the program takes.
     clients = limit - limit // 4 - (80 << 20)
-    watched = Watched(["--max-in-flight-bytes", str(clients)], options.crop)
+    watched = Watched(["--max-in-flight-bytes", str(clients)], options.crop, limit)
     known = methods(watched.server.target)
     tally, lock = {}, threading.Lock()
 

@@ -5,6 +5,8 @@ public struct JSONError: Error, Sendable, Equatable {
     case syntax
     /// The text is JSON, but the value is not of the kind or range the reader was asked for.
     case content
+    /// Nothing is wrong: whoever asked for the text to be read wants no more of it.
+    case interrupted
   }
 
   public var kind: Kind

@@ -24,7 +24,15 @@ extension Problem {
       case .unsupported: .unsupportedFormat
       case .invalidContent: .invalidInput
       case .tooLarge: .bodyTooLarge
+      case .interrupted: .computeTimeout
       }
+    guard error.kind != .interrupted else {
+      self.init(
+        type,
+        "reading the body took longer than --compute-timeout allows; send fewer numbers, or send them as bytes: "
+          + "safetensors, npy, or base64 in JSON")
+      return
+    }
     self.init(type, error.message + place, pointer: error.pointer)
   }
 

@@ -118,7 +118,8 @@ public struct Service: Responder {
       return ComputeEstimate(
         nanoseconds: prepared.operation.cost.nanoseconds,
         memoryBytes: prepared.operation.memoryBytes(
-          decodedBytes: prepared.decodedBytes, threads: request.threadCount))
+          decodedBytes: prepared.decodedBytes, threads: request.threadCount,
+          models: configuration.models.current))
     } catch {
       request.preparation = RefusedRequest(error)
       return ComputeEstimate(nanoseconds: 0, memoryBytes: 0)

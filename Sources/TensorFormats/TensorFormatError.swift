@@ -12,6 +12,8 @@ public struct TensorFormatError: Error, Sendable, Equatable {
     case invalidContent
     /// The bytes stand for more than is accepted (HTTP 413).
     case tooLarge
+    /// ``DecodingHints/isInterrupted`` said so.
+    case interrupted
   }
 
   public var kind: Kind
@@ -34,9 +36,13 @@ public struct TensorFormatError: Error, Sendable, Equatable {
 
   /// - Parameter start: where the JSON text starts within the body.
   init(_ error: JSONError, startingAt start: Int = 0) {
-    self.init(
-      error.kind == .syntax ? .malformed : .invalidContent, pointer: error.pointer,
-      byteOffset: start + error.offset, error.message)
+    let kind: Kind =
+      switch error.kind {
+      case .syntax: .malformed
+      case .content: .invalidContent
+      case .interrupted: .interrupted
+      }
+    self.init(kind, pointer: error.pointer, byteOffset: start + error.offset, error.message)
   }
 }
 

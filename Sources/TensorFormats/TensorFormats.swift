@@ -32,10 +32,14 @@ public struct DecodingHints: Sendable {
   public var zipCoding: ZipCoding?
   /// The most bytes that the content of an archive may have.
   public var maximumDecodedBytes: Int
+  /// Asked between parts of a body, and every few thousand elements where these are read one by one: once true, the body
+  /// is read no further.
+  public var isInterrupted: Interruption?
 
   public init(
     parameterNames: Set<String> = [], tensorName: String = "image_features", elementType: ElementType? = nil,
-    boundary: String? = nil, zipCoding: ZipCoding? = nil, maximumDecodedBytes: Int = .max
+    boundary: String? = nil, zipCoding: ZipCoding? = nil, maximumDecodedBytes: Int = .max,
+    isInterrupted: Interruption? = nil
   ) {
     self.parameterNames = parameterNames
     self.tensorName = tensorName
@@ -43,6 +47,22 @@ public struct DecodingHints: Sendable {
     self.boundary = boundary
     self.zipCoding = zipCoding
     self.maximumDecodedBytes = maximumDecodedBytes
+    self.isInterrupted = isInterrupted
+  }
+}
+
+/// Whether to give up what is being read.
+public typealias Interruption = @Sendable () -> Bool
+
+extension DecodingHints {
+  func checkInterruption() throws(TensorFormatError) {
+    if isInterrupted?() == true { throw TensorFormatError(.interrupted, "") }
+  }
+}
+
+extension JSONScanner {
+  func check(_ isInterrupted: Interruption?) throws(JSONError) {
+    if isInterrupted?() == true { throw JSONError(.interrupted, offset: offset, "") }
   }
 }
 

@@ -6,6 +6,7 @@ seconds is that of compute-timeout (5 s, which two threads may use at once) and 
 """
 import base64
 import gzip
+import io
 import json
 import pathlib
 import resource
@@ -282,3 +283,47 @@ def test_the_clock_ends_what_is_left():
         assert (answer.status, answer.json["type"]) == (503, "/problems/compute-timeout")
         assert "--compute-timeout" in answer.json["detail"]
         assert answer.field("Retry-After") is None
+
+
+# Numbers that are read one by one, 4 MiB of them.
+SLOW_NUMBERS = b"[" + b"[1]," * (1 << 20) + b"[1]]"
+
+
+@pytest.mark.parametrize("kind", ["json", "form", "inference", "compare"])
+def test_the_clock_ends_the_reading_of_bodies(kind):
+    numbers = b'{"dtype":"BOOL","shape":[1048577,1],"data":' + SLOW_NUMBERS + b"}"
+    target, media_type, body = "/prune", "application/json", b'{"method":"uniform","keep_tokens":1,"image_features":' + numbers + b"}"
+    if kind == "form":
+        media_type = "multipart/form-data; boundary=B"
+        body = (b'--B\r\nContent-Disposition: form-data; name="image_features"\r\nContent-Type: application/json\r\n\r\n'
+                + numbers + b"\r\n--B--\r\n")
+    elif kind == "inference":
+        target = "/v2/models/crop-prune/infer"
+        body = (b'{"inputs":[{"name":"image_features","datatype":"BOOL","shape":[1048577,1],"data":' + SLOW_NUMBERS
+                + b'}],"parameters":{"method":"uniform","keep_tokens":1}}')
+    elif kind == "compare":
+        target, body = "/compare", body.replace(b'"method":"uniform"', b'"methods":["uniform"]')
+    with fresh("--compute-timeout", "20ms") as server, Connection(server.target, timeout=60) as connection:
+        answer = connection.exchange(request("POST", target, [("Content-Type", media_type)], body))
+        assert answer.status == 503, answer.body[:300]
+        assert b"reading the body took longer than --compute-timeout" in answer.body
+
+
+def test_texts_of_an_archive_share_their_values():
+    """1 KiB of an archive may be 1 MiB of text, and that forty times as much of values."""
+    texts = {f"x{i}": np.array(b"[" + b'{"a":[1]},' * 100_000 + b"0]") for i in range(60)}
+    stream = io.BytesIO()
+    np.savez_compressed(stream, image_features=np.ones((4, 1), np.float32), **texts)
+    fields = [("Content-Type", "application/x-npz")]
+    check([("POST", "/prune", fields, stream.getvalue())], {413, 422}, seconds=4, mebibytes=400)
+    lone = io.BytesIO()
+    np.savez_compressed(lone, image_features=np.ones((4, 1), np.float32), parameters=texts["x0"])
+    check([("POST", "/prune", fields, lone.getvalue())], {422}, seconds=2, mebibytes=60)
+
+
+def test_responses_about_many_images_are_written_in_linear_time():
+    images = 20_000
+    document = {"batched": True, "keep_tokens": 1, "image_features": tensor([images, 4, 1], bytes(range(1, 5)) * images)}
+    method, target, fields, body = post("/compress", document)
+    accept = [*fields, ("Accept", "application/x-safetensors")]
+    check([(method, target, accept, body)], {200}, seconds=8, mebibytes=600)

@@ -8,11 +8,16 @@ import subprocess
 import sys
 import time
 
+import numpy
 import pytest
 
-from bodies import npy, numbers
+from bodies import npy, numbers, safetensors_bytes
 from server import BINARY, ROOT, Server
 from wire import Connection, request
+
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tools" / "models")]
+import memory  # noqa: E402
+import reference  # noqa: E402
 
 JSON = [("Content-Type", "application/json")]
 NPY = [("Content-Type", "application/x-npy")]
@@ -182,3 +187,64 @@ def test_the_worst_requests_found_stay_under_the_bound():
         [sys.executable, ROOT / "tools" / "memory.py", "--crop", BINARY, "--hold", "512MiB", "--rounds", "1",
          "--megabytes", "0.5"], capture_output=True, text=True, timeout=500)
     assert outcome.returncode == 0, outcome.stdout[-2000:] + outcome.stderr[-2000:]
+
+
+@pytest.mark.parametrize(("endpoint", "parameters"), [
+    ("prune", {"method": "uniform", "localize": {"source": "similarity"}}),
+    ("compare", {"methods": ["uniform", "random"]}),
+])
+def test_the_search_for_a_region_is_counted_whatever_methods_read(endpoint, parameters):
+    tensors = {
+        "image_features": numpy.ones((4096, 4096), numpy.int8), "text_features": numpy.ones((1, 4096), numpy.int8),
+    }
+    body = safetensors_bytes(tensors, {"keep_ratio": 0.5, "batched": False, **parameters})
+    watched = memory.Watched(["--compute-threads", "1", "--event-loops", "1", "--max-in-flight-bytes", "8GiB"], BINARY)
+    try:
+        answer, took, counted = memory.measure(watched, endpoint, "application/x-safetensors", body)
+        assert answer.status == 200, answer.body
+        assert took <= counted + memory.SLACK, f"{took >> 20} MiB of {counted >> 20}"
+        assert counted >= 4 * 4096 * 4096, "numbers of one byte are widened"
+    finally:
+        watched.server.stop()
+
+
+LOCALIZER = {"kind": "localizer", "image_width": 16, "text_width": 24, "layers": 1}
+RESAMPLER = {"kind": "resampler", "heads": 4}
+
+
+@pytest.mark.parametrize("gain", [1.5, 1e30], ids=["float32", "float64"])
+@pytest.mark.parametrize(("config", "texts"), [
+    ({**LOCALIZER, "width": 256, "heads": 8, "mlp_width": 64}, 2),
+    ({**LOCALIZER, "width": 64, "heads": 2, "mlp_width": 2048}, 1500),
+    ({**LOCALIZER, "width": 32, "heads": 16, "mlp_width": 32}, 400),
+    ({**RESAMPLER, "image_width": 16, "width": 256, "queries": 16}, 0),
+    ({**RESAMPLER, "image_width": 64, "width": 32, "queries": 1500}, 0),
+    ({**RESAMPLER, "image_width": 1024, "width": 16, "queries": 800}, 0),
+], ids=["wide", "many-words", "many-heads", "wide-rows", "many-queries", "wide-features"])
+def test_networks_take_no_more_memory_than_is_counted(tmp_path, config, texts, gain):
+    """Both ways of computing: weights of `gain` go beyond float32."""
+    suite = reference.Suite()
+    suite.model("network", 1, gain=gain, **config)
+    for name, data in suite.files.items():
+        (tmp_path / pathlib.Path(name).name).write_bytes(data)
+    source = numpy.random.default_rng(2)
+    tensors = {"image_features": source.random((4096, config["image_width"]), dtype=numpy.float32)}
+    parameters = {"batched": False}
+    if texts:
+        tensors["text_features"] = source.random((texts, config["text_width"]), dtype=numpy.float32)
+        parameters["localize"] = {"source": "model"}
+    else:
+        parameters |= {"mode": "resampler", "keep_tokens": config["queries"], "anchor_share": 0, "anchors": "strided"}
+    body = safetensors_bytes(tensors, parameters)
+    watched = memory.Watched(
+        ["--models", tmp_path, "--compute-threads", "1", "--event-loops", "1", "--max-in-flight-bytes", "8GiB",
+         "--compute-timeout", "120s"], BINARY)
+    try:
+        endpoint = "localize" if texts else "compress"
+        answer, took, counted = memory.measure(watched, endpoint, "application/x-safetensors", body)
+        # What goes beyond float64 too is rejected once it was computed.
+        assert answer.status in ((200,) if gain < 2 else (200, 422)), answer.body
+        assert took <= counted + memory.SLACK, f"{took >> 20} MiB of {counted >> 20}"
+        assert took > memory.SLACK, "takes enough that it would be noticed"
+    finally:
+        watched.server.stop()

@@ -25,7 +25,9 @@ public struct SimilarityMatrix: Sendable {
     slack = max(space.slack, 2 * KernelSet.blockedTolerance(columns: space.columns))
     try steps.spend(rows.count * (rows.count / 2 + 1) * StepCounter.comparison(columns: space.columns))
     let isAll = rows.count == space.rows && rows.enumerated().allSatisfy { $0.offset == $0.element }
-    products = space.fast.matrix(of: isAll ? nil : rows).gram(space.kernels, sharing: sharing)
+    products = space.fast.matrix(of: isAll ? nil : rows).gram(
+      space.kernels, sharing: sharing, isStopped: steps.isStopped)
+    try steps.check()
   }
 
   /// The fast similarities of the row in a slot to those in `range`, one after the other.
@@ -58,7 +60,11 @@ public struct SimilarityMatrix: Sendable {
 
 extension Matrix {
   /// The inner products of all pairs of rows [rows, rows], in float32.
-  public func gram(_ kernels: KernelSet, sharing: WorkSharing) -> [Float] {
+  ///
+  /// - Parameter isStopped: asked for each block of rows; once true, the rest of the result is anything.
+  public func gram(
+    _ kernels: KernelSet, sharing: WorkSharing, isStopped: @escaping @Sendable () -> Bool = { false }
+  ) -> [Float] {
     guard rows > 0 else { return [] }
     let room = [Float](unsafeUninitializedCapacity: kernels.packedCount(rows: rows, columns: columns)) {
       packed, count in
@@ -69,7 +75,7 @@ extension Matrix {
       written = rows * rows
       room.withUnsafeBufferPointer { packed in
         if let into = target.baseAddress, let panels = packed.baseAddress {
-          multiply(kernels, panels, into, sharing)
+          multiply(kernels, panels, into, sharing, isStopped)
         }
       }
     }
@@ -89,12 +95,13 @@ extension Matrix {
 
   private func multiply(
     _ kernels: KernelSet, _ panels: UnsafePointer<Float>, _ target: UnsafeMutablePointer<Float>,
-    _ sharing: WorkSharing
+    _ sharing: WorkSharing, _ isStopped: @escaping @Sendable () -> Bool
   ) {
     let parts = kernels.symmetricParts(rows: rows, parts: max(1, rows / 96))
     let into = SharedAddress(target)
     let packed = SharedAddress(UnsafeMutablePointer(mutating: panels))
     sharing.forEach(parts.count) { part in
+      guard !isStopped() else { return }
       values.withUnsafeBufferPointer { source in
         guard let from = source.baseAddress, let into = into.pointer, let packed = packed.pointer else {
           return

@@ -22,6 +22,21 @@ public struct StepCounter: Sendable {
     self.work = work
   }
 
+  /// Whether the request is given up, for parts of work that cannot throw; whoever offers them checks afterwards.
+  var isStopped: @Sendable () -> Bool {
+    { [limit] in
+      do throws(PruningError) {
+        try limit.check()
+        return false
+      } catch {
+        return true
+      }
+    }
+  }
+
+  /// - Throws: `.abandoned`, `.overdue`.
+  func check() throws(PruningError) { try limit.check() }
+
   /// How many are left of the request's; others may be spending them.
   public var remaining: Int { left + limit.remaining }
 

@@ -15,16 +15,16 @@ extension Endpoints {
       let request = context.request
       let (document, decodedBytes, format) = try OperationHandler.decoded(
         context, parameterNames: Operation.parameterNames.union(CompareOperation.parameterNames),
-        mainTensor: { _ in "image_features" })
+        mainTensor: { _ in "image_features" }, deadline: deadline)
       let run = RunContext(models: models.current, request, deadline: deadline)
       let comparison = try context.timing.measure("compute") { () throws(Problem) in
-        try CompareOperation.run(document, run) { prepared throws(Problem) in
-          // Methods run one after the other, and the answers of all are held.
+        try CompareOperation.run(document, run) { prepared, search throws(Problem) in
+          // The search and the methods run one after the other, and the answers of all are held.
           let needs = prepared.map {
-            $0.memoryBytes(decodedBytes: decodedBytes, threads: request.threadCount)
+            $0.memoryBytes(decodedBytes: decodedBytes, threads: request.threadCount, models: run.models)
           }
           let answers = prepared.reduce(0) { $0 &+ $1.memoryOfAnswers }
-          try OperationHandler.use((needs.max() ?? 0) &+ answers, in: request)
+          try OperationHandler.use(max(needs.max() ?? 0, search) &+ answers, in: request)
         }
       }
       context.metrics.recordTokens(

@@ -31,7 +31,7 @@ struct OperationHandler: Sendable {
   /// - Parameter isBrief: whether to give up what may take more than some ten microseconds.
   /// - Returns: nil when given up.
   func prepare(
-    _ request: Request, _ resolved: ResolvedHead, isBrief: Bool
+    _ request: Request, _ resolved: ResolvedHead, isBrief: Bool, deadline: ContinuousClock.Instant? = nil
   ) throws(Problem) -> PreparedRequest? {
     if let found = resolved.operations.find(request.body) { return found }
     let format = try BodyFormat.ofRequest(request)
@@ -41,7 +41,8 @@ struct OperationHandler: Sendable {
       parameterNames: Operation.parameterNames,
       tensorName: query.tensorName ?? operation.mainTensor(of: query.methodName),
       elementType: query.elementType, boundary: BodyFormat.boundary(of: request, format),
-      zipCoding: .zlib, maximumDecodedBytes: resolved.maximumBodyBytes)
+      zipCoding: .zlib, maximumDecodedBytes: resolved.maximumBodyBytes,
+      isInterrupted: Self.interruption(request, deadline))
     let decodedBytes = format.decodingBytes(of: request.body[...], hints)
     if isBrief, request.body.count > Self.briefBodyBytes || decodedBytes > Self.briefDecodedBytes {
       return nil
@@ -72,18 +73,19 @@ struct OperationHandler: Sendable {
 
   func respond(_ context: Endpoint.Context, into response: inout Response) throws(Problem) {
     let request = context.request
+    let deadline = timeout.map { ContinuousClock.now + $0 }
     let prepared = try context.timing.measure("decode") { () throws(Problem) -> PreparedRequest? in
       if let prepared = context.prepared { return prepared }
-      return try prepare(request, context.resolved, isBrief: false)
+      return try prepare(request, context.resolved, isBrief: false, deadline: deadline)
     }
     guard let prepared else { preconditionFailure("nothing takes too long here") }
-    let deadline = timeout.map { ContinuousClock.now + $0 }
     let answer = try context.timing.measure("compute") { () throws(Problem) -> Answer in
       if let known = prepared.operation.knownAnswer { return known }
-      try Self.use(
-        prepared.operation.memoryBytes(decodedBytes: prepared.decodedBytes, threads: request.threadCount),
-        in: request)
       let run = RunContext(models: models.current, request, deadline: deadline)
+      try Self.use(
+        prepared.operation.memoryBytes(
+          decodedBytes: prepared.decodedBytes, threads: request.threadCount, models: run.models),
+        in: request)
       return try prepared.operation.run(prepared.sources(in: request.body), run)
     }
     context.metrics.recordTokens(received: answer.tokenCount, kept: answer.keptCount)
@@ -101,8 +103,10 @@ struct OperationHandler: Sendable {
   /// - Parameters:
   ///   - parameterNames: members of a body that are no tensors.
   ///   - mainTensor: what the tensor of a body that cannot name it is called, by the method that the query names.
+  ///   - deadline: when the body is read no further.
   static func decoded(
-    _ context: Endpoint.Context, parameterNames: Set<String>, mainTensor: (String?) -> String
+    _ context: Endpoint.Context, parameterNames: Set<String>, mainTensor: (String?) -> String,
+    deadline: ContinuousClock.Instant?
   ) throws(Problem) -> (document: TensorDocument, decodedBytes: Int, format: any TensorFormat.Type) {
     let format = try BodyFormat.ofRequest(context.request)
     let query = try context.resolved.query.get()
@@ -110,13 +114,24 @@ struct OperationHandler: Sendable {
     let hints = DecodingHints(
       parameterNames: parameterNames, tensorName: query.tensorName ?? mainTensor(query.methodName),
       elementType: query.elementType, boundary: BodyFormat.boundary(of: context.request, format),
-      zipCoding: .zlib, maximumDecodedBytes: context.resolved.maximumBodyBytes)
+      zipCoding: .zlib, maximumDecodedBytes: context.resolved.maximumBodyBytes,
+      isInterrupted: interruption(context.request, deadline))
     let decodedBytes = format.decodingBytes(of: context.request.body[...], hints)
     try use(decodedBytes, in: context.request)
     let document = try context.timing.measure("decode") { () throws(Problem) in
       try decode(context.request, as: format, hints, query)
     }
     return (document, decodedBytes, format)
+  }
+
+  /// Bodies up to this size are read in a few milliseconds, whatever they say.
+  private static let uninterruptedBytes = 256 << 10
+
+  /// When reading a request's body is given up; nil where that is over before anybody could ask.
+  static func interruption(_ request: Request, _ deadline: ContinuousClock.Instant?) -> Interruption? {
+    guard request.body.count > uninterruptedBytes else { return nil }
+    let isAbandoned = request.isAbandoned
+    return { isAbandoned() || deadline.map { ContinuousClock.now >= $0 } ?? false }
   }
 
   /// Has the request hold memory before it takes it.

@@ -29,7 +29,7 @@ struct InferenceHandler: Sendable {
     _ model: InferenceModel, _ context: Endpoint.Context, since start: ContinuousClock.Instant
   ) throws(Problem) -> (Response, images: Int) {
     let (request, decodedBytes) = try context.timing.measure("decode") { () throws(Problem) in
-      try read(context)
+      try read(context, deadline: timeout.map { start + $0 })
     }
     let given = request.timeout.map { Duration.microseconds($0) }
     let deadline = [timeout, given].compactMap { $0 }.min().map { start + $0 }
@@ -37,7 +37,8 @@ struct InferenceHandler: Sendable {
       let run = RunContext(models: models.current, context.request, deadline: deadline)
       return try model.operation.run(request.document, run) { prepared throws(Problem) in
         try OperationHandler.use(
-          prepared.memoryBytes(decodedBytes: decodedBytes, threads: context.request.threadCount),
+          prepared.memoryBytes(
+            decodedBytes: decodedBytes, threads: context.request.threadCount, models: run.models),
           in: context.request)
       }
     }
@@ -57,13 +58,17 @@ struct InferenceHandler: Sendable {
   }
 
   /// The request, and how much memory it takes beside its body.
-  private func read(_ context: Endpoint.Context) throws(Problem) -> (InferenceRequest, decodedBytes: Int) {
+  private func read(
+    _ context: Endpoint.Context, deadline: ContinuousClock.Instant?
+  ) throws(Problem) -> (InferenceRequest, decodedBytes: Int) {
     let body = context.request.body[...]
     let jsonByteCount = try Self.jsonByteCount(of: context.request.head)
     if let refusal = TensorFormats.refusedByName(prefix: body.prefix(16)) {
       throw Problem(.unsupportedFormat, refusal)
     }
-    let hints = DecodingHints(parameterNames: Operation.parameterNames)
+    let hints = DecodingHints(
+      parameterNames: Operation.parameterNames,
+      isInterrupted: OperationHandler.interruption(context.request, deadline))
     let decodedBytes = InferenceRequest.decodingBytes(of: body, jsonByteCount: jsonByteCount, hints)
     try OperationHandler.use(decodedBytes, in: context.request)
     let parsed = try Self.problems { () throws(TensorFormatError) in

@@ -137,18 +137,14 @@ public struct Answer: Sendable {
   /// Features come first: a format with room for one tensor (npy) takes the first of the list.
   func namedTensors(includingIndices: Bool) -> [(name: String, tensor: Tensor)] {
     var tensors: [(name: String, tensor: Tensor)] = []
+    var indices: [(name: String, tensor: Tensor)] = []
     for (index, sample) in samples.enumerated() {
       let suffix = isBatched ? ".\(index)" : ""
-      if includingIndices {
-        for (name, values) in sample.indices {
-          tensors.append((name + suffix, Self.indexTensor(values)))
-        }
-      }
-      tensors.insert(
-        contentsOf: sample.tensors.map { ($0.name + suffix, $0.tensor) },
-        at: includingIndices ? 0 : tensors.count)
+      for (name, tensor) in sample.tensors { tensors.append((name + suffix, tensor)) }
+      guard includingIndices else { continue }
+      for (name, values) in sample.indices { indices.append((name + suffix, Self.indexTensor(values))) }
     }
-    return tensors
+    return tensors + indices
   }
 
   /// Facts for the access log.

@@ -39,10 +39,11 @@ public enum CompareOperation {
       RunContext(models: models, isAbandoned: isAbandoned, isOverdue: isOverdue, sharing: sharing))
   }
 
-  /// - Parameter reserve: told the prepared methods before anything is computed; throws where there is no memory for them.
+  /// - Parameter reserve: told the prepared methods, and how much memory the search for the region takes, before anything
+  ///   is computed; throws where there is no memory for them.
   static func run(
     _ document: TensorDocument, _ context: RunContext,
-    reserve: ([PreparedOperation]) throws(Problem) -> Void = { _ throws(Problem) in }
+    reserve: ([PreparedOperation], _ search: Int) throws(Problem) -> Void = { _, _ throws(Problem) in }
   ) throws(Problem) -> Comparison {
     try refuseUnknown(document)
     var shared = document
@@ -71,8 +72,12 @@ public enum CompareOperation {
           return operation
         })
     }
-    try reserve(prepared.compactMap { try? $0.get() })
-    let (subject, localization) = try subject(batch.samples[0], shared.parameters, context)
+    let subject = try Subject(batch.samples[0], shared.parameters, context)
+    try reserve(
+      prepared.compactMap { try? $0.get() },
+      MemoryNeed(.localize, shared, batch).total(decodedBytes: 0, threads: 1)
+        &+ (subject.modelUse?.bytes(context.models) ?? 0))
+    let localization = try subject.localization()
     let bytes = TensorForms.bytes(of: document.tensors)
     var entries: [Comparison.Entry] = []
     for (contestant, operation) in zip(contestants, prepared) {
@@ -84,10 +89,11 @@ public enum CompareOperation {
           duration: ContinuousClock.now - start))
     }
     let reading = Interpretation(
-      batch.samples, tokenCounts: [subject.tokenCount], hasLayout: shared.parameters["layout"] != nil,
+      batch.samples, tokenCounts: [subject.image.tokenCount], hasLayout: shared.parameters["layout"] != nil,
       isDeclared: shared.parameters["batched"] != nil || shared.parameters["axes"] != nil)
     return Comparison(
-      tokenCount: subject.tokenCount, scene: Scene(subject.layout, localization), entries: entries,
+      tokenCount: subject.image.tokenCount, scene: Scene(subject.image.layout, localization),
+      entries: entries,
       reading: reading.members)
   }
 
@@ -104,22 +110,52 @@ public enum CompareOperation {
 
   /// The image, and the region that methods are measured against: what the request says, else what the tensors tell, if
   /// anything.
-  private static func subject(
-    _ tensors: [String: Tensor], _ parameters: JSONObject, _ context: RunContext
-  ) throws(Problem) -> (ImageRequest, Localization?) {
-    do throws(PruningError) {
-      let image = try ImageRequest(tensors: tensors, parameters: parameters, batchCount: nil)
-      let input = image.input(tensors, context)
-      if image.asksForRegion { return (image, try image.regionPlan(input).region(in: input).region) }
-      guard parameters["localize"] == nil else { return (image, nil) }
+  private struct Subject {
+    let image: ImageRequest
+    private let input: PruningInput
+    private let plan: RegionPlan
+
+    init(
+      _ tensors: [String: Tensor], _ parameters: JSONObject, _ context: RunContext
+    ) throws(Problem) {
       do throws(PruningError) {
-        return (image, try image.regionPlan(input).region(in: input).region)
+        let image = try ImageRequest(tensors: tensors, parameters: parameters, batchCount: nil)
+        let input = image.input(tensors, context)
+        self.image = image
+        self.input = input
+        if image.asksForRegion {
+          plan = try image.regionPlan(input)
+        } else if parameters["localize"] == nil {
+          plan = try Self.optional { () throws(PruningError) in try image.regionPlan(input) } ?? .none
+        } else {
+          plan = .none
+        }
+      } catch {
+        throw Problem(error)
+      }
+    }
+
+    var modelUse: ModelUse? { plan.modelUse(on: input) }
+
+    func localization() throws(Problem) -> Localization? {
+      do throws(PruningError) {
+        guard !image.asksForRegion else { return try plan.region(in: input).region }
+        return try Self.optional { () throws(PruningError) in try plan.region(in: input).region } ?? nil
+      } catch {
+        throw Problem(error)
+      }
+    }
+
+    /// nil where the tensors are not such that there could be a region.
+    private static func optional<Value>(
+      _ body: () throws(PruningError) -> Value
+    ) throws(PruningError) -> Value? {
+      do throws(PruningError) {
+        return try body()
       } catch {
         guard error.kind == .invalidInput else { throw error }
-        return (image, nil)
+        return nil
       }
-    } catch {
-      throw Problem(error)
     }
   }
 

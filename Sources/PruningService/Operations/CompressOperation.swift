@@ -159,9 +159,11 @@ struct MergeTask: PreparedTask {
   let cost: ComputeCost
 
   var answerBytes: Int { settings.answerBytes }
+  let modelUses: [ModelUse]
 
   init(_ image: ImageRequest, _ input: PruningInput) throws(PruningError) {
     settings = try CompressSettings(image, input)
+    modelUses = [settings.plan.modelUse(on: input)].compactMap(\.self)
     var request = try CompressRequest(image.parameters, regionTokens: settings.plan.givenTokens)
     request.largestPeer = image.largestPeer
     try request.validate()

@@ -203,6 +203,11 @@ enum RegionPlan: Sendable {
   /// The tokens of a region that does not depend on what tensors hold.
   var givenTokens: [Int]? { if case .given(let region) = self { region.tokens } else { nil } }
 
+  /// The learned network that finds it, if one does.
+  func modelUse(on input: PruningInput) -> ModelUse? {
+    if case .found(let search) = self { search.modelUse(on: input) } else { nil }
+  }
+
   /// The region, and the input with what was computed on the way to it.
   func region(
     in input: PruningInput

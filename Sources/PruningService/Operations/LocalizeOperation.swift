@@ -7,11 +7,13 @@ import VisionLayouts
 struct LocalizeTask: PreparedTask {
   private let plan: RegionPlan
   let answerBytes: Int
+  let modelUses: [ModelUse]
   let cost: ComputeCost
 
   init(_ image: ImageRequest, _ input: PruningInput) throws(PruningError) {
     answerBytes = image.answerBytes()
     plan = try image.regionPlan(input)
+    modelUses = [plan.modelUse(on: input)].compactMap(\.self)
     cost = ComputeCost(input, plan)
   }
 

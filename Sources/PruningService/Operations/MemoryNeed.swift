@@ -22,6 +22,8 @@ struct MemoryNeed: Sendable {
   /// Each element of merged rows: the sums, the row, the bytes of its type, the text of a JSON answer and the room in
   /// which that grows.
   private static let perMergedElement = 56
+  /// The search for a region widens the features or keys that it compares.
+  private static let searchPerElement = 8
   /// An image's tensors and parameters, however small.
   private static let perImage = 8 << 10
 
@@ -59,11 +61,17 @@ struct MemoryNeed: Sendable {
   /// Of the method that decides, and of the search for a region before it.
   private static func memory(of operation: Operation, _ parameters: JSONObject) -> MethodMemory {
     switch operation {
-    case .localize, .reselect: return MethodMemory(perElement: 8)
+    case .localize, .reselect: return MethodMemory(perElement: searchPerElement)
     case .compress, .prune:
       let name = parameters["method"]?.stringValue ?? PruneRequest.defaultMethod
       let known = MethodRegistry.standard.memory(of: name)
-      guard operation == .compress else { return known ?? .features }
+      guard operation == .compress else {
+        let known = known ?? .features
+        guard parameters["localize"].map({ $0 != false }) ?? false else { return known }
+        return MethodMemory(
+          perElement: max(known.perElement, searchPerElement), perPair: known.perPair, perKept: known.perKept,
+          perTextPair: known.perTextPair)
+      }
       // The anchors of density peaks compare all tokens in float64.
       return MethodMemory(
         perElement: max(known?.perElement ?? 0, 24), perPair: max(known?.perPair ?? 0, 16),

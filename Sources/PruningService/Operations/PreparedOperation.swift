@@ -13,6 +13,8 @@ protocol PreparedTask: Sendable {
   var cost: ComputeCost { get }
   /// Whether the answer depends on the elements of tensors, and not on their shapes alone.
   var readsElements: Bool { get }
+  /// The learned networks that are asked, one after the other.
+  var modelUses: [ModelUse] { get }
 
   /// - Parameters:
   ///   - input: of the same shapes and layout as the one this was prepared for.
@@ -22,6 +24,7 @@ protocol PreparedTask: Sendable {
 
 extension PreparedTask {
   var readsElements: Bool { true }
+  var modelUses: [ModelUse] { [] }
 }
 
 /// An operation on the tensors of one request of which everything is decided that does not depend on their elements, as a
@@ -47,6 +50,8 @@ final class PreparedOperation: Sendable {
   private let ownSamples: [[String: Tensor]]
   let cost: ComputeCost
   private let memory: MemoryNeed
+  /// Of each image that asks any.
+  private let modelUses: [[ModelUse]]
   /// Of all images.
   let tokenCount: Int
   var imageCount: Int { images.count }
@@ -88,6 +93,7 @@ final class PreparedOperation: Sendable {
     } catch {
       throw Problem(error)
     }
+    modelUses = images.map(\.task.modelUses).filter { !$0.isEmpty }
     cost = images.dropFirst().reduce(images[0].task.cost) { $0 + $1.task.cost }
     tokenCount = images.reduce(0) { $0 + $1.request.tokenCount }
     readsElements = isTogether || images.contains { $0.task.readsElements }
@@ -181,8 +187,13 @@ final class PreparedOperation: Sendable {
   /// - Parameters:
   ///   - decodedBytes: the most that decoding the body took.
   ///   - threads: how many images of a batch may be computed at the same time.
-  func memoryBytes(decodedBytes: Int, threads: Int) -> Int {
-    memory.total(decodedBytes: decodedBytes, threads: threads)
+  ///   - models: those that the run is given, which may be others than this was prepared with.
+  func memoryBytes(decodedBytes: Int, threads: Int, models: @autoclosure () -> ModelSet) -> Int {
+    let bytes = memory.total(decodedBytes: decodedBytes, threads: threads)
+    guard !modelUses.isEmpty else { return bytes }
+    let models = models()
+    let needs = modelUses.map { uses in uses.reduce(0) { max($0, $1.bytes(models)) } }
+    return needs.sorted(by: >).prefix(max(threads, 1)).reduce(bytes, &+)
   }
 
   /// Of that, what the answers take.

@@ -39,6 +39,7 @@ enum PruneOperation {
 struct PruneTask: PreparedTask {
   let answerBytes: Int
   let cost: ComputeCost
+  let modelUses: [ModelUse]
   let readsElements: Bool
   private let plan: RegionPlan
   private let request: PruneRequest
@@ -51,6 +52,7 @@ struct PruneTask: PreparedTask {
   /// - Parameter isTogether: whether the budget is one for all images of a batch, see ``runTogether(_:_:shared:)``.
   init(_ image: ImageRequest, _ input: PruningInput, isTogether: Bool) throws(PruningError) {
     plan = try Self.regionPlan(of: image, input)
+    modelUses = [plan.modelUse(on: input)].compactMap(\.self)
     var request = try PruneRequest(image.parameters, regionTokens: plan.givenTokens)
     request.largestPeer = image.largestPeer
     self.request = request

@@ -10,6 +10,7 @@ struct ResampleTask: PreparedTask {
   let cost = ComputeCost.unbounded
 
   var answerBytes: Int { settings.answerBytes }
+  let modelUses: [ModelUse]
 
   init(_ image: ImageRequest, _ input: PruningInput) throws(PruningError) {
     settings = try CompressSettings(image, input)
@@ -17,6 +18,9 @@ struct ResampleTask: PreparedTask {
     request.rows.largestPeer = image.largestPeer
     self.request = request
     try request.validate(input.models)
+    modelUses = [
+      settings.plan.modelUse(on: input), .resampling(input.tokenCount, with: request.model),
+    ].compactMap(\.self)
   }
 
   func run(on input: PruningInput, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {

@@ -19,6 +19,7 @@ struct JSONTensorReader {
       var budget = Self.maximumParameterValueCount
       var members = try scanner.openObject()
       while let name = try scanner.nextMember(&members) {
+        try scanner.check(hints.isInterrupted)
         do throws(JSONError) {
           if let entry = try readTensor(name, hints) {
             tensors[name] = entry
@@ -52,15 +53,16 @@ struct JSONTensorReader {
       var ahead = scanner
       try ahead.openArray()
       // No tensor holds text, so this can only be a parameter, known or not.
-      return ahead.peek() == UInt8(ascii: "\"") ? nil : try readArray()
+      return ahead.peek() == UInt8(ascii: "\"") ? nil : try readArray(hints.isInterrupted)
     case UInt8(ascii: "{"):
-      return TensorObject.begins(at: scanner) ? .one(try TensorObject.read(&scanner)) : nil
+      return TensorObject.begins(at: scanner)
+        ? .one(try TensorObject.read(&scanner, hints.isInterrupted)) : nil
     default: return nil
     }
   }
 
   /// Reads nested numbers, or a list of tensor objects.
-  private mutating func readArray() throws(JSONError) -> TensorBundle.Entry {
+  private mutating func readArray(_ isInterrupted: Interruption?) throws(JSONError) -> TensorBundle.Entry {
     var ahead = scanner
     try ahead.openArray()
     guard ahead.peek() == UInt8(ascii: "{") else {
@@ -70,7 +72,8 @@ struct JSONTensorReader {
       {
         return try Self.entry(array.bytes, array.dimensions, array.innerLengths, offset: offset)
       }
-      var numbers = NestedNumbers(allowsRagged: true)
+      try scanner.check(isInterrupted)
+      var numbers = NestedNumbers(allowsRagged: true, isInterrupted: isInterrupted)
       try numbers.read(&scanner)
       return try Self.entry(numbers.bytes, numbers.dimensions, numbers.raggedLengths, offset: offset)
     }
@@ -78,13 +81,14 @@ struct JSONTensorReader {
     var tensors: [Tensor] = []
     var index = 0
     while try scanner.nextElement(&index) {
+      if index % 64 == 0 { try scanner.check(isInterrupted) }
       do throws(JSONError) {
         guard tensors.count < TensorBundle.maximumListCount else {
           throw JSONError(
             .content, offset: scanner.offset,
             "a list of more than \(TensorBundle.maximumListCount) tensors")
         }
-        tensors.append(try TensorObject.read(&scanner))
+        tensors.append(try TensorObject.read(&scanner, isInterrupted))
       } catch {
         throw error.inside(index - 1)
       }

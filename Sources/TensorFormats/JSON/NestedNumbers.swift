@@ -9,6 +9,7 @@ struct NestedNumbers {
   let elementType: ElementType
   /// Whether arrays of depth 1 may differ in length.
   let allowsRagged: Bool
+  private let isInterrupted: Interruption?
   private(set) var count = 0
   /// The numbers of an F32 value; those of other types go straight to ``narrowed``.
   private var floats: [Float] = []
@@ -29,10 +30,16 @@ struct NestedNumbers {
   /// The length of each item along its own first axis, or nil when all agree.
   var raggedLengths: [Int]? { isRagged ? innerLengths : nil }
 
-  init(as elementType: ElementType = .float32, allowsRagged: Bool = false) {
+  init(
+    as elementType: ElementType = .float32, allowsRagged: Bool = false, isInterrupted: Interruption? = nil
+  ) {
     self.elementType = elementType
     self.allowsRagged = allowsRagged
+    self.isInterrupted = isInterrupted
   }
+
+  /// So many elements take about a tenth of a millisecond.
+  private static let pollInterval = 1 << 10
 
   /// The numbers as little-endian bytes.
   var bytes: [UInt8] { elementType == .float32 ? floats.withUnsafeBytes { Array($0) } : narrowed }
@@ -68,6 +75,7 @@ struct NestedNumbers {
   ) throws(JSONError) -> Int {
     var index = 0
     while try scanner.nextElement(&index) {
+      if index % Self.pollInterval == 0 { try scanner.check(isInterrupted) }
       do throws(JSONError) {
         try read(&scanner, depth: depth + 1)
       } catch {
@@ -98,6 +106,7 @@ struct NestedNumbers {
     default:
       var index = 0
       while try scanner.nextElement(&index) {
+        if index % Self.pollInterval == 0 { try scanner.check(isInterrupted) }
         do throws(JSONError) {
           try NumberNarrowing.append(&scanner, elementType, to: &narrowed)
         } catch {

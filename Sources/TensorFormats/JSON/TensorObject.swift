@@ -17,12 +17,15 @@ enum TensorObject {
   /// Reads the object; its members may come in any order.
   ///
   /// - Throws: with a pointer relative to the object.
-  static func read(_ scanner: inout JSONScanner) throws(JSONError) -> Tensor {
+  static func read(
+    _ scanner: inout JSONScanner, _ isInterrupted: Interruption? = nil
+  ) throws(JSONError) -> Tensor {
     _ = scanner.peek()
     let start = scanner.offset
     var parts = Parts()
     var members = try scanner.openObject()
     while let name = try scanner.nextMember(&members) {
+      try scanner.check(isInterrupted)
       do throws(JSONError) {
         try parts.read(name, &scanner)
       } catch {
@@ -32,7 +35,8 @@ enum TensorObject {
     switch (parts.data, parts.base64) {
     case (var data?, nil):
       do throws(JSONError) {
-        return try tensor(&data, parts.regular, parts.elementType ?? .float32, parts.dimensions)
+        return try tensor(
+          &data, parts.regular, parts.elementType ?? .float32, parts.dimensions, isInterrupted)
       } catch {
         throw error.inside("data")
       }
@@ -179,7 +183,8 @@ enum TensorObject {
 
   /// Reads `data`, and checks its nesting against the shape: flat data fit every shape of their length.
   static func tensor(
-    _ data: inout JSONScanner, _ regular: RegularNumbers?, _ elementType: ElementType, _ dimensions: [Int]?
+    _ data: inout JSONScanner, _ regular: RegularNumbers?, _ elementType: ElementType, _ dimensions: [Int]?,
+    _ isInterrupted: Interruption? = nil
   ) throws(JSONError) -> Tensor {
     let offset = data.offset
     var regular = regular
@@ -189,7 +194,8 @@ enum TensorObject {
     if let regular {
       return try tensor(regular.bytes, elementType, nested: regular.dimensions, dimensions, offset: offset)
     }
-    var numbers = NestedNumbers(as: elementType)
+    try data.check(isInterrupted)
+    var numbers = NestedNumbers(as: elementType, isInterrupted: isInterrupted)
     try numbers.read(&data)
     return try tensor(numbers.bytes, elementType, nested: numbers.dimensions, dimensions, offset: offset)
   }

@@ -26,6 +26,7 @@ public enum MultipartFormat: TensorFormat {
     var form = FormDocument(hints, start: body.startIndex)
     var tensorParts: [(part: MultipartPart, format: any TensorFormat.Type)] = []
     while let part = try reader.next() {
+      try hints.checkInterruption()
       // Parameters come first, as one of them may say what the elements of a tensor are.
       switch try kind(of: part, hints) {
       case .tensors(let format): tensorParts.append((part, format))
@@ -34,7 +35,10 @@ public enum MultipartFormat: TensorFormat {
       case .ignored: break
       }
     }
-    for (part, format) in tensorParts { try form.addTensors(of: part, format) }
+    for (part, format) in tensorParts {
+      try hints.checkInterruption()
+      try form.addTensors(of: part, format)
+    }
     return try form.document()
   }
 

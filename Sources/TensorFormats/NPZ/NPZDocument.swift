@@ -10,7 +10,18 @@ struct NPZDocument {
   private var taken: Set<String> = []
 
   private static let parametersName = "parameters"
-  private static let maximumTextBytes = 1 << 20
+  /// Of all texts together, and of the values that they are read as: those of real requests hold a few hundred.
+  static let maximumTextBytes = 1 << 20
+  private static let maximumValueCount = 1 << 14
+
+  private var textBytesLeft = maximumTextBytes
+  private var valuesLeft = maximumValueCount
+
+  /// The most memory that so much text takes: its characters, and values of some hundred bytes; nothing where that is what
+  /// any request may take.
+  static func bytesOfTexts(_ byteCount: Int) -> Int {
+    byteCount > maximumValueCount ? 8 * byteCount + 160 * maximumValueCount : 0
+  }
 
   /// - Parameter start: index of the archive's first byte, for errors.
   init(_ hints: DecodingHints, start: Int) {
@@ -33,11 +44,18 @@ struct NPZDocument {
       return false
     }
     if let text = try Self.text(header, NPYFormat.data(npy), name) {
+      textBytesLeft -= text.utf8.count
+      guard textBytesLeft >= 0 else {
+        throw TensorFormatError(
+          .invalidContent, tensor: name, "the texts of an archive have at most \(Self.maximumTextBytes) bytes"
+        )
+      }
+      let value = try value(of: text, name)
       guard name == Self.parametersName else {
-        try add(name, ParameterText.value(of: text))
+        try add(name, value)
         return true
       }
-      guard case .object(let object)? = try? JSONValue.parse(Array(text.utf8)[...]) else {
+      guard case .object(let object) = value else {
         throw TensorFormatError(.malformed, tensor: name, "the text 'parameters' is one JSON object")
       }
       for member in object.members { try add(member.name, member.value) }
@@ -47,6 +65,19 @@ struct NPZDocument {
     guard let value = try read(name, npy, entry).parameterValue else { return false }
     try add(name, value)
     return true
+  }
+
+  /// What a text says, out of the values that all texts share.
+  private mutating func value(of text: String, _ name: String) throws(TensorFormatError) -> JSONValue {
+    // In front of every value but the first stands one of these.
+    valuesLeft -=
+      1 + text.utf8.count { $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: "[") || $0 == UInt8(ascii: ":") }
+    guard valuesLeft >= 0 else {
+      throw TensorFormatError(
+        .invalidContent, tensor: name,
+        "the texts of an archive are read as at most \(Self.maximumValueCount) values")
+    }
+    return ParameterText.value(of: text)
   }
 
   mutating func addTensor(

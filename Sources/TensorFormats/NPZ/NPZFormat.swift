@@ -33,18 +33,26 @@ public enum NPZFormat: TensorFormat {
     // Parameters come first, as one of them may say what the elements of a tensor are.
     var arrays: [(name: String, npy: ArraySlice<UInt8>, entry: ZipDirectory.Entry)] = []
     for entry in directory.entries {
+      try hints.checkInterruption()
       let name = try arrayName(entry)
       let npy = try content(of: entry, named: name, coding)
       if try !document.addParameter(name, npy, entry) { arrays.append((name, npy, entry)) }
     }
-    for (name, npy, entry) in arrays { try document.addTensor(name, npy, entry) }
+    for (name, npy, entry) in arrays {
+      try hints.checkInterruption()
+      try document.addTensor(name, npy, entry)
+    }
     return try document.document()
   }
 
   /// What is decompressed, and copies where elements lie in another order.
   public static func decodingBytes(of body: ArraySlice<UInt8>, _ hints: DecodingHints) -> Int {
     guard let directory = try? ZipDirectory(body) else { return 0 }
-    var bytes = 0
+    // A small archive may hold texts of many values, which no header tells before it is decompressed.
+    let content = directory.entries.reduce(0) {
+      min($0 + min($1.byteCount, 1 << 40), NPZDocument.maximumTextBytes)
+    }
+    var bytes = NPZDocument.bytesOfTexts(content)
     for entry in directory.entries {
       // The header of a compressed array is not seen before it is decompressed: its elements may need a copy.
       let copies =

@@ -150,8 +150,9 @@ struct InferenceInput {
   /// - Parameters:
   ///   - rest: the binary data not yet taken; the call takes its part from the front.
   ///   - shared: what was read of shared memory, likewise.
+  ///   - isInterrupted: asked while numbers are read one by one.
   func content(
-    _ rest: inout ArraySlice<UInt8>, shared: inout ArraySlice<[UInt8]>
+    _ rest: inout ArraySlice<UInt8>, shared: inout ArraySlice<[UInt8]>, _ isInterrupted: Interruption? = nil
   ) throws(JSONError) -> Content {
     if region != nil {
       guard let bytes = shared.popFirst() else {
@@ -159,7 +160,7 @@ struct InferenceInput {
       }
       return try content(of: bytes[...])
     }
-    guard let binaryByteCount else { return try contentOfJSON() }
+    guard let binaryByteCount else { return try contentOfJSON(isInterrupted) }
     guard case .none = data else {
       throw JSONError(.content, offset: offset, "an input has either data or binary_data_size, not both")
     }
@@ -188,14 +189,14 @@ struct InferenceInput {
     }
   }
 
-  private func contentOfJSON() throws(JSONError) -> Content {
+  private func contentOfJSON(_ isInterrupted: Interruption?) throws(JSONError) -> Content {
     do throws(JSONError) {
       switch (data, datatype) {
       case (.none, _):
         throw JSONError(
           .content, offset: offset, "an input needs data, or binary_data_size with the data behind the JSON")
       case (.numbers(var scanner, let regular), .numbers(let type)):
-        return .tensor(try TensorObject.tensor(&scanner, regular, type, dimensions))
+        return .tensor(try TensorObject.tensor(&scanner, regular, type, dimensions, isInterrupted))
       case (.values(let value, let offset), .bytes):
         return .texts(try Self.texts(value, offset, shape: dimensions))
       case (.numbers, .bytes): throw JSONError(.content, offset: offset, "BYTES are strings")

@@ -154,7 +154,7 @@ struct InferenceRequestReader {
     var named = NamedInputs(hints)
     for (index, input) in inputs.enumerated() {
       do throws(JSONError) {
-        try named.add(input, try input.content(&rest, shared: &shared))
+        try named.add(input, try input.content(&rest, shared: &shared, hints.isInterrupted))
       } catch {
         throw error.inside(index).inside("inputs")
       }

@@ -1,4 +1,5 @@
 public import Numerics
+import Tensors
 import VisionLayouts
 
 /// Finds the contextual region of an image from its tensors, or of each image of a layout with several.
@@ -56,6 +57,14 @@ public struct PreparedLocalization: Sendable {
 
   /// Whether a learned network gives the scores.
   public var usesModel: Bool { images[0].source == .model }
+
+  /// The network that a run asks, for one image after the other; nil where none is.
+  public func modelUse(on input: PruningInput) -> ModelUse? {
+    guard usesModel else { return nil }
+    let texts = input.tensors["text_features"].map { $0.rank == 2 ? $0.shape[0] : 1 } ?? 0
+    return ModelUse(
+      network: .localizer(texts: texts), name: images[0].options.model, tokens: input.tokenCount)
+  }
 
   /// - Parameter input: of the same shapes and layout as the one this was prepared for.
   public func run(on input: PruningInput) throws(PruningError) -> Outcome {

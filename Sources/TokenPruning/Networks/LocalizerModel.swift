@@ -29,6 +29,8 @@ struct LocalizerModel: Sendable, Equatable {
   let width: Int
   let imageWidth: Int
   let textWidth: Int
+  let heads: Int
+  let hiddenWidth: Int
   private let position: PositionEncoding
   private let image: FeatureProjection
   private let text: FeatureProjection
@@ -46,6 +48,8 @@ struct LocalizerModel: Sendable, Equatable {
     width = configuration.width
     imageWidth = configuration.imageWidth
     textWidth = configuration.textWidth
+    heads = configuration.heads
+    hiddenWidth = configuration.hiddenWidth
     position = PositionEncoding(width: width)
     image = try tensors.projection("image", from: imageWidth, to: width)
     text = try tensors.projection("text", from: textWidth, to: width)
@@ -53,7 +57,6 @@ struct LocalizerModel: Sendable, Equatable {
     var blocks: [Block] = []
     for layer in 0..<configuration.layers {
       let name = "blocks.\(layer)"
-      let heads = configuration.heads
       blocks.append(
         Block(
           gather: try tensors.attention("\(name).gather", width: width, heads: heads, outputs: width),

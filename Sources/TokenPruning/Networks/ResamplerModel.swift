@@ -26,7 +26,7 @@ struct ResamplerModel: Sendable, Equatable {
   let imageWidth: Int
   /// Q.
   let queryCount: Int
-  private let width: Int
+  let width: Int
   private let position: PositionEncoding
   private let image: FeatureProjection
   private let regionQueries: Matrix
