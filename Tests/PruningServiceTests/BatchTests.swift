@@ -144,7 +144,8 @@ import Testing
       try reply(["layout": layout, "region": [left, [left, ["box": [1]]]]]).summary
         == "422 invalid-input at /region/1/1/box")
     #expect(
-      try reply(["layout": [nil, ["type": "grid", "rows": 4]]]).summary == "422 invalid-input at /layout/0")
+      try reply(["layout": [nil, ["type": "grid", "rows": 4, "columns": 4]]]).summary
+        == "422 invalid-input at /layout/0")
     #expect(
       try reply(["layout": [["type": "grid", "rows": 2, "columns": 3], ["type": "grid", "rows": 4]]]).summary
         == "422 invalid-input at /layout/1/columns")
