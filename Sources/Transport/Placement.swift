@@ -25,7 +25,7 @@ extension EventLoop {
     case .pooled: return .pool
     case .prepared: break
     }
-    // A bulk loop leaves all computing to threads that stand back farther than it does.
+    // A bulk loop leaves all computing to threads of lower priority than its own.
     guard !isBulk, let estimate = responder.prepare(&request) else { return .pool }
     let time = estimate.nanoseconds
     if time <= Placement.briefNanoseconds { return .loop }

@@ -34,7 +34,7 @@ enum ThreadRole: String {
   }
 }
 
-/// How far the threads for large bodies stand back for all others, on Linux.
+/// The priority of the threads for large bodies below all others, on Linux.
 ///
 /// Where processors are free it changes nothing. Where none is, a thread that wants to answer a small request is served
 /// before one that has computed for long, but as a rule only when that one's time slice ends; and time slices last much

@@ -26,7 +26,7 @@ public struct TransportConfiguration: Sendable {
   /// Threads that compute responses.
   public var computeThreads = 2
 
-  /// How far the threads for large bodies stand back for all others.
+  /// The priority of the threads for large bodies.
   public var bulkPriority = BulkPriority.normal
 
   /// Connections served normally. A reserve of ``probeReserve`` more is accepted to answer probes; everything

@@ -168,9 +168,10 @@ class Server:
     def settled_descriptor_count(self, wanted, seconds=10):
         """-> the number of open descriptors, once it is at most `wanted` or the time is over."""
         end = time.monotonic() + seconds
-        while self.descriptor_count() > wanted and time.monotonic() < end:
+        # One count decides: between two of them the server may receive descriptors that it closes at once.
+        while (count := self.descriptor_count()) > wanted and time.monotonic() < end:
             time.sleep(0.05)
-        return self.descriptor_count()
+        return count
 
     def resident_bytes(self):
         pages = int(pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])

@@ -57,6 +57,20 @@ def test_compress_takes_the_same_budget_for_each_image(connection, rows):
     assert [len(kept) for kept in answer.json["kept_indices"]] == [16, 26]
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_more_than_every_tile_has_is_an_error(connection, count):
+    """Three views of 256 tokens: no budget of 300 can be met, in whatever form the images come."""
+    layout = {"type": "internvl", "image_size": [1000, 500]}
+    parameters = {"method": "topk", "keep_tokens": 300, "budget_scope": "tile"}
+    row = np.random.default_rng(5).random(768).tolist()
+    for own in ({"attention": row, "layout": layout},
+                {"attention": [row] * count, "layout": [layout] * count, "batched": True}):
+        answer = post(connection, "/prune", {**parameters, **own})
+        assert answer.status == 422 and "only 256" in answer.json["detail"], answer.body
+        plan = post(connection, "/plan", {**parameters, "layout": own["layout"]})
+        assert plan.status == 422 and "only 256" in plan.json["detail"], plan.body
+
+
 @pytest.mark.parametrize("path", ["/prune", "/compress"])
 def test_more_than_every_image_has_is_an_error(connection, rows, path):
     tensors = {"attention": rows} if path == "/prune" else {"image_features": [[[value] for value in row] for row in rows]}

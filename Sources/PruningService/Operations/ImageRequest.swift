@@ -14,7 +14,7 @@ struct ImageRequest: Sendable {
   private let seed: UInt64
   /// The tokens that earlier requests left, ascending; nil where all are there.
   let previous: [Int]?
-  /// In a batch: the candidates of the largest image, for all have the same budget.
+  /// In a batch: the candidates of the largest budget of all images.
   var largestPeer: Int?
 
   /// Tensors that are read here and by nobody else.
@@ -52,10 +52,13 @@ struct ImageRequest: Sendable {
     previous = try left?.indices(below: tokenCount)
   }
 
-  /// The tokens that a budget is about.
-  var candidateCount: Int {
-    if let previous { return previous.count }
-    return parameters["newline_policy"] == "count" ? tokenCount : tokenCount - (layout?.separators.count ?? 0)
+  /// The candidates of its largest budget. Members that are wrong are told when the request is read.
+  var largestBudget: Int {
+    func choice<Choice: RawRepresentable<String>>(_ name: String) -> Choice? {
+      parameters[name]?.stringValue.flatMap { Choice(rawValue: $0) }
+    }
+    let scope: BudgetScope = choice("budget_scope") ?? .image
+    return scope.largestBudget(of: tokenCount, layout, choice("newline_policy") ?? .drop, left: previous)
   }
 
   /// The image with its tensors, for one run.

@@ -70,7 +70,7 @@ public enum PlanOperation {
     if listed != nil {
       // As in a batch: all have the same budget.
       let largest = zip(layouts, requests).map { layout, request in
-        layout.tokenCount - (request.newlines == .count ? 0 : layout.separators.count)
+        request.scope.largestBudget(of: layout.tokenCount, layout, request.newlines)
       }.max()
       for index in requests.indices { requests[index].largestPeer = largest }
     }

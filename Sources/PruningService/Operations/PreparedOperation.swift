@@ -140,7 +140,7 @@ final class PreparedOperation: Sendable {
       tokens += requests[index].tokenCount
       guard tokens <= maximumTokens else { return nil }
     }
-    let largest = batch.isBatched ? requests.map(\.candidateCount).max() : nil
+    let largest = batch.isBatched ? requests.map(\.largestBudget).max() : nil
     var images: [Image] = []
     images.reserveCapacity(requests.count)
     for (index, sample) in batch.samples.enumerated() {

@@ -39,7 +39,7 @@ public struct CompressRequest: Sendable, Hashable {
   public var anchors: AnchorStrategy
   /// What becomes of newline tokens, which are never merged unless they count as candidates.
   public var newlines: NewlinePolicy
-  /// For one image of several under the same budget: the candidates of the largest.
+  /// For one image of several with the same `keep_tokens`: the candidates of the largest budget of all.
   public var largestPeer: Int?
 
   public init(

@@ -4,7 +4,7 @@
 /// its memory back: d is the model's width, n tokens and m rows of text are read, h heads.
 public struct ModelUse: Sendable, Hashable {
   enum Network: Sendable, Hashable {
-    /// Of a question with so many rows.
+    /// Of a question with this number of rows.
     case localizer(texts: Int)
     case resampler
   }

@@ -1,5 +1,5 @@
 import Numerics
-import VisionLayouts
+public import VisionLayouts
 
 /// Which tokens share one budget.
 public enum BudgetScope: String, Sendable, Hashable, CaseIterable {
@@ -77,4 +77,21 @@ struct BudgetGroups {
 
   /// What a group is called in notes.
   func name(of group: Int) -> String { views.isEmpty ? "the image" : "view \(group)" }
+}
+
+extension BudgetScope {
+  /// The candidates of an image's largest budget: what several images with the same `keep_tokens` are compared by.
+  ///
+  /// - Parameter previous: the tokens that are left; nil where all are.
+  public func largestBudget(
+    of tokenCount: Int, _ layout: TokenLayout?, _ newlines: NewlinePolicy, left previous: [Int]? = nil
+  ) -> Int {
+    guard self == .tile || previous != nil,
+      let groups = try? BudgetGroups(
+        tokenCount: tokenCount, layout: layout, scope: self, newlines: newlines)
+    else { return tokenCount - (newlines == .count ? 0 : layout?.separators.count ?? 0) }
+    guard let previous else { return groups.sizes.max() ?? 0 }
+    let isLeft = Set(previous)
+    return groups.groups.map { group in group.count { isLeft.contains($0) } }.max() ?? 0
+  }
 }

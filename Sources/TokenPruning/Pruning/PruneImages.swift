@@ -78,19 +78,19 @@ struct ImagesRun {
             scope: request.scope)
         })
     }
-    let candidates = traces.map(\.groups.candidateCount)
     guard isShared else {
+      let largest = traces.flatMap(\.groups.sizes).max()
       for index in traces.indices {
         quotas.append(
           try SharedPruningError.about(index) { [traces] () throws(PruningError) in
-            try traces[index].quotas(largestPeer: candidates.max())
+            try traces[index].quotas(largestPeer: largest)
           })
       }
       return
     }
     quotas = [
       try SharedPruningError.about(nil) { () throws(PruningError) in
-        try Quotas(request, sizes: [candidates.reduce(0, +)])
+        try Quotas(request, sizes: [traces.reduce(0) { $0 + $1.groups.candidateCount }])
       }
     ]
   }

@@ -144,7 +144,7 @@ private struct Sketch {
 
   /// The parts of the images of one layout, each with budgets of its own.
   static func parts(_ images: [Sketch]) throws(PruningError) -> [PrunePlan.Part] {
-    let largest = images.count > 1 ? images.map(\.groups.candidateCount).max() : nil
+    let largest = images.count > 1 ? images.flatMap(\.groups.sizes).max() : nil
     return try images.enumerated().map { (image, sketch) throws(PruningError) -> PrunePlan.Part in
       do throws(PruningError) {
         let quotas = try sketch.trace.quotas(largestPeer: largest)

@@ -43,7 +43,7 @@ public struct PruneRequest: Sendable, Hashable {
   public var scope: BudgetScope
   /// What becomes of newline tokens.
   public var newlines: NewlinePolicy
-  /// For one image of several under the same budget: the candidates of the largest.
+  /// For one image of several with the same `keep_tokens`: the candidates of the largest budget of all.
   public var largestPeer: Int?
 
   init(

@@ -92,7 +92,7 @@ struct PruningTrace {
     return (policy, region)
   }
 
-  /// - Parameter largestPeer: the candidates of the largest of several images under the same budget.
+  /// - Parameter largestPeer: see ``PruneRequest/largestPeer``.
   func quotas(largestPeer: Int? = nil) throws(PruningError) -> Quotas {
     var request = request
     request.largestPeer = [request.largestPeer, largestPeer].compactMap { $0 }.max()
