@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -61,6 +62,17 @@ def target(url):
     return parts.port if parts.hostname == "127.0.0.1" else (parts.hostname, parts.port)
 
 
+def held_port():
+    """-> a bound socket that does not listen: its port is given to no other process, and a server can still listen there.
+
+    Without it, clients that connect again after a stop may reach a server of another test.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held
+
+
 class Server:
     """A running server; `with Server("--max-in-flight", "1") as server:` stops it at the end.
 
@@ -72,6 +84,10 @@ class Server:
             flags += ("--http-port", "0")
         if "--drain-delay" not in flags:
             flags += ("--drain-delay", "0")
+        flags = list(map(str, flags))
+        if ("--http-port", "0") in zip(flags, flags[1:]):
+            self._held = held_port()
+            flags[flags.index("--http-port") + 1] = self._held.getsockname()[1]
         self.lines = []
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
