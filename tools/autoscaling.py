@@ -8,12 +8,12 @@
 
 A fluid model in steps of a second: requests are amounts, spread evenly over the replicas that are ready, as `leastconn` and
 `LEAST_REQUEST` do. A replica answers processors / time of them a second; what is more waits in its queue, up to max-in-flight, and
-what is beyond that is refused with 429 (`--retries` sends it again, a second later). A request that waits longer than the
+what is beyond that is rejected with 429 (`--retries` sends it again, a second later). A request that waits longer than the
 compute timeout is lost, too. The autoscaler acts as Kubernetes documents it ("Horizontal Pod Autoscaling", algorithm and scaling
 policies): every sync period it asks for ceil(replicas x usage / target), where usage is the mean of the last metric window and
 as late as the metrics are; within a tolerance it does nothing; upwards at most +100 % or +4 in 15 s, downwards only to
 the highest wish of the last five minutes. A new pod takes until it is scheduled, pulled, started and ready; a pod that goes takes
-requests until its endpoints are gone and finishes what it has: it refuses nothing. What is not modelled: requests of different
+requests until its endpoints are gone and finishes what it has: it rejects nothing. What is not modelled: requests of different
 size, nodes that have to be bought first (add their time to --start), and balancers that spread badly.
 
 Needs nothing but Python 3.
@@ -155,7 +155,7 @@ class Controller:
 def simulate(arrivals, replica, scaler, initial=None, retries=0):
     """-> what becomes of `arrivals`, requests for each second.
 
-    `retries`: how often a refused request is sent again, each time a second later.
+    `retries`: how often a rejected request is sent again, each time a second later.
     """
     fleet, controller, outcome = Fleet(initial or scaler.minimum), Controller(scaler), Outcome()
     queue, again = 0.0, [0.0] * retries
@@ -196,7 +196,7 @@ def simulate(arrivals, replica, scaler, initial=None, retries=0):
 def shifted(again, new, share):
     """-> requests that will be sent again, by the number of tries they have left, and those that are given up.
 
-    `again[i]`: those with i tries left after this one; a `share` of everything was refused.
+    `again[i]`: those with i tries left after this one; a `share` of everything was rejected.
     """
     if not again:
         return [], new * share
@@ -237,7 +237,7 @@ def row(name, outcome, seconds):
             f"{outcome.replica_seconds / seconds:.3g}"]
 
 
-HEADER = ["trace", "requests", "refused (429)", "timed out", "first lost at", "waiting > 0.1 s", "longest wait", "most replicas",
+HEADER = ["trace", "requests", "rejected (429)", "timed out", "first lost at", "waiting > 0.1 s", "longest wait", "most replicas",
           "replicas on average"]
 
 

@@ -181,7 +181,7 @@ def noticed(metrics):
     refusals = re.findall(r'crop_http_refusals_total\{reason="([^"]+)"\} (\d+)', metrics)
     others = re.findall(r"crop_(connections_accepted_total|accept_pauses_total|http_responses_broken_total) (\d+)", metrics)
     return "; ".join(f"{name.removesuffix('_total').replace('_', ' ')} {int(count):,}" for name, count in others) + (
-        "; refused for " + ", ".join(f"{reason} {int(count):,}" for reason, count in refusals) + ".")
+        "; rejected for " + ", ".join(f"{reason} {int(count):,}" for reason, count in refusals) + ".")
 
 
 def machine():
