@@ -37,7 +37,9 @@ let kernelLevels: [Target.Dependency] =
   ["CMemory", "KernelsBaseline"] + (isX86 ? ["CProcessor", "KernelsV3", "KernelsV4"] : [])
 
 // What pruning is made of, lowest first.
-let pruningParts: [Target.Dependency] = ["Numerics", "GreedySearch", "Parameters", "VisionLayouts"]
+let pruningParts: [Target.Dependency] = [
+  "Numerics", "GreedySearch", "Parameters", "VisionLayouts", "LearnedNetworks", "Localization",
+]
 
 let package = Package(
   name: "crop",
@@ -50,7 +52,7 @@ let package = Package(
       name: "CropCore",
       targets: [
         "HTTP1", "JSON", "Kernels", "TensorFormats", "Tensors", "TokenPruning",
-        "Numerics", "GreedySearch", "Parameters", "VisionLayouts",
+        "Numerics", "GreedySearch", "Parameters", "VisionLayouts", "LearnedNetworks", "Localization",
       ]),
   ],
   // Exact, so that every build has the same versions; a committed Package.resolved would hold commit ids, which differ
@@ -74,6 +76,14 @@ let package = Package(
     .target(name: "Parameters", dependencies: ["JSON", "Numerics"], swiftSettings: settings),
     .target(
       name: "VisionLayouts", dependencies: ["JSON", "Numerics", "Parameters"], swiftSettings: settings),
+    .target(
+      name: "LearnedNetworks",
+      dependencies: ["JSON", "Kernels", "Numerics", "Parameters", "Tensors", "VisionLayouts"],
+      swiftSettings: settings),
+    .target(
+      name: "Localization",
+      dependencies: ["JSON", "Kernels", "Numerics", "Parameters", "Tensors", "VisionLayouts"],
+      swiftSettings: settings),
     .target(
       name: "TokenPruning", dependencies: ["JSON", "Kernels", "Tensors"] + pruningParts,
       swiftSettings: settings),

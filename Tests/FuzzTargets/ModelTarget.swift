@@ -1,4 +1,5 @@
 import JSON
+import LearnedNetworks
 import Numerics
 import PruningService
 import TensorFormats

@@ -1,6 +1,7 @@
 import TensorFormats
 import Testing
 
+@testable import Localization
 @testable import PruningService
 @testable import TokenPruning
 @testable import VisionLayouts

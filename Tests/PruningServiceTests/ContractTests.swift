@@ -4,6 +4,8 @@ import TensorFormats
 import Tensors
 import Testing
 
+@testable import LearnedNetworks
+@testable import Localization
 @testable import Numerics
 @testable import PruningService
 @testable import TokenPruning

@@ -4,6 +4,8 @@ import TensorFormats
 import Tensors
 import Testing
 
+@testable import LearnedNetworks
+@testable import Localization
 @testable import Numerics
 @testable import PruningService
 @testable import TokenPruning
@@ -72,13 +74,14 @@ struct ModelGoldenTests {
     let input = PruningInput(
       tokenCount: features.shape[0],
       tensors: ["image_features": features, "text_features": try golden.tensor("text_features")],
-      layout: layout, models: models)
+      layout: layout)
+    let (rows, question) = (try input.features(), try input.textFeatures())
     let model = try models.localizer(named: golden.model, at: "").model
-    let precise = try model.preciseScores(of: input, in: layout)
+    let precise = try model.preciseScores(of: rows, askedBy: question, in: layout, .unlimited)
     let expected = try #require(golden.expected["scores"]).doubles
     #expect(precise.count == expected.count && Set(expected).count > 2)
     for (a, b) in zip(precise, expected) { #expect(abs(a - b) <= 1e-9 * max(abs(b), 1e-3)) }
-    let found = try model.scores(of: input, in: layout)
+    let found = try model.scores(of: rows, askedBy: question, in: layout, .unlimited)
     #expect(found != precise && found.count == expected.count)
     for (a, b) in zip(found, expected) { #expect(abs(a - b) <= 1e-5) }
 
@@ -123,7 +126,7 @@ struct ModelGoldenTests {
     let tokens = Array(0..<features.rows)
     var steps = StepCounter(limit: .unlimited)
     let precise = try model.preciseRows(count, of: .region, tokens, features, in: layout, &steps)
-    for (a, b) in zip(precise.features.values, expected.suffix(count * features.columns)) {
+    for (a, b) in zip(precise.features, expected.suffix(count * features.columns)) {
       #expect(abs(a - b) <= 1e-9 * max(abs(b), 0.1))
     }
     let fast = try model.rows(count, of: .region, tokens, features, in: layout, &steps)

@@ -4,6 +4,8 @@ import TensorFormats
 import Tensors
 import Testing
 
+@testable import LearnedNetworks
+@testable import Localization
 @testable import Numerics
 @testable import PruningService
 @testable import TokenPruning
@@ -216,8 +218,8 @@ struct ModelRequestTests {
         let text = try? Tensor.random([3, 20], seed: 2)
         let input = PruningInput(
           tokenCount: 64, tensors: ["image_features": features, "text_features": text ?? features],
-          layout: layout, models: models, stepLimit: limit)
-        _ = try TokenPruning.localize(input, LocalizationOptions(["model": "question"]))
+          layout: layout, stepLimit: limit)
+        _ = try TokenPruning.localize(input, LocalizationOptions(["model": "question"]), models)
         return nil
       } catch {
         return error

@@ -2,6 +2,7 @@ import JSON
 import Tensors
 import Testing
 
+@testable import LearnedNetworks
 @testable import Numerics
 @testable import TokenPruning
 @testable import VisionLayouts
@@ -180,17 +181,33 @@ struct FloatNetworkTests {
     return try LocalizerModel(try ModelConfiguration(configuration), &remaining)
   }
 
-  private static func input(tokens: Int, texts: Int, scale: Float = 1, offset: Float = 0) throws
-    -> (PruningInput, TokenLayout)
-  {
-    var numbers = TestNumbers(UInt64(tokens + texts))
-    func tensor(_ rows: Int, _ columns: Int) throws -> Tensor {
-      let values = numbers.floats(rows * columns).map { $0 * scale + offset }
-      return try floatTensor(values, [rows, columns])
+  /// Features, a question, and where the tokens lie.
+  private struct Image {
+    let features: Matrix
+    let question: Matrix
+    let layout: TokenLayout
+
+    func scores(_ model: LocalizerModel, limit: StepLimit = .unlimited) throws -> [Double] {
+      try model.scores(of: features, askedBy: question, in: layout, limit)
     }
-    let layout = try #require(TokenLayout.inferred(tokenCount: tokens))
-    let tensors = ["image_features": try tensor(tokens, 40), "text_features": try tensor(texts, 12)]
-    return (PruningInput(tokenCount: tokens, tensors: tensors, layout: layout), layout)
+
+    func preciseScores(_ model: LocalizerModel) throws -> [Double] {
+      try model.preciseScores(of: features, askedBy: question, in: layout, .unlimited)
+    }
+  }
+
+  private static func image(
+    tokens: Int, texts: Int, scale: Float = 1, offset: Float = 0
+  ) throws -> Image {
+    var numbers = TestNumbers(UInt64(tokens + texts))
+    func matrix(_ rows: Int, _ columns: Int) -> Matrix {
+      let values = numbers.floats(rows * columns).map { $0 * scale + offset }
+      return Matrix(rows: rows, columns: columns, values: values)
+    }
+    let (features, question) = (matrix(tokens, 40), matrix(texts, 12))
+    return Image(
+      features: features, question: question,
+      layout: try #require(TokenLayout.inferred(tokenCount: tokens)))
   }
 
   @Test(
@@ -198,13 +215,13 @@ struct FloatNetworkTests {
     arguments: [(64, 1), (100, 9), (400, 100), (1024, 2)], [(1, 0), (1e-3, 0), (1e30, 1e30), (1, 1000)])
   func scores(size: (tokens: Int, texts: Int), features: (scale: Float, offset: Float)) throws {
     let model = try Self.localizer()
-    let (input, layout) = try Self.input(
+    let image = try Self.image(
       tokens: size.tokens, texts: size.texts, scale: features.scale, offset: features.offset)
-    let found = try model.scores(of: input, in: layout)
-    let expected = try model.preciseScores(of: input, in: layout)
+    let found = try image.scores(model)
+    let expected = try image.preciseScores(model)
     Self.expectClose(found.map { Float($0) }, expected, within: 1e-5)
     #expect(Set(expected).count > 60)
-    #expect(try model.scores(of: input, in: layout) == found)
+    #expect(try image.scores(model) == found)
   }
 
   @Test(
@@ -218,10 +235,10 @@ struct FloatNetworkTests {
     let model = try Self.localizer { tensor, values in
       if tensor == name { values = values.map { $0 * 1e38 } }
     }
-    let (input, layout) = try Self.input(tokens: 64, texts: 3)
-    let found = try model.scores(of: input, in: layout)
+    let image = try Self.image(tokens: 64, texts: 3)
+    let found = try image.scores(model)
     #expect(found.allSatisfy { (0...1).contains($0) })
-    let expected = try model.preciseScores(of: input, in: layout)
+    let expected = try image.preciseScores(model)
     // Logits this large are 0 or 1, unless the sum is the same for all, as that of a normalised row is.
     Self.expectClose(found.map { Float($0) }, expected, within: 1e-3, "\(name)")
   }
@@ -229,11 +246,9 @@ struct FloatNetworkTests {
   @Test("the work counted for a request does not depend on chance, and too much is refused")
   func limit() throws {
     let model = try Self.localizer()
-    let (input, layout) = try Self.input(tokens: 400, texts: 9)
+    let image = try Self.image(tokens: 400, texts: 9)
     func isRefused(_ steps: Int) -> Bool {
-      let limited = PruningInput(
-        tokenCount: 400, tensors: input.tensors, layout: layout, stepLimit: StepLimit(steps))
-      return (try? model.scores(of: limited, in: layout)) == nil
+      (try? image.scores(model, limit: StepLimit(steps))) == nil
     }
     #expect(isRefused(20_000) && !isRefused(20_000_000))
   }

@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 
+@testable import LearnedNetworks
 @testable import Numerics
 @testable import TokenPruning
 @testable import VisionLayouts

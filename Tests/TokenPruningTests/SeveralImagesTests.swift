@@ -2,6 +2,8 @@ import JSON
 import Tensors
 import Testing
 
+@testable import LearnedNetworks
+@testable import Localization
 @testable import Numerics
 @testable import TokenPruning
 @testable import VisionLayouts
@@ -47,8 +49,8 @@ import Testing
     /// The sequence around the images is one, so that each knows its place in it.
     func input(_ tensors: [String: Tensor], _ layout: TokenLayout, from start: Int) -> PruningInput {
       PruningInput(
-        tokenCount: layout.tokenCount, tensors: tensors, layout: layout, seed: seed, models: ModelSet(),
-        previous: nil, stepLimit: StepLimit(1 << 30), sharing: .none, firstToken: start,
+        tokenCount: layout.tokenCount, tensors: tensors, layout: layout, seed: seed, previous: nil,
+        stepLimit: StepLimit(1 << 30), sharing: .none, firstToken: start,
         requestTokenCount: count)
     }
     var images: [PruningInput] = []

@@ -1,5 +1,7 @@
 import Foundation
 import JSON
+import LearnedNetworks
+import Localization
 import TensorFormats
 import Tensors
 import TokenPruning
@@ -9,24 +11,30 @@ import VisionLayouts
 enum NetworkTimes {
   /// Scores of the 8 x 8 blocks.
   static func localize(weights: String, tensors: String, _ repeats: Int) throws -> String {
-    let input = try input(weights, tensors)
+    let (input, models) = try request(weights, tensors)
     let options = try LocalizationOptions(["source": "model"])
     var map: [Double] = []
-    let times = try seconds(repeats) { map = try TokenPruning.localize(input(), options).maps[0].values }
+    let times = try seconds(repeats) {
+      map = try TokenPruning.localize(input(), options, models).maps[0].values
+    }
     return "{\"seconds\":\(times),\"values\":\(map)}"
   }
 
   /// `rows` learned rows of the whole image.
   static func resample(weights: String, tensors: String, rows: Int, _ repeats: Int) throws -> String {
-    let input = try input(weights, tensors)
+    let (input, models) = try request(weights, tensors)
     let request = try ResampleRequest(["keep_tokens": .integer(rows), "anchor_share": 0])
     var values: [Float] = []
-    let times = try seconds(repeats) { values = try TokenPruning.resample(input(), request).features.values }
+    let times = try seconds(repeats) {
+      values = try TokenPruning.resample(input(), request, models).features.values
+    }
     return "{\"seconds\":\(times),\"values\":\(values)}"
   }
 
   /// Makes a new input for each call: one has the account of one request.
-  private static func input(_ weights: String, _ tensors: String) throws -> () -> PruningInput {
+  private static func request(
+    _ weights: String, _ tensors: String
+  ) throws -> (input: () -> PruningInput, models: ModelSet) {
     let model = try file(weights)
     guard let text = model.metadata["crop.config"],
       let configuration = try JSONValue.parse(Array(text.utf8)[...]).objectValue
@@ -36,11 +44,11 @@ enum NetworkTimes {
       throw UnknownCommand(description: "\(tensors) has no image_features")
     }
     let models = ModelSet(["model": try LearnedModel(configuration: configuration, tensors: model.tensors)])
-    return {
+    let input = {
       PruningInput(
-        tokenCount: count, tensors: request.tensors, layout: TokenLayout.inferred(tokenCount: count),
-        models: models)
+        tokenCount: count, tensors: request.tensors, layout: TokenLayout.inferred(tokenCount: count))
     }
+    return (input, models)
   }
 
   private static func file(_ path: String) throws -> SafetensorsFile {

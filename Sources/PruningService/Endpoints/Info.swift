@@ -1,5 +1,6 @@
 import HTTP1
 import JSON
+import LearnedNetworks
 import TensorFormats
 import TokenPruning
 

@@ -1,6 +1,7 @@
 import HTTP1
 public import JSON
-public import TokenPruning
+public import LearnedNetworks
+import TokenPruning
 
 extension Endpoints {
   static func models(_ store: ModelStore) -> Endpoint {

@@ -1,6 +1,7 @@
 import JSON
+public import LearnedNetworks
 import TensorFormats
-public import TokenPruning
+import TokenPruning
 
 /// A file of weights: safetensors whose `__metadata__` says in `crop.config` what network they belong to.
 public enum ModelFile {

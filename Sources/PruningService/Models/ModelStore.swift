@@ -1,5 +1,6 @@
+public import LearnedNetworks
 import Locking
-public import TokenPruning
+import TokenPruning
 
 /// The models in force, replaced as a whole while the service runs.
 public final class ModelStore: Sendable {

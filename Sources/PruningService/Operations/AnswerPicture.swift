@@ -1,4 +1,5 @@
 import JSON
+import Localization
 import Tensors
 public import TokenPictures
 import TokenPruning

@@ -1,9 +1,11 @@
 import JSON
+public import LearnedNetworks
+import Localization
 public import Numerics
 import Parameters
 public import TensorFormats
 import Tensors
-public import TokenPruning
+import TokenPruning
 import VisionLayouts
 
 /// `/compare`: what several methods keep of one image under one budget.
@@ -114,6 +116,7 @@ public enum CompareOperation {
     let image: ImageRequest
     private let input: PruningInput
     private let plan: RegionPlan
+    private let models: ModelSet
 
     init(
       _ tensors: [String: Tensor], _ parameters: JSONObject, _ context: RunContext
@@ -123,10 +126,13 @@ public enum CompareOperation {
         let input = image.input(tensors, context)
         self.image = image
         self.input = input
+        models = context.models
         if image.asksForRegion {
-          plan = try image.regionPlan(input)
+          plan = try image.regionPlan(input, context.models)
         } else if parameters["localize"] == nil {
-          plan = try Self.optional { () throws(PruningError) in try image.regionPlan(input) } ?? .none
+          plan =
+            try Self.optional { () throws(PruningError) in try image.regionPlan(input, context.models) }
+            ?? .none
         } else {
           plan = .none
         }
@@ -139,8 +145,9 @@ public enum CompareOperation {
 
     func localization() throws(Problem) -> Localization? {
       do throws(PruningError) {
-        guard !image.asksForRegion else { return try plan.region(in: input).region }
-        return try Self.optional { () throws(PruningError) in try plan.region(in: input).region } ?? nil
+        guard !image.asksForRegion else { return try plan.region(in: input, models).region }
+        return try Self.optional { () throws(PruningError) in try plan.region(in: input, models).region }
+          ?? nil
       } catch {
         throw Problem(error)
       }

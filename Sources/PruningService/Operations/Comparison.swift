@@ -1,4 +1,5 @@
 public import JSON
+import Localization
 public import TokenPictures
 import TokenPruning
 import VisionLayouts

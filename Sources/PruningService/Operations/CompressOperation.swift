@@ -1,4 +1,6 @@
 import JSON
+import LearnedNetworks
+import Localization
 import Numerics
 import Tensors
 import TokenPruning
@@ -46,12 +48,12 @@ struct CompressSettings: Sendable {
   /// Of the rows: what `dtype` asks for, else the type of the features.
   private let elementType: ElementType
 
-  init(_ image: ImageRequest, _ input: PruningInput) throws(PruningError) {
+  init(_ image: ImageRequest, _ input: PruningInput, _ models: ModelSet) throws(PruningError) {
     positions = try PositionMembers(image, input)
     // Assignments, sizes, and the positions of rows, of which there are as many as tokens at most.
     answerBytes = image.answerBytes(listsPerToken: 5 + (positions.areAnswered ? 3 : 0))
     // Without a region all tokens are one part; nothing is localised unasked.
-    plan = image.asksForRegion ? try image.regionPlan(input) : .none
+    plan = image.asksForRegion ? try image.regionPlan(input, models) : .none
     model = try ModelDimensions.parse(image.parameters)
     elementType = try Self.elementType(image.parameters, input)
   }
@@ -161,8 +163,8 @@ struct MergeTask: PreparedTask {
   var answerBytes: Int { settings.answerBytes }
   let modelUses: [ModelUse]
 
-  init(_ image: ImageRequest, _ input: PruningInput) throws(PruningError) {
-    settings = try CompressSettings(image, input)
+  init(_ image: ImageRequest, _ input: PruningInput, _ models: ModelSet) throws(PruningError) {
+    settings = try CompressSettings(image, input, models)
     modelUses = [settings.plan.modelUse(on: input)].compactMap(\.self)
     var request = try CompressRequest(image.parameters, regionTokens: settings.plan.givenTokens)
     request.largestPeer = image.largestPeer
@@ -171,9 +173,11 @@ struct MergeTask: PreparedTask {
     cost = ComputeCost(merging: input, settings.plan)
   }
 
-  func run(on input: PruningInput, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
+  func run(
+    on input: PruningInput, _ models: ModelSet, shared: inout JSONObject
+  ) throws(PruningError) -> Answer.Sample {
     shared["mode"] = .string(CompressOperation.Mode.merge.rawValue)
-    let (region, input) = try settings.plan.region(in: input)
+    let (region, input) = try settings.plan.region(in: input, models)
     var request = request
     request.regionTokens = region?.tokens
     let result = try compress(input, request)

@@ -1,4 +1,6 @@
 import JSON
+import LearnedNetworks
+import Localization
 import Numerics
 import Tensors
 import TokenPruning
@@ -64,8 +66,8 @@ struct ImageRequest: Sendable {
   /// The image with its tensors, for one run.
   func input(_ tensors: [String: Tensor], _ run: RunContext) -> PruningInput {
     PruningInput(
-      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed, models: run.models,
-      previous: previous, stepLimit: run.stepLimit, sharing: run.sharing)
+      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed, previous: previous,
+      stepLimit: run.stepLimit, sharing: run.sharing)
   }
 
   /// The longest other axis of a tensor about no tokens, beyond the width of any features.
@@ -171,7 +173,7 @@ struct ImageRequest: Sendable {
   }
 
   /// How the contextual region is had: from the caller, else from the tensors.
-  func regionPlan(_ input: PruningInput) throws(PruningError) -> RegionPlan {
+  func regionPlan(_ input: PruningInput, _ models: ModelSet) throws(PruningError) -> RegionPlan {
     if let region = parameters["region"] {
       guard (parameters["localize"] ?? false) == false else {
         throw PruningError(
@@ -184,7 +186,7 @@ struct ImageRequest: Sendable {
       guard !layout.views.isEmpty else { throw Self.withoutPlaces(layout) }
       return .given(Localization(try RegionSpecification(region, layout: layout), layout: layout))
     }
-    return .found(try PreparedLocalization(input, try Self.localizationOptions(parameters)))
+    return .found(try PreparedLocalization(input, try Self.localizationOptions(parameters), models))
   }
 
   /// - Precondition: `localize` is not false.
@@ -213,13 +215,13 @@ enum RegionPlan: Sendable {
 
   /// The region, and the input with what was computed on the way to it.
   func region(
-    in input: PruningInput
+    in input: PruningInput, _ models: ModelSet
   ) throws(PruningError) -> (region: Localization?, input: PruningInput) {
     switch self {
     case .none: return (nil, input)
     case .given(let region): return (region, input)
     case .found(let search):
-      let found = try search.run(on: input)
+      let found = try search.run(on: input, models)
       return (found.region, input.reusing(found))
     }
   }

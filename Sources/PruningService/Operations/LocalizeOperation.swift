@@ -1,4 +1,6 @@
 import JSON
+import LearnedNetworks
+import Localization
 import Numerics
 import TokenPruning
 import VisionLayouts
@@ -10,15 +12,17 @@ struct LocalizeTask: PreparedTask {
   let modelUses: [ModelUse]
   let cost: ComputeCost
 
-  init(_ image: ImageRequest, _ input: PruningInput) throws(PruningError) {
+  init(_ image: ImageRequest, _ input: PruningInput, _ models: ModelSet) throws(PruningError) {
     answerBytes = image.answerBytes()
-    plan = try image.regionPlan(input)
+    plan = try image.regionPlan(input, models)
     modelUses = [plan.modelUse(on: input)].compactMap(\.self)
     cost = ComputeCost(input, plan)
   }
 
-  func run(on input: PruningInput, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
-    guard let localization = try plan.region(in: input).region else {
+  func run(
+    on input: PruningInput, _ models: ModelSet, shared: inout JSONObject
+  ) throws(PruningError) -> Answer.Sample {
+    guard let localization = try plan.region(in: input, models).region else {
       preconditionFailure("/localize has a region, or was refused")
     }
     var sample = Answer.Sample(

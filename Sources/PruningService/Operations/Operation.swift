@@ -1,9 +1,10 @@
 import JSON
+public import LearnedNetworks
 public import Numerics
 import Parameters
 public import TensorFormats
 import Tensors
-public import TokenPruning
+import TokenPruning
 
 /// What the service does with tensors: the same code behind `POST /prune` and `crop prune`.
 public enum Operation: String, CaseIterable, Sendable {

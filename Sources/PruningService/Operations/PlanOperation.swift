@@ -1,4 +1,5 @@
 public import JSON
+import Localization
 import Numerics
 import Parameters
 import TensorFormats

@@ -1,4 +1,5 @@
 import JSON
+import LearnedNetworks
 import Locking
 import Numerics
 import TensorFormats
@@ -18,8 +19,11 @@ protocol PreparedTask: Sendable {
 
   /// - Parameters:
   ///   - input: of the same shapes and layout as the one this was prepared for.
+  ///   - models: those that are loaded now.
   ///   - shared: what the answer says of all images.
-  func run(on input: PruningInput, shared: inout JSONObject) throws(PruningError) -> Answer.Sample
+  func run(
+    on input: PruningInput, _ models: ModelSet, shared: inout JSONObject
+  ) throws(PruningError) -> Answer.Sample
 }
 
 extension PreparedTask {
@@ -154,7 +158,9 @@ final class PreparedOperation: Sendable {
       let input = request.input(without(ImageRequest.consumedTensors, sample), context)
       images.append(
         try about(index) { [request] () throws(PruningError) in
-          Image(request: request, task: try operation.task(request, input, isTogether: isTogether))
+          Image(
+            request: request, task: try operation.task(request, input, context.models, isTogether: isTogether)
+          )
         })
     }
     return images
@@ -237,7 +243,8 @@ final class PreparedOperation: Sendable {
   ) throws(PruningError) -> [Answer.Sample] {
     let inputs = images.indices.map { images[$0].request.input(tensors[$0], context) }
     do throws(SharedPruningError) {
-      return try PruneTask.runTogether(images.compactMap { $0.task as? PruneTask }, inputs, shared: &shared)
+      return try PruneTask.runTogether(
+        images.compactMap { $0.task as? PruneTask }, inputs, context.models, shared: &shared)
     } catch {
       throw error.image.map { parameters.error(error.error, inImage: $0) } ?? error.error
     }
@@ -275,7 +282,10 @@ final class PreparedOperation: Sendable {
       try context.stepLimit.check()
       let image = images[index]
       return .success(
-        (try image.task.run(on: image.request.input(tensors, context), shared: &shared), shared))
+        (
+          try image.task.run(on: image.request.input(tensors, context), context.models, shared: &shared),
+          shared
+        ))
     } catch {
       return .failure(isBatched ? parameters.error(error, inImage: index) : error)
     }
@@ -285,16 +295,16 @@ final class PreparedOperation: Sendable {
 extension Operation {
   /// The one place where an operation finds what it does with an image.
   fileprivate func task(
-    _ image: ImageRequest, _ input: PruningInput, isTogether: Bool
+    _ image: ImageRequest, _ input: PruningInput, _ models: ModelSet, isTogether: Bool
   ) throws(PruningError) -> any PreparedTask {
     switch self {
-    case .localize: try LocalizeTask(image, input)
+    case .localize: try LocalizeTask(image, input, models)
     case .reselect: try ReselectTask(image, input)
-    case .prune: try PruneTask(image, input, isTogether: isTogether)
+    case .prune: try PruneTask(image, input, models, isTogether: isTogether)
     case .compress:
       switch try CompressOperation.Mode(image.parameters) {
-      case .merge: try MergeTask(image, input)
-      case .resampler: try ResampleTask(image, input)
+      case .merge: try MergeTask(image, input, models)
+      case .resampler: try ResampleTask(image, input, models)
       }
     }
   }

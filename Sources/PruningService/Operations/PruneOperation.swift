@@ -1,4 +1,6 @@
 import JSON
+import LearnedNetworks
+import Localization
 import Numerics
 import Tensors
 import TokenPruning
@@ -49,9 +51,11 @@ struct PruneTask: PreparedTask {
   private let bookkeeping: Bookkeeping?
   private let model: ModelDimensions?
 
-  /// - Parameter isTogether: whether the budget is one for all images of a batch, see ``runTogether(_:_:shared:)``.
-  init(_ image: ImageRequest, _ input: PruningInput, isTogether: Bool) throws(PruningError) {
-    plan = try Self.regionPlan(of: image, input)
+  /// - Parameter isTogether: whether the budget is one for all images of a batch, see ``runTogether(_:_:_:shared:)``.
+  init(
+    _ image: ImageRequest, _ input: PruningInput, _ models: ModelSet, isTogether: Bool
+  ) throws(PruningError) {
+    plan = try Self.regionPlan(of: image, input, models)
     modelUses = [plan.modelUse(on: input)].compactMap(\.self)
     var request = try PruneRequest(image.parameters, regionTokens: plan.givenTokens)
     request.largestPeer = image.largestPeer
@@ -78,21 +82,23 @@ struct PruneTask: PreparedTask {
 
   /// CROP is about a region, so it is localised unasked; any other method only where the request asks for it.
   private static func regionPlan(
-    of image: ImageRequest, _ input: PruningInput
+    of image: ImageRequest, _ input: PruningInput, _ models: ModelSet
   ) throws(PruningError) -> RegionPlan {
     let parameters = image.parameters
-    if image.asksForRegion { return try image.regionPlan(input) }
+    if image.asksForRegion { return try image.regionPlan(input, models) }
     let method = parameters["method"] ?? .string(PruneRequest.defaultMethod)
     // Of what earlier requests left there is no map to find a region in.
     guard method == .string(PruneRequest.defaultMethod), parameters["localize"] == nil,
       parameters["region_policy"] != "none", image.previous == nil
     else { return .none }
-    return try image.regionPlan(input)
+    return try image.regionPlan(input, models)
   }
 
-  func run(on input: PruningInput, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
+  func run(
+    on input: PruningInput, _ models: ModelSet, shared: inout JSONObject
+  ) throws(PruningError) -> Answer.Sample {
     guard let pruning else { preconditionFailure("images under one budget run together") }
-    let (region, input) = try plan.region(in: input)
+    let (region, input) = try plan.region(in: input, models)
     let found: [Int]? = if case .found = plan { region?.tokens } else { nil }
     return try sample(of: try pruning.run(on: input, region: found), region, input, shared: &shared)
   }
@@ -113,13 +119,13 @@ struct PruneTask: PreparedTask {
   ///
   /// - Throws: with the image that is wrong.
   static func runTogether(
-    _ tasks: [PruneTask], _ inputs: [PruningInput], shared: inout JSONObject
+    _ tasks: [PruneTask], _ inputs: [PruningInput], _ models: ModelSet, shared: inout JSONObject
   ) throws(SharedPruningError) -> [Answer.Sample] {
     var regions: [Localization?] = []
     var requests: [PruneRequest] = []
     for (index, task) in tasks.enumerated() {
       let region = try SharedPruningError.about(index) { () throws(PruningError) in
-        try task.plan.region(in: inputs[index]).region
+        try task.plan.region(in: inputs[index], models).region
       }
       var request = task.request
       request.regionTokens = region?.tokens

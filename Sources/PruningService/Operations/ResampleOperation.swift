@@ -1,4 +1,6 @@
 import JSON
+import LearnedNetworks
+import Localization
 import Numerics
 import Tensors
 import TokenPruning
@@ -12,23 +14,25 @@ struct ResampleTask: PreparedTask {
   var answerBytes: Int { settings.answerBytes }
   let modelUses: [ModelUse]
 
-  init(_ image: ImageRequest, _ input: PruningInput) throws(PruningError) {
-    settings = try CompressSettings(image, input)
+  init(_ image: ImageRequest, _ input: PruningInput, _ models: ModelSet) throws(PruningError) {
+    settings = try CompressSettings(image, input, models)
     var request = try ResampleRequest(image.parameters, regionTokens: settings.plan.givenTokens)
     request.rows.largestPeer = image.largestPeer
     self.request = request
-    try request.validate(input.models)
+    try request.validate(models)
     modelUses = [
       settings.plan.modelUse(on: input), .resampling(input.tokenCount, with: request.model),
     ].compactMap(\.self)
   }
 
-  func run(on input: PruningInput, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
+  func run(
+    on input: PruningInput, _ models: ModelSet, shared: inout JSONObject
+  ) throws(PruningError) -> Answer.Sample {
     shared["mode"] = .string(CompressOperation.Mode.resampler.rawValue)
-    let (region, input) = try settings.plan.region(in: input)
+    let (region, input) = try settings.plan.region(in: input, models)
     var request = request
     request.rows.regionTokens = region?.tokens
-    let result = try resample(input, request)
+    let result = try resample(input, request, models)
     shared["model"] = .string(result.model)
     shared["anchors"] = .string(request.rows.anchors.rawValue)
     var members = result.budget.members

@@ -1,4 +1,5 @@
 import JSON
+import LearnedNetworks
 import Numerics
 import TokenPruning
 
@@ -25,7 +26,9 @@ struct ReselectTask: PreparedTask {
     cost = ComputeCost(input, .none)
   }
 
-  func run(on input: PruningInput, shared: inout JSONObject) throws(PruningError) -> Answer.Sample {
+  func run(
+    on input: PruningInput, _: ModelSet, shared: inout JSONObject
+  ) throws(PruningError) -> Answer.Sample {
     let result = try reselect(input, request)
     var members: JSONObject = [
       "swap_count": .integer(result.swaps.count),

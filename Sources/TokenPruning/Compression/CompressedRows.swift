@@ -1,3 +1,4 @@
+import Localization
 import Numerics
 import Tensors
 import VisionLayouts
@@ -65,7 +66,7 @@ extension CompressedRows {
     }
     rows.features = Matrix(rows: rows.sizes.count, columns: rows.features.columns, values: values)
     self = Self.joining(
-      results, rows, rowPositions: positions, notes: PruneResult.joined(results.map(\.notes)))
+      results, rows, rowPositions: positions, notes: joinedNotes(results.map(\.notes)))
   }
 
   /// The result for all tokens of an input of which separators were left out.
@@ -170,7 +171,7 @@ extension PruningInput {
     }
     return (
       PruningInput(
-        tokenCount: tokens.count, tensors: own, layout: layout?.withoutSeparators, seed: seed, models: models,
+        tokenCount: tokens.count, tensors: own, layout: layout?.withoutSeparators, seed: seed,
         previous: nil, stepLimit: stepLimit, sharing: sharing, firstToken: firstToken,
         requestTokenCount: requestTokenCount), tokens
     )

@@ -1,3 +1,4 @@
+public import LearnedNetworks
 public import Numerics
 import VisionLayouts
 
@@ -16,19 +17,19 @@ import VisionLayouts
 ///   learned rows than the model has queries.
 /// - Complexity: that of ``ResamplerModel`` per part, and of choosing the anchors.
 public func resample(
-  _ input: PruningInput, _ request: ResampleRequest
+  _ input: PruningInput, _ request: ResampleRequest, _ models: ModelSet
 ) throws(PruningError) -> ResampleResult {
   try compressing(input, request.rows) { (input, rows) throws(PruningError) -> ResampleResult in
     var own = request
     own.rows = rows
-    return try resampleImage(input, own)
+    return try resampleImage(input, own, models)
   }
 }
 
 private func resampleImage(
-  _ input: PruningInput, _ request: ResampleRequest
+  _ input: PruningInput, _ request: ResampleRequest, _ models: ModelSet
 ) throws(PruningError) -> ResampleResult {
-  let (name, model) = try input.models.resampler(named: request.model, at: "/model")
+  let (name, model) = try models.resampler(named: request.model, at: "/model")
   let features = try input.features()
   guard features.columns == model.imageWidth else {
     throw PruningError(
@@ -127,7 +128,7 @@ extension ResampleResult {
     var firstRow = anchors.count
     for (plan, output) in zip(plans, outputs) {
       guard let output else { continue }
-      for value in output.features.values {
+      for value in output.features {
         let narrow = Float(value)
         guard narrow.isFinite else {
           throw PruningError(

@@ -1,4 +1,5 @@
 public import JSON
+public import LearnedNetworks
 public import Numerics
 import Parameters
 public import VisionLayouts

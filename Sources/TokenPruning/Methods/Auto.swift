@@ -1,3 +1,4 @@
+import Localization
 import Numerics
 import Tensors
 import VisionLayouts
@@ -82,7 +83,7 @@ struct Auto: PruningMethod {
 
   /// Whether cosines between text and features are defined: rows of one width.
   private static func hasComparableText(_ input: PruningInput) -> Bool {
-    let compared = input.tensors[LocalizationSource.comparedFeatures(in: input)]
+    let compared = input.tensors[LocalizationSource.comparedFeatures(in: input.tensors)]
     guard let compared, let text = input.tensors["text_features"] else { return false }
     return text.shape.dimensions.last == compared.shape.dimensions.last
   }

@@ -1,4 +1,5 @@
 import JSON
+import Localization
 import Numerics
 import Tensors
 
@@ -72,7 +73,7 @@ struct Crop: PruningMethod {
   /// (``LocalizationSource/chosen(_:from:)``).
   private static func bestScorer(for input: PruningInput) -> String {
     if input.tensors["attention"] != nil { return "attention" }
-    let compared = input.tensors[LocalizationSource.comparedFeatures(in: input)]
+    let compared = input.tensors[LocalizationSource.comparedFeatures(in: input.tensors)]
     // Text of another width is there for a learned localiser; cosines could not compare it.
     if let compared, let text = input.tensors["text_features"],
       text.shape.dimensions.last == compared.shape.dimensions.last
@@ -95,7 +96,7 @@ struct QueryKeyAttention: ScoringMethod {
   init(_ parameters: Parameters) {}
 
   func scores(of input: PruningInput) throws(PruningError) -> [Double] {
-    try QueryKeyScores.attention(of: input)
+    try QueryKeyScores.attention(of: input.tensors, input.tokenCount)
   }
 }
 

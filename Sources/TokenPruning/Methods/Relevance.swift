@@ -1,12 +1,10 @@
+import Localization
 import Numerics
 import Tensors
 
 /// How relevant each token is to the text: the mean cosine with the text rows.
 enum Relevance {
   enum Sign: Sendable { case negative, positive }
-
-  /// The tensor that shares a space with `text_features`, where `image_features` does not.
-  static let embeddingsName = "relevance_features"
 
   /// The signed mean cosine of every token with the rows of `text_features` [N].
   ///
@@ -24,7 +22,8 @@ enum Relevance {
   static func cosinesAndFeatures(
     of input: PruningInput, sign: Sign
   ) throws(PruningError) -> (cosines: [Double], features: MeasuredRows) {
-    let features = input.tensors[embeddingsName] == nil ? nil : try input.measuredRows().rows
+    let features =
+      input.tensors[LocalizationSource.embeddingsName] == nil ? nil : try input.measuredRows().rows
     let (cosines, compared) = try compared(in: input, sign: sign)
     return (cosines, features ?? compared)
   }
@@ -32,14 +31,14 @@ enum Relevance {
   private static func compared(
     in input: PruningInput, sign: Sign
   ) throws(PruningError) -> (cosines: [Double], rows: MeasuredRows) {
-    let name = LocalizationSource.comparedFeatures(in: input)
+    let name = LocalizationSource.comparedFeatures(in: input.tensors)
     let width = try input.featureTensor(named: name).shape[1]
     let text = try input.textFeatures()
     guard text.columns == width else {
       throw PruningError(
         at: "text_features",
         "has \(text.columns) columns, but \(name) has \(width); "
-          + "the cosine needs equal widths (\(embeddingsName) [N, E] may carry the tokens in the text's space)"
+          + "the cosine needs equal widths (\(LocalizationSource.embeddingsName) [N, E] may carry the tokens in the text's space)"
       )
     }
     let (rows, products) = try input.measuredRows(named: name, comparedWith: meanDirection(of: text))

@@ -1,5 +1,6 @@
 import JSON
 import Kernels
+import Localization
 import Numerics
 
 /// TRIM keeps the tokens least similar to the question and adds one row for the mean of the others.
@@ -49,7 +50,7 @@ struct Trim: ScoringMethod {
 
   func scores(of input: PruningInput) throws(PruningError) -> [Double] {
     let features = try input.features()
-    let name = Relevance.embeddingsName
+    let name = LocalizationSource.embeddingsName
     let hasOwn = input.tensors[name] != nil
     let tokens = hasOwn ? try input.features(named: name) : features
     let text = try input.textFeatures()

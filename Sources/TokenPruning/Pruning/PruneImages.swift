@@ -1,3 +1,4 @@
+import Localization
 import Numerics
 
 /// Prunes a layout with several images as the list of those images.
@@ -180,7 +181,7 @@ extension PruneResult {
     let schedule = Schedule(
       stages.map { ($0.layer, $0.kept.count) }, tokenCount: tokenCount, plain: kept.count)
     averageTokens = stages.isEmpty ? Double(kept.count) : layerCount.map(schedule.average)
-    notes = Self.joined(results.map(\.notes))
+    notes = joinedNotes(results.map(\.notes))
     scores = results.allSatisfy { $0.scores != nil } ? results.flatMap { $0.scores ?? [] } : nil
     explanation = PruneExplanation(joining: results.compactMap(\.explanation))
     let newlines = results.compactMap(\.keptNewlines)
@@ -194,16 +195,16 @@ extension PruneResult {
     keptWithinPrevious = slots.isEmpty ? nil : Array(slots.joined())
   }
 
-  /// Notes of all images once, and others with the image they are about.
-  static func joined(_ notes: [[String]]) -> [String] {
-    let common = (notes.first ?? []).filter { note in notes.allSatisfy { $0.contains(note) } }
-    return common
-      + notes.enumerated().flatMap { image, notes in
-        notes.filter { !common.contains($0) }.map { "image \(image): \($0)" }
-      }
-  }
-
   private static func distinct(_ names: [String]) -> [String] {
     names.enumerated().filter { names.firstIndex(of: $0.element) == $0.offset }.map(\.element)
+  }
+}
+
+extension PruneRequest {
+  /// What it asks of some of the tokens, which are an image of several.
+  func about(_ tokens: Range<Int>) -> PruneRequest {
+    var request = self
+    request.regionTokens = regionTokens?.filter(tokens.contains).map { $0 - tokens.lowerBound }
+    return request
   }
 }

@@ -1,3 +1,4 @@
+import Localization
 import Numerics
 public import VisionLayouts
 
@@ -105,7 +106,7 @@ extension PrunePlan.Part {
     keptNewlines = sum(images.map(\.keptNewlines))
     kept = images[0].kept.indices.map { step in sum(images.map { $0.kept[step] }) }
     self.images = images.flatMap(\.images)
-    notes = PruneResult.joined(images.map(\.notes))
+    notes = joinedNotes(images.map(\.notes))
   }
 }
 

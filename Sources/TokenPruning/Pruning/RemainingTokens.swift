@@ -29,7 +29,7 @@ struct RemainingTokens: Sendable {
       tensors[name] = try reduced(tensor, named: name, from: input.tokenCount)
     }
     return PruningInput(
-      tokenCount: kept.count, tensors: tensors, layout: nil, seed: input.seed, models: input.models,
+      tokenCount: kept.count, tensors: tensors, layout: nil, seed: input.seed,
       stepLimit: input.stepLimit, sharing: input.sharing)
   }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import JSON
+import LearnedNetworks
 import PruningService
 import TensorFormats
 import TokenPruning

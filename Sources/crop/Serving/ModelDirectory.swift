@@ -1,4 +1,5 @@
 import FoundationEssentials
+import LearnedNetworks
 import PruningService
 import TokenPruning
 

@@ -3,6 +3,7 @@ import Tensors
 import Testing
 
 @testable import GreedySearch
+@testable import Localization
 @testable import Parameters
 @testable import TokenPruning
 @testable import VisionLayouts

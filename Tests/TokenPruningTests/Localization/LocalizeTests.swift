@@ -2,6 +2,7 @@ import JSON
 import Tensors
 import Testing
 
+@testable import Localization
 @testable import Numerics
 @testable import TokenPruning
 @testable import VisionLayouts

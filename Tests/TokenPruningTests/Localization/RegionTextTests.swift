@@ -1,6 +1,7 @@
 import JSON
 import Testing
 
+@testable import Localization
 @testable import Numerics
 @testable import TokenPruning
 @testable import VisionLayouts

@@ -3,6 +3,7 @@ import JSON
 import Tensors
 import Testing
 
+@testable import Localization
 @testable import Numerics
 @testable import TokenPruning
 @testable import VisionLayouts
@@ -79,11 +80,11 @@ struct ScoreTests {
     ]
       as [([Float], [Int])]
     {
-      let row = try AttentionScores.attention(of: input(["attention": tensor(values, shape)], tokens: 3))
+      let row = try AttentionScores.attention(of: ["attention": tensor(values, shape)], 3)
       #expect(close(row, [2, 4, 6]))
     }
     let doubles = try Tensor.floatingPoint([2, 4, 6], shape: Shape([3]), as: .float64)
-    #expect(try AttentionScores.attention(of: input(["attention": doubles], tokens: 3)) == [2, 4, 6])
+    #expect(try AttentionScores.attention(of: ["attention": doubles], 3) == [2, 4, 6])
   }
 
   @Test("relative attention divides, with a floor of a hundredth of the reference's mean")
@@ -91,7 +92,7 @@ struct ScoreTests {
     let given = try input(
       ["attention": tensor([2, 4, 6, 8], [4]), "reference_attention": tensor([1, 8, 3, 0], [4])], tokens: 4)
     // Relative to the largest reference, 8: ratios times 8; the mean of the reference is 3.
-    let row = try AttentionScores.relativeAttention(of: given)
+    let row = try AttentionScores.relativeAttention(of: given.tensors, given.tokenCount)
     let floored: Double = 8 / 0.00375
     #expect(close(row, [16, 4, 16, floored], 1e-6))
   }
@@ -104,8 +105,8 @@ struct ScoreTests {
       tensors["reference_attention"] = reference
       return error {
         reference == nil
-          ? try AttentionScores.attention(of: input(tensors, tokens: 3))
-          : try AttentionScores.relativeAttention(of: input(tensors, tokens: 3))
+          ? try AttentionScores.attention(of: tensors, 3)
+          : try AttentionScores.relativeAttention(of: tensors, 3)
       }
     }
     let good = try tensor([1, 2, 3], [3])
@@ -130,7 +131,8 @@ struct ScoreTests {
         "image_features": tensor([3, 4, 0, 0, -1e30, 0], [3, 2]),
         "text_features": tensor([2, 0, 0, 1e-30], [2, 2]),
       ], tokens: 3)
-    let cosines = try SimilarityScores.cosines(of: given)
+    try SimilarityScores.validate(given.tensors, given.tokenCount)
+    let cosines = try Relevance.cosines(of: given, sign: .positive)
     #expect(close(cosines, [0.7, 0, -0.5]))
     #expect(SimilarityScores.saliency(cosines, sign: .positive, temperature: nil) == cosines)
     let negative = SimilarityScores.saliency(cosines, sign: .negative, temperature: nil)
@@ -146,8 +148,9 @@ struct ScoreTests {
   func wrongFeatures() throws {
     func attempt(_ image: Tensor, _ text: Tensor) -> PruningError? {
       error {
-        try SimilarityScores.cosines(
-          of: input(["image_features": image, "text_features": text], tokens: 2))
+        let given = input(["image_features": image, "text_features": text], tokens: 2)
+        try SimilarityScores.validate(given.tensors, given.tokenCount)
+        return try Relevance.cosines(of: given, sign: .positive)
       }
     }
     let image = try tensor([1, 2, 3, 4], [2, 2])
@@ -164,7 +167,7 @@ struct ScoreTests {
   func queryKey() throws {
     let keys: [Float] = [1, 0, 0, 1, 2, 0]
     let one = try QueryKeyScores.attention(
-      of: input(["query": tensor([1, 1], [2]), "key": tensor(keys, [3, 2])], tokens: 3))
+      of: ["query": tensor([1, 1], [2]), "key": tensor(keys, [3, 2])], 3)
     let root = 2.0.squareRoot()
     let powers: [Double] = [exp(1 / root), exp(1 / root), exp(root)]
     let sum = powers.reduce(0, +)
@@ -172,18 +175,17 @@ struct ScoreTests {
     #expect(close(one, expected))
     // Four query heads over two key heads: heads 0 and 1 read keys, heads 2 and 3 read zeros.
     let grouped = try QueryKeyScores.attention(
-      of: input(
-        [
-          "query": tensor([1, 1, 1, 1, 5, 5, 7, 7], [4, 2]),
-          "key": tensor(keys + [0, 0, 0, 0, 0, 0], [2, 3, 2]),
-        ], tokens: 3))
+      of: [
+        "query": tensor([1, 1, 1, 1, 5, 5, 7, 7], [4, 2]),
+        "key": tensor(keys + [0, 0, 0, 0, 0, 0], [2, 3, 2]),
+      ], 3)
     #expect(close(grouped, expected.map { $0 / 2 + 1.0 / 6 }))
   }
 
   @Test("queries and keys that do not fit are refused")
   func wrongQueryKey() throws {
     func attempt(_ query: Tensor, _ key: Tensor) -> PruningError? {
-      error { try QueryKeyScores.attention(of: input(["query": query, "key": key], tokens: 2)) }
+      error { try QueryKeyScores.attention(of: ["query": query, "key": key], 2) }
     }
     let key = try tensor([1, 2, 3, 4, 5, 6, 7, 8], [2, 2, 2])
     #expect(

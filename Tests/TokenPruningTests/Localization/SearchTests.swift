@@ -1,5 +1,6 @@
 import Testing
 
+@testable import Localization
 @testable import Numerics
 @testable import TokenPruning
 @testable import VisionLayouts

@@ -1,6 +1,7 @@
 import JSON
 import Testing
 
+@testable import Localization
 @testable import TokenPruning
 @testable import VisionLayouts
 

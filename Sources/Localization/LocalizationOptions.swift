@@ -28,15 +28,19 @@ public struct LocalizationOptions: Sendable, Hashable {
     case vicrop(base: Double, faithful: Bool = false)
   }
 
-  var source: LocalizationSource?
-  var model: String?
+  package private(set) var source: LocalizationSource?
+  package private(set) var model: String?
   var objective: Objective
   var maximumRegions: Int
   var minimumContrast: Double
   var minimumOverlap: Double
   var imageSize: ImageSize?
-  var sign: SimilarityScores.Sign
-  var temperature: Double?
+  package private(set) var sign: SimilarityScores.Sign
+  package private(set) var temperature: Double?
+
+  /// How many rectangle searches one map takes at most, as a measure of their cost; nil for searches whose cost depends on
+  /// the size of the image.
+  package var searchCount: Int? { if case .rectangle = objective { maximumRegions } else { nil } }
 
   enum ObjectiveName: String, CaseIterable { case separation, coverage, contrast, vicrop }
 

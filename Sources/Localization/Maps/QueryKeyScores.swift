@@ -1,20 +1,21 @@
 import Kernels
-import Numerics
-import Tensors
+package import Numerics
+package import Tensors
 
 /// Token scores from the query and the keys of one attention layer.
 ///
 /// Callers on fused attention have no attention map; the one row that is needed costs O(heads N d).
-enum QueryKeyScores {
+package enum QueryKeyScores {
   /// softmax(q . k / sqrt(d)) over the visual tokens, mean over heads, [N].
   ///
   /// `query` is [d] or [heads, d]; `key` is [N, d] or [kv_heads, N, d]. With grouped-query attention query head
   /// h reads key head h / (heads / kv_heads).
   /// - Throws: at `query` or `key` for a shape that does not fit, or a product too large for a Double.
-  static func attention(of input: PruningInput) throws(PruningError) -> [Double] {
-    let query = try LocalizationTensors.finite("query", in: input)
-    let key = try LocalizationTensors.finite("key", in: input)
-    let count = input.tokenCount
+  package static func attention(
+    of tensors: [String: Tensor], _ count: Int
+  ) throws(PruningError) -> [Double] {
+    let query = try LocalizationTensors.finite("query", in: tensors)
+    let key = try LocalizationTensors.finite("key", in: tensors)
     guard (2...3).contains(key.rank), key.shape[key.rank - 2] == count, key.elementCount > 0 else {
       throw LocalizationTensors.wrongShape(
         "key", expected: "[N, d] or [kv_heads, N, d] with N = \(count)", key.shape)

@@ -1,9 +1,7 @@
-import Numerics
-
 /// Products and softmax of rows of Doubles.
-enum RowArithmetic {
+package enum RowArithmetic {
   /// The sum of products of two rows of equal length.
-  static func dot(_ a: ArraySlice<Double>, _ b: ArraySlice<Double>) -> Double {
+  package static func dot(_ a: ArraySlice<Double>, _ b: ArraySlice<Double>) -> Double {
     var sum = 0.0
     var j = b.startIndex
     for value in a {
@@ -14,7 +12,7 @@ enum RowArithmetic {
   }
 
   /// exp(x - max) / sum, which no finite input overflows.
-  static func softmax(_ logits: [Double]) -> [Double] {
+  package static func softmax(_ logits: [Double]) -> [Double] {
     guard let largest = logits.max() else { return [] }
     let powers = logits.map { exponential($0 - largest) }
     let sum = powers.reduce(0, +)

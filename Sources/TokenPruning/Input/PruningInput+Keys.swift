@@ -4,14 +4,9 @@ import Tensors
 // The tensors of one attention layer or one sequence, as methods read them.
 
 extension PruningInput {
-  /// What tokens are compared by: `key`, its heads averaged, where it is given, else `image_features`.
+  /// What tokens are compared by: `key`, its heads averaged, where it is given, else their features.
   ///
-  /// - Throws: when the tensor is absent, of another shape, or not finite.
-  func keysOrFeatures() throws(PruningError) -> Matrix {
-    tensors["key"] == nil ? try features() : try keys()
-  }
-
-  /// The same where the features are at hand.
+  /// - Throws: when `key` is of another shape, or not finite.
   func keys(or features: Matrix) throws(PruningError) -> Matrix {
     tensors["key"] == nil ? features : try keys()
   }

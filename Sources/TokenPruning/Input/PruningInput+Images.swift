@@ -74,7 +74,7 @@ extension PruningInput {
       return ImagePart(
         tokens: part.tokens,
         input: PruningInput(
-          tokenCount: part.tokens.count, tensors: own, layout: part.layout, seed: seed, models: models,
+          tokenCount: part.tokens.count, tensors: own, layout: part.layout, seed: seed,
           previous: left.flatMap { left in previous?[left].map { $0 - part.tokens.lowerBound } },
           stepLimit: stepLimit, sharing: sharing,
           firstToken: firstToken + part.tokens.lowerBound, requestTokenCount: requestTokenCount))
@@ -113,15 +113,6 @@ extension [Int] {
     let first = firstIndex { $0 >= range.lowerBound } ?? count
     let end = firstIndex { $0 >= range.upperBound } ?? count
     return first..<end
-  }
-}
-
-extension PruneRequest {
-  /// What it asks of some of the tokens, which are an image of several.
-  func about(_ tokens: Range<Int>) -> PruneRequest {
-    var request = self
-    request.regionTokens = regionTokens?.filter(tokens.contains).map { $0 - tokens.lowerBound }
-    return request
   }
 }
 

@@ -6,8 +6,8 @@ enum LocalizationTensors {
   /// The named tensor, present and finite.
   ///
   /// - Throws: at the tensor's name when it is missing or holds NaN or an infinity (with the element index).
-  static func finite(_ name: String, in input: PruningInput) throws(PruningError) -> Tensor {
-    let tensor = try present(name, in: input)
+  static func finite(_ name: String, in tensors: [String: Tensor]) throws(PruningError) -> Tensor {
+    let tensor = try present(name, in: tensors)
     if let index = tensor.firstNonFiniteIndex() {
       throw PruningError(
         at: name, "element \(index) (row-major) is NaN or infinite; every element must be finite")
@@ -15,8 +15,8 @@ enum LocalizationTensors {
     return tensor
   }
 
-  static func present(_ name: String, in input: PruningInput) throws(PruningError) -> Tensor {
-    guard let tensor = input.tensors[name] else { throw PruningError(at: name, "is missing") }
+  static func present(_ name: String, in tensors: [String: Tensor]) throws(PruningError) -> Tensor {
+    guard let tensor = tensors[name] else { throw PruningError(at: name, "is missing") }
     return tensor
   }
 

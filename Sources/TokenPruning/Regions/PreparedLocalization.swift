@@ -1,3 +1,5 @@
+public import LearnedNetworks
+public import Localization
 public import Numerics
 import Tensors
 import VisionLayouts
@@ -9,9 +11,9 @@ import VisionLayouts
 /// - Throws: at the tensor or `/localize` member that is wrong; at `/layout` when the tokens' places are unknown.
 /// - Complexity: O(elements of the tensors + 1,296 per region).
 public func localize(
-  _ input: PruningInput, _ options: LocalizationOptions
+  _ input: PruningInput, _ options: LocalizationOptions, _ models: ModelSet = ModelSet()
 ) throws(PruningError) -> Localization {
-  try PreparedLocalization(input, options).run(on: input).region
+  try PreparedLocalization(input, options, models).run(on: input, models).region
 }
 
 /// A localization of which everything is decided that follows from options, layout and shapes; it holds for all inputs
@@ -29,9 +31,11 @@ public struct PreparedLocalization: Sendable {
   }
 
   /// - Throws: at the tensor or `/localize` member that is wrong; at `/layout` when the tokens' places are unknown.
-  public init(_ input: PruningInput, _ options: LocalizationOptions) throws(PruningError) {
+  public init(
+    _ input: PruningInput, _ options: LocalizationOptions, _ models: ModelSet
+  ) throws(PruningError) {
     guard input.hasSeveralImages else {
-      images = [try Image(input, options)]
+      images = [try Image(input, options, models)]
       starts = [0]
       return
     }
@@ -39,7 +43,7 @@ public struct PreparedLocalization: Sendable {
     var images: [Image] = []
     for (image, part) in parts.enumerated() {
       do throws(PruningError) {
-        images.append(try Image(part.input, options))
+        images.append(try Image(part.input, options, models))
       } catch {
         throw error.about(image: image)
       }
@@ -50,10 +54,7 @@ public struct PreparedLocalization: Sendable {
 
   /// How many rectangle searches a run makes at most, as a measure of its cost; nil for searches whose cost depends on
   /// the size of the image.
-  public var searchCount: Int? {
-    guard case .rectangle = images[0].options.objective else { return nil }
-    return images.count * images[0].options.maximumRegions
-  }
+  public var searchCount: Int? { images[0].options.searchCount.map { $0 * images.count } }
 
   /// Whether a learned network gives the scores.
   public var usesModel: Bool { images[0].source == .model }
@@ -62,17 +63,18 @@ public struct PreparedLocalization: Sendable {
   public func modelUse(on input: PruningInput) -> ModelUse? {
     guard usesModel else { return nil }
     let texts = input.tensors["text_features"].map { $0.rank == 2 ? $0.shape[0] : 1 } ?? 0
-    return ModelUse(
-      network: .localizer(texts: texts), name: images[0].options.model, tokens: input.tokenCount)
+    return .localizing(input.tokenCount, texts: texts, with: images[0].options.model)
   }
 
-  /// - Parameter input: of the same shapes and layout as the one this was prepared for.
-  public func run(on input: PruningInput) throws(PruningError) -> Outcome {
-    guard images.count > 1 || input.hasSeveralImages else { return try images[0].run(on: input) }
+  /// - Parameters:
+  ///   - input: of the same shapes and layout as the one this was prepared for.
+  ///   - models: those that are loaded now.
+  public func run(on input: PruningInput, _ models: ModelSet) throws(PruningError) -> Outcome {
+    guard images.count > 1 || input.hasSeveralImages else { return try images[0].run(on: input, models) }
     var found: [Localization] = []
     for (image, part) in input.imageParts().enumerated() {
       do throws(PruningError) {
-        found.append(try images[image].run(on: part.input).region)
+        found.append(try images[image].run(on: part.input, models).region)
       } catch {
         throw error.about(image: image)
       }
@@ -87,51 +89,54 @@ public struct PreparedLocalization: Sendable {
     let layout: TokenLayout
     let resampler: BlockResampler
 
-    init(_ input: PruningInput, _ options: LocalizationOptions) throws(PruningError) {
-      source = try LocalizationSource.chosen(options.source, from: input)
+    init(
+      _ input: PruningInput, _ options: LocalizationOptions, _ models: ModelSet
+    ) throws(PruningError) {
+      source = try LocalizationSource.chosen(options.source, from: input.tensors)
       layout = try input.spatialLayout()
       self.options = options
       resampler = BlockResampler(layout)
-      if source == .model { _ = try input.models.localizer(named: options.model, at: "/localize/model") }
+      if source == .model { _ = try models.localizer(named: options.model, at: "/localize/model") }
     }
 
-    func run(on input: PruningInput) throws(PruningError) -> Outcome {
+    func run(on input: PruningInput, _ models: ModelSet) throws(PruningError) -> Outcome {
       var model: String?
       var found: PruningInput.FoundScores?
       let scores: [Double]
       switch source {
-      case .relativeAttention: scores = try AttentionScores.relativeAttention(of: input)
+      case .relativeAttention:
+        scores = try AttentionScores.relativeAttention(of: input.tensors, input.tokenCount)
       case .attention:
-        scores = try AttentionScores.attention(of: input)
+        scores = try AttentionScores.attention(of: input.tensors, input.tokenCount)
         found = .meanAttention(scores)
-      case .queryKey: scores = try QueryKeyScores.attention(of: input)
+      case .queryKey: scores = try QueryKeyScores.attention(of: input.tensors, input.tokenCount)
       case .model:
-        let chosen = try input.models.localizer(named: options.model, at: "/localize/model")
+        let chosen = try models.localizer(named: options.model, at: "/localize/model")
         model = chosen.name
-        scores = try chosen.model.scores(of: input, in: layout)
+        scores = try chosen.model.scores(
+          of: try input.features(), askedBy: try input.textFeatures(), in: layout, input.stepLimit)
       default:
-        let cosines = try SimilarityScores.cosines(of: input)
+        try SimilarityScores.validate(input.tensors, input.tokenCount)
+        let cosines = try Relevance.cosines(of: input, sign: .positive)
         scores = SimilarityScores.saliency(cosines, sign: options.sign, temperature: options.temperature)
         found = .meanCosines(cosines)
       }
-      // Well below the largest Double, so that no sum over tokens or blocks overflows.
-      let limit = 1e300
-      let areAllWithin = scores.reduce(true) { $0 && abs($1) <= limit }
-      if !areAllWithin, let token = scores.firstIndex(where: { !(abs($0) <= limit) }) {
-        throw PruningError(
-          at: source.requiredTensors[0], "gives token \(token) a score beyond \(limit)")
-      }
-      let map = SaliencyMap(values: resampler.blocks(of: scores))
-      let result = try RegionSearch(map: map, scores: scores, layout: layout).regions(options)
-      let region = Localization(
-        regions: result.regions, map: map, source: source, model: model, reason: result.reason,
-        layout: layout, minimumOverlap: options.minimumOverlap)
+      let region = try Localization(
+        scores: scores, from: source, model: model, options, resampler, layout: layout)
       return Outcome(region: region, scores: found)
     }
   }
 }
 
 extension PruningInput {
+  /// The same with what localization computed on the way to its region.
+  public func reusing(_ outcome: PreparedLocalization.Outcome) -> PruningInput {
+    guard let scores = outcome.scores else { return self }
+    var input = self
+    input.found = scores
+    return input
+  }
+
   /// The layout given, or the square grid that N implies.
   fileprivate func spatialLayout() throws(PruningError) -> TokenLayout {
     guard tokenCount >= 1 else {

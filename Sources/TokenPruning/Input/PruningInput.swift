@@ -13,8 +13,6 @@ public struct PruningInput: Sendable {
   public let tensors: [String: Tensor]
   /// Feeds every pseudo-random choice, so that the same request gives the same answer.
   public let seed: UInt64
-  /// The learned models that a request may name.
-  public let models: ModelSet
   /// The tokens that earlier requests left, ascending; nil where all are there.
   public let previous: [Int]?
   /// What the request may still cost; shared with its other images.
@@ -26,7 +24,7 @@ public struct PruningInput: Sendable {
   /// All visual tokens of the request, those of other images of the layout included.
   let requestTokenCount: Int
   /// Scores of the tokens that localization computed already.
-  private(set) var found: FoundScores?
+  var found: FoundScores?
 
   /// One per token [N]: what a method may need that a region was found with.
   enum FoundScores: Sendable {
@@ -41,26 +39,23 @@ public struct PruningInput: Sendable {
 
   public init(
     tokenCount: Int, tensors: [String: Tensor], layout: TokenLayout?, seed: UInt64 = 0,
-    models: ModelSet = ModelSet(), previous: [Int]? = nil,
-    stepLimit: StepLimit = StepLimit(standardStepLimit),
+    previous: [Int]? = nil, stepLimit: StepLimit = StepLimit(standardStepLimit),
     sharing: WorkSharing = .none
   ) {
     self.init(
-      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed, models: models,
-      previous: previous, stepLimit: stepLimit, sharing: sharing, firstToken: 0, requestTokenCount: tokenCount
-    )
+      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed, previous: previous,
+      stepLimit: stepLimit, sharing: sharing, firstToken: 0, requestTokenCount: tokenCount)
   }
 
   init(
-    tokenCount: Int, tensors: [String: Tensor], layout: TokenLayout?, seed: UInt64, models: ModelSet,
-    previous: [Int]? = nil, stepLimit: StepLimit, sharing: WorkSharing, firstToken: Int,
+    tokenCount: Int, tensors: [String: Tensor], layout: TokenLayout?, seed: UInt64, previous: [Int]? = nil,
+    stepLimit: StepLimit, sharing: WorkSharing, firstToken: Int,
     requestTokenCount: Int
   ) {
     self.tokenCount = tokenCount
     self.layout = layout
     self.tensors = tensors
     self.seed = seed
-    self.models = models
     self.previous = previous
     self.stepLimit = stepLimit
     self.sharing = sharing
@@ -72,17 +67,9 @@ public struct PruningInput: Sendable {
   func replacing(tensors: [String: Tensor]? = nil, seed: UInt64? = nil) -> PruningInput {
     var other = PruningInput(
       tokenCount: tokenCount, tensors: tensors ?? self.tensors, layout: layout, seed: seed ?? self.seed,
-      models: models, previous: previous, stepLimit: stepLimit, sharing: sharing, firstToken: firstToken,
+      previous: previous, stepLimit: stepLimit, sharing: sharing, firstToken: firstToken,
       requestTokenCount: requestTokenCount)
     if tensors == nil { other.found = found }
     return other
-  }
-
-  /// The same with what localization computed on the way to its region.
-  public func reusing(_ outcome: PreparedLocalization.Outcome) -> PruningInput {
-    guard let scores = outcome.scores else { return self }
-    var input = self
-    input.found = scores
-    return input
   }
 }

@@ -1,5 +1,5 @@
 public import JSON
-import Numerics
+package import Numerics
 import Parameters
 public import Tensors
 
@@ -45,7 +45,7 @@ public struct ModelSet: Sendable, Equatable {
 
   public var count: Int { models.count }
 
-  func localizer(named name: String?, at pointer: String) throws(PruningError) -> (
+  package func localizer(named name: String?, at pointer: String) throws(PruningError) -> (
     name: String, model: LocalizerModel
   ) {
     let name = try chosen(name, .localizer, at: pointer)
@@ -55,7 +55,7 @@ public struct ModelSet: Sendable, Equatable {
     return (name, model)
   }
 
-  func resampler(named name: String?, at pointer: String) throws(PruningError) -> (
+  package func resampler(named name: String?, at pointer: String) throws(PruningError) -> (
     name: String, model: ResamplerModel
   ) {
     let name = try chosen(name, .resampler, at: pointer)

@@ -1,6 +1,6 @@
 import Kernels
-import Numerics
-import VisionLayouts
+package import Numerics
+package import VisionLayouts
 
 /// Learned queries that read the tokens of one part and become rows of the answer.
 ///
@@ -19,13 +19,13 @@ import VisionLayouts
 /// *Deviations*: the paper states learnable queries, two ratios, retained anchors and a residual connection; the
 /// equations, the one layer of attention, which weights the parts share (all but the queries) and the form of the
 /// residual are this project's.
-struct ResamplerModel: Sendable, Equatable {
+package struct ResamplerModel: Sendable, Equatable {
   /// Which of the two sets of queries reads a part.
-  enum Part: Sendable { case region, background }
+  package enum Part: Sendable { case region, background }
 
-  let imageWidth: Int
+  package let imageWidth: Int
   /// Q.
-  let queryCount: Int
+  package let queryCount: Int
   let width: Int
   private let position: PositionEncoding
   private let image: FeatureProjection
@@ -46,11 +46,11 @@ struct ResamplerModel: Sendable, Equatable {
   }
 
   /// Rows made of one part, and the row that each of its tokens is attended to most by.
-  struct Rows: Sendable, Equatable {
+  package struct Rows: Sendable, Equatable {
     /// [count, D].
-    let features: Activations
+    package let features: [Double]
     /// One row index per token of the part; ties to the lower row.
-    let strongest: [Int]
+    package let strongest: [Int]
   }
 
   /// Computed in float32; where a sum exceeds that, in float64.
@@ -58,7 +58,7 @@ struct ResamplerModel: Sendable, Equatable {
   /// - Precondition: 1 <= count <= `queryCount`; tokens is not empty; features has `imageWidth` columns.
   /// - Throws: when it is more work, or more memory, than one request may ask for.
   /// - Complexity: O(n d (D + d) + count n (d + D)).
-  func rows(
+  package func rows(
     _ count: Int, of part: Part, _ tokens: [Int], _ features: Matrix, in layout: TokenLayout,
     _ steps: inout StepCounter
   ) throws(PruningError) -> Rows {
@@ -101,9 +101,7 @@ struct ResamplerModel: Sendable, Equatable {
         strongest[index] = row
       }
     }
-    return Rows(
-      features: Activations(rows: count, columns: imageWidth, values: rows.values.map { Double($0) }),
-      strongest: strongest)
+    return Rows(features: rows.values.map { Double($0) }, strongest: strongest)
   }
 
   // MARK: In float64
@@ -140,7 +138,7 @@ struct ResamplerModel: Sendable, Equatable {
     }
     var rows = try attention.output(context, &steps)
     rows += residual
-    return Rows(features: rows, strongest: strongest)
+    return Rows(features: rows.values, strongest: strongest)
   }
 
   /// The rows of a part, [tokens.count, D].

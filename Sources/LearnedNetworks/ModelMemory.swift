@@ -14,6 +14,11 @@ public struct ModelUse: Sendable, Hashable {
   let name: String?
   let tokens: Int
 
+  /// A localizer reads all tokens of an image and a question of this number of rows.
+  package static func localizing(_ tokens: Int, texts: Int, with name: String?) -> ModelUse {
+    ModelUse(network: .localizer(texts: texts), name: name, tokens: tokens)
+  }
+
   /// A resampler reads the tokens of the whole image, in one or two parts.
   public static func resampling(_ tokens: Int, with name: String?) -> ModelUse {
     ModelUse(network: .resampler, name: name, tokens: tokens)

@@ -1,8 +1,8 @@
-import Numerics
-import Tensors
+package import Numerics
+package import Tensors
 
 /// Token scores from rows of attention.
-enum AttentionScores {
+package enum AttentionScores {
   /// A reference row below this share of its own mean is raised to it before dividing.
   ///
   /// Attention to a token that neither prompt looks at is noise around 0; divided by another such number it would
@@ -10,17 +10,21 @@ enum AttentionScores {
   static let referenceFloor = 0.01
 
   /// The mean over heads and queries of `attention`, [N].
-  static func attention(of input: PruningInput) throws(PruningError) -> [Double] {
-    try meanRow(of: "attention", in: input)
+  package static func attention(
+    of tensors: [String: Tensor], _ tokenCount: Int
+  ) throws(PruningError) -> [Double] {
+    try meanRow(of: "attention", in: tensors, tokenCount)
   }
 
   /// Attention divided by the attention of a generic prompt, [N] (ViCrop, arXiv 2502.17422, section 4.1).
   ///
   /// *Deviations*: the authors divide without a floor; see ``referenceFloor``.
   /// - Throws: also at `reference_attention` when it has a negative element or only zeros.
-  static func relativeAttention(of input: PruningInput) throws(PruningError) -> [Double] {
-    let attention = try meanRow(of: "attention", in: input)
-    let reference = try meanRow(of: "reference_attention", in: input)
+  package static func relativeAttention(
+    of tensors: [String: Tensor], _ tokenCount: Int
+  ) throws(PruningError) -> [Double] {
+    let attention = try meanRow(of: "attention", in: tensors, tokenCount)
+    let reference = try meanRow(of: "reference_attention", in: tensors, tokenCount)
     if let index = reference.firstIndex(where: { $0 < 0 }) {
       throw PruningError(
         at: "reference_attention", "is negative at token \(index) (\(reference[index])); attention is not")
@@ -36,9 +40,10 @@ enum AttentionScores {
   }
 
   /// The mean of [N], [heads, N] or [heads, queries, N] over all axes but the last.
-  private static func meanRow(of name: String, in input: PruningInput) throws(PruningError) -> [Double] {
-    let tensor = try LocalizationTensors.finite(name, in: input)
-    let count = input.tokenCount
+  private static func meanRow(
+    of name: String, in tensors: [String: Tensor], _ count: Int
+  ) throws(PruningError) -> [Double] {
+    let tensor = try LocalizationTensors.finite(name, in: tensors)
     guard (1...3).contains(tensor.rank), tensor.shape[tensor.rank - 1] == count, tensor.elementCount > 0
     else {
       throw LocalizationTensors.wrongShape(

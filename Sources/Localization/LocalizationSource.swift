@@ -1,7 +1,8 @@
-import Numerics
+package import Numerics
+package import Tensors
 
 /// Where a region comes from, cheapest last; the raw values are wire names.
-enum LocalizationSource: String, Sendable, Hashable, CaseIterable {
+package enum LocalizationSource: String, Sendable, Hashable, CaseIterable {
   /// `attention` divided by `reference_attention`, the row of a generic prompt.
   case relativeAttention = "relative_attention"
   /// A row of attention over the visual tokens.
@@ -36,21 +37,24 @@ enum LocalizationSource: String, Sendable, Hashable, CaseIterable {
   private static let unasked: [LocalizationSource] = [.relativeAttention, .attention, .similarity, .queryKey]
 
   /// The tokens' features in the space of the text: `relevance_features` where they are given, else `image_features`.
-  static func comparedFeatures(in input: PruningInput) -> String {
-    input.tensors[Relevance.embeddingsName] == nil ? "image_features" : Relevance.embeddingsName
+  package static func comparedFeatures(in tensors: [String: Tensor]) -> String {
+    tensors[embeddingsName] == nil ? "image_features" : embeddingsName
   }
+
+  /// The tensor that shares a space with `text_features`, where `image_features` does not.
+  package static let embeddingsName = "relevance_features"
 
   /// The named source, or the first of the unasked ones whose tensors are all present.
   ///
   /// - Throws: at `/localize/source` for a source that needs a `region`; at the missing tensor for one whose
   ///   tensors are absent; at `/localize` when no source is possible, listing what each needs.
-  static func chosen(_ named: LocalizationSource?, from input: PruningInput) throws(PruningError)
-    -> LocalizationSource
-  {
+  package static func chosen(
+    _ named: LocalizationSource?, from tensors: [String: Tensor]
+  ) throws(PruningError) -> LocalizationSource {
     func missing(_ source: LocalizationSource) -> String? {
       var required = source.requiredTensors
-      if source == .similarity { required[0] = comparedFeatures(in: input) }
-      return required.first { input.tensors[$0] == nil }
+      if source == .similarity { required[0] = comparedFeatures(in: tensors) }
+      return required.first { tensors[$0] == nil }
     }
     if let named {
       guard ofScores.contains(named) else {
@@ -65,7 +69,7 @@ enum LocalizationSource: String, Sendable, Hashable, CaseIterable {
     }
     if let source = unasked.first(where: { missing($0) == nil }) { return source }
     let needs = unasked.map { "\($0.rawValue): \($0.requiredTensors.joined(separator: " and "))" }
-    let present = input.tensors.keys.sorted().joined(separator: ", ")
+    let present = tensors.keys.sorted().joined(separator: ", ")
     throw PruningError(
       at: "/localize",
       "no region can be found: give 'region', or the tensors of one source (\(needs.joined(separator: "; "))); "

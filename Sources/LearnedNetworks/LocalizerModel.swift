@@ -1,6 +1,6 @@
 import Kernels
-import Numerics
-import VisionLayouts
+package import Numerics
+package import VisionLayouts
 
 /// A small network that says how likely each visual token belongs to the region of the question.
 ///
@@ -19,7 +19,7 @@ import VisionLayouts
 /// *Deviations*: the paper's localiser is a fine-tuned vision-language model of two billion parameters that says
 /// four block coordinates; this network is the project's own and gives scores, from which the region is found as
 /// from every other source.
-struct LocalizerModel: Sendable, Equatable {
+package struct LocalizerModel: Sendable, Equatable {
   struct Block: Sendable, Equatable {
     let gather: CrossAttention
     let attend: CrossAttention
@@ -73,22 +73,26 @@ struct LocalizerModel: Sendable, Equatable {
     transposedImageHead = imageHead.transposedPanels()
   }
 
-  /// One probability per token of the layout, [N].
+  /// One probability per token of the layout, [N], from the rows of `image_features` and `text_features`.
   ///
   /// Computed in float32; where a sum exceeds that, in float64.
   ///
   /// - Throws: at the tensor whose width is not the model's, or that has too many rows; at `image_features` when
   ///   it is more work than one request may ask for.
   /// - Complexity: O(N d (D + d) + layers (N d (d + hidden) + N M d)).
-  func scores(of input: PruningInput, in layout: TokenLayout) throws(PruningError) -> [Double] {
-    var run = try Run(self, input, layout)
+  package func scores(
+    of features: Matrix, askedBy question: Matrix, in layout: TokenLayout, _ limit: StepLimit
+  ) throws(PruningError) -> [Double] {
+    var run = try Run(self, features, question, layout, limit)
     guard let logits = try logits(&run) else { return try preciseScores(&run) }
     return run.scores(logits)
   }
 
   /// The reference: the same in float64.
-  func preciseScores(of input: PruningInput, in layout: TokenLayout) throws(PruningError) -> [Double] {
-    var run = try Run(self, input, layout)
+  func preciseScores(
+    of features: Matrix, askedBy question: Matrix, in layout: TokenLayout, _ limit: StepLimit
+  ) throws(PruningError) -> [Double] {
+    var run = try Run(self, features, question, layout, limit)
     return try preciseScores(&run)
   }
 
@@ -101,16 +105,19 @@ struct LocalizerModel: Sendable, Equatable {
     let tokens: [Int]
     var steps: StepCounter
 
-    init(_ model: LocalizerModel, _ input: PruningInput, _ layout: TokenLayout) throws(PruningError) {
-      features = try input.features()
-      question = try input.textFeatures()
+    init(
+      _ model: LocalizerModel, _ features: Matrix, _ question: Matrix, _ layout: TokenLayout,
+      _ limit: StepLimit
+    ) throws(PruningError) {
+      self.features = features
+      self.question = question
       self.layout = layout
       try LocalizerModel.check(features, "image_features", "[N, D]", model.imageWidth)
       try LocalizerModel.check(question, "text_features", "[E] or [M, E]", model.textWidth)
       tokens = layout.tokens(in: [.unit])
       try model.image.checkSize(rows: tokens.count, of: "image_features", width: model.width)
       try model.text.checkSize(rows: question.rows + 1, of: "text_features", width: model.width)
-      steps = StepCounter(limit: input.stepLimit, work: "running this model on these tensors")
+      steps = StepCounter(limit: limit, work: "running this model on these tensors")
     }
 
     func scores(_ logits: [Double]) -> [Double] {

@@ -1,25 +1,21 @@
-import Numerics
-import Tensors
+package import Numerics
+package import Tensors
 
-/// Token scores from the cosine of the tokens' features and text features.
-enum SimilarityScores {
-  enum Sign: String, CaseIterable {
+/// Token scores from the mean cosine of the tokens' features with the rows of the text features.
+package enum SimilarityScores {
+  package enum Sign: String, CaseIterable {
     /// Similar is salient.
     case positive
     /// Dissimilar is salient: the raw cosines of some CLIP towers are inverted (CDPruner, TRIM).
     case negative
   }
 
-  /// Cosine of each row of `relevance_features` [N, D], or without them of `image_features`, with `text_features` [D]
-  /// or [M, D], mean over M, [N].
-  ///
-  /// A row of zeros has cosine 0 with everything.
-  /// - Complexity: O((N + M) D).
-  static func cosines(of input: PruningInput) throws(PruningError) -> [Double] {
-    let name = LocalizationSource.comparedFeatures(in: input)
-    let image = try LocalizationTensors.present(name, in: input)
-    let text = try LocalizationTensors.present("text_features", in: input)
-    let count = input.tokenCount
+  /// Rejects tensors that have no cosines: those compared are the rows of `relevance_features` [N, D], or without them
+  /// of `image_features`, with `text_features` [D] or [M, D].
+  package static func validate(_ tensors: [String: Tensor], _ count: Int) throws(PruningError) {
+    let name = LocalizationSource.comparedFeatures(in: tensors)
+    let image = try LocalizationTensors.present(name, in: tensors)
+    let text = try LocalizationTensors.present("text_features", in: tensors)
     guard image.rank == 2, image.shape[0] == count, image.shape[1] > 0 else {
       throw LocalizationTensors.wrongShape(
         name, expected: "[N, D] with N = \(count) and D >= 1", image.shape)
@@ -29,13 +25,12 @@ enum SimilarityScores {
       throw LocalizationTensors.wrongShape(
         "text_features", expected: "[D] or [M, D] with D = \(width) as in \(name)", text.shape)
     }
-    return try Relevance.cosines(of: input, sign: .positive)
   }
 
-  /// Cosines as a map.
+  /// Cosines [N] as scores.
   ///
   /// - Parameter temperature: nil for the cosines as they are, else softmax(cosine / temperature) over tokens.
-  static func saliency(_ cosines: [Double], sign: Sign, temperature: Double?) -> [Double] {
+  package static func saliency(_ cosines: [Double], sign: Sign, temperature: Double?) -> [Double] {
     let signed = sign == .positive ? cosines : cosines.map { -$0 }
     return temperature.map { temperature in RowArithmetic.softmax(signed.map { $0 / temperature }) } ?? signed
   }

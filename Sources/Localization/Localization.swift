@@ -1,4 +1,4 @@
-import Numerics
+package import Numerics
 public import VisionLayouts
 
 /// One contextual region.
@@ -63,10 +63,31 @@ public struct Localization: Sendable, Hashable {
       : layout.tokens(in: regions.map(\.box), minimumOverlap: minimumOverlap, images: images)
   }
 
+  /// What one score per token, [N], says of an image.
+  ///
+  /// - Parameter resampler: of the same layout.
+  /// - Throws: at the first tensor of the source for a score beyond 1e300; at the member of `localize` that is missing.
+  package init(
+    scores: [Double], from source: LocalizationSource, model: String?, _ options: LocalizationOptions,
+    _ resampler: BlockResampler, layout: TokenLayout
+  ) throws(PruningError) {
+    // Well below the largest Double, so that no sum over tokens or blocks overflows.
+    let limit = 1e300
+    let areAllWithin = scores.reduce(true) { $0 && abs($1) <= limit }
+    if !areAllWithin, let token = scores.firstIndex(where: { !(abs($0) <= limit) }) {
+      throw PruningError(at: source.requiredTensors[0], "gives token \(token) a score beyond \(limit)")
+    }
+    let map = SaliencyMap(values: resampler.blocks(of: scores))
+    let result = try RegionSearch(map: map, scores: scores, layout: layout).regions(options)
+    self.init(
+      regions: result.regions, map: map, source: source, model: model, reason: result.reason,
+      layout: layout, minimumOverlap: options.minimumOverlap)
+  }
+
   /// What was found in each of several images, with the places of their first tokens.
   ///
   /// - Precondition: one result at least.
-  init(joining results: [Localization], at starts: [Int]) {
+  package init(joining results: [Localization], at starts: [Int]) {
     regions = results.flatMap(\.regions)
     images = results.enumerated().flatMap { image, found in found.regions.map { _ in image } }
     maps = results.flatMap(\.maps)
@@ -74,7 +95,7 @@ public struct Localization: Sendable, Hashable {
     model = results[0].model
     wholeImage = results.allSatisfy(\.wholeImage)
     let reasons = results.map { found in found.reason.map { [$0] } ?? [] }
-    let all = PruneResult.joined(reasons).joined(separator: "; ")
+    let all = joinedNotes(reasons).joined(separator: "; ")
     reason = all.isEmpty ? nil : all
     tokens = zip(results, starts).flatMap { found, start in found.tokens.map { $0 + start } }
   }
@@ -92,4 +113,13 @@ public struct Localization: Sendable, Hashable {
       regions: found.map(\.region), map: nil, source: given.source, reason: nil, layout: layout,
       minimumOverlap: minimumOverlap, images: found.map(\.image))
   }
+}
+
+/// Notes of all images once, and others with the image they are about.
+package func joinedNotes(_ notes: [[String]]) -> [String] {
+  let common = (notes.first ?? []).filter { note in notes.allSatisfy { $0.contains(note) } }
+  return common
+    + notes.enumerated().flatMap { image, notes in
+      notes.filter { !common.contains($0) }.map { "image \(image): \($0)" }
+    }
 }
