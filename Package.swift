@@ -174,6 +174,16 @@ let package = Package(
     .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"], swiftSettings: settings),
     .testTarget(
+      name: "VisionLayoutsTests",
+      dependencies: ["JSON", "Localization", "Numerics", "VisionLayouts"], swiftSettings: settings),
+    .testTarget(
+      name: "LearnedNetworksTests",
+      dependencies: ["JSON", "LearnedNetworks", "Numerics", "Tensors", "VisionLayouts"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "LocalizationTests", dependencies: ["JSON", "Localization", "Numerics", "VisionLayouts"],
+      swiftSettings: settings),
+    .testTarget(
       name: "TokenPruningTests",
       dependencies: ["JSON", "Kernels", "Locking", "Tensors", "TokenPruning", "TensorFormats"] + pruningParts,
       swiftSettings: settings),

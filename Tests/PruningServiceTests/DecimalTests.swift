@@ -15,13 +15,6 @@ import Testing
     #expect(text { Decimal.append(number, to: &$0) } == String(number))
   }
 
-  @Test("Lists are written with commas, however long", arguments: [0, 1, 2, 89, 90, 91, 92, 500])
-  func lists(count: Int) {
-    let numbers = (0..<count).map { $0 % 7 == 3 ? Int32.max : Int32($0 * $0) }
-    let found = text { output in numbers.withUnsafeBufferPointer { Decimal.append($0, to: &output) } }
-    #expect(found == numbers.map(String.init).joined(separator: ","))
-  }
-
   @Test(
     "Milliseconds have three decimals, and none is below zero",
     arguments: [

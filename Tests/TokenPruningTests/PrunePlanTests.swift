@@ -54,7 +54,7 @@ import Testing
       if numbers.below(3) > 0, !layout.views.isEmpty {
         let region = BlockRegion(
           columns: 0..<(1 + numbers.below(8)), rows: numbers.below(4)..<(5 + numbers.below(4)))
-        own.regionTokens = layout.tokens(in: region)
+        own.regionTokens = layout.tokens(in: [region.box])
       }
       return own
     }

@@ -20,6 +20,11 @@ struct TestNumbers {
   mutating func below(_ bound: Int) -> Int { generator.next(below: bound) }
 }
 
+extension SeededGenerator {
+  /// Uniform in 0..<1.
+  mutating func unit() -> Double { Double(next() >> 11) / Double(UInt64(1) << 53) }
+}
+
 func floatTensor(_ values: [Float], _ dimensions: [Int]) throws -> Tensor {
   try Tensor.float32(values, shape: Shape(dimensions))
 }

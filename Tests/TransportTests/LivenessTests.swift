@@ -4,7 +4,7 @@ import Testing
 @testable import Transport
 
 /// What a watchdog asks.
-@Suite struct LoopQuestionTests {
+@Suite struct LivenessTests {
   /// Answers on the event loop, once the gate is open.
   private struct HangingResponder: Responder {
     let arrivals = Gate()

@@ -9,7 +9,7 @@ import Testing
 
 /// Exponential noise of mean 1 on 24 x 24 tokens; tokens of the regions are raised by 3.
 private func attention(_ regions: [BlockRegion], seed: UInt64 = 5) throws -> Tensor {
-  var numbers = SeededNumbers(seed: seed)
+  var numbers = SeededGenerator(seed: seed)
   let values = (0..<576).map { token -> Float in
     let block = token / 24 / 3 * 8 + token % 24 / 3
     let isInside = regions.contains { $0.contains(block: block) }

@@ -2,15 +2,14 @@ import Testing
 
 @testable import Localization
 @testable import Numerics
-@testable import TokenPruning
 @testable import VisionLayouts
 
-private func randomMap(_ numbers: inout SeededNumbers) -> [Double] {
+private func randomMap(_ numbers: inout SeededGenerator) -> [Double] {
   (0..<64).map { _ in numbers.unit() * 3 - 1 }
 }
 
 /// Few different values, so that rectangles tie.
-private func coarseMap(_ numbers: inout SeededNumbers) -> [Double] {
+private func coarseMap(_ numbers: inout SeededGenerator) -> [Double] {
   (0..<64).map { _ in Double(Int.random(in: 0...2, using: &numbers)) }
 }
 
@@ -36,7 +35,7 @@ struct SearchTests {
 
   @Test("an integral image's sums are the plain sums, and additive over a cut")
   func integralImage() {
-    var numbers = SeededNumbers(seed: 7)
+    var numbers = SeededGenerator(seed: 7)
     for _ in 0..<5 {
       let mass = BlockMass(randomMap(&numbers))
       for region in BlockRegion.all {
@@ -53,7 +52,7 @@ struct SearchTests {
 
   @Test("the whole numbers stand for the map within one part in 2^40 of its largest value")
   func blockMassPrecision() {
-    var numbers = SeededNumbers(seed: 8)
+    var numbers = SeededGenerator(seed: 8)
     let map = randomMap(&numbers)
     let mass = BlockMass(map)
     let largest = map.map(abs).max() ?? 0
@@ -81,7 +80,7 @@ struct SearchTests {
 
   @Test("the search finds what brute force finds, ties included")
   func searchIsExhaustive() {
-    var numbers = SeededNumbers(seed: 9)
+    var numbers = SeededGenerator(seed: 9)
     for round in 0..<30 {
       let map = round % 2 == 0 ? randomMap(&numbers) : coarseMap(&numbers)
       let separation = bruteForce(map) { sum, total, area in
@@ -138,7 +137,8 @@ struct SearchTests {
   }
 
   /// Exponential noise of mean 1 on 24 x 24 tokens, with a rectangle of blocks raised by `height`.
-  private func plantedMap(_ region: BlockRegion?, height: Double, _ numbers: inout SeededNumbers) -> [Double]
+  private func plantedMap(_ region: BlockRegion?, height: Double, _ numbers: inout SeededGenerator)
+    -> [Double]
   {
     (0..<64).map { block in
       var sum = 0.0
@@ -151,7 +151,7 @@ struct SearchTests {
     "planted rectangles are found in noise",
     arguments: [(1.0, 0.87), (2.0, 0.98)])
   func plantedRectangles(height: Double, bound: Double) {
-    var numbers = SeededNumbers(seed: 11)
+    var numbers = SeededGenerator(seed: 11)
     let candidates = BlockRegion.all.filter { (2...36).contains($0.blockCount) }
     var separation = 0.0
     var coverage = 0.0
@@ -173,7 +173,7 @@ struct SearchTests {
 
   @Test("noise alone is refused, a planted rectangle is not")
   func flatnessOfNoise() {
-    var numbers = SeededNumbers(seed: 12)
+    var numbers = SeededGenerator(seed: 12)
     let planted = BlockRegion(columns: 2..<5, rows: 3..<6)
     var refused = 0
     var accepted = 0
@@ -193,7 +193,7 @@ struct SearchTests {
 
   @Test("fewer tokens than blocks lower the standardised contrast, a perfect rectangle is infinite")
   func standardisedContrast() {
-    var numbers = SeededNumbers(seed: 13)
+    var numbers = SeededGenerator(seed: 13)
     let map = randomMap(&numbers)
     let full = FlatMapTest.standardisedContrast(map, independentValues: 576).contrast
     #expect(FlatMapTest.standardisedContrast(map, independentValues: 16).contrast == full / 2)

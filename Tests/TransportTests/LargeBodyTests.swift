@@ -4,7 +4,7 @@ import Testing
 @testable import Transport
 
 /// Large bodies have loops and threads of their own; what is large is small here.
-@Suite(.overEveryReadiness) struct BulkTests {
+@Suite(.overEveryReadiness) struct LargeBodyTests {
   private static let large = 50_000
 
   private static func server(_ change: (inout TransportConfiguration) -> Void = { _ in }) throws -> TestServer

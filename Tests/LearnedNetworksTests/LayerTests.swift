@@ -3,11 +3,10 @@ import Testing
 
 @testable import LearnedNetworks
 @testable import Numerics
-@testable import TokenPruning
 @testable import VisionLayouts
 
 @Suite("Layers of the learned networks")
-struct NetworkTests {
+struct LayerTests {
   private func matrix(_ rows: Int, _ columns: Int, _ numbers: inout TestNumbers) -> Matrix {
     Matrix(rows: rows, columns: columns, values: numbers.floats(rows * columns))
   }

@@ -2,7 +2,6 @@ import JSON
 import Testing
 
 @testable import Localization
-@testable import TokenPruning
 @testable import VisionLayouts
 
 private func grid(_ rows: Int, _ columns: Int) -> TokenLayout {
@@ -19,7 +18,7 @@ struct TokensInRegionTests {
       let expected = (0..<576).filter {
         region.rows.contains($0 / 24 / 3) && region.columns.contains($0 % 24 / 3)
       }
-      #expect(layout.tokens(in: region) == expected, "\(region.inclusive)")
+      #expect(layout.tokens(in: [region.box]) == expected, "\(region.inclusive)")
       #expect(BlockRegion(overlapping: region.box) == region)
     }
   }
@@ -28,9 +27,9 @@ struct TokensInRegionTests {
   func unalignedBlocks() {
     // 8 blocks over 5 cells: block 2 is 0.25...0.375, which overlaps cell 1 (0.2...0.4) only.
     let one = BlockRegion(columns: 2..<3, rows: 0..<1)
-    #expect(grid(1, 5).tokens(in: one) == [1])
+    #expect(grid(1, 5).tokens(in: [one.box]) == [1])
     let two = BlockRegion(columns: 1..<3, rows: 0..<1)
-    #expect(grid(1, 5).tokens(in: two) == [0, 1])
+    #expect(grid(1, 5).tokens(in: [two.box]) == [0, 1])
   }
 
   @Test("the minimum overlap is a share of the cell's area")
@@ -83,7 +82,7 @@ struct TokensInRegionTests {
     let tall = try TokenLayout(["type": "llava", "image_size": [400, 800]], tokenCount: nil)
     #expect(tall.tokens(in: [.unit]) == (0..<576).filter { (6..<18).contains($0 % 24) })
     let topLeft = BlockRegion(columns: 0..<2, rows: 0..<2)
-    #expect(wide.tokens(in: topLeft) == [6, 7, 8].flatMap { row in (0..<6).map { row * 24 + $0 } })
+    #expect(wide.tokens(in: [topLeft.box]) == [6, 7, 8].flatMap { row in (0..<6).map { row * 24 + $0 } })
   }
 
   @Test("a box takes all blocks it overlaps")

@@ -4,7 +4,6 @@ import Testing
 
 @testable import LearnedNetworks
 @testable import Numerics
-@testable import TokenPruning
 @testable import VisionLayouts
 
 /// The networks in float32 against the same in float64, over shapes that take every order of attention's products.
@@ -140,7 +139,7 @@ struct FloatNetworkTests {
       var values = numbers.floats(dimensions.reduce(1, *)).map { $0 * gain / fan.squareRoot() }
       if name.hasSuffix("norm.weight") { values = values.map { 1 + $0 } }
       change(name, &values)
-      tensors[name] = try floatTensor(values, dimensions)
+      tensors[name] = try Tensor.float32(values, shape: Shape(dimensions))
     }
     func linear(_ name: String, _ inputs: Int, _ outputs: Int) throws {
       try add("\(name).weight", [outputs, inputs], gain: 1.7)

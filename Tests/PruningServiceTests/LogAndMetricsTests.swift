@@ -4,7 +4,7 @@ import Testing
 
 @testable import PruningService
 
-@Suite struct ObservationTests {
+@Suite struct LogAndMetricsTests {
   private func exchange(
     _ head: RequestHead?, status: Int = 200, annotations: [Response.Field] = [], isBroken: Bool = false
   ) -> Exchange {

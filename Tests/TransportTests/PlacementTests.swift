@@ -4,7 +4,7 @@ import Testing
 @testable import Transport
 
 /// Where requests are computed: on their event loop, or by the pool.
-@Suite(.overEveryReadiness, .timeLimit(.minutes(1))) struct ExecutionTests {
+@Suite(.overEveryReadiness, .timeLimit(.minutes(1))) struct PlacementTests {
   @Test("does not compute a queued request whose client is gone")
   func abandoned() async throws {
     let server = try TestServer { $0.computeThreads = 1 }

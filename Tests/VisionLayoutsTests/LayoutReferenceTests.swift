@@ -2,7 +2,6 @@ import Foundation
 import JSON
 import Testing
 
-@testable import TokenPruning
 @testable import VisionLayouts
 
 /// One line of Tests/Golden/layouts.json, which tools/layouts/reference.py writes.
@@ -18,7 +17,6 @@ struct LayoutReference: Sendable, CustomStringConvertible {
 
   static let all: [LayoutReference] = {
     let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .deletingLastPathComponent()
     guard let body = try? [UInt8](Data(contentsOf: root.appending(path: "Golden/layouts.json"))),
       let cases = try? JSONValue.parse(body[...]).objectValue?["cases"]?.arrayValue
     else { return [] }
@@ -101,6 +99,6 @@ struct LayoutReferenceTests {
     }
     #expect(agree)
     #expect(seen.allSatisfy { $0 == 1 })
-    #expect(layout.separators.isStrictlyAscending)
+    #expect(layout.separators == Array(Set(layout.separators)).sorted())
   }
 }

@@ -3,7 +3,7 @@ import Testing
 @testable import JSON
 
 /// Texts that Swift's own comparison would take quadratic time for are rejected where they are read.
-@Suite struct HostileTextTests {
+@Suite struct TextLimitTests {
   private func parse(_ text: String) throws(JSONError) -> JSONValue {
     try JSONValue.parse(Array(text.utf8)[...])
   }

@@ -7,7 +7,7 @@ import TokenPruning
 @testable import PruningService
 
 /// Whatever a client sends is answered, and blamed on the client when it is wrong.
-@Suite struct HostileTests {
+@Suite struct MalformedRequestTests {
   private let service = TestService(maximumBodyBytes: 8 << 20)
 
   @Test("5,000 random requests over all known names are each answered with 200 or 4xx", arguments: 0..<10)

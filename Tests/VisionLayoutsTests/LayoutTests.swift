@@ -2,7 +2,6 @@ import JSON
 import Testing
 
 @testable import Numerics
-@testable import TokenPruning
 @testable import VisionLayouts
 
 private func error(_ json: JSONValue, tokenCount: Int? = nil) -> PruningError? {

@@ -6,7 +6,7 @@ import TokenPruning
 @testable import PruningService
 
 /// Later stages as requests of their own, and what an engine must keep in step with the kept tokens.
-@Suite struct LaterStageTests {
+@Suite struct PreviousTokensTests {
   private let service = TestService()
 
   private func prune(

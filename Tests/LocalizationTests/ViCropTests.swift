@@ -1,7 +1,6 @@
 import Testing
 
 @testable import Localization
-@testable import TokenPruning
 @testable import VisionLayouts
 
 /// A peak at a cell, 6 / (1 + squared distance), on a slope that keeps windows of even width from tying.

@@ -13,7 +13,7 @@ import TokenPruning
 ///
 /// Tensors are built from what ``TensorAxes`` says of the names in a descriptor, so that a new method is covered as soon
 /// as it is registered.
-@Suite struct HostileShapeTests {
+@Suite struct ExtremeTensorTests {
   private static let methods = MethodRegistry.standard.descriptors
 
   @Test("Shapes of every extreme give a result or a problem", arguments: methods.map(\.name))
@@ -144,7 +144,7 @@ import TokenPruning
 
 // Requests
 
-extension HostileShapeTests {
+extension ExtremeTensorTests {
   struct Outcome {
     let answer: Answer?
     let problem: Problem?

@@ -6,7 +6,7 @@ import Testing
 @testable import TokenPruning
 
 /// What every registered method does with numbers chosen to break it.
-@Suite struct HostileMethodTests {
+@Suite struct MalformedTensorTests {
   private static let registry = MethodRegistry.standard
 
   /// How the tensors of a request are spoilt.

@@ -3,7 +3,6 @@ import Testing
 
 @testable import Localization
 @testable import Numerics
-@testable import TokenPruning
 @testable import VisionLayouts
 
 private let layout = TokenLayout(

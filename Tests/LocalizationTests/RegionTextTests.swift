@@ -3,7 +3,6 @@ import Testing
 
 @testable import Localization
 @testable import Numerics
-@testable import TokenPruning
 @testable import VisionLayouts
 
 private func boxes(_ text: String, _ more: JSONObject = [:]) throws(PruningError) -> [Box] {
@@ -139,7 +138,7 @@ struct RegionTextTests {
       "```json\n[{\"bbox_2d\": [70, 70, 210, 140]}]\n```", "<box>[[250,500,750,1000],[1,2,3,4]]</box>",
     ].map { Array($0.utf8) }
     let alphabet = Array("0123456789.,-[](){}<>|_ \n\"'e+bloc".utf8) + [0, 0x80, 0xff]
-    var numbers = SeededNumbers(seed: 20_000)
+    var numbers = SeededGenerator(seed: 20_000)
     var read = 0
     for round in 0..<20_000 {
       var bytes = seeds[round % seeds.count]

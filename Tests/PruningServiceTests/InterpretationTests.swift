@@ -6,7 +6,7 @@ import Testing
 @testable import PruningService
 
 @Suite("How tensors are read: declared, refused, or said")
-struct ReadingTests {
+struct InterpretationTests {
   private let service = TestService()
 
   private func send(
