@@ -103,21 +103,6 @@ struct CompressSettings: Sendable {
   }
 }
 
-/// Rows that stand for the tokens of an image, whichever mode made them.
-protocol RowsOfTokens {
-  var tokenCount: Int { get }
-  var features: Matrix { get }
-  var keptIndices: [Int] { get }
-  var assignments: [Int] { get }
-  var sizes: [Int] { get }
-  var regionRowCount: Int? { get }
-  var imageRows: [Int]? { get }
-  var notes: [String] { get }
-}
-
-extension CompressResult: RowsOfTokens {}
-extension ResampleResult: RowsOfTokens {}
-
 extension CompressSettings {
   /// The answer about an image.
   ///
@@ -125,7 +110,7 @@ extension CompressSettings {
   ///   - first: what the mode says of itself.
   ///   - positions: of the rows; nil where none is answered.
   func sample(
-    of result: some RowsOfTokens, _ first: JSONObject, positions: [TokenPosition?]?, keptCount: Int,
+    of result: CompressResult, _ first: JSONObject, positions: [TokenPosition?]?, keptCount: Int,
     _ region: Localization?, _ input: PruningInput
   ) throws(PruningError) -> Answer.Sample {
     var members = first

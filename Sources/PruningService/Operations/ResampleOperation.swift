@@ -33,11 +33,12 @@ struct ResampleTask: PreparedTask {
     var request = request
     request.rows.regionTokens = region?.tokens
     let result = try resample(input, request, models)
-    shared["model"] = .string(result.model)
+    shared["model"] = (result.learned?.model).map { .string($0) }
     shared["anchors"] = .string(request.rows.anchors.rawValue)
     var members = result.budget.members
     members["learned_rows"] = [
-      "region": .integer(result.regionLearnedRows), "background": .integer(result.backgroundLearnedRows),
+      "region": .integer(result.learned?.region ?? 0),
+      "background": .integer(result.learned?.background ?? 0),
     ]
     return try settings.sample(
       of: result, members, positions: result.rowPositions, keptCount: result.features.rows, region, input)

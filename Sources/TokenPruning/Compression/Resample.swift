@@ -18,8 +18,8 @@ import VisionLayouts
 /// - Complexity: that of ``ResamplerModel`` per part, and of choosing the anchors.
 public func resample(
   _ input: PruningInput, _ request: ResampleRequest, _ models: ModelSet
-) throws(PruningError) -> ResampleResult {
-  try compressing(input, request.rows) { (input, rows) throws(PruningError) -> ResampleResult in
+) throws(PruningError) -> CompressResult {
+  try compressing(input, request.rows) { (input, rows) throws(PruningError) -> CompressResult in
     var own = request
     own.rows = rows
     return try resampleImage(input, own, models)
@@ -28,7 +28,7 @@ public func resample(
 
 private func resampleImage(
   _ input: PruningInput, _ request: ResampleRequest, _ models: ModelSet
-) throws(PruningError) -> ResampleResult {
+) throws(PruningError) -> CompressResult {
   let (name, model) = try models.resampler(named: request.model, at: "/model")
   let features = try input.features()
   guard features.columns == model.imageWidth else {
@@ -65,7 +65,7 @@ private func resampleImage(
         plan.learnedCount, of: plan.isRegion ? .region : .background, plan.tokens, features, in: layout,
         &steps))
   }
-  return try ResampleResult(
+  return try CompressResult(
     model: name, plans, outputs, features, layout, regionRows: parts.count == 2 ? counts[0] : nil, notes)
 }
 
@@ -114,7 +114,7 @@ private func chosenAnchors(
   return chosen
 }
 
-extension ResampleResult {
+extension CompressResult {
   fileprivate init(
     model: String, _ plans: [PartPlan], _ outputs: [ResamplerModel.Rows?], _ features: Matrix,
     _ layout: TokenLayout, regionRows: Int?, _ notes: [String]
@@ -144,16 +144,15 @@ extension ResampleResult {
     var sizes = [Int](repeating: 0, count: firstRow)
     for row in assignments { sizes[row] += 1 }
 
-    self.model = model
-    tokenCount = features.rows
-    self.features = Matrix(rows: firstRow, columns: features.columns, values: values)
-    keptIndices = anchors
-    self.assignments = assignments
-    self.sizes = sizes
-    rowPositions = anchors.map { layout.position(of: $0) } + Array(repeating: nil, count: learned)
-    regionLearnedRows = plans.first?.learnedCount ?? 0
-    backgroundLearnedRows = plans.count == 2 ? plans[1].learnedCount : 0
-    regionRowCount = regionRows
-    self.notes = notes
+    self.init(
+      tokenCount: features.rows,
+      features: Matrix(rows: firstRow, columns: features.columns, values: values), keptIndices: anchors,
+      assignments: assignments, sizes: sizes,
+      rowPositions: anchors.map { layout.position(of: $0) } + Array(repeating: nil, count: learned),
+      regionRowCount: regionRows,
+      learned: LearnedRows(
+        model: model, region: plans.first?.learnedCount ?? 0,
+        background: plans.count == 2 ? plans[1].learnedCount : 0),
+      notes: notes)
   }
 }
