@@ -33,8 +33,6 @@ public struct HeaderFields: Sendable {
     self.lines = lines
   }
 
-  public var count: Int { lines.count }
-
   /// The bytes that ``inSection(_:)`` replaces.
   var section: [UInt8] { bytes }
 

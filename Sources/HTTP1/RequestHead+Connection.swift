@@ -17,9 +17,6 @@ extension RequestHead {
     return members.isEmpty ? .none : .continueResponse
   }
 
-  /// True when the client may hold the body back until it reads `100 Continue`.
-  public var expectsContinue: Bool { version == .http11 && fields.hasToken("100-continue", in: "expect") }
-
   /// True when the client can send another request on this connection (RFC 9112 section 9.3): `close` ends it,
   /// HTTP/1.1 keeps it, HTTP/1.0 keeps it only on request.
   public var wantsKeepAlive: Bool {

@@ -4,8 +4,6 @@ extension JSONWriter {
 
   public mutating func write(_ value: Double) { writeNumber { $0.append(value) } }
 
-  public mutating func write(_ value: Float) { writeNumber { $0.append(value) } }
-
   public mutating func write(_ value: Int) { writeNumber { $0.append(value) } }
 
   public mutating func write(_ value: some BinaryInteger) {
@@ -44,12 +42,6 @@ extension JSONWriter {
   public mutating func write(_ values: [Float]) { writeLine(values) { $0.append($1) } }
 
   public mutating func write(_ values: [Double]) { writeLine(values) { $0.append($1) } }
-
-  public mutating func write(_ values: some Sequence<Int>) { write(Array(values)) }
-
-  public mutating func write(_ values: some Sequence<Float>) { write(Array(values)) }
-
-  public mutating func write(_ values: some Sequence<Double>) { write(Array(values)) }
 
   @inline(__always)
   private mutating func writeNumber(_ append: (inout JSONWriter) -> Void) {

@@ -72,10 +72,8 @@ public struct Problem: Error, Sendable, Equatable {
     ]
   }
 
-  /// `application/problem+json`, with `error` as one line for clients that look for nothing else.
-  public func response(requestID: String) -> Response { response(requestID: requestID, to: nil) }
-
-  /// The same to a known request: paths of the Open Inference Protocol get their errors in its form.
+  /// `application/problem+json`, with `error` as one line for clients that look for nothing else; paths of the Open
+  /// Inference Protocol get their errors in its form.
   func response(requestID: String, to head: RequestHead?) -> Response {
     if let head, Self.isOfInference(head.path) { return inferenceResponse }
     var members = self.members

@@ -19,6 +19,4 @@ public struct TensorBundle: Sendable, Equatable {
 
   /// Ascending, so that whatever walks a bundle does it in the same order every time.
   public var names: [String] { entries.keys.sorted() }
-
-  public var isEmpty: Bool { entries.isEmpty }
 }

@@ -43,11 +43,6 @@ extension TokenLayout {
     return Ranking.indices(ofBits: inside)
   }
 
-  /// The tokens whose cell overlaps one of the block regions, ascending and unique.
-  public func tokens(in blocks: [BlockRegion]) -> [Int] { tokens(in: blocks.map(\.box)) }
-
-  public func tokens(in blocks: BlockRegion) -> [Int] { tokens(in: [blocks]) }
-
   private func nearestToken(to box: Box, image: Int) -> Int? {
     let x = (box.x0 + box.x1) / 2
     let y = (box.y0 + box.y1) / 2

@@ -91,14 +91,6 @@ struct FloatPanels: Sendable, Equatable {
   let depth: Int
   private let values: [Float]
 
-  /// Each result is a row's product with one of `rows`, which have `depth` elements.
-  init(rows: UnsafePointer<Float>, count: Int, depth: Int) {
-    let kernels = KernelSet.active
-    self.init(columns: count, depth: depth) {
-      kernels.pack(rows, count, depth, 0..<kernels.panelCount(rows: count), $0)
-    }
-  }
-
   init(_ rows: FloatRows) {
     let (kernels, count, depth) = (KernelSet.active, rows.rows, rows.columns)
     self.init(columns: count, depth: depth) { target in

@@ -104,8 +104,6 @@ public final class CosineSpace: Sendable {
 public struct SimilarityTile: Sendable {
   public private(set) var columns: (SIMD4<Float>, SIMD4<Float>, SIMD4<Float>, SIMD4<Float>)
 
-  public static let zero = SimilarityTile(columns: (.zero, .zero, .zero, .zero))
-
   public init(columns: (SIMD4<Float>, SIMD4<Float>, SIMD4<Float>, SIMD4<Float>)) { self.columns = columns }
 
   /// Leaves out what rows are to themselves.

@@ -20,8 +20,6 @@ struct RemainingTokens: Sendable {
 
   func slots(of tokens: [Int]) -> [Int] { tokens.compactMap { slots[$0] } }
 
-  func isLeft(_ token: Int) -> Bool { slots[token] != nil }
-
   /// What is left of an input: its tensors are over all tokens, or over those that are left.
   func input(_ input: PruningInput) throws(PruningError) -> PruningInput {
     var tensors: [String: Tensor] = [:]
