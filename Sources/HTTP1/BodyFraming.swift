@@ -95,6 +95,6 @@ extension BodyFraming {
       throw FramingError("Transfer-Encoding must name chunked only once")
     }
     // Section 6.1: 501 for codings that are not understood; compress a body with Content-Encoding instead.
-    throw FramingError(501, "no transfer coding but chunked is implemented; use Content-Encoding")
+    throw FramingError(501, "no transfer coding except chunked is supported; use Content-Encoding")
   }
 }

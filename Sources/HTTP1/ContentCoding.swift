@@ -53,10 +53,10 @@ public enum ContentCodingError: Error, Sendable, Equatable {
     switch self {
     case .corrupt(let reason): reason
     case .truncated: "the coded body ends before its stream is complete"
-    case .trailingBytes: "there are bytes behind the end of the coded stream"
+    case .trailingBytes: "there are bytes after the end of the coded stream"
     case .tooLarge(let limit): "the decoded body is larger than \(limit) bytes"
     case .outOfProportion(let limit):
-      "the decoded body is more than \(limit) times as large as the coded one; send it as it is"
+      "the decoded body is more than \(limit) times as large as the coded one; send it uncompressed"
     }
   }
 }

@@ -12,7 +12,7 @@ extension RequestHead {
     guard version == .http11, fields.contains("expect") else { return .none }
     let members = fields.list("expect")
     guard members.allSatisfy({ ASCII.equalsIgnoringCase($0, "100-continue".utf8) }) else {
-      throw FramingError(417, "the only expectation understood is 100-continue")
+      throw FramingError(417, "the only expectation supported is 100-continue")
     }
     return members.isEmpty ? .none : .continueResponse
   }

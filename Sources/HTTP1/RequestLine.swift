@@ -61,7 +61,7 @@ struct RequestLine: Sendable {
       throw FramingError("the request line must be a method, a target and HTTP/1.1, one space between each")
     }
     guard major == UInt8(ascii: "1") else {
-      throw FramingError(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
+      throw FramingError(505, "only HTTP/1.1 and HTTP/1.0 are supported")
     }
     return minor == UInt8(ascii: "0") ? .http10 : .http11
   }

@@ -209,13 +209,13 @@ extension Response {
 public enum Refusal: Error, Sendable, Equatable {
   /// The bytes are not HTTP/1.1, or break one of its rules.
   case framing(FramingError)
-  /// The body is not what its content coding says (400), or too large without it (413).
+  /// The body does not match its Content-Encoding (400), or too large without it (413).
   case coding(ContentCodingError)
   /// The body would not fit (413); `limit` is what was allowed.
   case bodyTooLarge(limit: Int)
   /// Head or body did not arrive in time (408).
   case timedOut(phase: String)
-  /// The shared memory that holds the body cannot be read (400, or 503 for want of descriptors).
+  /// The shared memory that holds the body cannot be read (400, or 503 for lack of descriptors).
   case sharedMemory(SharedMemoryError)
   /// Too many bytes in flight (503).
   case noMemoryBudget

@@ -87,20 +87,20 @@ public enum SharedMemoryError: Error, Sendable, Equatable {
   public var message: String {
     switch self {
     case .notAllowed(let setting):
-      "this server takes no such shared memory; --shared-memory \(setting) allows it"
+      "this server does not accept such shared memory; --shared-memory \(setting) enables it"
     case .noDescriptor(true):
       "no file descriptor came with the request's head; send one by SCM_RIGHTS in the same sendmsg, or name a "
         + "registered region"
     case .noDescriptor(false):
-      "file descriptors can be passed over Unix sockets alone, and not through a proxy; connect to the server's socket, "
+      "file descriptors can be passed only over Unix sockets, and not through a proxy; connect to the server's socket, "
         + "or name a registered region"
     case .noRoomForDescriptor:
       "the server can hold no more file descriptors at the moment; send the request again"
     case .notMemory:
-      "the file descriptor is not of memory that can be read; pass one of memfd_create or shm_open that is open for "
+      "the file descriptor does not refer to readable memory; pass one from memfd_create or shm_open that is open for "
         + "reading"
     case .outOfBounds(let offset, let byteCount, let available):
-      "\(byteCount) bytes from \(offset) on do not lie within the \(available) bytes of shared memory"
+      "\(byteCount) bytes from offset \(offset) exceed the \(available) bytes of shared memory"
     case .unknownName(let name): "there is no region '\(name)'; register it first"
     case .failed(let reason): reason
     }

@@ -53,7 +53,7 @@ extension JSONScanner {
       let scalar = try readEscapedScalar()
       content.append(contentsOf: Character(scalar).utf8)
       return
-    default: throw unexpected("one of \" \\ / b f n r t u behind the backslash")
+    default: throw unexpected("one of \" \\ / b f n r t u after the backslash")
     }
     cursor += 1
   }

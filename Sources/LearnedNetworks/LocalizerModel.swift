@@ -16,7 +16,7 @@ package import VisionLayouts
 /// The null row lets a patch read nothing, which attention to a single text row could not express. Tokens that
 /// show nothing of the image (padding, separators) take no part and score 0.
 ///
-/// *Deviations*: the paper's localiser is a fine-tuned vision-language model of two billion parameters that says
+/// *Deviations*: the paper's localizer is a fine-tuned vision-language model of two billion parameters that says
 /// four block coordinates; this network is the project's own and gives scores, from which the region is found as
 /// from every other source.
 package struct LocalizerModel: Sendable, Equatable {
@@ -78,7 +78,7 @@ package struct LocalizerModel: Sendable, Equatable {
   /// Computed in float32; where a sum exceeds that, in float64.
   ///
   /// - Throws: at the tensor whose width is not the model's, or that has too many rows; at `image_features` when
-  ///   it is more work than one request may ask for.
+  ///   it is more work than one request may do.
   /// - Complexity: O(N d (D + d) + layers (N d (d + hidden) + N M d)).
   package func scores(
     of features: Matrix, askedBy question: Matrix, in layout: TokenLayout, _ limit: StepLimit

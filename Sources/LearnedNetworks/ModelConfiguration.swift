@@ -23,11 +23,11 @@ public struct ModelConfiguration: Sendable, Equatable {
   /// d, the width inside.
   public let width: Int
   public let heads: Int
-  /// Blocks of a localiser; 0 for a resampler.
+  /// Blocks of a localizer; 0 for a resampler.
   public let layers: Int
   /// The hidden width of each block's perceptron; 0 for a resampler.
   public let hiddenWidth: Int
-  /// Learned queries per part; 0 for a localiser.
+  /// Learned queries per part; 0 for a localizer.
   public let queries: Int
   /// As it was read, for listings.
   public let json: JSONObject

@@ -8,7 +8,7 @@ import VisionLayouts
 /// | name | values | default |
 /// |---|---|---|
 /// | `source` | `relative_attention`, `attention`, `similarity`, `query_key`, `model` | the first whose tensors are there, never `model` |
-/// | `model` | a loaded localiser's name, for source `model` | the only one there is |
+/// | `model` | a loaded localizer's name, for source `model` | the only one there is |
 /// | `objective` | `separation`, `coverage`, `contrast`, `vicrop` | `separation` |
 /// | `coverage` | 0.01...1: share of the mass that `coverage` must hold | 0.6 |
 /// | `baseline` | `mean`, `minimum`: what `coverage` subtracts first | `mean` |

@@ -18,7 +18,8 @@ enum BodyFormat {
       guard TensorFormats.named(mediaType: essence) != nil else { throw unsupported(essence) }
     }
     if case .shared = framing, head.fields.contains("content-encoding") {
-      throw Problem(.unsupportedFormat, "a body in shared memory has no content coding; leave it as it is")
+      throw Problem(
+        .unsupportedFormat, "a body in shared memory must not have a Content-Encoding; send it uncompressed")
     }
     do throws(UnsupportedContentCoding) {
       return try head.contentCoding()
@@ -26,7 +27,7 @@ enum BodyFormat {
       throw Problem(
         .unsupportedFormat,
         "content coding '\(FieldValue.sanitized(error.name, maximumBytes: 40))' is not supported; "
-          + "send the body as it is, or with one of \(ContentCoding.names)",
+          + "send the body uncompressed, or with one of \(ContentCoding.names)",
         fields: [Response.Field("Accept-Encoding", ContentCoding.names)])
     }
   }
@@ -46,7 +47,7 @@ enum BodyFormat {
     throw Problem(
       .unsupportedFormat,
       TensorFormats.refusedByName(prefix: prefix)
-        ?? "the body's first bytes are none of \(TensorFormats.all.map { $0.name }.joined(separator: ", ")); send \(mediaTypes)"
+        ?? "the body's first bytes match none of \(TensorFormats.all.map { $0.name }.joined(separator: ", ")); send \(mediaTypes)"
         + (alteringHint(request) ?? ""))
   }
 

@@ -147,8 +147,8 @@ public enum ProblemType: String, Sendable, CaseIterable {
 
   public var title: String {
     switch self {
-    case .badFraming: "The bytes are not acceptable HTTP/1.1"
-    case .unauthorized: "The request carries no valid API key"
+    case .badFraming: "The request is not valid HTTP/1.1"
+    case .unauthorized: "The request has no valid API key"
     case .notFound: "There is nothing at this path"
     case .methodNotAllowed: "The path does not support this method"
     case .timedOut: "The request did not arrive in time"
@@ -157,9 +157,9 @@ public enum ProblemType: String, Sendable, CaseIterable {
     case .headTooLarge: "The header or trailer fields are too large"
     case .bodyRequired: "The request has no body"
     case .unsupportedFormat: "The body's format is not supported"
-    case .malformedCoding: "The body is not what its content coding says"
-    case .malformedBody: "The body is not what its format says"
-    case .malformedQuery: "The query string cannot be read"
+    case .malformedCoding: "The body does not match its Content-Encoding"
+    case .malformedBody: "The body is not valid in its format"
+    case .malformedQuery: "The query string cannot be parsed"
     case .invalidInput: "The input cannot be processed"
     case .unknownParameter: "There is no such parameter or tensor"
     case .unknownMethod: "There is no such pruning method"

@@ -5,7 +5,8 @@ enum ProblemSentence {
   private static let verbs: Set<Substring> = [
     "must", "is", "are", "has", "have", "only", "makes", "describes", "holds", "gives", "leaves", "names",
     "cannot",
-    "needs", "takes", "says", "asks", "may", "would", "lacks", "belongs", "speaks", "reaches", "means",
+    "needs", "takes", "covers", "says", "asks", "may", "would", "lacks", "belongs", "speaks", "reaches",
+    "means",
   ]
 
   /// First words that begin a remark about the subject.

@@ -62,7 +62,7 @@ struct QueryParameters {
     if let elementType, !SixteenBits.choices.contains(elementType) {
       throw Problem(
         .invalidInput,
-        "describes an npy body; of a \(format.name) body it can only say what two-byte integers are: BF16, F16, U16, I16",
+        "only applies to npy bodies; for a \(format.name) body it can only declare two-byte integers: BF16, F16, U16, I16",
         pointer: "/tensor_dtype")
     }
   }

@@ -67,7 +67,7 @@ struct Router: Sendable {
   private func notAllowed(_ method: String, _ allowed: String) -> Problem {
     Problem(
       .methodNotAllowed,
-      "\(FieldValue.sanitized(method, maximumBytes: 32)) is not possible here; use \(allowed)",
+      "\(FieldValue.sanitized(method, maximumBytes: 32)) is not allowed here; use \(allowed)",
       fields: [Response.Field("Allow", allowed)])
   }
 

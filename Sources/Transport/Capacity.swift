@@ -40,7 +40,7 @@ public final class Capacity: Sendable {
   /// Connections accepted since the start.
   public var acceptedCount: Int { accepted.load(ordering: .relaxed) }
 
-  /// How often accepting was paused, for want of descriptors or of room for one more connection.
+  /// How often accepting was paused, for lack of descriptors or of room for one more connection.
   public var acceptPauseCount: Int { acceptPauses.load(ordering: .relaxed) }
 
   /// No request that computes would be admitted now.

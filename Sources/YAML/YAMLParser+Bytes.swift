@@ -70,7 +70,7 @@ extension YAMLParser {
       }
       guard isLineEnd else {
         if hasTab, position < bytes.count, !isFlow {
-          throw failure("a tab stands in the indentation; use spaces")
+          throw failure("a tab in the indentation; use spaces")
         }
         return
       }

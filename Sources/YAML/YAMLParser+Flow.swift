@@ -53,7 +53,7 @@ extension YAMLParser {
   private mutating func parseFlowItem(separators: [UInt8]) throws(YAMLError) -> YAMLNode {
     guard let byte = peek() else { throw failure("a bracket or brace is not closed") }
     guard !separators.contains(byte) else { throw failure("expected a value, found \(found)") }
-    if byte == ascii("?"), isBlank(at: position + 1) { throw failure("explicit keys (?) are not read here") }
+    if byte == ascii("?"), isBlank(at: position + 1) { throw failure("explicit keys (?) are not supported") }
     return try parseValue(parent: -1, isFlow: true)
   }
 

@@ -6,7 +6,7 @@ extension YAMLParser {
   /// Text without quotation marks; further lines join it with a space each, where they may.
   mutating func parsePlain(parent: Int, isKey: Bool, isFlow: Bool) throws(YAMLError) -> String {
     guard canBeginPlain(isFlow: isFlow) else {
-      throw failure("unexpected \(found); text that begins so needs quotation marks")
+      throw failure("unexpected \(found); text that begins like this needs quotation marks")
     }
     var text = takePlainLine(isFlow: isFlow)
     while !isKey {
@@ -142,7 +142,9 @@ extension YAMLParser {
       return
     }
     let digits = [ascii("x"): 2, ascii("u"): 4, ascii("U"): 8][byte]
-    guard let digits else { throw failure("'\\\(Character(Unicode.Scalar(byte)))' is no escape sequence") }
+    guard let digits else {
+      throw failure("'\\\(Character(Unicode.Scalar(byte)))' is not an escape sequence")
+    }
     position += 1
     var value = try takeHexadecimal(digits)
     // JSON writes characters beyond the first plane as two halves.
@@ -212,13 +214,13 @@ extension YAMLParser {
       case ascii("-"): chomping = .strip
       case ascii("+"): chomping = .keep
       case ascii("1")...ascii("9"): indentation = Int(byte - ascii("0"))
-      default: throw failure("unexpected \(found) behind the sign of a block scalar")
+      default: throw failure("unexpected \(found) after the sign of a block scalar")
       }
       position += 1
     }
     skipSpaces()
     guard isLineEnd || peek() == nil || peek() == ascii("#") else {
-      throw failure("unexpected \(found) behind the sign of a block scalar")
+      throw failure("unexpected \(found) after the sign of a block scalar")
     }
     skipLine()
     return (chomping, indentation)

@@ -64,7 +64,7 @@ public struct YAMLParser {
     defer { depth -= 1 }
     guard let byte = peek(), column > parent, !isDocumentEnd else { return .null(line: line) }
     if byte == ascii("-"), isBlank(at: position + 1) { return try parseSequence() }
-    if byte == ascii("?"), isBlank(at: position + 1) { throw failure("explicit keys (?) are not read here") }
+    if byte == ascii("?"), isBlank(at: position + 1) { throw failure("explicit keys (?) are not supported") }
     let start = (position, line, lineStart)
     if let key = try parseImplicitKey() { return try parseMapping(at: start.0 - start.2, firstKey: key) }
     (position, line, lineStart) = start
@@ -95,10 +95,10 @@ public struct YAMLParser {
       try skipBlank()
       guard position < bytes.count, column == indentation, !isDocumentEnd else { break }
       if peek() == ascii("-"), isBlank(at: position + 1) {
-        throw failure("a list item stands among the keys of a mapping")
+        throw failure("a list item among the keys of a mapping")
       }
       if peek() == ascii("?"), isBlank(at: position + 1) {
-        throw failure("explicit keys (?) are not read here")
+        throw failure("explicit keys (?) are not supported")
       }
       let start = (position, line, lineStart)
       guard let next = try parseImplicitKey() else {
@@ -148,14 +148,14 @@ public struct YAMLParser {
 
   func add(_ key: YAMLNode, _ value: YAMLNode, to entries: inout [YAMLNode.Entry]) throws(YAMLError) {
     if entries.contains(where: { $0.key.text == key.text }) {
-      throw YAMLError(line: key.line, reason: "the key '\(key.text ?? "")' is there twice")
+      throw YAMLError(line: key.line, reason: "the key '\(key.text ?? "")' appears twice")
     }
     entries.append(YAMLNode.Entry(key: key, value: value))
   }
 
   private func checkEnd(of indentation: Int) throws(YAMLError) {
     guard position < bytes.count, !isDocumentEnd, column > indentation else { return }
-    throw failure("unexpected \(found), farther in than what it would belong to")
+    throw failure("unexpected \(found), which is indented too far")
   }
 
   // MARK: Values
@@ -199,11 +199,11 @@ public struct YAMLParser {
     case ascii("\""), ascii("'"):
       return YAMLNode(.scalar(try parseQuoted(), isPlain: false), line: start)
     case ascii("|"), ascii(">"):
-      guard !isKey, !isFlow else { throw failure("a block scalar cannot stand here") }
+      guard !isKey, !isFlow else { throw failure("a block scalar is not allowed here") }
       return YAMLNode(.scalar(try parseBlockScalar(parent: parent), isPlain: false), line: start)
     case ascii("*"):
       let name = takeWord(isFlow: isFlow)
-      guard let node = anchors[name] else { throw failure("no anchor &\(name) stands before *\(name)") }
+      guard let node = anchors[name] else { throw failure("no anchor &\(name) before *\(name)") }
       return node
     default:
       return YAMLNode(

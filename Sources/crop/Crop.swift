@@ -8,24 +8,24 @@ struct Crop: ParsableCommand {
     commandName: "crop",
     abstract: "Prune the visual tokens of vision-language models.",
     discussion: """
-      A vision-language model turns an image into hundreds of visual tokens, though a question usually \
-      concerns one part of it. crop finds that part (localize), merges tokens before the language model \
-      (compress), chooses which tokens stay inside it (prune), and changes the choice while an answer is \
-      written (reselect): as a server, or on files.
+      A vision-language model turns an image into hundreds of visual tokens, but a question usually \
+      concerns only one part of it. crop finds that part (localize), merges tokens before the language model \
+      (compress), chooses the tokens to keep (prune), and changes the choice while the answer is \
+      generated (reselect), as a server or on files.
 
       EXAMPLES
         crop serve                                  answer requests on port 8080
         crop prune attention.npy --keep-tokens 64   choose tokens by attention
         crop compare all.npz --methods crop,fastv --keep-tokens 64
                                                     see what methods keep
-        crop plan --layout 24x24 --keep-ratio 0.25  count tokens before there are any
+        crop plan --layout 24x24 --keep-ratio 0.25  count tokens without tensors
         crop methods                                list the pruning methods
         crop models weights                         check and list learned models
         crop help prune                             explain one command
         crop --version --verbose                    show libraries and processors
 
-      CROP_CPU_LEVEL=baseline, v3 or v4 (x86-64), or neon (arm64), makes any command compute with the \
-      instructions of that level instead of the best that the processor has.
+      CROP_CPU_LEVEL=baseline, v3 or v4 (x86-64), or neon (arm64) sets the processor level of any command; \
+      the default is the best available.
 
       \(Exit.explanation)
       """,

@@ -143,8 +143,8 @@ def refused(answer, kind, *words, status=400):
 
 
 @pytest.mark.parametrize("value, word", [
-    ("length=32", "31 bytes"), ("length=31, offset=1", "do not lie within"), ("length=1, offset=31", "do not lie"),
-    ("length=31, offset=999999999999999", "do not lie"), ("length=0, offset=32", "do not lie"),
+    ("length=32", "31 bytes"), ("length=31, offset=1", "exceed the"), ("length=1, offset=31", "exceed the"),
+    ("length=31, offset=999999999999999", "exceed the"), ("length=0, offset=32", "exceed the"),
 ])
 def test_what_lies_outside_of_the_memory_is_refused(unix, value, word):
     assert len(TINY) == 31
@@ -429,7 +429,7 @@ def test_a_named_region_is_read_over_tcp_until_it_is_unregistered():
             for _ in range(3):
                 assert kept(connection.exchange(head(PRUNE, field))) == TINY_KEPT
             outside = head(PRUNE, f'length={len(TINY)}, offset=4, name="in0"')
-            refused(connection.exchange(outside), "shared-memory", "do not lie within")
+            refused(connection.exchange(outside), "shared-memory", "exceed the")
             # The owner removes the name and shrinks the memory: what was opened stays open, and ends where it ends.
             os.truncate(path, 10)
             answer = connection.exchange(head(PRUNE, field))

@@ -97,10 +97,15 @@ struct RegionSpecificationTests {
       (["box": [0.8, 0.2, 0.4, 0.6]], "/region/box", "send [0.4, 0.2, 0.8, 0.6]"),
       (
         ["box": [0.46, 0.51, 0.61, 0.75], "box_format": "qwen3_vl"], "/region/box",
-        "is box_format 'normalized'"
+        "did you mean box_format 'normalized'"
       ),
-      (["box": [0, 0, 1, 1], "box_format": "pixels"], "/region/box", "is box_format 'normalized'"),
-      (["box": [0, 0.5, 2, 2], "box_format": "florence2"], "/region/box", "is box_format 'normalized'"),
+      (
+        ["box": [0, 0, 1, 1], "box_format": "pixels"], "/region/box", "did you mean box_format 'normalized'"
+      ),
+      (
+        ["box": [0, 0.5, 2, 2], "box_format": "florence2"], "/region/box",
+        "did you mean box_format 'normalized'"
+      ),
       (["box": [1010, 1010, 1040, 1040], "box_format": "internvl"], "/region/box", "outside the image"),
       (["box": [1.01, 0, 1.03, 1]], "/region/box", "outside the image"),
       (["box": [0, 0, 1, 1], "box_format": "pixel"], "/region/box_format", "did you mean 'pixels'?"),

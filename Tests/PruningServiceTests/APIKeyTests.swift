@@ -32,7 +32,7 @@ struct APIKeyTests {
       ("", "no key"), ("# \(secret)\n", "no key"),
       ("\n\n\(secret.prefix(15))", "line 3: a key has 16 to 256"),
       (String(repeating: "x", count: 257), "not 257"), ("a b \(secret)", "line 1: holds 3 words"),
-      ("\(secret)\n\(secret)\n", "line 2: holds a key for the second"),
+      ("\(secret)\n\(secret)\n", "line 2: repeats the key of an earlier"),
       ("na/me \(secret)", "line 1: the name"),
       ("\(secret)\u{e9}", "visible ASCII"), ("\(secret)\u{0}", "visible ASCII"),
       (String(repeating: "n", count: 65) + " \(secret)", "up to 64"),

@@ -132,7 +132,7 @@ struct ContractTests {
     #expect(try choices(["newline_policy"]) == NewlinePolicy.allCases.map(\.rawValue))
   }
 
-  /// The order in which localisation tries them, then those of a given region.
+  /// The order in which localization tries them, then those of a given region.
   private var answerSources: [String] {
     (LocalizationSource.ofScores + LocalizationSource.allCases.filter { [.boxes, .text].contains($0) })
       .map(\.rawValue)

@@ -41,7 +41,7 @@ import TokenPruning
     }
   }
 
-  @Test("NaN and infinity are refused by the tensor's name, wherever a method reads it")
+  @Test("NaN and infinity are rejected by the tensor's name, wherever a method reads it")
   func notFinite() throws {
     let shape = HostileShape(tokens: 16, width: 4, words: 2, heads: 1, queries: 2)
     for method in Self.methods where method.readsValues {

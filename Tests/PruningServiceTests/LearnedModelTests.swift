@@ -247,7 +247,7 @@ struct ModelFileTests {
     #expect(error([1, 2, 3])?.hasPrefix("is not safetensors") == true)
   }
 
-  @Test("NaN and infinity are refused by tensor and element")
+  @Test("NaN and infinity are rejected by tensor and element")
   func finite() throws {
     var bytes = try ModelFiles.bytes("few")
     bytes[bytes.count - 1] = 0x7f

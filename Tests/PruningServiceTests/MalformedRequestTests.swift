@@ -134,7 +134,7 @@ import TokenPruning
       try service.send("POST /prune", body: long.safetensors()).summary == "422 invalid-input at attention")
   }
 
-  @Test("NaN and infinity are refused by tensor name in every type that has them")
+  @Test("NaN and infinity are rejected by tensor name in every type that has them")
   func nonFinite() throws {
     for value in [Float.nan, .infinity, -.infinity] {
       for type in [ElementType.float64, .float32, .float16, .bfloat16] {

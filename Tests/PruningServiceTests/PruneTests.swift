@@ -69,7 +69,7 @@ import TokenPruning
   }
 
   @Test("CROP finds the region by itself; others and region_policy none do not")
-  func localises() throws {
+  func localizes() throws {
     let found = try prune(["keep_tokens": 9])
     #expect(found.integers("kept_indices") == (1...3).flatMap { row in (2...4).map { row * side + $0 } })
     let region = found.json["region"]?.objectValue

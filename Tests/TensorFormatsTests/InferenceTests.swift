@@ -102,7 +102,7 @@ struct InferenceTests {
   func faults() {
     let good = #""name":"x","shape":[1],"datatype":"FP32""#
     for (text, pointer, word) in [
-      ("{}", "", "no inputs"), (#"{"inputs":{}}"#, "/inputs", "an array"),
+      ("{}", "", "no member inputs"), (#"{"inputs":{}}"#, "/inputs", "an array"),
       (#"{"inputs":[{"name":"x"}]}"#, "/inputs/0", "shape"),
       (#"{"inputs":[{\#(good)}]}"#, "/inputs/0/data", "data"),
       (#"{"inputs":[{\#(good),"data":[1,2]}]}"#, "/inputs/0/data", "2"),

@@ -221,7 +221,7 @@ struct NPZTests {
       (archive { ($0.isDeflated, $0.claimedByteCount) = (true, file.count - 1) }, .malformed, "damaged"),
       (archive { ($0.isDeflated, $0.claimedByteCount) = (true, 1 << 22) }, .malformed, "damaged"),
       (archive { $0.claimedByteCount = 7 }, .malformed, "two sizes"),
-      (archive { $0.localName = "text_featur.npy" }, .malformed, "contradict"),
+      (archive { $0.localName = "text_featur.npy" }, .malformed, "disagree"),
       (archive { $0.name = "attention.txt" }, .unsupported, "NAME.npy"),
       (archive { $0.name = "x/data.pkl" }, .unsupported, "pickle"),
       (archive { $0.name = ".npy" }, .unsupported, "NAME.npy"),

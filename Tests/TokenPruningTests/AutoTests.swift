@@ -84,7 +84,7 @@ struct AutoTests {
     let both = try input([Self.features, Self.attention])
     #expect(decidingName(of: try auto.resolved(for: both)) == "newcomer")
     #expect(
-      try auto.reason(for: both) == "Neither a video nor comparable text came: newcomer is newer.")
+      try auto.reason(for: both) == "There is neither a video nor comparable text: newcomer is newer.")
     #expect(decidingName(of: try auto.resolved(for: input([Self.features]))) == "divprune")
     // Nothing fits: said, not guessed.
     #expect(pruningError { _ = try auto.resolved(for: input([])) }?.pointer == "/method")

@@ -34,7 +34,7 @@ private func error(_ body: () throws(PruningError) -> Void) -> PruningError? {
 
 private let planted = BlockRegion(columns: 1..<4, rows: 2..<6)
 
-@Suite("Localisation")
+@Suite("Localization")
 struct LocalizeTests {
   @Test("a planted region is found from attention, with its map and tokens")
   func localizeAttention() throws {
@@ -145,7 +145,7 @@ struct LocalizeTests {
     #expect(disagrees?.message.contains("4 tokens") == true)
   }
 
-  @Test("scores of any finite size are localised or refused, without overflow")
+  @Test("scores of any finite size are localized or refused, without overflow")
   func localizeExtremes() throws {
     for factor in [1e-36, 1e30] as [Float] {
       let scaled = try attention([planted]).floats().map { $0 * factor }

@@ -125,7 +125,7 @@ import Testing
     #expect(Set(kept).count == 30)
   }
 
-  @Test("NaN and infinity are refused by tensor and element", arguments: names, [Float.nan, .infinity])
+  @Test("NaN and infinity are rejected by tensor and element", arguments: names, [Float.nan, .infinity])
   func nonFinite(_ name: String, _ value: Float) throws {
     let descriptor = try Self.registry.descriptor(of: name)
     for tensorName in descriptor.requiredInputs {

@@ -53,7 +53,7 @@ struct ReloadingTests {
     ])
     #expect(calls.withLock { $0 } == ["keys", "certificate"])
     try #require(lines.count == 2)
-    #expect(lines[0].contains("error not reloaded: what was in force stays"))
+    #expect(lines[0].contains("error not reloaded: the previous version stays in use"))
     #expect(lines[0].contains("what=keys") && lines[0].contains("the key does not fit"))
     #expect(lines[1].contains("notice reloaded now=\"until tomorrow\" what=certificate"))
   }

@@ -4,7 +4,7 @@
     tools/models/reference.py            write them
     tools/models/reference.py --check    write nothing; fail when a file says something else, is missing or is not ours
 
-`weights/NAME.safetensors` are models as `crop serve --models` reads them; their weights are random, so they localise
+`weights/NAME.safetensors` are models as `crop serve --models` reads them; their weights are random, so they localize
 nothing. `cases/NAME.safetensors` hold an input and what the independent float64 reference (networks.py) makes of it.
 Needs only numpy. Weights and inputs are the same bytes on every machine; expected numbers pass through matrix products,
 exp and sin, are rounded to 13 significant digits, and agree within casefile.TOLERANCE.
@@ -32,7 +32,7 @@ class Suite:
 
     def model(self, name, seed, kind, dtype="F32", gain=1.5, **config):
         config = {"kind": kind, "version": 1, **config, "position": "sine",
-                  "description": "random weights for tests; localises nothing",
+                  "description": "random weights for tests; localizes nothing",
                   "training": {"seed": seed, "steps": 0}}
         if kind == "localizer":
             config["grid"] = [8, 8]

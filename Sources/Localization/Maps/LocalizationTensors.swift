@@ -1,7 +1,7 @@
 import Numerics
 import Tensors
 
-/// Reads the tensors of a request for localisation.
+/// Reads the tensors of a request for localization.
 enum LocalizationTensors {
   /// The named tensor, present and finite.
   ///

@@ -85,7 +85,7 @@ extension Box {
       throw PruningError(
         at: pointer,
         "the box \(written) does not fit that format, whose numbers count thousandths, tokens or pixels: these are "
-          + "shares of the image; is box_format 'normalized' meant?")
+          + "fractions of the image; did you mean box_format 'normalized'?")
     }
     let box = try Self.corners(numbers, format, in: frame, at: pointer)
     guard box.x0 < box.x1, box.y0 < box.y1 else {

@@ -65,7 +65,7 @@ enum RegionText {
   ) throws(PruningError) -> [FoundBox] {
     guard text.utf8.count <= maximumByteCount else {
       throw PruningError(
-        at: pointer, "has \(text.utf8.count) bytes; at most \(maximumByteCount) are looked at for a box")
+        at: pointer, "has \(text.utf8.count) bytes; at most \(maximumByteCount) are read")
     }
     let answer = Prose.withoutThinking(Array(text.utf8))
     var scanner = RegionTextScanner(answer)
@@ -84,7 +84,7 @@ enum RegionText {
       throw PruningError(
         at: pointer,
         "has no box that could be read: '\(ParameterReading.excerpt(text))'"
-          + (all.isEmpty ? "" : "; numbers in a sentence are not taken for a box"))
+          + (all.isEmpty ? "" : "; numbers in a sentence are not read as a box"))
     }
     guard found.count <= RegionSpecification.maximumBoxCount else {
       throw PruningError(at: pointer, "has more than \(RegionSpecification.maximumBoxCount) boxes")
@@ -103,7 +103,7 @@ extension RegionText.FoundBox {
     guard syntax != .shares else {
       guard given == nil || given == .normalized else {
         throw PruningError(
-          at: pointer, "has a box that says its unit itself; leave box_format out, or name 'normalized'")
+          at: pointer, "has a box whose notation defines its unit; omit box_format, or use 'normalized'")
       }
       return .normalized
     }

@@ -25,7 +25,7 @@ struct RegionSearch {
       return .wholeImage(
         contrast == 0
           ? "the saliency map is constant"
-          : "the saliency map is too flat to decide: its best rectangle has a standardised contrast of "
+          : "the saliency map is too flat to decide: its best rectangle has a standardized contrast of "
             + "\(Self.oneDecimal(contrast)), below minimum_contrast \(options.minimumContrast)")
     }
     switch options.objective {

@@ -83,7 +83,7 @@ public final class StepLimit: Sendable {
   /// - Throws: `.abandoned` when the caller is gone, `.overdue` when there is no time left.
   public func check() throws(PruningError) {
     if isAbandoned() {
-      throw PruningError(.abandoned, at: "", "the client went away; the computation was given up")
+      throw PruningError(.abandoned, at: "", "the client disconnected; the computation was abandoned")
     }
     if isOverdue() {
       throw PruningError(
@@ -96,7 +96,7 @@ public final class StepLimit: Sendable {
   static func tooMuch(_ work: String) -> PruningError {
     PruningError(
       .workLimit, at: "image_features",
-      "\(work) is more work than one request may ask for; send fewer tokens or "
+      "\(work) is more work than one request may do; send fewer tokens or "
         + "images, keep fewer, or choose by scores instead of similarity (GET /methods)")
   }
 }

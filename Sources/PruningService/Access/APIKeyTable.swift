@@ -26,7 +26,7 @@ public struct APIKeyTable: Sendable {
       }
       if let problem = Self.problem(ofKey: key) { throw APIKeyError("line \(number): \(problem)") }
       guard index(of: key) == nil else {
-        throw APIKeyError("line \(number): holds a key for the second time")
+        throw APIKeyError("line \(number): repeats the key of an earlier line")
       }
       guard count < Self.maximumCount else {
         throw APIKeyError("line \(number): more than \(Self.maximumCount) keys")
@@ -66,7 +66,7 @@ public struct APIKeyTable: Sendable {
 
   private static func problem(ofKey key: ArraySlice<UInt8>) -> String? {
     guard key.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
-      return "a key is made of visible ASCII characters only"
+      return "a key may have only visible ASCII characters"
     }
     guard keyLengths.contains(key.count) else {
       return "a key has \(keyLengths.lowerBound) to \(keyLengths.upperBound) characters, not \(key.count)"

@@ -39,7 +39,7 @@ public final class APIKeys: Sendable {
     let authorizations = head.fields.values("authorization")
     let plain = head.fields.values("x-api-key")
     guard authorizations.count <= 1, plain.count <= 1 else {
-      return .unknown(reason: "Authorization and X-API-Key may each be given once")
+      return .unknown(reason: "Authorization and X-API-Key may each be given only once")
     }
     let candidates = (authorizations.first.flatMap(Self.bearerToken).map { [$0] } ?? []) + plain
     guard !candidates.isEmpty else {
@@ -51,7 +51,7 @@ public final class APIKeys: Sendable {
     guard let match = matches[0], matches.allSatisfy({ $0 == match }) else {
       return .unknown(
         reason: candidates.count == 1
-          ? "the API key is not known here" : "Authorization and X-API-Key do not hold the same known key")
+          ? "the API key is not valid" : "Authorization and X-API-Key have different keys, or an invalid one")
     }
     return .known(name: table.name(at: match))
   }

@@ -119,11 +119,11 @@ extension Endpoints {
         throw Problem(.malformedBody, "\(error)")
       }
       guard let object = value.objectValue else {
-        throw Problem(.malformedBody, "the body is an object, not \(value.kindWithArticle)")
+        throw Problem(.malformedBody, "the body must be an object, not \(value.kindWithArticle)")
       }
       let wanted = object["ready"] ?? false
       guard let flag = wanted.boolValue else {
-        throw Problem(.malformedBody, "ready is true or false, not \(wanted.kindWithArticle)")
+        throw Problem(.malformedBody, "ready must be true or false, not \(wanted.kindWithArticle)")
       }
       readyOnly = flag
     }

@@ -12,7 +12,7 @@ extension Endpoints {
       let format = try BodyFormat.ofRequest(context.request)
       guard format.name == JSONTensorFormat.name else {
         throw Problem(
-          .unsupportedFormat, "a plan is made of parameters alone; send \(JSONTensorFormat.mediaTypes[0])")
+          .unsupportedFormat, "a plan has only parameters; send \(JSONTensorFormat.mediaTypes[0])")
       }
       var parameters = try context.timing.measure("decode") { () throws(Problem) in
         try object(context.request.body)
@@ -34,7 +34,7 @@ extension Endpoints {
       throw Problem(.malformedBody, "\(error)")
     }
     guard let object = value.objectValue else {
-      throw Problem(.malformedBody, "the body is an object of parameters, not \(value.kindWithArticle)")
+      throw Problem(.malformedBody, "the body must be an object of parameters, not \(value.kindWithArticle)")
     }
     return object
   }

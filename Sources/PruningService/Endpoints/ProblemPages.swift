@@ -30,15 +30,15 @@ extension ProblemType {
     switch self {
     case .badFraming:
       (
-        "The bytes are not a request that HTTP/1.1 allows, or use a part of it that is not supported.",
+        "The request is not valid HTTP/1.1, or uses a part of it that is not supported.",
         Self.no
       )
     case .bodyRequired: ("The request needs a body and has none.", Self.no)
     case .malformedCoding:
-      ("The body is damaged, cut off, or not in the coding that Content-Encoding names.", Self.no)
+      ("The body is damaged, truncated, or not in the coding that Content-Encoding names.", Self.no)
     case .malformedBody:
-      ("The body is not what its format says. The detail names the place.", Self.no)
-    case .malformedQuery: ("The query string cannot be read, or names something twice.", Self.no)
+      ("The body is not valid in its format. The detail says where.", Self.no)
+    case .malformedQuery: ("The query string cannot be parsed, or has a parameter twice.", Self.no)
     case .sharedMemory:
       (
         "No memory came with the request, or it is too small, or it cannot be read. The detail says which.",
@@ -46,8 +46,8 @@ extension ProblemType {
       )
     case .unauthorized:
       (
-        "The request carries no key of the server's key file, or two that differ.",
-        "Repeat it with a valid key, as Authorization: Bearer KEY or X-API-Key: KEY."
+        "The request has no key from the server's key file, or two different ones.",
+        "Retry with a valid key, as Authorization: Bearer KEY or X-API-Key: KEY."
       )
     case .notFound: ("The server has nothing at this path.", Self.no)
     case .methodNotAllowed: ("The path exists, but not for this method. Allow lists those it has.", Self.no)
@@ -81,17 +81,17 @@ extension ProblemType {
     case .overloaded:
       (
         "The server has no room for the request: too many requests, connections or bytes are in flight.",
-        "Repeat it after as many seconds as Retry-After says."
+        "Retry after the number of seconds in Retry-After."
       )
     case .computeTimeout:
       (
         "The computation took longer than the server allows (setting compute-timeout).",
-        "Repeat it once the server is less busy, or send fewer tokens or images."
+        "Retry once the server is less busy, or send fewer tokens or images."
       )
     }
   }
 
-  private static let no = "The same request fails again: change it before it is repeated."
+  private static let no = "The same request will fail again: change it first."
 
   var json: JSONValue {
     [

@@ -160,12 +160,12 @@ struct InferenceHandler: Sendable {
     guard values.count == 1, !text.isEmpty, text.utf8.count <= 18,
       text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let count = Int(text)
     else {
-      throw Problem(.malformedBody, "\(jsonLengthField) is one number of bytes")
+      throw Problem(.malformedBody, "\(jsonLengthField) must be a single number of bytes")
     }
     guard count > 0 else {
       throw Problem(
         .malformedBody,
-        "\(jsonLengthField) of 0 announces a body without JSON, which would not say what its tensors are")
+        "\(jsonLengthField) must not be 0: the JSON describes the tensors")
     }
     return count
   }

@@ -118,14 +118,14 @@ public final class Metrics: Sendable {
     }
     text.family(
       "crop_http_refusals_total", .counter,
-      "Requests the server did not let through to an endpoint, for lack of room or time or for their form.")
+      "Requests rejected before an endpoint saw them, by reason.")
     for reason in RefusalReason.allCases {
       text.sample(
         "crop_http_refusals_total", [("reason", reason.label)], Double(state.refusals[reason.rawValue]))
     }
     text.family(
       "crop_http_request_duration_seconds", .histogram,
-      "From the first byte of the head to the last byte of the answer, without time spent in the queue.")
+      "From the first byte of the head to the last byte of the response, without time spent in the queue.")
     for route in routes where !state.durations[route].isEmpty {
       text.histogram(
         "crop_http_request_duration_seconds", [("route", state.routes[route])], state.durations[route])
@@ -143,7 +143,7 @@ public final class Metrics: Sendable {
     for gauge in state.gauges {
       text.single(gauge.name, gauge.isCounter ? .counter : .gauge, gauge.help, gauge.read())
     }
-    text.family("crop_build_info", .gauge, "Always 1; the labels tell what is running.")
+    text.family("crop_build_info", .gauge, "Always 1; the labels describe the running version.")
     text.sample("crop_build_info", [("version", Version.current)], 1)
     return text.finished()
   }

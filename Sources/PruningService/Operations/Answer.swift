@@ -89,7 +89,7 @@ public struct Answer: Sendable {
     guard fits(format) else {
       throw Problem(
         .unsupportedFormat,
-        "\(format.name) holds one tensor, and this answer is about \(samples.count) images; ask for "
+        "\(format.name) holds one tensor, and this response has \(samples.count) images; request "
           + SafetensorsFormat.mediaTypes[0])
     }
     let isJSON = format.name == JSONTensorFormat.name

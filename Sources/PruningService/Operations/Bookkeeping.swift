@@ -57,7 +57,7 @@ struct Bookkeeping: Sendable {
     keeping kept: [Int], in layout: TokenLayout?
   ) throws(PruningError) -> SequenceBookkeeping {
     guard let layout else {
-      throw PruningError(at: "/bookkeeping", "needs a layout, which tells the images, tiles and frames")
+      throw PruningError(at: "/bookkeeping", "needs a layout, which has the images, tiles and frames")
     }
     if let textTokens {
       let (length, overflow) = textTokens.reduce((kept.count, false)) {
@@ -66,7 +66,7 @@ struct Bookkeeping: Sendable {
       }
       guard !overflow, length <= Self.maximumIDs / 3 else {
         throw PruningError(
-          at: "/bookkeeping/text_tokens", "are more than an answer may have position ids for")
+          at: "/bookkeeping/text_tokens", "would need more position ids than a response may have")
       }
     }
     return try SequenceBookkeeping(

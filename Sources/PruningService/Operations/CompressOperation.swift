@@ -52,7 +52,7 @@ struct CompressSettings: Sendable {
     positions = try PositionMembers(image, input)
     // Assignments, sizes, and the positions of rows, of which there are as many as tokens at most.
     answerBytes = image.answerBytes(listsPerToken: 5 + (positions.areAnswered ? 3 : 0))
-    // Without a region all tokens are one part; nothing is localised unasked.
+    // Without a region all tokens are one part; nothing is localized unasked.
     plan = image.asksForRegion ? try image.regionPlan(input, models) : .none
     model = try ModelDimensions.parse(image.parameters)
     elementType = try Self.elementType(image.parameters, input)
@@ -97,7 +97,7 @@ struct CompressSettings: Sendable {
     }
     if let index = tensor.firstNonFiniteIndex() {
       throw PruningError(
-        at: "/dtype", "\(elementType.rawValue) cannot hold \(features.values[index]); ask for F32")
+        at: "/dtype", "\(elementType.rawValue) cannot hold \(features.values[index]); use F32")
     }
     return tensor
   }

@@ -44,7 +44,7 @@ struct ImageRequest: Sendable {
     guard let tokenCount = counted?.count ?? left?.tokenCount ?? (isCarried ? layout?.tokenCount : nil) else {
       throw PruningError(
         at: "/layout",
-        "nothing tells the number of visual tokens; send a tensor that has one row or column per token"
+        "the number of visual tokens is unknown; send a tensor that has one row or column per token"
           + (batchCount != nil ? " and image" : ", or a layout"))
     }
     self.parameters = parameters
@@ -104,12 +104,12 @@ struct ImageRequest: Sendable {
       if let left, count == left.count { continue }
       guard count <= TokenLayout.maximumTokenCount else {
         throw PruningError(
-          at: name, "is about \(count) tokens; at most \(TokenLayout.maximumTokenCount) are accepted")
+          at: name, "covers \(count) tokens; at most \(TokenLayout.maximumTokenCount) are accepted")
       }
       if let found, found.count != count {
         throw PruningError(
           at: name,
-          "shape \(tensor.shape) is about \(count) tokens, but \(found.name) is about \(found.count)"
+          "shape \(tensor.shape) covers \(count) tokens, but \(found.name) covers \(found.count)"
             + (abs(count - found.count) == 1 ? "; leave the [CLS] token out of both" : ""))
       }
       found = found ?? (name, count)
@@ -164,7 +164,7 @@ struct ImageRequest: Sendable {
 
   static func withoutPlaces(_ layout: TokenLayout) -> PruningError {
     PruningError(
-      at: "/layout", "'\(layout.type)' says nothing of where tokens lie, so none are in a region")
+      at: "/layout", "'\(layout.type)' has no token positions, so no token is in a region")
   }
 
   /// Whether the request speaks of a region; only CROP's pruning looks for one unasked.
@@ -177,7 +177,7 @@ struct ImageRequest: Sendable {
     if let region = parameters["region"] {
       guard (parameters["localize"] ?? false) == false else {
         throw PruningError(
-          at: "/localize", "a region is given, so there is nothing to localize; send one of both")
+          at: "/localize", "a region is given, so there is nothing to localize; send only one of them")
       }
       guard let layout else {
         throw PruningError(

@@ -59,12 +59,12 @@ struct Interpretation {
     }
     if isOne, heads == 1, queries > AmbiguousReading.mostHeads, queries != tensor.shape[2] {
       doubts.append(
-        "\(name) was read as \(queries) queries of one head, for no model has so many heads; features are called "
+        "\(name) was read as \(queries) queries of one head, because no model has that many heads; features are sent as "
           + "image_features")
     }
     if queries > 1, queries == tensor.shape[2] {
       doubts.append(
-        "\(name) has as many queries as tokens, so it looks like a whole attention map; methods that want one row, such "
+        "\(name) has as many queries as tokens, so it looks like a whole attention map; methods that need one row, such "
           + "as that of [CLS], read the mean or the last row")
     }
     return doubts

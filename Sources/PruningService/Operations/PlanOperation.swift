@@ -35,7 +35,7 @@ public enum PlanOperation {
 
   private static func answer(_ given: JSONObject, _ limit: StepLimit) throws(PruningError) -> JSONObject {
     guard let layout = given["layout"] else {
-      throw PruningError(at: "/layout", "is missing; without tensors it tells how many tokens there are")
+      throw PruningError(at: "/layout", "is missing; without tensors it gives the number of tokens")
     }
     let listed = layout.arrayValue
     if let listed, !(1...Batch.maximumCount).contains(listed.count) {

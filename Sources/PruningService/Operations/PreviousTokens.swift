@@ -28,7 +28,7 @@ struct PreviousTokens {
       return
     }
     guard dropped == nil else {
-      throw PruningError(at: "already_dropped", "is given beside previous; one of both tells what is left")
+      throw PruningError(at: "already_dropped", "is given together with previous; send only one of them")
     }
     guard let object = value.objectValue else {
       throw PruningError(at: "/previous", "must be an object with kept_indices, not \(value.kindWithArticle)")
@@ -41,7 +41,7 @@ struct PreviousTokens {
     }
     guard let list = object["kept_indices"]?.arrayValue else {
       throw PruningError(
-        at: "/previous/kept_indices", "is missing; the kept_indices of the request before are needed")
+        at: "/previous/kept_indices", "is missing; the kept_indices of the previous response are needed")
     }
     var indices: [Int] = []
     indices.reserveCapacity(list.count)
@@ -69,7 +69,7 @@ struct PreviousTokens {
   /// The same, checked against the number of tokens there were.
   func indices(below count: Int) throws(PruningError) -> [Int] {
     if let tokenCount, tokenCount != count {
-      throw PruningError(at: name, "is about \(tokenCount) tokens, but there were \(count)")
+      throw PruningError(at: name, "covers \(tokenCount) tokens, but there were \(count)")
     }
     if let last = kept.last, last >= count {
       throw PruningError(at: name, "has the token \(last), but there were \(count)")

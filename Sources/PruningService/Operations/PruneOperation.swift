@@ -80,7 +80,7 @@ struct PruneTask: PreparedTask {
       pruning.map { [plan, request] in ComputeCost(input, plan, $0, explains: request.explain) } ?? .unbounded
   }
 
-  /// CROP is about a region, so it is localised unasked; any other method only where the request asks for it.
+  /// CROP is about a region, so it is localized unasked; any other method only where the request asks for it.
   private static func regionPlan(
     of image: ImageRequest, _ input: PruningInput, _ models: ModelSet
   ) throws(PruningError) -> RegionPlan {

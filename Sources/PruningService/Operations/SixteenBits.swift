@@ -30,7 +30,7 @@ enum SixteenBits {
     }
     guard fits else {
       throw Problem(
-        .invalidInput, "is about two-byte integers that are something else, but no tensor holds any",
+        .invalidInput, "only applies to two-byte integers that are something else, but no tensor has any",
         pointer: "/tensor_dtype")
     }
     return result
@@ -82,7 +82,7 @@ enum SixteenBits {
     default:
       throw Problem(
         .invalidInput,
-        "holds \(tensor.elementType.rawValue), some of 8192 and more, which may be bfloat16 viewed as integers; say tensor_dtype "
+        "has \(tensor.elementType.rawValue) elements of 8192 and more, which may be bfloat16 viewed as integers; send tensor_dtype "
           + "BF16, F16 or \(tensor.elementType.rawValue)",
         pointer: name)
     }

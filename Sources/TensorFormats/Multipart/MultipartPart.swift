@@ -53,7 +53,7 @@ struct MultipartPart {
       guard ["binary", "8bit", "7bit", "identity"].contains(value) else {
         throw TensorFormatError(
           .unsupported, tensor: name,
-          "the part is encoded ('\(coding)'), which forms in HTTP are not (RFC 7578 section 4.7); send its bytes as they are"
+          "the part is encoded ('\(coding)'), which HTTP forms do not allow (RFC 7578 section 4.7); send its raw bytes"
         )
       }
     }

@@ -53,7 +53,7 @@ struct MultipartReader {
       throw malformed(
         line.startIndex,
         line.isEmpty
-          ? "the body ends behind a boundary, before the closing one"
+          ? "the body ends after a boundary, before the closing one"
           : "a boundary is a line of its own and ends with CR LF")
     }
     partCount += 1

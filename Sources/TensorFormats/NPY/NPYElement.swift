@@ -15,7 +15,7 @@ struct NPYElement {
     let code = String(descriptor.dropFirst())
     if code == "V2", order == "<" || order == "|" {
       guard declared == .bfloat16 else {
-        throw unsupported("'\(descriptor)' is two opaque bytes; say tensor_dtype=BF16 if they are bfloat16")
+        throw unsupported("'\(descriptor)' is two opaque bytes; send tensor_dtype=BF16 if they are bfloat16")
       }
       self.type = .bfloat16
       self.isBigEndian = false

@@ -105,7 +105,7 @@ public enum NPYFormat: AnswerFormat {
   ) throws(TensorFormatError) -> [UInt8] {
     guard let (name, first) = tensors.first else {
       throw TensorFormatError(
-        .unsupported, "this answer has no tensor, and npy can hold nothing else; ask for application/json")
+        .unsupported, "this response has no tensor, and npy can hold nothing else; request application/json")
     }
     var tensor = first
     if tensor.elementType == .bfloat16 {

@@ -83,7 +83,7 @@ struct NPYHeader {
     }
     var end = cursor + 1
     while end < text.endIndex, text[end] != quote { end += 1 }
-    guard end < text.endIndex else { throw malformed("a string without end") }
+    guard end < text.endIndex else { throw malformed("an unterminated string") }
     let content = text[(cursor + 1)..<end]
     guard content.allSatisfy({ (0x20...0x7e).contains($0) && $0 != UInt8(ascii: "\\") }) else {
       throw malformed("\(what) may hold printable ASCII without backslashes only")

@@ -128,7 +128,7 @@ struct NPZDocument {
     else {
       throw TensorFormatError(
         .malformed, tensor: name,
-        "the array says it is '\(header.descriptor)', a text of up to \(maximumTextBytes) characters, and holds \(data.count) bytes"
+        "the array is declared as '\(header.descriptor)', a text of up to \(maximumTextBytes) characters, but has \(data.count) bytes"
       )
     }
     var scalars = String.UnicodeScalarView()
@@ -136,7 +136,7 @@ struct NPZDocument {
       let bytes = data[place..<(place + width)]
       let number = (order == ">" ? Array(bytes) : bytes.reversed()).reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
       guard let scalar = Unicode.Scalar(number), code == "U" || number < 0x80 else {
-        throw TensorFormatError(.invalidContent, tensor: name, "the text holds what is no character")
+        throw TensorFormatError(.invalidContent, tensor: name, "the text has an invalid character")
       }
       scalars.append(scalar)
     }

@@ -25,7 +25,7 @@ public enum NPZFormat: TensorFormat {
   ) throws(TensorFormatError) -> TensorDocument {
     guard let coding = hints.zipCoding else {
       throw TensorFormatError(
-        .unsupported, "zip archives (.npz) are not read here; \(TensorFormats.alternatives)")
+        .unsupported, "zip archives (.npz) are not accepted here; \(TensorFormats.alternatives)")
     }
     let directory = try ZipDirectory(body)
     try refuseExcess(directory, of: body, hints)
@@ -95,7 +95,7 @@ public enum NPZFormat: TensorFormat {
         isPickle
           ? "the archive holds '\(entry.name)': .pt holds pickle, which can run code when it is read and is never accepted; "
             + TensorFormats.alternatives
-          : "the archive holds '\(entry.name.prefix(80))', and npz holds arrays alone, each NAME.npy; write it with "
+          : "the archive holds '\(entry.name.prefix(80))', and npz holds only arrays, each NAME.npy; write it with "
             + "numpy.savez, or \(TensorFormats.alternatives)")
     }
     let name = String(entry.name.dropLast(suffix.utf8.count))
@@ -128,7 +128,7 @@ public enum NPZFormat: TensorFormat {
       content = entry.content
     }
     guard coding.crc32(content) == entry.checksum else {
-      throw damaged(entry, name, "its checksum is another than the archive says")
+      throw damaged(entry, name, "its checksum differs from the archive's")
     }
     return content
   }

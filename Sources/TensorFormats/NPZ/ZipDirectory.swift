@@ -55,7 +55,7 @@ struct ZipDirectory {
       entries.append(try Self.entry(bytes, header, dataEnd: range.lowerBound))
     }
     guard cursor == range.upperBound else {
-      throw bytes.malformed(cursor, "the directory goes on behind its \(count) entries")
+      throw bytes.malformed(cursor, "the directory continues after its \(count) entries")
     }
     try Self.refuseOverlaps(entries, bytes)
     self.entries = entries
@@ -81,14 +81,14 @@ struct ZipDirectory {
       (count, size, offset, directoryEnd) = record
     } else {
       guard disks == (0, 0), counts.0 == counts.1 else {
-        throw bytes.malformed(end + 4, "archives over several disks are not read")
+        throw bytes.malformed(end + 4, "archives on several disks are not supported")
       }
     }
     let (sum, overflow) = offset.addingReportingOverflow(size)
     guard !overflow, offset >= 0, size >= 0, sum == directoryEnd else {
       throw bytes.malformed(
         end + 12,
-        "the directory does not stand where its end record says; nothing may stand before the archive")
+        "the directory is not where its end record says; there must be nothing before the archive")
     }
     return (count, offset..<sum)
   }
@@ -149,7 +149,7 @@ struct ZipDirectory {
       bytes.slice(start + 30, nameLength).elementsEqual(header.name.utf8)
     else {
       throw bytes.malformed(
-        start, "the local header of '\(header.name)' and the directory contradict each other")
+        start, "the local header of '\(header.name)' and the directory disagree")
     }
     return Entry(
       name: header.name, isDeflated: header.method == 8, checksum: header.checksum,
@@ -216,7 +216,7 @@ struct ZipDirectory {
         &values, of: bytes.slice(start + 46 + lengths.0, lengths.1), bytes, at: start)
       (byteCount, compressedByteCount, localOffset) = (values[0], values[1], values[2])
       guard bytes.number(start + 34, 2) == 0 else {
-        throw bytes.malformed(start + 34, "archives over several disks are not read")
+        throw bytes.malformed(start + 34, "archives on several disks are not supported")
       }
       guard method == 8 || byteCount == compressedByteCount else {
         throw bytes.malformed(start, "'\(name)' is stored, but has two sizes")

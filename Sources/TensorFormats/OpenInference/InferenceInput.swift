@@ -113,7 +113,7 @@ struct InferenceInput {
       default:
         throw JSONError(
           .content, offset: offset,
-          "'\(member.name.prefix(60))' is no parameter of an input; options of an operation are parameters of the request"
+          "'\(member.name.prefix(60))' is not a parameter of an input; options of an operation are parameters of the request"
         ).inside("parameters")
       }
     }
@@ -194,12 +194,12 @@ struct InferenceInput {
       switch (data, datatype) {
       case (.none, _):
         throw JSONError(
-          .content, offset: offset, "an input needs data, or binary_data_size with the data behind the JSON")
+          .content, offset: offset, "an input needs data, or binary_data_size with the data after the JSON")
       case (.numbers(var scanner, let regular), .numbers(let type)):
         return .tensor(try TensorObject.tensor(&scanner, regular, type, dimensions, isInterrupted))
       case (.values(let value, let offset), .bytes):
         return .texts(try Self.texts(value, offset, shape: dimensions))
-      case (.numbers, .bytes): throw JSONError(.content, offset: offset, "BYTES are strings")
+      case (.numbers, .bytes): throw JSONError(.content, offset: offset, "BYTES must be strings")
       case (.values, .numbers(let type)):
         throw JSONError(
           .content, offset: offset, "expected an array of numbers for \(InferenceDatatype.numbers(type).name)"
@@ -218,7 +218,7 @@ struct InferenceInput {
       switch next {
       case .string(let text): texts.append(text)
       case .array(let elements): waiting += elements.reversed()
-      default: throw JSONError(.content, offset: offset, "BYTES are strings, not \(next.kindWithArticle)")
+      default: throw JSONError(.content, offset: offset, "BYTES must be strings, not \(next.kindWithArticle)")
       }
     }
     try check(texts.count, offset, shape)

@@ -54,7 +54,7 @@ public struct InferenceRequest: Sendable, Equatable {
   ) throws(TensorFormatError) -> InferenceRequest {
     let parsed = try InferenceBody(body, jsonByteCount: jsonByteCount)
     guard parsed.regions.isEmpty else {
-      throw TensorFormatError(.unsupported, "shared memory is not read here")
+      throw TensorFormatError(.unsupported, "shared memory is not supported here")
     }
     return try parsed.request(shared: [], hints)
   }

@@ -102,7 +102,7 @@ struct InferenceRequestReader {
     let offset = scanner.offset
     let value = try scanner.readValue(budget: &budget)
     guard let object = value.objectValue, let name = object["name"]?.stringValue else {
-      throw JSONError(.content, offset: offset, "an output is an object with a name")
+      throw JSONError(.content, offset: offset, "an output must be an object with a name")
     }
     for member in object.members where member.name != "name" && member.name != "parameters" {
       throw JSONError(
@@ -111,14 +111,14 @@ struct InferenceRequestReader {
     }
     let parameters = object["parameters"] ?? .null
     guard parameters == .null || parameters.objectValue != nil else {
-      throw JSONError(.content, offset: offset, "the parameters of an output are an object")
+      throw JSONError(.content, offset: offset, "the parameters of an output must be an object")
     }
     var isBinary: Bool?
     for member in parameters.objectValue?.members ?? [] {
       switch member.name {
       case "binary_data":
         guard let flag = member.value.boolValue else {
-          throw JSONError(.content, offset: offset, "binary_data is true or false")
+          throw JSONError(.content, offset: offset, "binary_data must be true or false")
         }
         isBinary = flag
       case "content_type", "headers": break
@@ -147,7 +147,7 @@ struct InferenceRequestReader {
     binary: ArraySlice<UInt8>, shared: [[UInt8]], _ hints: DecodingHints
   ) throws(JSONError) -> InferenceRequest {
     guard let inputs else {
-      throw JSONError(.content, offset: 0, "the request has no inputs; a list without any is accepted")
+      throw JSONError(.content, offset: 0, "the request has no member inputs; an empty list is accepted")
     }
     var rest = binary
     var shared = shared[...]

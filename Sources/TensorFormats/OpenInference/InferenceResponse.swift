@@ -121,7 +121,7 @@ public struct InferenceResponse: Sendable {
     else {
       throw TensorFormatError(
         .invalidContent, tensor: name,
-        "the images' tensors differ in more than their length; ask image by image")
+        "the images' tensors differ in more than their length; send one image per request")
     }
     let longest = list.map { $0.rank == 0 ? 1 : $0.shape[0] }.max() ?? 0
     let dimensions = [list.count] + (first.rank == 0 ? [] : [longest] + first.shape.dimensions.dropFirst())
@@ -189,7 +189,7 @@ private struct InferenceOutput {
       if let index = tensor.firstNonFiniteIndex() {
         throw TensorFormatError(
           .invalidContent, tensor: name,
-          "element \(index) is not finite, which JSON cannot express; ask for binary data")
+          "element \(index) is not finite, which JSON cannot express; request binary data")
       }
       writer.writeFlat(tensor)
     }

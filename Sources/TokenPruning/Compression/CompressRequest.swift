@@ -115,13 +115,13 @@ public struct CompressRequest: Sendable, Hashable {
     if share != nil, region != nil || background != nil {
       throw PruningError(
         at: "/region_share",
-        "is given beside region_ratio or background_ratio; give the share or the two ratios")
+        "is given together with region_ratio or background_ratio; give the share or the two ratios")
     }
     switch (region, background) {
     case (let region?, let background?): return .ratios(region: region, background: background)
     case (nil, nil): return share.map(RegionSplit.share)
-    case (nil, _): throw PruningError(at: "/region_ratio", "is required beside background_ratio")
-    case (_, nil): throw PruningError(at: "/background_ratio", "is required beside region_ratio")
+    case (nil, _): throw PruningError(at: "/region_ratio", "is required with background_ratio")
+    case (_, nil): throw PruningError(at: "/background_ratio", "is required with region_ratio")
     }
   }
 }

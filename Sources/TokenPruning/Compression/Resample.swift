@@ -39,7 +39,8 @@ private func resampleImage(
   guard let layout = input.layout, layout.tokenCount == input.tokenCount else {
     throw PruningError(
       at: "/layout",
-      "is missing, and \(input.tokenCount) tokens are no square grid; a resampler must know where tokens lie")
+      "is missing, and \(input.tokenCount) tokens do not form a square grid; a resampler needs token positions"
+    )
   }
   var notes: [String] = []
   let parts = try parts(of: input.tokenCount, request.rows, &notes)

@@ -120,7 +120,7 @@ extension PruningInput {
     guard let index = tensor.firstNonFiniteIndex() else { return }
     throw PruningError(
       at: name,
-      "\(position(of: index, in: tensor.shape)) is not finite as a 32-bit float; NaN and infinity are refused"
+      "\(position(of: index, in: tensor.shape)) is not finite as a 32-bit float; NaN and infinity are rejected"
     )
   }
 

@@ -2,7 +2,7 @@ public import Numerics
 public import Tensors
 public import VisionLayouts
 
-/// The tensors of one image, validated against each other once; methods and localisers read from here.
+/// The tensors of one image, validated against each other once; methods and localizers read from here.
 ///
 /// N is the number of visual tokens. Names and shapes are those of the wire: `image_features` [N, D],
 /// `attention` and `reference_attention` [N], [heads, N] or [heads, queries, N], `text_features` [D] or [M, D],

@@ -14,7 +14,7 @@ import Numerics
 struct ApET: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "apet",
-    summary: "Keeps a few basis tokens and those they reconstruct worst, and merges the others into these.",
+    summary: "Keeps a few basis tokens and those that they reconstruct worst; merges the others into these.",
     paper: "Ma et al., CVPR 2026, arXiv 2602.19870",
     requiredInputs: ["image_features"],
     parameters: [
@@ -32,7 +32,7 @@ struct ApET: PruningMethod {
       "The authors' first basis token is drawn at random without a seed; here it is `start_token`.",
       "Basis tokens keep their own places. In the authors' code the k places with the lowest errors among K are given up"
         + " for the basis rows, in sampling order, and basis tokens also merge into others (`faithful`).",
-      "With K up to k the first K basis tokens are kept; the authors' code fails (`faithful` is then refused).",
+      "With K up to k the first K basis tokens are kept; the authors' code fails (`faithful` is then rejected).",
       "Rows are computed in float64 and answered as `dtype`; the authors' code rounds to half precision first.",
       "With a region only the candidates are sampled and reconstructed.",
     ], properties: [], memory: MethodMemory(perElement: 8),

@@ -74,7 +74,7 @@ struct Crop: PruningMethod {
   private static func bestScorer(for input: PruningInput) -> String {
     if input.tensors["attention"] != nil { return "attention" }
     let compared = input.tensors[LocalizationSource.comparedFeatures(in: input.tensors)]
-    // Text of another width is there for a learned localiser; cosines could not compare it.
+    // Text of another width is there for a learned localizer; cosines could not compare it.
     if let compared, let text = input.tensors["text_features"],
       text.shape.dimensions.last == compared.shape.dimensions.last
     {

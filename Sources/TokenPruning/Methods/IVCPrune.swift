@@ -18,7 +18,7 @@ struct IVCPrune: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "ivcprune",
     summary:
-      "Keeps the tokens that serve rotary embedding as coordinates, and those most like the question by values.",
+      "Keeps tokens that rotary embedding uses as coordinates, and those with values most like the question's.",
     paper: "Sun et al., ICLR 2026, arXiv 2602.03060",
     requiredInputs: ["value_states"],
     parameters: [

@@ -71,12 +71,12 @@ public struct AutomaticUse: Sendable, Hashable {
 
     var sentence: String {
       switch self {
-      case .pixels: "Pixels came without features or attention, so the vision encoder has not run"
+      case .pixels: "There are pixels but no features or attention, so the vision encoder has not run"
       case .video: "The layout is a video"
-      case .question: "Text came in the space of the features, so the question can decide"
-      case .languageModel: "States inside the LLM came"
-      case .image: "Neither a video nor comparable text came"
-      case .positions: "Nothing came that tells tokens apart"
+      case .question: "The text is in the space of the features, so the question can decide"
+      case .languageModel: "There are states from inside the LLM"
+      case .image: "There is neither a video nor comparable text"
+      case .positions: "Nothing in the request distinguishes the tokens"
       }
     }
   }

@@ -201,8 +201,8 @@ struct PrincipalComponents {
     guard !overflow, cost <= steps.remaining else {
       throw PruningError(
         at: "image_features",
-        "finding the principal components of \(rows) tokens of \(columns) numbers is more work than one request may ask"
-          + " for; give each tile its own budget (budget_scope 'tile')")
+        "finding the principal components of \(rows) tokens of \(columns) numbers is more work than one request may do;"
+          + " give each tile its own budget (budget_scope 'tile')")
     }
     let matrix =
       isWide

@@ -37,7 +37,7 @@ struct PyramidDrop: ScoringMethod {
       "The counts are the caller's, in `stages`; the authors' are there by name.",
       "Either `attention`, of which the last query row is taken, or `hidden_states` with the layer's weights (and"
         + " biases, where it has any) must be given; hidden states are those of one stage, so each stage is a request of its own.",
-      "The keys of a whole sequence of a large model are more work than one request may ask for: send `attention`.",
+      "The keys of a whole sequence of a large model are more work than one request may do: send `attention`.",
       "The sequence ends with the last prompt token: padding is the caller's to cut off.",
     ],
     schedules: [

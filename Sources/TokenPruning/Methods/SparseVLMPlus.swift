@@ -13,7 +13,8 @@ import Numerics
 struct SparseVLMPlus: ScoringMethod, TextRatingMethod {
   static let descriptor = MethodDescriptor(
     name: "sparsevlm_plus",
-    summary: "SparseVLM with attention freed of the pull of near positions, on the heads that see the image.",
+    summary:
+      "SparseVLM without the attention's bias to near positions, on the heads that attend to the image.",
     paper: "Zhang et al., ICML 2025, arXiv 2410.04417",
     requiredInputs: ["attention"],
     optionalInputs: ["text_features", "image_features", "text_raters", "position_ids"],

@@ -25,7 +25,8 @@ struct VisPruner: PruningMethod {
         "share of the budget chosen by attention, rounded down; the rest is chosen by diversity"),
       ParameterDescriptor(
         "faithful", .boolean, default: false,
-        "whether a residue of odd length that must be thinned is refused, for which the authors' code raises"),
+        "whether a residue of odd length that must be thinned is rejected, for which the authors' code raises"
+      ),
     ],
     deviations: [
       "A residue of odd length has one more even place than odd ones; the authors' code raises an error"

@@ -46,7 +46,7 @@ struct BudgetGroups {
     let owners = layout?.viewOfEachToken()
     if scope == .tile, owners == nil, tokenCount > 0 {
       throw PruningError(
-        at: "/budget_scope", "'tile' gives each view its own budget, and no layout tells the views")
+        at: "/budget_scope", "'tile' gives each view its own budget, which needs a layout")
     }
     guard scope == .tile, let layout, let owners else {
       let all = Ranking.indices(below: tokenCount)

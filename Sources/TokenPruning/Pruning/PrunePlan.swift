@@ -163,7 +163,7 @@ private struct Sketch {
     guard !method.mayKeepFewer else {
       throw PruningError(
         at: "/method_parameters",
-        "lets '\(request.method)' keep fewer tokens than asked, by what the tensors hold; that cannot be planned"
+        "lets '\(request.method)' keep fewer tokens than requested, depending on the tensors, which cannot be planned"
       )
     }
     let request = try request.expandingSchedule(tokenCount: layout.tokenCount, registry: registry)

@@ -41,7 +41,7 @@ struct Quotas {
       {
         throw PruningError(
           at: "\(pointer)/\(stage.budget.name)",
-          "keeps \(counts[group]) tokens, more than the \(previous[group]) the stage before leaves")
+          "keeps \(counts[group]) tokens, more than the \(previous[group]) that the previous stage keeps")
       }
       steps.append(Step(stage: stage, number: number, counts: counts))
     }

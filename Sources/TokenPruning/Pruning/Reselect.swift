@@ -82,7 +82,7 @@ private struct ReselectionGroups {
     let owners = layout?.viewOfEachToken()
     if scope == .tile, owners == nil, input.tokenCount > 0 {
       throw PruningError(
-        at: "/budget_scope", "'tile' keeps the count of each view, and no layout tells the views")
+        at: "/budget_scope", "'tile' keeps the count of each view, which needs a layout")
     }
     var group = [Int](repeating: 0, count: input.tokenCount)
     if let layout, let owners, scope != .request {
@@ -127,7 +127,7 @@ private struct ReselectionScores {
       if isOfKept {
         throw PruningError(
           at: "attention",
-          "is over the \(kept.count) kept tokens, so nothing tells what the others are worth; send prefill_scores or "
+          "covers only the \(kept.count) kept tokens, so the others have no score; send prefill_scores or "
             + "prefill_rank, or attention over all \(input.tokenCount) tokens")
       }
       if request.prefillWeight ?? 0 > 0 {
@@ -147,7 +147,7 @@ private struct ReselectionScores {
   private static func prefill(of input: PruningInput) throws(PruningError) -> [Double]? {
     if input.tensors["prefill_scores"] != nil {
       guard input.tensors["prefill_rank"] == nil else {
-        throw PruningError(at: "prefill_rank", "is given beside prefill_scores; send one of both")
+        throw PruningError(at: "prefill_rank", "is given together with prefill_scores; send only one of them")
       }
       let scores = try input.attentionScores(named: "prefill_scores")
       try refuseNegative(scores, at: "prefill_scores")

@@ -140,12 +140,13 @@ extension PruningInput {
   /// The layout given, or the square grid that N implies.
   fileprivate func spatialLayout() throws(PruningError) -> TokenLayout {
     guard tokenCount >= 1 else {
-      throw PruningError(at: "/layout", "there are no visual tokens to localise in")
+      throw PruningError(at: "/layout", "there are no visual tokens to localize in")
     }
     guard let layout = layout ?? TokenLayout.inferred(tokenCount: tokenCount) else {
       throw PruningError(
         at: "/layout",
-        "is missing, and \(tokenCount) tokens are no square grid; give \"layout\" with rows and columns")
+        "is missing, and \(tokenCount) tokens do not form a square grid; give \"layout\" with rows and columns"
+      )
     }
     guard layout.tokenCount == tokenCount else {
       throw PruningError(
@@ -154,7 +155,7 @@ extension PruningInput {
     guard !layout.views.isEmpty else {
       throw PruningError(
         at: "/layout",
-        "'\(layout.type)' says nothing of where tokens lie, so no region can be found; with region_policy 'none' "
+        "'\(layout.type)' has no token positions, so no region can be found; with region_policy 'none' "
           + "none is needed")
     }
     return layout

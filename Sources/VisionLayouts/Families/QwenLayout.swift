@@ -114,7 +114,7 @@ private struct PatchGrid {
     }
     guard max(width, height) / min(width, height) <= 200 else {
       throw PruningError(
-        at: pointer, "\(size.width) x \(size.height) is thinner than 1 : 200, which the model refuses")
+        at: pointer, "\(size.width) x \(size.height) is thinner than 1 : 200, which the model rejects")
     }
     var rows = (height / factor).rounded(.toNearestOrEven)
     var columns = (width / factor).rounded(.toNearestOrEven)

@@ -9,10 +9,10 @@ struct Compare: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Show what several pruning methods keep of the same image.",
     discussion: """
-      Prints a row for each method and the overlap of each pair: the share of the tokens that either keeps \
-      which both keep. IN REGION counts kept tokens in the region that is given or found; SPREAD is 1 where \
-      kept tokens lie as far apart as all tokens do, 0 in one place. A method that cannot run on these \
-      tensors says why.
+      Prints a row for each method and the overlap of each pair: of the tokens that either method keeps, the \
+      share that both keep. IN REGION counts kept tokens in the given or found region; SPREAD is 1 if \
+      kept tokens are as far apart as all tokens are, and 0 if they are in one place. For a method that cannot \
+      run on these tensors the reason is printed.
 
       EXAMPLES
         crop compare all.safetensors --methods crop,divprune,dart --keep-ratio 0.1
@@ -30,27 +30,27 @@ struct Compare: ParsableCommand {
   var files: [String]
 
   @Option(
-    help: ArgumentHelp("Methods with commas between; 'crop methods' lists them.", valueName: "names"))
+    help: ArgumentHelp("Comma-separated methods; 'crop methods' lists them.", valueName: "names"))
   var methods: String?
 
   @Option(
-    help: ArgumentHelp("What the tensor of an .npy file is called, whatever its name.", valueName: "name"))
+    help: ArgumentHelp("Name of the tensor in an .npy file; by default the file's name.", valueName: "name"))
   var tensor: String?
 
-  @Option(help: "What to print: tables, or the answer as json.")
+  @Option(help: "Output format: tables, or the result as json.")
   var format = Format.table
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Write a picture (.svg) or the answer (.json) to a file as well. -.svg or -.json is standard output, which then "
-        + "holds nothing else.",
+      "Also write a picture (.svg) or the result (.json) to a file. -.svg or -.json is standard output, which then "
+        + "has nothing else.",
       valueName: "file"))
   var out: String?
 
   @Option(
     help: ArgumentHelp(
-      "Draw on this photograph (JPEG, PNG, WebP or GIF); once for each image of a layout, in their order.",
+      "Draw on this photograph (JPEG, PNG, WebP or GIF); repeat it for each image of a layout, in order.",
       valueName: "file"))
   var image: [String] = []
 
@@ -60,7 +60,7 @@ struct Compare: ParsableCommand {
 
   func validate() throws {
     guard image.isEmpty || out?.hasSuffix(".svg") == true else {
-      throw ValidationError("--image is for the picture: say where it goes with --out FILE.svg.")
+      throw ValidationError("--image is for the picture: give its file with --out FILE.svg.")
     }
     if let out, !out.hasSuffix(".svg"), !out.hasSuffix(".json") {
       throw ValidationError("--out \(out): the name must end in .svg or .json.")

@@ -3,14 +3,14 @@ import FoundationEssentials
 
 struct Healthcheck: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Ask a running server whether it lives.",
+    abstract: "Check whether a running server is alive.",
     discussion: """
-      Without --url it asks the server that 'crop serve' would be with the same environment and the same \
-      --config: a port given to the server as a flag must be repeated here as --url. Prints one line; the \
-      exit status is 0 for an answer of 200 and 1 for anything else, as Docker expects. Load or a drain \
-      make no server unhealthy; --url with /readyz asks whether it takes requests. Over https the server's \
-      certificate is not verified, and none is shown: a server with --tls-client-ca needs a plain address or \
-      a socket file for probes.
+      Without --url it checks the address that 'crop serve' would use with the same environment and \
+      --config; if the server's port was given as a flag, pass --url here. Prints one line; the \
+      exit status is 0 for a response of 200 and 1 for anything else, as Docker expects. Load or a drain do \
+      not make a server unhealthy; --url with /readyz checks whether it accepts requests. Over https the \
+      server's certificate is not verified and no client certificate is sent: a server with --tls-client-ca \
+      needs a plain address or a socket file for probes.
 
       EXAMPLES
         crop healthcheck
@@ -19,10 +19,10 @@ struct Healthcheck: ParsableCommand {
       """)
 
   @Option(
-    help: ArgumentHelp("What to get; default: /livez of the configured address.", valueName: "url"))
+    help: ArgumentHelp("URL to request; default: /livez of the configured address.", valueName: "url"))
   var url: String?
 
-  @Option(help: ArgumentHelp("Longest wait for the answer.", valueName: "duration"))
+  @Option(help: ArgumentHelp("Longest wait for the response.", valueName: "duration"))
   var timeout = "2s"
 
   @Option(help: ArgumentHelp("The server's configuration file.", valueName: "path"))
@@ -54,8 +54,8 @@ struct Healthcheck: ParsableCommand {
       flags: [:], environment: ProcessInfo.processInfo.environment, path: config)
     guard let url = Self.livenessURL(of: resolved.configuration) else {
       throw ValidationError(
-        "No configured address can be asked: port 0 is picked at the start, and proxy+ expects a balancer. "
-          + "Say which with --url, or set admin-listen.")
+        "No configured address can be probed: port 0 is chosen at startup, and proxy+ expects a balancer. "
+          + "Give --url, or set admin-listen.")
     }
     return url
   }

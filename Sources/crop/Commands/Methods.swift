@@ -21,7 +21,7 @@ struct Methods: ParsableCommand {
     completion: .list(MethodRegistry.standard.descriptors.map(\.name)))
   var name: String?
 
-  @Option(help: "What to print: table, json, or the table of docs/methods.md as markdown.")
+  @Option(help: "Output format: table, json, or the table of docs/methods.md as markdown.")
   var format = Format.table
 
   func run() throws {

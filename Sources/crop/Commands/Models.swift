@@ -8,8 +8,8 @@ struct Models: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Check the learned models of a folder and list them.",
     discussion: """
-      Reads every NAME.safetensors of the folder as 'crop serve --models' would; one that is no model is an \
-      error that says what is wrong with it.
+      Reads every NAME.safetensors in the folder like 'crop serve --models'; for a file that is not a valid \
+      model it prints what is wrong.
 
       EXAMPLES
         crop models weights
@@ -21,7 +21,7 @@ struct Models: ParsableCommand {
   @Argument(help: ArgumentHelp("The folder.", valueName: "folder"))
   var folder: String
 
-  @Option(help: "What to print: table or json.")
+  @Option(help: "Output format: table or json.")
   var format = Format.table
 
   func run() throws {

@@ -11,15 +11,15 @@ struct OperationOptions: ParsableArguments {
 
   @Argument(
     help: ArgumentHelp(
-      "Tensors: .npy, .safetensors or .json; - is standard input. An .npy file is named after its tensor (attention.npy).",
+      "Tensors: .npy, .npz, .safetensors or .json; - is standard input. An .npy file is named after its tensor (attention.npy).",
       valueName: "files"))
   var files: [String]
 
   @Option(
-    help: ArgumentHelp("What the tensor of an .npy file is called, whatever its name.", valueName: "name"))
+    help: ArgumentHelp("Name of the tensor in an .npy file; by default the file's name.", valueName: "name"))
   var tensor: String?
 
-  @Option(help: "What to print: a readable table, or the answer as json.")
+  @Option(help: "Output format: a readable table, or the result as json.")
   var format = Format.table
 
   /// What `format` was called before the other commands had it.
@@ -30,8 +30,8 @@ struct OperationOptions: ParsableArguments {
     // Values that begin with a dash are names here.
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Write the answer to a file as well: .safetensors, .json, or .npy for its main tensor. "
-        + "-.safetensors, -.json or -.npy is standard output, which then holds nothing else.",
+      "Also write the result to a file: .safetensors, .json, or .npy for its main tensor. "
+        + "-.safetensors, -.json or -.npy is standard output, which then has nothing else.",
       valueName: "file"))
   var out: String?
 
@@ -92,9 +92,9 @@ extension JSONObject {
 
 struct Localize: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Find the region of the image that a question concerns.",
+    abstract: "Find the region of the image that a question is about.",
     discussion: """
-      Reads a saliency row (attention, or reference_attention beside it), or image and text features, and \
+      Reads a row of attention (optionally with reference_attention), or image and text features, and \
       prints the region in blocks of the 8x8 grid. The map marks its tokens with '#'.
 
       EXAMPLES
@@ -118,7 +118,7 @@ struct Localize: ParsableCommand {
 
 struct Compress: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Merge visual tokens before the language model, the region finely, the rest coarsely.",
+    abstract: "Merge visual tokens before the language model: finely in the region, coarsely elsewhere.",
     discussion: """
       EXAMPLES
         crop compress image_features.npy --keep-tokens 64 --out small.npy
@@ -151,9 +151,9 @@ struct Compress: ParsableCommand {
 
 struct Prune: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Choose which visual tokens stay.",
+    abstract: "Choose which visual tokens to keep.",
     discussion: """
-      Prints the kept indices; where the tokens form a grid, the map marks them with '#'.
+      Prints the kept indices; if the tokens form a grid, a map marks them with '#'.
 
       EXAMPLES
         crop prune attention.npy --keep-tokens 192 --region '[2,1,5,4]'
@@ -181,8 +181,8 @@ struct Reselect: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Swap kept tokens for pruned ones while the language model decodes.",
     discussion: """
-      Takes the tokens that are kept, a new row of attention and what the prefill thought of all tokens; \
-      prints the swaps and the new selection, as large as the old one.
+      Takes the kept tokens, a new row of attention and the prefill scores of all tokens; \
+      prints the swaps and the new selection, which has the same size.
 
       EXAMPLES
         crop prune attention.npy --keep-tokens 64 --out kept.json
@@ -195,17 +195,18 @@ struct Reselect: ParsableCommand {
   @OptionGroup(title: "Parameters") var common: CommonParameterOptions
 
   @Option(
-    help: ArgumentHelp("The answer of prune or reselect in JSON: what is kept now.", valueName: "file"),
+    help: ArgumentHelp("Result of prune or reselect in JSON: the current selection.", valueName: "file"),
     completion: .file())
   var kept: String?
 
-  @Option(help: ArgumentHelp("The most swaps; no limit unless told.", valueName: "count"))
+  @Option(help: ArgumentHelp("Most swaps; no limit by default.", valueName: "count"))
   var maxSwaps: Int?
 
-  @Option(help: ArgumentHelp("By what share a token must outscore the one it replaces.", valueName: "share"))
+  @Option(help: ArgumentHelp("Share by which a token must outscore the one it replaces.", valueName: "share"))
   var swapMargin: Double?
 
-  @Option(help: ArgumentHelp("How much the prefill counts beside the new attention.", valueName: "share"))
+  @Option(
+    help: ArgumentHelp("Weight of the prefill scores relative to the new attention.", valueName: "share"))
   var prefillWeight: Double?
 
   func validate() throws {

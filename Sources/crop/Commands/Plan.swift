@@ -6,7 +6,7 @@ struct Plan: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Count the tokens that prune will keep, from a layout and a budget alone.",
     discussion: """
-      Prints the answer of POST /plan: counts for every image and stage and, where each tile has its own \
+      Prints the response of POST /plan: counts for every image and stage and, if each tile has its own \
       budget, for every tile.
 
       EXAMPLES

@@ -3,10 +3,10 @@ import JSON
 
 struct PlanCapacity: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Count the replicas, processors and memory that a load needs.",
+    abstract: "Calculate the replicas, processors and memory that a load needs.",
     discussion: """
-      What a request costs comes from the metrics of a server that has answered such requests, or from flags, \
-      which win. docs/capacity.md has the formulas, and what requests of several kinds cost.
+      The cost of a request is taken from the metrics of a server that has answered such requests, or from \
+      flags, which override them. docs/capacity.md has the formulas, and the costs of several kinds of requests.
 
       EXAMPLES
         curl -s http://127.0.0.1:8080/metrics | crop plan-capacity --metrics - --requests-per-second 2000
@@ -16,7 +16,7 @@ struct PlanCapacity: ParsableCommand {
 
   enum Format: String, CaseIterable, ExpressibleByArgument { case table, json }
 
-  @Option(help: ArgumentHelp("Requests a second at the busiest time.", valueName: "number"))
+  @Option(help: ArgumentHelp("Requests per second at peak load.", valueName: "number"))
   var requestsPerSecond: Double
 
   @Option(
@@ -24,7 +24,7 @@ struct PlanCapacity: ParsableCommand {
   )
   var metrics: String?
 
-  @Option(help: ArgumentHelp("Milliseconds of one processor for a request.", valueName: "number"))
+  @Option(help: ArgumentHelp("Milliseconds of processor time per request.", valueName: "number"))
   var processorMilliseconds: Double?
 
   @Option(help: ArgumentHelp("Bytes of a request's body.", valueName: "number"))
@@ -40,19 +40,19 @@ struct PlanCapacity: ParsableCommand {
   var processors = 1
 
   @Option(
-    help: ArgumentHelp("Share of its processors that may be busy at the busiest time.", valueName: "share"))
+    help: ArgumentHelp("Share of a replica's processors that may be busy at peak load.", valueName: "share"))
   var utilization = 0.7
 
   @Option(help: ArgumentHelp("Replicas beyond those that the load needs.", valueName: "number"))
   var spares = 1
 
-  @Option(help: ArgumentHelp("Bytes resident for each byte in flight.", valueName: "number"))
+  @Option(help: ArgumentHelp("Resident bytes for each byte in flight.", valueName: "number"))
   var memoryFactor = 1.25
 
   @Option(help: ArgumentHelp("Price of one processor for an hour.", valueName: "number"))
   var price: Double?
 
-  @Option(help: "How the plan is printed: table or json.")
+  @Option(help: "Output format: table or json.")
   var format = Format.table
 
   func validate() throws {

@@ -11,7 +11,7 @@ struct Serve: ParsableCommand {
     discussion: """
       Each setting is taken from its flag, else from its environment variable, else from the file given \
       with --config, else it has its default. Durations are written 5, 5s, 500ms or 2m, sizes 67108864 or \
-      64MiB. A name that does not exist is an error, wherever it stands.
+      64MiB. An unknown name is an error in any of these.
 
       EXAMPLES
         crop serve
@@ -26,10 +26,10 @@ struct Serve: ParsableCommand {
   @Option(help: ArgumentHelp("Settings as YAML or JSON; config/crop.yaml shows them all.", valueName: "path"))
   var config: String?
 
-  @Flag(help: "Print every setting, its value and where that came from, and exit.")
+  @Flag(help: "Print every setting with its value and source, and exit.")
   var printConfig = false
 
-  @Option(help: "How --print-config prints: table or json.")
+  @Option(help: "Output format of --print-config: table or json.")
   var format = Format.table
 
   @OptionGroup(title: "Settings") var flags: ServerFlags

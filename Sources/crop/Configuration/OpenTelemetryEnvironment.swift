@@ -57,7 +57,7 @@ struct OpenTelemetryEnvironment: Sendable, Equatable {
     case "traceidratio", "parentbased_traceidratio": take(argument, as: "otlp.ratio", environment)
     case nil, "always_on", "parentbased_always_on": break
     case .some(let other):
-      warnings.append("environment \(name) ignored: '\(other)' is no sampler of this server")
+      warnings.append("environment \(name) ignored: '\(other)' is not a sampler that this server has")
     }
   }
 

@@ -47,7 +47,7 @@ enum InputFiles {
       let isNamed = path != "-" || tensorName != nil
       guard isNamed || TensorFormats.sniff(bytes.prefix(16)[...])?.name != NPYFormat.name else {
         throw InputError(
-          "-: standard input has no name to call its tensor by; say --tensor attention, for example")
+          "-: standard input has no file name to name its tensor after; use --tensor attention, for example")
       }
       let document = try decode(bytes, from: path, hints)
       for name in document.tensors.names {

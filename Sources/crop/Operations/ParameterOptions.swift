@@ -6,14 +6,14 @@ import TokenPruning
 
 /// Parameters every operation takes.
 struct CommonParameterOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("All parameters as one JSON object; a flag beside it wins.", valueName: "json"))
+  @Option(help: ArgumentHelp("All parameters as one JSON object; flags override it.", valueName: "json"))
   var parameters: String?
 
   @Option(
     help: ArgumentHelp("Token grid as rows x columns (24x24), or a layout as JSON.", valueName: "layout"))
   var layout: String?
 
-  @Option(help: ArgumentHelp("Seed of every random choice.", valueName: "number"))
+  @Option(help: ArgumentHelp("Seed of all random choices.", valueName: "number"))
   var seed: Int?
 
   /// The parameters that a flag of their own gave.
@@ -42,13 +42,13 @@ struct CommonParameterOptions: ParsableArguments {
 
 /// How many tokens stay, and where: parameters of the operations that choose tokens.
 struct BudgetParameterOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Budget: how many tokens stay.", valueName: "count"))
+  @Option(help: ArgumentHelp("Budget: number of tokens to keep.", valueName: "count"))
   var keepTokens: Int?
 
-  @Option(help: ArgumentHelp("Budget: which share of the tokens stays, 0 to 1.", valueName: "ratio"))
+  @Option(help: ArgumentHelp("Budget: share of the tokens to keep, 0 to 1.", valueName: "ratio"))
   var keepRatio: Double?
 
-  @Option(help: ArgumentHelp("Budget: which share of the tokens goes, 0 to 1.", valueName: "ratio"))
+  @Option(help: ArgumentHelp("Budget: share of the tokens to prune, 0 to 1.", valueName: "ratio"))
   var pruneRatio: Double?
 
   @Option(
@@ -58,7 +58,7 @@ struct BudgetParameterOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "How the region shapes the choice: only, first, share, bias, none.", valueName: "policy"),
+      "How the region affects the choice: only, first, share, bias, none.", valueName: "policy"),
     completion: .list(RegionPolicy.names))
   var regionPolicy: String?
 

@@ -9,20 +9,20 @@ struct PictureOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Draw the answer into an SVG file: grid, score map, region, kept or merged tokens. - is standard output, which "
-        + "then holds nothing else.",
+      "Draw the result as an SVG file: grid, score map, region, kept or merged tokens. - is standard output, which "
+        + "then has nothing else.",
       valueName: "file"))
   var svg: String?
 
   @Option(
     help: ArgumentHelp(
-      "Draw on this photograph (JPEG, PNG, WebP or GIF); once for each image of a layout, in their order.",
+      "Draw on this photograph (JPEG, PNG, WebP or GIF); repeat it for each image of a layout, in order.",
       valueName: "file"))
   var image: [String] = []
 
   func validate() throws {
     guard image.isEmpty || svg != nil else {
-      throw ValidationError("--image is for the picture: say where it goes with --svg FILE.")
+      throw ValidationError("--image is for the picture: give its file with --svg FILE.")
     }
   }
 

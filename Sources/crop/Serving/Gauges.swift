@@ -13,13 +13,15 @@ extension Metrics {
 
   private func addConnections(_ capacity: Capacity, maximum: Int) {
     gauge("crop_connections", "Open client connections.") { capacity.connectionCount }
-    gauge("crop_connections_limit", "Beyond it a connection gets 503, save for probes.") { maximum }
+    gauge("crop_connections_limit", "Limit of open connections; beyond it requests get 503, except probes.") {
+      maximum
+    }
     counter("crop_connections_accepted_total", "Connections accepted since the start.") {
       Double(capacity.acceptedCount)
     }
     counter(
       "crop_accept_pauses_total",
-      "How often accepting paused for want of descriptors or of room for a connection."
+      "How often accepting paused for lack of descriptors or of room for a connection."
     ) {
       Double(capacity.acceptPauseCount)
     }
@@ -30,34 +32,42 @@ extension Metrics {
     let pool = server.pool
     gauge(
       "crop_requests_in_flight",
-      "Requests queued or computed with a permit; tiny ones, answered where they arrive, take none."
+      "Requests queued for or running on compute threads."
     ) {
       capacity.inFlightCount
     }
     gauge("crop_shared_memory_descriptors", "File descriptors of clients whose memory is not read yet.") {
       server.heldDescriptorCount
     }
-    gauge("crop_requests_in_flight_limit", "Beyond it a request gets 429.") { configuration.maximumInFlight }
+    gauge("crop_requests_in_flight_limit", "Limit of requests in flight; beyond it requests get 429.") {
+      configuration.maximumInFlight
+    }
     gauge("crop_requests_queued", "Requests waiting for a compute thread.") { server.queuedCount }
-    gauge("crop_compute_threads", "Threads that compute answers.") { configuration.computeThreads }
-    gauge("crop_request_body_bytes_in_flight", "Bytes held for request bodies and unsent answers.") {
+    gauge("crop_compute_threads", "Threads that compute responses.") { configuration.computeThreads }
+    gauge("crop_request_body_bytes_in_flight", "Bytes held for request bodies and unsent responses.") {
       capacity.inFlightBodyBytes
     }
-    gauge("crop_request_body_bytes_in_flight_limit", "Beyond it a request gets 503.") {
+    gauge(
+      "crop_request_body_bytes_in_flight_limit",
+      "Limit of bytes held for clients; beyond it requests get 503."
+    ) {
       configuration.maximumInFlightBytes
     }
-    gauge("crop_memory_bytes", "Bytes held for clients: bodies, work, answers and buffers of connections.") {
+    gauge(
+      "crop_memory_bytes",
+      "Bytes held for clients: bodies, working memory, responses and buffers of connections."
+    ) {
       capacity.heldBytes
     }
-    gauge("crop_work_bytes_in_flight", "Of these, bytes that requests are computed with.") {
+    gauge("crop_work_bytes_in_flight", "Of these, working memory of computations.") {
       capacity.inFlightWorkBytes
     }
     gauge(
-      "crop_connection_buffer_bytes", "Of these, bytes of unfinished heads, unread answers and TLS sessions."
+      "crop_connection_buffer_bytes", "Of these, incomplete heads, unread responses and TLS sessions."
     ) {
       capacity.heldConnectionBytes
     }
-    counter("crop_work_bytes_total", "Bytes that requests asked for beside their bodies.") {
+    counter("crop_work_bytes_total", "Bytes of working memory that requests needed.") {
       Double(capacity.requestedWorkBytes)
     }
     gauge("crop_buffer_pool_bytes", "Bytes of body buffers kept for reuse.") { pool.heldBytes }

@@ -28,7 +28,8 @@ struct Reloading: Sendable {
         logger.notice("reloaded", metadata: ["what": "\(entry.name)", "now": "\(now)"])
       } catch {
         logger.error(
-          "not reloaded: what was in force stays", metadata: ["what": "\(entry.name)", "error": "\(error)"])
+          "not reloaded: the previous version stays in use",
+          metadata: ["what": "\(entry.name)", "error": "\(error)"])
       }
     }
   }

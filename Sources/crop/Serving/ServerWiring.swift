@@ -372,7 +372,7 @@ extension Metrics {
     add(
       Gauge(
         "crop_tls_certificate_expiry_timestamp_seconds",
-        "When the TLS certificate in force expires, in seconds since 1970."
+        "When the current TLS certificate expires, in seconds since 1970."
       ) {
         Double(tls.current.certificate.notAfter)
       })

@@ -23,12 +23,13 @@ extension ServerConfiguration {
 extension Metrics {
   func add(countersOf tracer: Tracer) {
     add(
-      Gauge("crop_spans_exported_total", "Spans that the collector took.", isCounter: true) {
+      Gauge("crop_spans_exported_total", "Spans accepted by the collector.", isCounter: true) {
         Double(tracer.exportedCount)
       })
     add(
       Gauge(
-        "crop_spans_dropped_total", "Spans dropped: too many waited, or no collector took them.",
+        "crop_spans_dropped_total",
+        "Spans dropped because too many were pending or no collector accepted them.",
         isCounter: true
       ) {
         Double(tracer.droppedCount)
