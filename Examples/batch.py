@@ -6,7 +6,7 @@
         --tensor image_features --method divprune --keep-ratio 0.25 --grid 24x24 --out kept.jsonl features/*.npy
 
 Each .npy file is the tensor of one image, [tokens, ...] or as the method needs it. Each line of the output is an image:
-{"file": ..., "kept_indices": [...]}, or {"file": ..., "error": ...} for one that the server refuses, which no attempt would
+{"file": ..., "kept_indices": [...]}, or {"file": ..., "error": ...} for one that the server rejects, which no attempt would
 change. Files that are in the output already are left out, so the same command goes on where it was stopped.
 
 Worker processes ask, each one replica as long as that answers. 429 and 503 mean that a replica has no room: the worker waits
@@ -77,7 +77,7 @@ class Worker:
                 return {"file": path, "error": str(error)}, waits
             if time.monotonic() + pause > end:
                 raise NoAnswer(f"{path}: no answer in {given.patience} s; the same command goes on from here")
-            # Spread, so that workers that were refused together do not return together.
+            # Spread, so that workers that were rejected together do not return together.
             time.sleep(pause * random.uniform(1.0, 1.2))
             self.turn = (self.turn + 1) % len(self.clients)
 
@@ -158,7 +158,7 @@ class Progress:
             rate = self.done / max(self.shown - self.begin, 1e-9)
             left = (self.total - self.done) / rate
             waited = ", ".join(f"{name} {count} times" for name, count in sorted(self.waits.items())) or "never waited"
-            print(f"{self.done} of {self.total} images, {rate:.1f} a second, {left:.0f} s left, {self.errors} refused, {waited}",
+            print(f"{self.done} of {self.total} images, {rate:.1f} a second, {left:.0f} s left, {self.errors} rejected, {waited}",
                   file=sys.stderr, flush=True)
 
 

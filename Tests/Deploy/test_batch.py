@@ -123,7 +123,7 @@ def test_an_image_that_is_refused_is_told_and_the_others_are_done(folder, images
     with replica(path):
         running = job(folder, [path], images[:10], "--processes", "2")
         said = running.communicate(timeout=100)[1]
-    assert running.returncode == 1 and "2 refused" in said
+    assert running.returncode == 1 and "2 rejected" in said
     wrong = {line["file"]: line["error"] for line in lines(folder) if "error" in line}
     assert set(wrong) == {images[3], images[4]} and "100" in wrong[images[3]] and len(lines(folder)) == 10
 

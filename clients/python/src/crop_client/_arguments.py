@@ -277,7 +277,7 @@ class BodyWriter:
 def _form(call: Call, arguments: Mapping[str, Any]) -> tuple[Any, list[Any]]:
     """-> a key of all that a body depends on but the arrays' contents, and the arrays; None where that is not plain.
 
-    Whatever is refused or rearranged is so because of names, types, shapes and parameters, so a body that was once
+    Whatever is rejected or rearranged is so because of names, types, shapes and parameters, so a body that was once
     written around the arguments' own arrays can be written so again for the same key.
     """
     key: list[Any] = [call.path]
@@ -328,7 +328,7 @@ def _unknown(name: str, call: Call) -> str:
 
 
 def _check_token_count(name: str, shape: tuple[int, ...], layout: Mapping[str, Any], kept: Any) -> None:
-    """The service refuses the wrong number, too; here the message can say what it looks like."""
+    """The service rejects the wrong number, too; here the message can say what it looks like."""
     letters = _axes.TENSORS.get(name, _axes.TENSORS["attention"])
     place = {"image_features": 0, "relevance_features": 0, "encoder_features": 0, "key": len(shape) - 2}.get(name, len(shape) - 1)
     tokens = layouts.token_count(layout)

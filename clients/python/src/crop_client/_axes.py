@@ -1,7 +1,7 @@
 """Which axis of a tensor is which, so that nothing that can be read in two ways is sent.
 
 Every tensor is brought to the one order the service documents for one image, and a batch is always sent as a list of
-images. What the shape leaves open is refused until the caller declares it, as in `axes={"attention": "bhqn"}`:
+images. What the shape leaves open is rejected until the caller declares it, as in `axes={"attention": "bhqn"}`:
 
     b images   h heads   q queries   n visual tokens   d features   m text tokens
     c components of position ids (frame, row, column)   s tokens of the whole sequence

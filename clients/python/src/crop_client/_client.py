@@ -98,7 +98,7 @@ class Client:
 
     The operations take the parameters of the service's contract by name (`docs/requests.md`, `GET /docs`), and tensors
     of numpy or torch as they are: any strides, bfloat16, CUDA. They raise `ArgumentError` for what could be misread,
-    `ProblemError` for what the server refuses, `ConnectionFailed` or `RequestTimeout` where no answer came.
+    `ProblemError` for what the server rejects, `ConnectionFailed` or `RequestTimeout` where no answer came.
     """
 
     def __init__(

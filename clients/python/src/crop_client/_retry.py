@@ -26,7 +26,7 @@ def retry_after(fields: Mapping[str, str]) -> Optional[float]:
 def pause(attempt: int, wanted: Optional[float], left: float) -> Optional[float]:
     """-> seconds to wait before another attempt (0 for the first), or None where the time left does not allow it.
 
-    Without `Retry-After` pauses double from 50 ms to two seconds; both are spread, so that clients that were refused
+    Without `Retry-After` pauses double from 50 ms to two seconds; both are spread, so that clients that were rejected
     together do not return together.
     """
     longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**attempt)

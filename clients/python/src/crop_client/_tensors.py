@@ -10,7 +10,7 @@ import numpy as np
 from .errors import ArgumentError
 
 Buffer = Union[bytes, bytearray, memoryview]
-# Unsigned and signed 16-bit integers are refused where a float is expected: they are nearly always bfloat16's bits.
+# Unsigned and signed 16-bit integers are rejected where a float is expected: they are nearly always bfloat16's bits.
 _NUMPY_NAMES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32",
     "int16": "I16", "int8": "I8", "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "bool": "BOOL",

@@ -14,7 +14,7 @@ The engine's rate stays its own setting (`--video-pruning-rate`). The question d
 method that needs `text_features` fails, loudly, unless `question` gave them in the very process that prunes. And the engines
 keep encoded videos by their content: where the question decides, that cache must be off.
 
-Written against the sources of vLLM 0.33 and SGLang 0.5.23; other versions are refused where the function's parameters
+Written against the sources of vLLM 0.33 and SGLang 0.5.23; other versions are rejected where the function's parameters
 differ. It was tested against these functions, not on a running engine.
 """
 

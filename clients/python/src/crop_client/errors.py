@@ -31,7 +31,7 @@ class ProtocolError(CropError):
 
 
 class ProblemError(CropError):
-    """The server refused the request and said why (`application/problem+json`).
+    """The server rejected the request and said why (`application/problem+json`).
 
     Attributes: `status`, `type` (such as `/problems/invalid-input`, stable), `title`, `detail`, `pointer` (the tensor's
     name or a JSON pointer, or None), `request_id`, `retry_after` (seconds, or None) and `problem`, the whole object.
@@ -53,7 +53,7 @@ class ProblemError(CropError):
 
 
 class InvalidRequest(ProblemError):
-    """4xx: the same request would be refused again."""
+    """4xx: the same request would be rejected again."""
 
 
 class Unauthorized(InvalidRequest):
