@@ -4,11 +4,15 @@ extension KernelSet {
 
   public func panelCount(rows: Int) -> Int { (rows + panelWidth - 1) / panelWidth }
 
-  /// How far `multiply` and `symmetricProducts` of rows of length 1 can lie from the exact value, with room to
-  /// spare; see ``tolerance(columns:)``. Up to 256 products are added in one chain, and the chains' sums in
-  /// another.
+  /// How far `multiply` of rows of length 1 can lie from the exact value, with room to spare; see
+  /// ``tolerance(columns:)``. Up to 256 products are added in one chain, and the chains' sums in another.
   public static func blockedTolerance(columns: Int) -> Float {
     (Float(min(columns, 256)) + Float(columns) / 256 + 16) * 0x1p-24
+  }
+
+  /// The same of `symmetricProducts`, whose chains have up to 64 products.
+  public static func symmetricTolerance(columns: Int) -> Float {
+    (Float(min(columns, 64)) + Float(columns) / 64 + 16) * 0x1p-24
   }
 
   /// 0..<rows in `parts` ranges (or fewer) of about equal work for ``symmetricProducts``: the work of a row grows

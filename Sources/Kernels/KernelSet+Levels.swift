@@ -70,6 +70,10 @@ extension KernelSet {
       combine: KernelsBaseline.SearchKernels.combine, above: KernelsBaseline.SearchKernels.above,
       lowest: KernelsBaseline.SearchKernels.lowest, highest: KernelsBaseline.SearchKernels.highest,
       raise: KernelsBaseline.SearchKernels.raise),
+    coverage: CoverageKernelSet(
+      gain: KernelsBaseline.CoverageKernels.gain, cover: KernelsBaseline.CoverageKernels.cover,
+      scale: KernelsBaseline.CoverageKernels.scale, powers: KernelsBaseline.CoverageKernels.powers,
+      widePowers: KernelsBaseline.CoverageKernels.widePowers),
     widenFloat16: KernelsBaseline.FloatFormatKernels.widenFloat16,
     widenBFloat16: KernelsBaseline.FloatFormatKernels.widenBFloat16,
     float32: FormatKernels(
@@ -131,6 +135,10 @@ extension KernelSet {
         combine: KernelsV3.SearchKernels.combine, above: KernelsV3.SearchKernels.above,
         lowest: KernelsV3.SearchKernels.lowest, highest: KernelsV3.SearchKernels.highest,
         raise: KernelsV3.SearchKernels.raise),
+      coverage: CoverageKernelSet(
+        gain: KernelsV3.CoverageKernels.gain, cover: KernelsV3.CoverageKernels.cover,
+        scale: KernelsV3.CoverageKernels.scale, powers: KernelsV3.CoverageKernels.powers,
+        widePowers: KernelsV3.CoverageKernels.widePowers),
       widenFloat16: KernelsV3.FloatFormatKernels.widenFloat16,
       widenBFloat16: KernelsV3.FloatFormatKernels.widenBFloat16,
       float32: FormatKernels(
@@ -188,6 +196,10 @@ extension KernelSet {
         combine: KernelsV4.SearchKernels.combine, above: KernelsV4.SearchKernels.above,
         lowest: KernelsV4.SearchKernels.lowest, highest: KernelsV4.SearchKernels.highest,
         raise: KernelsV4.SearchKernels.raise),
+      coverage: CoverageKernelSet(
+        gain: KernelsV4.CoverageKernels.gain, cover: KernelsV4.CoverageKernels.cover,
+        scale: KernelsV4.CoverageKernels.scale, powers: KernelsV4.CoverageKernels.powers,
+        widePowers: KernelsV4.CoverageKernels.widePowers),
       widenFloat16: KernelsV4.FloatFormatKernels.widenFloat16,
       widenBFloat16: KernelsV4.FloatFormatKernels.widenBFloat16,
       float32: FormatKernels(

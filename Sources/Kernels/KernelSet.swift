@@ -31,6 +31,8 @@ public struct KernelSet: Sendable {
   public let factors: FactorKernelSet
   /// What greedy searches do to all candidates at once.
   public let search: SearchKernelSet
+  /// What a search for coverage does to all rows at once.
+  public let coverage: CoverageKernelSet
 
   /// Widens binary16 (bfloat16) patterns to float32 and returns how many it did: all but fewer than sixteen.
   public let widenFloat16,

@@ -38,6 +38,7 @@ extension KernelSet {
     tiles: .reference,
     factors: .reference,
     search: .reference,
+    coverage: .reference,
     widenFloat16: { _, _, _ in 0 },
     widenBFloat16: { _, _, _ in 0 },
     float32: .reference(Binary32.self),

@@ -2,8 +2,8 @@
 ///
 /// Panels are ``panelWidth`` rows of the right side, transposed: element (k, j) of a panel lies at
 /// k * panelWidth + j, and what is missing of the last panel is zero. The left side is read as it lies, a few rows
-/// at a time. Every result is the sum over k in ascending order, in runs of ``run`` products whose sums are added
-/// in order: neither the tile it falls in nor how the work is split changes a bit of it.
+/// at a time. Every result is the sum over k in ascending order, in runs of ``run`` products (or ``shortRun``) whose sums
+/// are added in order: neither the tile it falls in nor how the work is split changes a bit of it.
 ///
 /// (Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication, ACM TOMS 34(3), 2008.)
 public enum BlockedProducts {
@@ -26,6 +26,9 @@ public enum BlockedProducts {
 
   /// Products added up in one chain; longer sums are sums of such, which bounds the rounding.
   static let run = 256
+  /// The same for products of rows with each other: what compares them has more use for a tight bound than for a
+  /// thirtieth of the time.
+  static let shortRun = 64
   /// Columns of a panel that are used again and again while they lie in the second-level cache.
   private static let block = 512
 
@@ -137,7 +140,7 @@ public enum BlockedProducts {
           let height = min(tileRows, rows &- row)
           tile(
             a + (row &* columns &+ start), columns, height, panel + start &* panelWidth, depth,
-            target + (row &* stride &+ first), stride, width, start > 0)
+            target + (row &* stride &+ first), stride, width, run, start > 0)
           row &+= tileRows
         }
         start &+= block
@@ -170,7 +173,7 @@ public enum BlockedProducts {
           let into = target + (row &* count &+ first)
           tile(
             a + (row &* columns &+ start), columns, height, panel + start &* panelWidth, depth, into, count,
-            width, start > 0)
+            width, shortRun, start > 0)
           if isLast { mirror(target, count, row, height, first, width) }
           row &+= tileRows
         }
@@ -208,29 +211,29 @@ public enum BlockedProducts {
   @inline(__always)
   private static func tile(
     _ a: Row, _ stride: Int, _ height: Int, _ panel: Row, _ depth: Int,
-    _ target: UnsafeMutablePointer<Float>, _ targetStride: Int, _ width: Int, _ adding: Bool
+    _ target: UnsafeMutablePointer<Float>, _ targetStride: Int, _ width: Int, _ run: Int, _ adding: Bool
   ) {
     if height == tileRows {
       if width == panelWidth {
-        return fullTile(FullRow.self, a, stride, panel, depth, target, targetStride, adding)
+        return fullTile(FullRow.self, a, stride, panel, depth, target, targetStride, run, adding)
       }
       if width == laneCount {
-        return fullTile(OneRegister.self, a, stride, panel, depth, target, targetStride, adding)
+        return fullTile(OneRegister.self, a, stride, panel, depth, target, targetStride, run, adding)
       }
       #if WIDE
         if width == 2 &* laneCount {
-          return fullTile(TwoRegisters.self, a, stride, panel, depth, target, targetStride, adding)
+          return fullTile(TwoRegisters.self, a, stride, panel, depth, target, targetStride, run, adding)
         }
       #endif
     }
-    partialTile(a, stride, height, panel, depth, target, targetStride, width, adding)
+    partialTile(a, stride, height, panel, depth, target, targetStride, width, run, adding)
   }
 
   /// The same beside full tiles: row by row, the registers of the panel past `width` computed and dropped.
   @inline(never)
   private static func partialTile(
     _ a: Row, _ stride: Int, _ height: Int, _ panel: Row, _ depth: Int,
-    _ target: UnsafeMutablePointer<Float>, _ targetStride: Int, _ width: Int, _ adding: Bool
+    _ target: UnsafeMutablePointer<Float>, _ targetStride: Int, _ width: Int, _ run: Int, _ adding: Bool
   ) {
     withUnsafeTemporaryAllocation(of: Float.self, capacity: tileRows &* panelWidth) { scratch in
       guard let sums = scratch.baseAddress else { return }
@@ -242,11 +245,11 @@ public enum BlockedProducts {
         }
       }
       if width <= laneCount {
-        someRows(OneRegister.self, a, stride, height, panel, depth, sums, adding)
+        someRows(OneRegister.self, a, stride, height, panel, depth, sums, run, adding)
       } else if width <= 2 &* laneCount {
-        someRows(TwoRegisters.self, a, stride, height, panel, depth, sums, adding)
+        someRows(TwoRegisters.self, a, stride, height, panel, depth, sums, run, adding)
       } else {
-        someRows(FullRow.self, a, stride, height, panel, depth, sums, adding)
+        someRows(FullRow.self, a, stride, height, panel, depth, sums, run, adding)
       }
       for row in 0..<height {
         for column in 0..<width {
@@ -259,10 +262,10 @@ public enum BlockedProducts {
   @inline(__always)
   private static func someRows<Registers: TileRow>(
     _ type: Registers.Type, _ a: Row, _ stride: Int, _ height: Int, _ panel: Row, _ depth: Int,
-    _ sums: UnsafeMutablePointer<Float>, _ adding: Bool
+    _ sums: UnsafeMutablePointer<Float>, _ run: Int, _ adding: Bool
   ) {
     if height == tileRows {
-      return fullTile(type, a, stride, panel, depth, sums, panelWidth, adding)
+      return fullTile(type, a, stride, panel, depth, sums, panelWidth, run, adding)
     }
     for row in 0..<height {
       var k = 0
@@ -283,7 +286,7 @@ public enum BlockedProducts {
   @inline(__always)
   private static func fullTile<Registers: TileRow>(
     _: Registers.Type, _ a: Row, _ stride: Int, _ panel: Row, _ depth: Int,
-    _ target: UnsafeMutablePointer<Float>, _ targetStride: Int, _ adding: Bool
+    _ target: UnsafeMutablePointer<Float>, _ targetStride: Int, _ run: Int, _ adding: Bool
   ) {
     var k = 0
     var isFirst = !adding

@@ -56,7 +56,7 @@ import Testing
       for parts in [2, 3, 7] {
         #expect(Self.gram(kernels, rows, count, columns, parts: parts) == products, "\(kernels.name)")
       }
-      let limit = Double(columns) * Double(KernelSet.blockedTolerance(columns: columns))
+      let limit = Double(columns) * Double(KernelSet.symmetricTolerance(columns: columns))
       for i in 0..<count {
         for j in 0..<count {
           let exact = Self.product(rows, i, rows, j, columns)

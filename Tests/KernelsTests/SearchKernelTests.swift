@@ -67,4 +67,46 @@ import Testing
     let expected = results(.reference)
     for kernels in KernelSet.available { #expect(results(kernels.factors) == expected, "\(kernels.name)") }
   }
+
+  @Test(
+    "What a search for coverage does has the same bits at every level, near those of the reference",
+    arguments: [0, 1, 7, 16, 31, 64, 577])
+  func coverage(_ count: Int) {
+    let room = count + 1
+    let weights = Self.floats(room, seed: 21).map(abs)
+    // Some are covered well, some just so, some not.
+    let covered = zip(weights, Self.floats(room, seed: 23)).map { abs($1) < 0.2 ? $0 : abs($1) }
+    let shares = Self.floats(room, seed: 25).map(abs)
+    let products = Self.floats(room, seed: 27).map { $0 * 40 }
+    struct Results: Equatable {
+      var gain: SIMD2<Float>
+      var covered: [Float]
+      var scaled: [Float]
+      var powers: [Float]
+      var sum: Double
+      var wide: [Double]
+    }
+    func results(_ kernels: CoverageKernelSet) -> Results {
+      var results = Results(
+        gain: kernels.gain(weights, covered, shares, count, 1e-3, 1e-4), covered: covered, scaled: products,
+        powers: [Float](repeating: -1, count: room), sum: 0, wide: products.map { Double($0) * 20 })
+      kernels.cover(&results.covered, weights, count)
+      kernels.scale(&results.scaled, shares, 0.5, count)
+      results.sum = kernels.powers(products, shares, 0.025, 5, &results.powers, count)
+      kernels.widePowers(&results.wide, count, 801, 1.5)
+      return results
+    }
+    let expected = results(.reference)
+    let first = results(KernelSet.portable.coverage)
+    for kernels in KernelSet.available { #expect(results(kernels.coverage) == first, "\(kernels.name)") }
+    #expect(first.covered == expected.covered && first.scaled == expected.scaled)
+    for lane in 0..<2 { #expect(abs(first.gain[lane] - expected.gain[lane]) <= 1e-5 * expected.gain[lane]) }
+    #expect(first.powers.last == -1 && first.wide.last == Double(products[count]) * 20)
+    for index in 0..<count {
+      #expect(abs(first.powers[index] - expected.powers[index]) <= 2e-6 * expected.powers[index])
+      // The reference squares its way up, which costs it digits.
+      #expect(abs(first.wide[index] - expected.wide[index]) <= 1e-12 * expected.wide[index])
+    }
+    #expect(abs(first.sum - expected.sum) <= 2e-6 * expected.sum)
+  }
 }

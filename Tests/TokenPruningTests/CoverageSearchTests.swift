@@ -1,3 +1,4 @@
+import Kernels
 import Tensors
 import Testing
 
@@ -11,11 +12,13 @@ import Testing
   private struct Plain {
     /// [rows][candidates]
     let weights: [[Double]]
+    let shares: [Double]
     var covered: [Double]
     var picks: [Int] = []
 
-    init(_ weights: [[Double]]) {
+    init(_ weights: [[Double]], shares: [Double]? = nil) {
       self.weights = weights
+      self.shares = shares ?? weights.map { _ in 1 }
       covered = weights.map { _ in 0 }
     }
 
@@ -23,7 +26,9 @@ import Testing
       for _ in 0..<count {
         var best: (index: Int, score: Double)?
         for candidate in factors.indices where !picks.contains(candidate) {
-          let gain = zip(weights, covered).reduce(0.0) { $0 + max($1.0[candidate] - $1.1, 0) }
+          let gain = weights.indices.reduce(0.0) {
+            $0 + shares[$1] * max(weights[$1][candidate] - covered[$1], 0)
+          }
           let score = gain * factors[candidate] + addends[candidate]
           if best.map({ score > $0.score }) ?? true { best = (candidate, score) }
         }
@@ -124,30 +129,104 @@ import Testing
     #expect(lazy.evaluationCount >= 576 && lazy.evaluationCount * 10 <= plain, "\(lazy.evaluationCount)")
   }
 
+  private func softmaxCoverage(
+    _ features: Matrix, candidates: Int, words: [Double], wordCount: Int, _ temperature: Double
+  ) throws -> SoftmaxCoverage {
+    var steps = StepCounter(limit: .unlimited)
+    return try SoftmaxCoverage(
+      CosineSpace(features), candidates: Array(0..<candidates), given: Array(candidates..<features.rows),
+      words: words, count: wordCount, temperatures: (words: 0.1, tokens: temperature), alpha: 0.5,
+      sharing: .none, &steps)
+  }
+
   @Test("MMTok's weights, fast or exact, are the softmaxes they are named by", arguments: [0.2, 0.002])
   func softmaxWeights(_ temperature: Double) throws {
     let features = features(20, 8, seed: 11)
     let all = Array(0..<20)
-    let space = CosineSpace(features)
     var steps = StepCounter(limit: .unlimited)
     let words = all.flatMap { [Double($0 % 5) / 5, Double($0 % 3) / 3] }
-    let weights = try SoftmaxCoverage(
-      space, candidates: Array(0..<16), given: [16, 17, 18, 19], words: words, count: 2,
-      temperatures: (words: 0.1, tokens: temperature), alpha: 0.5, sharing: .none, &steps)
+    var weights = try softmaxCoverage(features, candidates: 16, words: words, wordCount: 2, temperature)
     #expect(weights.rowCount == 22 && weights.candidateCount == 16)
     let rows = Array(0..<22)
+    var exactShares: [Double] = []
+    for row in rows {
+      let share = try weights.exactShare(of: row, &steps)
+      let fast = weights.shares[row]
+      #expect(abs(Double(fast) - share) <= Double(weights.shareError * fast))
+      #expect(row >= 2 || weights.knownShares[row] == share)
+      exactShares.append(share)
+    }
     for candidate in all {
       let exact = try weights.exact(candidate, for: rows, &steps)
       for row in rows {
         let source =
           row < 2
-          ? all.map { words[2 * $0 + row] } : space.exactSimilarities(of: all, to: [row - 2])
+          ? all.map { words[2 * $0 + row] }
+          : CosineSpace(features).exactSimilarities(of: all, to: [row - 2])
         let powers = source.map { exponential($0 / (row < 2 ? 0.1 : temperature)) }
         let wanted = powers[candidate] / powers.reduce(0, +) / (row < 2 ? 2 : 40)
-        #expect(abs(exact[row] - wanted) <= 1e-12 * max(wanted, 1e-3))
+        #expect(abs(exact[row] * exactShares[row] - wanted) <= 1e-12 * max(wanted, 1e-3))
         let fast = Double(weights.fast[candidate * 22 + row])
         #expect(
           abs(fast - exact[row]) <= Double(weights.absoluteError) + Double(weights.relativeError) * fast)
+      }
+    }
+  }
+
+  @Test(
+    "MMTok's picks are those of the plain search, whether pairs are compared one by one or all at once",
+    arguments: [(60, 12, 1, Int?.none), (48, 24, 2, nil), (50, 8, 5, nil), (45, 16, 1, 4), (30, 3, 30, nil)],
+    [0.2, 0.01])
+  func softmaxPicks(_ shape: (Int, Int, Int, Int?), _ temperature: Double) throws {
+    let (count, columns, copies, zeros) = shape
+    for seed in 1...3 {
+      let features = features(count, columns, seed: UInt64(seed), copies: copies, zeros: zeros)
+      // Few values, and the same for copies, so that many gains are equal.
+      let words = (0..<count).flatMap { [Double($0 / copies % 3) / 4, 0.3] }
+      let all = Array(0..<count)
+      let cosines = CosineSpace(features).exactSimilarities(of: all, to: all)
+      let ones = all.map { _ in 1.0 }
+      let none = all.map { _ in 0.0 }
+      let rows =
+        (0..<2).map { word in
+          let row = all.map { words[2 * $0 + word] }
+          return row.map { exponential(($0 - (row.max() ?? 0)) / 0.1) }
+        }
+        + all.map { row in
+          CosineSpace(features).isZero(row)
+            ? ones : all.map { exponential((cosines[row * count + $0] - 1) / temperature) }
+        }
+      let shares = rows.enumerated().map { row, powers in
+        row < 2 ? 1 / (powers.reduce(0, +) * 2) : 0.5 / Double(count) / powers.reduce(0, +)
+      }
+      var plain = Plain(rows, shares: shares)
+      var steps = StepCounter(limit: .unlimited)
+      let weights = try softmaxCoverage(
+        features, candidates: count, words: words, wordCount: 2, temperature)
+      // All powers are formed before the search begins, by asking for many of them.
+      var formed = weights
+      for candidate in all { _ = try formed.exact(candidate, for: all.map { $0 + 2 }, &steps) }
+      let wanted = plain.next(count, factors: ones, addends: none)
+      for weights in [weights, formed] {
+        var lazy = try CoverageSearch(
+          weights, factors: ones, addends: none, given: count..<count, steps: steps)
+        #expect(try lazy.next(count) == wanted)
+      }
+    }
+  }
+
+  @Test("Powers in float64 have the bits of the exponential function")
+  func widePowers() {
+    var numbers = TestNumbers(17)
+    let values =
+      (0..<400).map { _ in Double(numbers.next()) * 3 - 2 } + [
+        1, 1 + 1e-9, -743, -744, -745, -746, -1e4, -707.9,
+      ]
+    for temperature in [0.001, 0.2, 1, 100] {
+      for kernels in KernelSet.available {
+        var powers = values
+        kernels.coverage.widePowers(&powers, powers.count, 1, temperature)
+        #expect(powers == values.map { exponential(($0 - 1) / temperature) }, "\(kernels.name)")
       }
     }
   }

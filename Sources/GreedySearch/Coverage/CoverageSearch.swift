@@ -1,21 +1,31 @@
+import Kernels
 public import Numerics
 
 /// How much each candidate covers of each row: what ``CoverageSearch`` chooses by.
 ///
-/// Every exact weight lies within `absoluteError + relativeError * fast` of its fast one.
+/// A weight counts by the share of its row. Every exact weight lies within `absoluteError + relativeError * fast` of its
+/// fast one, and every exact share within `shareError * share` of its fast one.
 public protocol CoverageWeights {
   var rowCount: Int { get }
   var candidateCount: Int { get }
   /// [candidates or more, rows]: the weights of one candidate lie together.
   var fast: [Float] { get }
+  /// One for each row; not negative.
+  var shares: [Float] { get }
   var absoluteError: Float { get }
   /// Not 0 only where no weight is negative.
   var relativeError: Float { get }
+  var shareError: Float { get }
+  /// The exact shares as far as they are there from the beginning, NaN where not.
+  var knownShares: [Double] { get }
 
   /// The float64 weights of a candidate for some rows.
   mutating func exact(
     _ candidate: Int, for rows: [Int], _ steps: inout StepCounter
   ) throws(PruningError) -> [Double]
+
+  /// The float64 share of a row.
+  mutating func exactShare(of row: Int, _ steps: inout StepCounter) throws(PruningError) -> Double
 
   /// Whether two candidates are the same numbers, so that their exact weights are equal.
   func isCopy(_ candidate: Int, of other: Int) -> Bool
@@ -23,26 +33,32 @@ public protocol CoverageWeights {
 
 /// Greedy facility location: every pick is the candidate that adds most to what the picks before it cover.
 ///
-/// gain(j) = sum over rows r of max(0, w(r, j) - c(r)), where c(r) is the largest weight of a pick for r, 0 at first;
-/// score(j) = gain(j) * factor(j) + addend(j). Equal scores go to the lower index.
+/// gain(j) = sum over rows r of share(r) max(0, w(r, j) - c(r)), where c(r) is the largest weight of a pick for r, 0 at
+/// first; score(j) = gain(j) * factor(j) + addend(j). Equal scores go to the lower index.
 ///
 /// The function is submodular, so gains never grow, and a score that was formed earlier is an upper bound (M. Minoux,
 /// "Accelerated greedy algorithms for maximizing submodular set functions", 1978): only candidates whose bound could
 /// still win are evaluated again. Gains are formed in float32 with a bound of their error; candidates that it does
-/// not tell apart are compared in float64, so that the picks are those of float64 arithmetic throughout.
+/// not tell apart are compared by exact weights, then by the exact shares that matter most, at last by all of them, in
+/// float64: the picks are those of float64 arithmetic throughout.
 /// - Complexity: O(N rows) to begin with; each pick evaluates a few candidates, all of them at worst.
 public struct CoverageSearch<Weights: CoverageWeights> {
   private var weights: Weights
+  private var gains: FastGains
   private let factors: [Double]
   private let addends: [Double]
   private var heap: BoundHeap
-  /// c(r), and the same in float64 where it was asked for; NaN where it was not.
-  private var covered: [Float]
+  /// The largest exact weight of the first `exactCounts` picks for a row, unless another's is surely larger.
   private var exactCovered: [Double]
+  private var exactCounts: [Int]
+  /// NaN where it was not asked for.
+  private var exactShares: [Double]
   private var picks: [Int] = []
   private var steps: StepCounter
   /// How often a gain was formed, the first time included.
   private(set) var evaluationCount = 0
+  /// How often one was formed by exact weights, and how many shares were looked up.
+  private(set) var exactCount = (gains: 0, shares: 0)
 
   /// A candidate whose score lies in low...high.
   private struct Contender {
@@ -62,11 +78,16 @@ public struct CoverageSearch<Weights: CoverageWeights> {
     self.factors = factors
     self.addends = addends
     self.steps = steps
-    covered = Array(repeating: 0, count: weights.rowCount)
+    gains = FastGains(
+      weights.fast, shares: weights.shares,
+      errors: (weights.absoluteError, weights.relativeError, weights.shareError))
     exactCovered = Array(repeating: 0, count: weights.rowCount)
+    exactCounts = Array(repeating: 0, count: weights.rowCount)
+    exactShares = weights.knownShares
     heap = BoundHeap([])
     for other in given { cover(other) }
     var entries: [BoundHeap.Entry] = []
+    entries.reserveCapacity(weights.candidateCount)
     for candidate in 0..<weights.candidateCount {
       try self.steps.spend(evaluationCost)
       entries.append(BoundHeap.Entry(bound: bounds(of: candidate).high, index: candidate))
@@ -74,7 +95,7 @@ public struct CoverageSearch<Weights: CoverageWeights> {
     heap = BoundHeap(entries)
   }
 
-  private var evaluationCost: Int { 20 + weights.rowCount / 2 }
+  private var evaluationCost: Int { 20 + gains.rowCount / 4 }
 
   /// The next picks, in order.
   ///
@@ -105,125 +126,210 @@ public struct CoverageSearch<Weights: CoverageWeights> {
       contenders.append(contender)
     }
     guard let certain = best else { preconditionFailure("a pick is asked for of candidates that are left") }
-    let open = contenders.indices.filter {
-      contenders[$0].high >= certain.bound && contenders[$0].index != certain.index
-    }
-    var winner = certain
-    if !open.isEmpty { winner = try decide(&contenders, certain.bound) }
-    for contender in contenders where contender.index != winner.index {
+    let isOpen = contenders.contains { $0.high >= certain.bound && $0.index != certain.index }
+    let winner = isOpen ? try decide(&contenders, certain.bound) : certain.index
+    for contender in contenders where contender.index != winner {
       heap.insert(BoundHeap.Entry(bound: contender.high, index: contender.index))
     }
-    return winner.index
+    return winner
   }
 
-  /// The best of the contenders that reach a score, in float64.
+  /// The best of the contenders that reach a score.
   private mutating func decide(
     _ contenders: inout [Contender], _ score: Double
-  ) throws(PruningError) -> BoundHeap.Entry {
-    var best: BoundHeap.Entry?
-    var known: [(index: Int, gain: Double)] = []
+  ) throws(PruningError) -> Int {
+    var score = score
+    var open: [Finalist] = []
     for slot in contenders.indices where contenders[slot].high >= score {
       let index = contenders[slot].index
-      if contenders[slot].low < contenders[slot].high {
-        let copy = known.first { weights.isCopy(index, of: $0.index) }
-        let gain = if let copy { copy.gain } else { try exactGain(of: index) }
-        if copy == nil, known.count < Self.mostCompared { known.append((index, gain)) }
-        contenders[slot].high = gain * factors[index] + addends[index]
+      if let copy = open.prefix(Self.mostCompared).firstIndex(where: { isEqual(index, $0.index) }) {
+        // Equal scores go to the lower index, whatever they are.
+        open[copy].index = min(open[copy].index, index)
+        open[copy].slots.append(slot)
+      } else {
+        open.append(try finalist(index, slot))
       }
-      let entry = BoundHeap.Entry(bound: contenders[slot].high, index: index)
+    }
+    while open.count > 1 {
+      for finalist in open {
+        let (low, high) = bounds(of: finalist)
+        for slot in finalist.slots { contenders[slot].high = min(contenders[slot].high, high) }
+        score = max(score, low)
+      }
+      open.removeAll { contenders[$0.slots[0]].high < score }
+      if open.count > 1, try !findShares(for: open) { break }
+    }
+    var best: BoundHeap.Entry?
+    for finalist in open {
+      let entry = BoundHeap.Entry(bound: exactScore(of: finalist), index: finalist.index)
       if best.map({ entry.precedes($0) }) ?? true { best = entry }
     }
     guard let best else { preconditionFailure("the candidate with that score is among them") }
-    return best
+    return best.index
   }
 
-  /// Candidates that were compared exactly are looked at for copies; more than these are not worth it.
+  /// A contender with what it covers more than the picks do, by exact weights, row by row.
+  private struct Finalist {
+    /// The lowest of those that are copies of each other.
+    public var index: Int
+    /// Among the contenders.
+    public var slots: [Int]
+    public var rows: [Int] = []
+    public var excess: [Double] = []
+  }
+
+  /// Contenders are looked at for copies of these; more are not worth it.
   private static var mostCompared: Int { 4 }
+  /// Shares that are looked up before gains are compared again.
+  private static var sharesAtOnce: Int { 2 }
+
+  private func isEqual(_ a: Int, _ b: Int) -> Bool {
+    factors[a] == factors[b] && addends[a] == addends[b] && weights.isCopy(a, of: b)
+  }
+
+  private mutating func finalist(_ candidate: Int, _ slot: Int) throws(PruningError) -> Finalist {
+    let rows = gains.rows(reachedBy: candidate)
+    try steps.spend(gains.rowCount)
+    try findExactCovered(rows)
+    let own = try weights.exact(candidate, for: rows, &steps)
+    exactCount.gains += 1
+    var finalist = Finalist(index: candidate, slots: [slot])
+    for (row, weight) in zip(rows, own) where weight > exactCovered[row] {
+      finalist.rows.append(row)
+      finalist.excess.append(weight - exactCovered[row])
+    }
+    return finalist
+  }
+
+  /// The score in float64, summed in the order of the rows; their shares are known.
+  private func exactScore(of finalist: Finalist) -> Double {
+    let gain = finalist.rows.indices.reduce(0.0) {
+      $0 + exactShares[finalist.rows[$1]] * finalist.excess[$1]
+    }
+    return gain * factors[finalist.index] + addends[finalist.index]
+  }
+
+  /// What that score lies between as long as they are not.
+  private func bounds(of finalist: Finalist) -> (low: Double, high: Double) {
+    var (known, unknown) = (0.0, 0.0)
+    for (row, excess) in zip(finalist.rows, finalist.excess) {
+      if exactShares[row].isNaN {
+        unknown += Double(gains.shares[row]) * excess
+      } else {
+        known += exactShares[row] * excess
+      }
+    }
+    // What float64 rounds off is far below the first.
+    let off = (known + unknown) * 0x1p-40 + unknown * Double(gains.shareError)
+    let (factor, addend) = (factors[finalist.index], addends[finalist.index])
+    return (max(known + unknown - off, 0) * factor + addend, (known + unknown + off) * factor + addend)
+  }
+
+  /// Finds those exact shares that tell most about the finalists' gains; false when all are known.
+  private mutating func findShares(for finalists: [Finalist]) throws(PruningError) -> Bool {
+    var terms: [Int: Double] = [:]
+    for finalist in finalists {
+      for (row, excess) in zip(finalist.rows, finalist.excess) where exactShares[row].isNaN {
+        terms[row, default: 0] += Double(gains.shares[row]) * excess
+      }
+    }
+    if terms.isEmpty { return false }
+    let largest = terms.sorted { $0.value != $1.value ? $0.value > $1.value : $0.key < $1.key }
+    for (row, _) in largest.prefix(Self.sharesAtOnce) {
+      exactShares[row] = try weights.exactShare(of: row, &steps)
+      exactCount.shares += 1
+    }
+    return true
+  }
 
   private mutating func cover(_ pick: Int) {
     picks.append(pick)
-    weights.fast.withUnsafeBufferPointer { fast in
-      let start = pick * covered.count
-      for row in covered.indices {
-        let weight = fast[start + row]
-        // What comes near may be the larger one: which is found out when it is asked for.
-        if weight > covered[row] - margin(weight, covered[row]) { exactCovered[row] = .nan }
-        covered[row] = max(covered[row], weight)
-      }
-    }
-  }
-
-  /// How far the difference of two fast weights may lie from the exact one.
-  @inline(__always)
-  private func margin(_ a: Float, _ b: Float) -> Float {
-    2 * weights.absoluteError + weights.relativeError * (a + b)
+    gains.cover(pick)
   }
 
   /// The score of a candidate, between two bounds.
   private mutating func bounds(of candidate: Int) -> Contender {
     evaluationCount += 1
-    var gains = SIMD8<Float>.zero
-    var errors = SIMD8<Float>.zero
-    var (gain, error) = (Float(0), Float(0))
-    let rows = covered.count
-    let slack = SIMD8<Float>(repeating: 2 * weights.absoluteError)
-    let relative = SIMD8<Float>(repeating: weights.relativeError)
-    weights.fast.withUnsafeBytes { fast in
-      covered.withUnsafeBytes { covered in
-        let start = 4 * candidate * rows
-        for block in 0..<(rows / 8) {
-          let weight = fast.loadUnaligned(fromByteOffset: start + 32 * block, as: SIMD8<Float>.self)
-          let best = covered.loadUnaligned(fromByteOffset: 32 * block, as: SIMD8<Float>.self)
-          let difference = weight - best
-          let margin = slack + relative * (weight + best)
-          gains += difference.replacing(with: 0, where: difference .< 0)
-          errors += margin.replacing(with: 0, where: difference .< -margin)
-        }
-        for row in (rows / 8 * 8)..<rows {
-          let weight = fast.loadUnaligned(fromByteOffset: start + 4 * row, as: Float.self)
-          let best = covered.loadUnaligned(fromByteOffset: 4 * row, as: Float.self)
-          let margin = margin(weight, best)
-          gain += max(weight - best, 0)
-          if weight - best >= -margin { error += margin }
-        }
-      }
-    }
-    // A lane adds up rows / 8 numbers that are not negative, each rounded once.
-    let rounding = (Double(rows) / 8 + 16) * 0x1p-24
-    let sum = Double(gains.sum()) + Double(gain)
-    let off = (Double(errors.sum()) + Double(error)) * (1 + rounding) + sum * rounding
+    let (low, high) = gains.bounds(of: candidate)
     let (factor, addend) = (factors[candidate], addends[candidate])
-    return Contender(
-      index: candidate, low: max(sum - off, 0) * factor + addend, high: (sum + off) * factor + addend)
+    return Contender(index: candidate, low: low * factor + addend, high: high * factor + addend)
   }
 
-  /// The gain of a candidate in float64, summed in the order of the rows.
-  private mutating func exactGain(of candidate: Int) throws(PruningError) -> Double {
-    let start = candidate * covered.count
-    var rows: [Int] = []
-    for row in covered.indices {
-      let weight = weights.fast[start + row]
-      if weight - covered[row] >= -margin(weight, covered[row]) { rows.append(row) }
-    }
-    try findExactCovered(rows)
-    let own = try weights.exact(candidate, for: rows, &steps)
-    return zip(rows, own).reduce(0.0) { $0 + max($1.1 - exactCovered[$1.0], 0) }
-  }
-
+  /// Brings exact weights of picks up to date for some rows.
   private mutating func findExactCovered(_ rows: [Int]) throws(PruningError) {
-    let unknown = rows.filter { exactCovered[$0].isNaN }
-    guard !unknown.isEmpty else { return }
-    for row in unknown { exactCovered[row] = 0 }
-    for pick in picks {
-      let near = unknown.filter { row in
-        let weight = weights.fast[pick * covered.count + row]
-        return weight >= covered[row] - margin(weight, covered[row])
-      }
+    let first = rows.reduce(picks.count) { min($0, exactCounts[$1]) }
+    for turn in first..<picks.count {
+      let near = rows.filter { exactCounts[$0] <= turn && gains.mayCover(picks[turn], $0) }
+      try steps.spend(rows.count)
       if near.isEmpty { continue }
-      try steps.spend(unknown.count)
-      for (row, weight) in zip(near, try weights.exact(pick, for: near, &steps)) {
+      for (row, weight) in zip(near, try weights.exact(picks[turn], for: near, &steps)) {
         exactCovered[row] = max(exactCovered[row], weight)
       }
     }
+    for row in rows { exactCounts[row] = picks.count }
+  }
+}
+
+/// Gains in float32 with bounds of their errors: the loops over all rows, apart from what is generic.
+struct FastGains {
+  public let rowCount: Int
+  public let shares: [Float]
+  public let shareError: Float
+  private let weights: [Float]
+  /// c(r): the largest weight of a pick.
+  private var covered: [Float]
+  private let slack: Float
+  private let relativeError: Float
+  private let kernels: CoverageKernelSet
+
+  init(_ weights: [Float], shares: [Float], errors: (absolute: Float, relative: Float, share: Float)) {
+    self.weights = weights
+    self.shares = shares
+    rowCount = shares.count
+    covered = Array(repeating: 0, count: shares.count)
+    // Both weights of a difference err.
+    slack = 2 * errors.absolute
+    relativeError = errors.relative
+    shareError = errors.share
+    kernels = KernelSet.active.coverage
+  }
+
+  public mutating func cover(_ pick: Int) {
+    weights.withUnsafeBufferPointer { weights in
+      covered.withUnsafeMutableBufferPointer { covered in
+        guard let base = weights.baseAddress, let into = covered.baseAddress else { return }
+        kernels.cover(into, base + pick * rowCount, rowCount)
+      }
+    }
+  }
+
+  /// What the gain of a candidate lies between.
+  public func bounds(of candidate: Int) -> (low: Double, high: Double) {
+    let sums = weights.withUnsafeBufferPointer { weights in
+      covered.withUnsafeBufferPointer { covered in
+        shares.withUnsafeBufferPointer { shares in
+          guard let base = weights.baseAddress, let best = covered.baseAddress, let own = shares.baseAddress
+          else { return SIMD2<Float>.zero }
+          return kernels.gain(base + candidate * rowCount, best, own, rowCount, slack, relativeError)
+        }
+      }
+    }
+    // A lane adds up rows / 16 numbers that are not negative, each of them rounded a few times.
+    let rounding = (Double(rowCount) / 16 + 16) * 0x1p-24 + Double(shareError)
+    let (sum, error) = (Double(sums[0]), Double(sums[1]))
+    let off = error * (1 + rounding) + sum * rounding
+    return (max(sum - off, 0), sum + off)
+  }
+
+  /// The rows of which a candidate may cover more than the picks do.
+  public func rows(reachedBy candidate: Int) -> [Int] {
+    (0..<rowCount).filter { mayCover(candidate, $0) }
+  }
+
+  /// Whether a candidate's exact weight for a row may reach the largest exact one of the picks.
+  @inline(__always)
+  public func mayCover(_ candidate: Int, _ row: Int) -> Bool {
+    let weight = weights[candidate * rowCount + row]
+    return weight - covered[row] >= -(slack + relativeError * (weight + covered[row]))
   }
 }

@@ -1,10 +1,14 @@
+import Kernels
 public import Numerics
 
 /// Rows cover each other by their cosine: the weights of SCOPE.
 public struct SimilarityCoverage: CoverageWeights {
   public let fast: [Float]
+  public let shares: [Float]
+  public let knownShares: [Double]
   public let absoluteError: Float
   public let relativeError: Float = 0
+  public let shareError: Float = 0
   public let candidateCount: Int
   private let space: CosineSpace
   /// Candidates, then what is picked already.
@@ -19,9 +23,11 @@ public struct SimilarityCoverage: CoverageWeights {
     self.space = space
     members = candidates + given
     candidateCount = candidates.count
-    let matrix = try SimilarityMatrix(space, members, sharing: sharing, &steps)
-    fast = matrix.similarities()
-    absoluteError = matrix.slack / 2
+    var matrix = try SimilarityMatrix(space, members, sharing: sharing, &steps)
+    absoluteError = matrix.error
+    fast = matrix.takeSimilarities()
+    shares = Array(repeating: 1, count: members.count)
+    knownShares = Array(repeating: 1, count: members.count)
   }
 
   public var rowCount: Int { members.count }
@@ -30,8 +36,12 @@ public struct SimilarityCoverage: CoverageWeights {
     _ candidate: Int, for rows: [Int], _ steps: inout StepCounter
   ) throws(PruningError) -> [Double] {
     try steps.spend(comparingWith: rows.count, of: space, exactly: true)
-    return space.exactSimilarities(of: rows.map { members[$0] }, to: [members[candidate]])
+    let own = members[candidate]
+    return space.exactSimilarities(
+      of: rows.map { members[$0] }, to: space.features.row(own), norm: space.norm(of: own))
   }
+
+  public func exactShare(of row: Int, _ steps: inout StepCounter) throws(PruningError) -> Double { 1 }
 
   public func isCopy(_ candidate: Int, of other: Int) -> Bool {
     space.features.isSame(members[candidate], members[other])
@@ -54,27 +64,5 @@ extension FeatureRows {
       { return false }
       return true
     } ?? true
-  }
-}
-
-extension SimilarityMatrix {
-  /// All of them, by slot [N, N].
-  public func similarities() -> [Float] {
-    let count = count
-    return [Float](unsafeUninitializedCapacity: count * count) { target, written in
-      written = count * count
-      guard let into = target.baseAddress else { return }
-      products.withUnsafeBufferPointer { products in
-        factors.withUnsafeBufferPointer { factors in
-          for row in 0..<count {
-            let own = factors[row]
-            for column in 0..<count {
-              (into + row * count + column).initialize(
-                to: products[row * count + column] * factors[column] * own)
-            }
-          }
-        }
-      }
-    }
   }
 }

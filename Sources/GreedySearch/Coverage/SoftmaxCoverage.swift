@@ -3,22 +3,26 @@ public import Numerics
 
 /// Tokens cover the words of the question and each other by softmax weights: those of MMTok.
 ///
-/// A row for each word, P = softmax over tokens of cosine / temperature, divided by the number of words; then one for
-/// each token, alpha Q, Q the same among the tokens. Differences of these weights are far smaller than the weights, so
-/// they are formed in float64 from the beginning, and only rounded for the first comparison.
+/// A row for each word, e^((cosine - largest) / temperature) of its cosines with the tokens, with the share 1 / (sum of
+/// these x number of words); then one for each token, the same of the cosines among tokens, with alpha instead of 1.
+/// Cosines of tokens are formed in float32 with a bound of their error, and in float64 where a search asks for them.
 public struct SoftmaxCoverage: CoverageWeights {
   public let fast: [Float]
-  // What a float32 number cannot hold is below the first; the second is half its last place, and room.
+  public let shares: [Float]
+  public let knownShares: [Double]
+  /// Powers that leave the normal numbers are 0.
   public let absoluteError: Float = 0x1p-120
-  public let relativeError: Float = 0x1p-23
+  public let relativeError: Float
+  public let shareError: Float
   public let candidateCount: Int
   public let rowCount: Int
-  private let space: CosineSpace
-  /// Candidates, then what is picked already.
-  private let members: [Int]
-  /// [members, rows]: those of one candidate lie together.
-  private let weights: [Double]
+  /// Candidates and what is picked already.
+  private let size: Int
   private let wordCount: Int
+  /// Powers of words [words, members].
+  private let words: [Double]
+  private let alpha: Double
+  private var exactPowers: ExactPowers
 
   /// - Parameters:
   ///   - space: how tokens are compared with each other.
@@ -31,130 +35,233 @@ public struct SoftmaxCoverage: CoverageWeights {
     temperatures: (words: Double, tokens: Double), alpha: Double, sharing: WorkSharing,
     _ steps: inout StepCounter
   ) throws(PruningError) {
-    self.space = space
-    members = candidates + given
+    let members = candidates + given
+    let size = members.count
+    self.size = size
     candidateCount = candidates.count
     wordCount = count
-    let size = members.count
     rowCount = count + size
-    try steps.spend(size * (size / 2 + 1) * (30 + space.columns / 8))
-    let tokens = Self.tokenWeights(space, members, temperatures.tokens, sharing)
-    var weights = [Double](repeating: 0, count: size * (count + size))
-    for word in 0..<count {
-      let row = softmax((0..<size).map { cosines[$0 * count + word] }, temperatures.words)
-      for column in 0..<size { weights[column * (count + size) + word] = row[column] / Double(count) }
+    self.alpha = alpha
+    // In single precision, for products and for what is asked for in float64.
+    let isAll = size == space.rows && members.enumerated().allSatisfy { $0.offset == $0.element }
+    let own = CosineSpace(
+      space.features.matrix(of: isAll ? nil : members), norms: members.map(space.norm),
+      kernels: space.kernels)
+    let matrix = try SimilarityMatrix(own, Array(0..<size), sharing: sharing, &steps)
+    try steps.spend(size * (size + count))
+    let words = Self.wordPowers(cosines, count, size, temperatures.words)
+    self.words = words
+    let wordShares = (0..<count).map { word in
+      1 / (words[(word * size)..<((word + 1) * size)].reduce(0, +) * Double(count))
     }
+    exactPowers = ExactPowers(own, temperatures.tokens, sharing)
+    let weights = FastWeights(matrix, words, count, 1 / temperatures.tokens, sharing)
+    fast = weights.values
     let scale = alpha / Double(size)
-    weights.withUnsafeMutableBufferPointer { weights in
-      tokens.withUnsafeBufferPointer { tokens in
-        for column in 0..<size {
-          let start = column * (count + size) + count
-          for row in 0..<size { weights[start + row] = tokens[column * size + row] * scale }
-        }
-      }
-    }
-    self.weights = weights
-    fast = weights.map { Float($0) }
+    shares = wordShares.map { Float($0) } + weights.sums.map { Float(scale / $0) }
+    knownShares = wordShares + weights.sums.map { _ in .nan }
+    // What a cosine errs by, what the exponent does when it is rounded, and what the power is off by.
+    let exponentError =
+      Double(matrix.error) / temperatures.tokens + min(2 / temperatures.tokens, 128) * 0x1p-22
+    relativeError = Float(min(exponential(exponentError) - 1 + 0x1p-20, 1e30)) * 1.01
+    // A sum errs by no more of itself than what is added does, its inverse by a little more.
+    shareError = relativeError < 0.5 ? relativeError / (1 - relativeError) * 1.01 + 0x1p-22 : 1e30
   }
 
-  public func exact(
+  public mutating func exact(
     _ candidate: Int, for rows: [Int], _ steps: inout StepCounter
   ) throws(PruningError) -> [Double] {
-    try steps.spend(rows.count)
-    return rows.map { weights[candidate * rowCount + $0] }
+    let tokens = rows.filter { $0 >= wordCount }.map { $0 - wordCount }
+    var powers = try exactPowers.powers(of: candidate, for: tokens, &steps)[...]
+    return rows.map { row in
+      row < wordCount ? words[row * size + candidate] : powers.removeFirst()
+    }
+  }
+
+  public mutating func exactShare(of row: Int, _ steps: inout StepCounter) throws(PruningError) -> Double {
+    if !knownShares[row].isNaN { return knownShares[row] }
+    return alpha / Double(size) / (try exactPowers.sum(of: row - wordCount, &steps))
   }
 
   public func isCopy(_ candidate: Int, of other: Int) -> Bool {
-    space.features.isSame(members[candidate], members[other])
-      && (0..<wordCount).allSatisfy { weights[candidate * rowCount + $0] == weights[other * rowCount + $0] }
+    exactPowers.isCopy(candidate, of: other)
+      && (0..<wordCount).allSatisfy {
+        words[$0 * size + candidate] == words[$0 * size + other]
+      }
   }
 
-  /// Q by candidate [members, members].
-  private static func tokenWeights(
-    _ space: CosineSpace, _ members: [Int], _ temperature: Double, _ sharing: WorkSharing
-  ) -> [Double] {
-    let size = members.count
-    var weights = WideCosines.all(space, members, sharing)
-    let isZero = members.map(space.isZero)
-    weights.withUnsafeMutableBufferPointer { weights in
-      // Rows with a direction have the cosine 1 with themselves, the largest: powers are symmetric like cosines.
-      for row in 0..<size {
-        for column in 0...row {
-          let power = exponential((weights[row * size + column] - 1) / temperature)
-          weights[row * size + column] = power
-          weights[column * size + row] = power
+  /// By word [words, members], of cosines [members, words].
+  private static func wordPowers(_ cosines: [Double], _ count: Int, _ size: Int, _ temperature: Double)
+    -> [Double]
+  {
+    var powers = [Double](repeating: 0, count: count * size)
+    powers.withUnsafeMutableBufferPointer { powers in
+      guard let base = powers.baseAddress else { return }
+      for word in 0..<count {
+        var highest = -Double.infinity
+        for member in 0..<size {
+          let cosine = cosines[member * count + word]
+          powers[word * size + member] = cosine
+          highest = max(highest, cosine)
         }
-      }
-      let sums = (0..<size).map { row in
-        (0..<size).reduce(0.0) { $0 + weights[row * size + $1] }
-      }
-      for column in 0..<size {
-        for row in 0..<size {
-          // A zero row is as near to every token.
-          weights[column * size + row] =
-            isZero[row] ? 1 / Double(size) : weights[column * size + row] / sums[row]
-        }
+        KernelSet.active.coverage.widePowers(base + word * size, size, highest, temperature)
       }
     }
-    return weights
+    return powers
   }
 }
 
-/// The cosines of all pairs of rows, in float64, by blocked products.
-enum WideCosines {
-  private static let blockRows = 64
-  /// Columns that products in float64 take at a time.
-  private static let panelWidth = 16
+/// Powers of cosines in float32, by candidate, those of words before them.
+private struct FastWeights {
+  /// [members, words + members].
+  public let values: [Float]
+  /// Of the powers of each member.
+  public let sums: [Double]
 
-  /// [members, members], symmetric to the bit.
-  ///
-  /// - Complexity: O(members^2 D / 2).
-  public static func all(_ space: CosineSpace, _ members: [Int], _ sharing: WorkSharing) -> [Double] {
-    let size = members.count
-    let columns = space.columns
-    let width = panelWidth
-    let rows = space.features.matrix(of: members)
-    let panels = (size + width - 1) / width
-    var packed = [Float](repeating: 0, count: panels * width * columns)
-    packed.withUnsafeMutableBufferPointer { packed in
-      rows.values.withUnsafeBufferPointer { values in
-        for row in 0..<size {
-          let start = row / width * width * columns + row % width
-          for column in 0..<columns { packed[start + column * width] = values[row * columns + column] }
+  private static let blockRows = 64
+
+  init(
+    _ matrix: SimilarityMatrix, _ words: [Double], _ count: Int, _ inverse: Double, _ sharing: WorkSharing
+  ) {
+    let size = matrix.count
+    let width = count + size
+    var sums = [Double](repeating: 0, count: size)
+    values = [Float](unsafeUninitializedCapacity: size * width) { target, written in
+      written = size * width
+      LargeMemory.prepare(target)
+      sums.withUnsafeMutableBufferPointer { sums in
+        guard let base = target.baseAddress, let firstSum = sums.baseAddress else { return }
+        let (into, sums) = (SharedAddress(base), SharedAddress(firstSum))
+        sharing.forEach((size + Self.blockRows - 1) / Self.blockRows) { block in
+          guard let into = into.pointer, let sums = sums.pointer else { return }
+          for member in (block * Self.blockRows)..<min((block + 1) * Self.blockRows, size) {
+            let row = into + member * width
+            for word in 0..<count { row[word] = Float(words[word * size + member]) }
+            sums[member] = matrix.powers(of: member, Float(inverse), into: row + count)
+          }
         }
       }
     }
-    let norms = members.map(space.norm)
-    let filled = packed
-    var cosines = [Double](repeating: 0, count: size * size)
-    cosines.withUnsafeMutableBufferPointer { target in
+    self.sums = sums
+  }
+}
+
+extension SimilarityMatrix {
+  /// e^((similarity - 1) inverse) of a row's similarities to all, and their sum.
+  ///
+  /// A zero row is as near to every token as to itself; another has the cosine 1 with itself, the largest.
+  fileprivate func powers(
+    of slot: Int, _ inverse: Float, into target: UnsafeMutablePointer<Float>
+  ) -> Double {
+    let sum = products.withUnsafeBufferPointer { products in
+      factors.withUnsafeBufferPointer { factors in
+        guard let base = products.baseAddress, let own = factors.baseAddress else { return 0.0 }
+        return KernelSet.active.coverage.powers(
+          base + slot * count, own, factors[slot], inverse, target, count)
+      }
+    }
+    if hasZeros { for other in 0..<count where factors[other] == 0 { target[other] = 1 } }
+    return factors[slot] == 0 ? Double(count) : sum
+  }
+}
+
+/// e^((cosine - 1) / temperature) of pairs of rows in float64: one by one as long as few are asked for, then all.
+///
+/// Both ways give the same bits. A row's power of a candidate is 1 where the row is zero: it is as near to every token.
+private struct ExactPowers {
+  private let space: CosineSpace
+  private let temperature: Double
+  private let sharing: WorkSharing
+  private let size: Int
+  /// By candidate [rows, rows], once there are all.
+  private var all: [Double]?
+  /// How many more pairs are formed one by one.
+  private var left: Int
+
+  init(_ space: CosineSpace, _ temperature: Double, _ sharing: WorkSharing) {
+    self.space = space
+    self.temperature = temperature
+    self.sharing = sharing
+    size = space.rows
+    left = size * size / 4
+  }
+
+  func isCopy(_ a: Int, of b: Int) -> Bool { space.features.isSame(a, b) }
+
+  /// The powers of a candidate for some rows.
+  mutating func powers(
+    of candidate: Int, for rows: [Int], _ steps: inout StepCounter
+  ) throws(PruningError) -> [Double] {
+    try prepare(rows.count, &steps)
+    var powers =
+      if let all { rows.map { all[candidate * size + $0] } } else { formed(rows, candidate) }
+    for slot in rows.indices where space.isZero(rows[slot]) { powers[slot] = 1 }
+    return powers
+  }
+
+  /// The sum of a row's powers of all candidates, in their order.
+  mutating func sum(of row: Int, _ steps: inout StepCounter) throws(PruningError) -> Double {
+    if space.isZero(row) { return Double(size) }
+    try prepare(size, &steps)
+    // The power of a pair is the same whichever comes first.
+    if let all { return all[(row * size)..<((row + 1) * size)].reduce(0, +) }
+    return formed(Array(0..<size), row).reduce(0, +)
+  }
+
+  private func formed(_ rows: [Int], _ own: Int) -> [Double] {
+    var powers = space.exactSimilarities(of: rows, to: space.features.row(own), norm: space.norm(of: own))
+    raise(&powers)
+    return powers
+  }
+
+  private func raise(_ cosines: inout [Double]) {
+    cosines.withUnsafeMutableBufferPointer { cosines in
+      guard let base = cosines.baseAddress else { return }
+      KernelSet.active.coverage.widePowers(base, cosines.count, 1, temperature)
+    }
+  }
+
+  /// Spends what some pairs cost, or forms all where they have become too many.
+  private mutating func prepare(_ pairs: Int, _ steps: inout StepCounter) throws(PruningError) {
+    guard all == nil else { return try steps.spend(pairs) }
+    left -= pairs
+    if left >= 0 { return try steps.spend(comparingWith: pairs, of: space, exactly: true) }
+    try steps.spend(size * (size / 2 + 1) * (40 + space.columns / 8))
+    var powers = space.allExactSimilarities(sharing)
+    raise(&powers)
+    all = powers
+  }
+}
+
+extension CosineSpace {
+  /// The exact similarities of all pairs of rows [rows, rows].
+  ///
+  /// - Complexity: O(rows^2 columns / 2).
+  func allExactSimilarities(_ sharing: WorkSharing) -> [Double] {
+    let size = rows
+    let blockRows = 32
+    return [Double](unsafeUninitializedCapacity: size * size) { target, written in
+      written = size * size
+      LargeMemory.prepare(target)
       guard let base = target.baseAddress else { return }
       let into = SharedAddress(base)
-      sharing.forEach((size + blockRows - 1) / blockRows) { block in
+      let blocks = (size + blockRows - 1) / blockRows
+      // Long rows of blocks first, so that what is left at the end is short.
+      sharing.forEach(blocks) { part in
         guard let into = into.pointer else { return }
-        let range = (block * blockRows)..<min((block + 1) * blockRows, size)
-        let wide = rows.values[(range.lowerBound * columns)..<(range.upperBound * columns)].map { Double($0) }
-        wide.withUnsafeBufferPointer { wide in
-          filled.withUnsafeBufferPointer { filled in
-            guard let left = wide.baseAddress, let right = filled.baseAddress else { return }
-            for panel in 0...((range.upperBound - 1) / width) {
-              KernelSet.active.addWideProducts(
-                left, columns, range.count, right + panel * width * columns, width, columns,
-                into + range.lowerBound * size + panel * width, size, min(width, size - panel * width))
+        let block = blocks - 1 - part
+        let own = Array((block * blockRows)..<min((block + 1) * blockRows, size))
+        for start in stride(from: 0, through: block * blockRows, by: blockRows) {
+          let others = Array(start..<min(start + blockRows, size))
+          let tile = self.exactSimilarities(of: own, to: others)
+          for (i, row) in own.enumerated() {
+            for (j, other) in others.enumerated() {
+              into[row * size + other] = tile[i * others.count + j]
+              into[other * size + row] = tile[i * others.count + j]
             }
           }
         }
-        for row in range {
-          for column in 0...row {
-            let length = norms[row] * norms[column]
-            into[row * size + column] = length > 0 ? into[row * size + column] / length : 0
-          }
-        }
-      }
-      for row in 0..<size {
-        for column in (row + 1)..<max(size, row + 1) { base[row * size + column] = base[column * size + row] }
       }
     }
-    return cosines
   }
 }

@@ -2,17 +2,20 @@ public import Kernels
 
 /// The fast similarities of all pairs of some rows of a ``CosineSpace`` [N, N], by slot in the list of rows.
 ///
-/// They lie within half of ``slack`` of the exact ones.
+/// They lie within ``error`` of the exact ones, and that is at most half of ``slack``.
 public struct SimilarityMatrix: Sendable {
   /// The matrix takes 64 MiB at this size.
   public static let maximumCount = 4096
 
+  /// For those who mix these similarities with others of the space.
   public let slack: Float
+  public let error: Float
   public let count: Int
   public let factors: [Float]
-  private let kernels: SearchKernelSet
+  private let kernels: KernelSet
   /// Inner products; the two factors make a similarity of one.
-  public let products: [Float]
+  public private(set) var products: [Float]
+  public let hasZeros: Bool
 
   /// - Throws: when it is more work than the limit allows.
   /// - Complexity: O(N^2 D / 2).
@@ -20,9 +23,11 @@ public struct SimilarityMatrix: Sendable {
     _ space: CosineSpace, _ rows: [Int], sharing: WorkSharing, _ steps: inout StepCounter
   ) throws(PruningError) {
     count = rows.count
-    kernels = space.kernels.search
+    kernels = space.kernels
     factors = rows.map { space.factors[$0] }
-    slack = max(space.slack, 2 * KernelSet.blockedTolerance(columns: space.columns))
+    hasZeros = factors.contains(0)
+    error = KernelSet.symmetricTolerance(columns: space.columns)
+    slack = max(space.slack, 2 * error)
     try steps.spend(rows.count * (rows.count / 2 + 1) * StepCounter.comparison(columns: space.columns))
     let isAll = rows.count == space.rows && rows.enumerated().allSatisfy { $0.offset == $0.element }
     products = space.fast.matrix(of: isAll ? nil : rows).gram(
@@ -39,6 +44,19 @@ public struct SimilarityMatrix: Sendable {
     }
   }
 
+  /// All similarities, by slot [N, N], in the memory of the products: afterwards the matrix is empty.
+  public mutating func takeSimilarities() -> [Float] {
+    var similarities: [Float] = []
+    swap(&similarities, &products)
+    similarities.withUnsafeMutableBufferPointer { similarities in
+      factors.withUnsafeBufferPointer { factors in
+        guard let base = similarities.baseAddress, let own = factors.baseAddress else { return }
+        for slot in 0..<count { kernels.coverage.scale(base + slot * count, own, factors[slot], count) }
+      }
+    }
+    return similarities
+  }
+
   /// Raises every row's largest similarity to another by those of all others.
   public func mergeAll(into nearest: UnsafeMutablePointer<Float>) {
     for slot in 0..<count { merge(slot, into: nearest) }
@@ -51,7 +69,7 @@ public struct SimilarityMatrix: Sendable {
     let own = nearest[slot]
     products.withUnsafeBufferPointer { products in
       if let base = products.baseAddress {
-        kernels.raise(base + slot * count, factors, factors[slot], nearest, count)
+        kernels.search.raise(base + slot * count, factors, factors[slot], nearest, count)
       }
     }
     nearest[slot] = own
