@@ -109,10 +109,11 @@ let package = Package(
 
     // Sockets and threads.
     .target(name: "CLinux"),
+    .target(name: "LibC", swiftSettings: settings),
     .target(
       name: "Transport",
       dependencies: [
-        "ContentCodings", "HTTP1", "Locking", "TLS",
+        "ContentCodings", "HTTP1", "LibC", "Locking", "TLS",
         .target(name: "CLinux", condition: .when(platforms: [.linux])),
       ],
       swiftSettings: settings),
@@ -135,8 +136,8 @@ let package = Package(
     .executableTarget(
       name: "crop",
       dependencies: [
-        "ContentCodings", "HTTP1", "JSON", "Kernels", "Locking", "PruningService", "TensorFormats", "Tensors",
-        "TLS", "TokenPictures", "TokenPruning", "Transport", "YAML",
+        "ContentCodings", "HTTP1", "JSON", "Kernels", "LibC", "Locking", "PruningService", "TensorFormats",
+        "Tensors", "TLS", "TokenPictures", "TokenPruning", "Transport", "YAML",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Logging", package: "swift-log"),

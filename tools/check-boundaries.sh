@@ -12,12 +12,13 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 
 # Target -> modules of the system that it may import. No other target may import any: no clock, no environment, no
-# threads, no C library.
+# threads, no C library. (Who may import LibC, Package.swift says.)
 declare -A system=(
   [Locking]="Synchronization"
   [PruningService]="Synchronization"
-  [Transport]="Darwin Dispatch Glibc Musl Synchronization"
-  [crop]="Darwin Dispatch FoundationEssentials Glibc Musl Synchronization"
+  [LibC]="Darwin Glibc Musl"
+  [Transport]="Dispatch Synchronization"
+  [crop]="Dispatch FoundationEssentials Synchronization"
 )
 modules="Darwin Dispatch Foundation FoundationEssentials Glibc Musl Synchronization"
 escapes='@unchecked[[:space:]]+Sendable|nonisolated\(unsafe\)|@preconcurrency|\btry!|\bas!|\bfatalError\('
@@ -73,6 +74,7 @@ self_test() {
   planted JSON "  import class Dispatch.DispatchQueue"
   planted PruningService "internal import Glibc"
   planted Transport "private import FoundationEssentials"
+  planted Transport "import Glibc"
   planted crop "import Foundation"
   for line in 'final class A: @unchecked Sendable {}' 'nonisolated(unsafe) var a = 1' '@preconcurrency import Dispatch' \
     'let a = try! f()' 'let b = a as! Int' 'func f() -> Never { fatalError("no") }' \

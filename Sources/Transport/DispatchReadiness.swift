@@ -1,13 +1,6 @@
 import Dispatch
+import LibC
 import Locking
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// Readiness by libdispatch, where there is no epoll: a source for each direction of each descriptor.
 ///

@@ -1,11 +1,6 @@
 #if os(Linux)
   import CLinux
-
-  #if canImport(Glibc)
-    import Glibc
-  #elseif canImport(Musl)
-    import Musl
-  #endif
+  import LibC
 
   /// epoll(7): one call tells of many descriptors, and the loop that asks is the one that reads.
   final class EpollReadiness: Readiness {

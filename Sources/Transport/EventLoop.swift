@@ -1,12 +1,5 @@
 import HTTP1
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
+import LibC
 
 /// One thread's worth of connections: waits for readiness, moves bytes, keeps deadlines.
 ///

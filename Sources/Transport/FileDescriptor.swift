@@ -1,10 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
+import LibC
 
 /// Sole owner of an open descriptor: it is closed exactly once, when the owner goes away.
 struct FileDescriptor: ~Copyable, Sendable {

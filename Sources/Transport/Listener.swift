@@ -1,12 +1,5 @@
 import CLinux
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
+import LibC
 
 /// A listening stream socket, closed with its last reference.
 final class Listener: Sendable {

@@ -1,12 +1,5 @@
 import HTTP1
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
+import LibC
 
 /// A stream whose first bytes are a balancer's, and say for whom it speaks: ``ProxyHeader``.
 ///

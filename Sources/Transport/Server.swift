@@ -1,15 +1,8 @@
 import Dispatch
 public import HTTP1
+import LibC
 import Locking
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// An HTTP/1.1 server: listens, serves, drains.
 ///

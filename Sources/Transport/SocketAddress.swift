@@ -1,10 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
+import LibC
 
 /// A numeric IPv4 or IPv6 address and port, or the path of a Unix-domain socket.
 public struct SocketAddress: Sendable, CustomStringConvertible {

@@ -1,12 +1,5 @@
+import LibC
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// The file that a Unix-domain socket of this process is bound to; removed once, and only while it is still ours.
 final class SocketFile: Sendable {

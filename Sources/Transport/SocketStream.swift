@@ -1,12 +1,6 @@
 import HTTP1
+import LibC
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 #if os(Linux)
   import CLinux
 #endif

@@ -1,10 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
+import LibC
 
 /// A failed system call and its `errno`, captured at once.
 public struct SystemError: Error, Sendable, Equatable, CustomStringConvertible {

@@ -1,12 +1,5 @@
+import LibC
 import TLS
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// A stream socket with TLS on it.
 ///

@@ -1,7 +1,7 @@
 #if os(Linux)
   import CLinux
 #else
-  import Darwin
+  import LibC
 #endif
 
 /// What a thread of the server is for; the system shows it as the thread's name.

@@ -1,10 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
+import LibC
 
 /// A plain connection to another program, every wait of which ends at a deadline.
 struct OutgoingConnection: ~Copyable {

@@ -1,14 +1,7 @@
+import LibC
 import Logging
 import TLS
 import Transport
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// Where certificates are read from, at the start and again on SIGHUP.
 struct CertificateFiles: Sendable {

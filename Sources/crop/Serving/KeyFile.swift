@@ -1,13 +1,6 @@
 import FoundationEssentials
+import LibC
 import PruningService
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// The file that the setting `api-key-file` names, and the keys that were last read from it.
 struct KeyFile: Sendable {

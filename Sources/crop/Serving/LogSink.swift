@@ -1,14 +1,7 @@
 import Dispatch
+import LibC
 import Locking
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// Writes log lines to a descriptor without ever making the writer wait.
 ///

@@ -1,10 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
+import LibC
 
 /// How much memory this process may take, as the system says, and how much of that clients may.
 struct MemoryLimit: Sendable, Equatable, CustomStringConvertible {

@@ -1,15 +1,8 @@
 import FoundationEssentials
 import LearnedNetworks
+import LibC
 import PruningService
 import TokenPruning
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// The folder that the setting `models` names: every `NAME.safetensors` in it is a model of that name.
 struct ModelDirectory: Sendable {

@@ -1,12 +1,5 @@
+import LibC
 import Transport
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// How many processors this process may keep busy, and which limit says so.
 ///

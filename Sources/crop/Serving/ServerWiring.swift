@@ -1,17 +1,10 @@
 import ArgumentParser
 import HTTP1
+import LibC
 import Logging
 import PruningService
 import TLS
 import Transport
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// Runs the server until it is told to stop, and returns when everything accepted is answered.
 ///

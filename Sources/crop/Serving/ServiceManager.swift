@@ -1,13 +1,6 @@
+import LibC
 import Logging
 import Transport
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// Tells a service manager such as systemd how the server is: the protocol of sd_notify(3), without its library.
 struct ServiceManager: Sendable {

@@ -1,12 +1,5 @@
 import Dispatch
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
+import LibC
 
 /// Signals as an asynchronous sequence, instead of handlers that may do next to nothing.
 struct Signals: Sendable {

@@ -1,12 +1,5 @@
+import LibC
 import Transport
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// The listening sockets that a service manager opened for this process: sd_listen_fds(3).
 ///

@@ -1,12 +1,5 @@
+import LibC
 import Locking
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// Wall-clock time for log lines: RFC 3339 in UTC with milliseconds, `2025-01-31T08:15:30.042Z`.
 enum Timestamp {
