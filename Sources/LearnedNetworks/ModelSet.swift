@@ -45,36 +45,30 @@ public struct ModelSet: Sendable, Equatable {
 
   public var count: Int { models.count }
 
-  package func localizer(named name: String?, at pointer: String) throws(PruningError) -> (
-    name: String, model: LocalizerModel
-  ) {
-    let name = try chosen(name, .localizer, at: pointer)
-    guard case .localizer(let model) = models[name]?.network else {
-      preconditionFailure("a localizer of another kind")
-    }
-    return (name, model)
+  package func localizer(
+    named name: String?, at pointer: String
+  ) throws(PruningError) -> (name: String, model: LocalizerModel) {
+    try chosen(name, .localizer, at: pointer) { if case .localizer(let model) = $0 { model } else { nil } }
   }
 
-  package func resampler(named name: String?, at pointer: String) throws(PruningError) -> (
-    name: String, model: ResamplerModel
-  ) {
-    let name = try chosen(name, .resampler, at: pointer)
-    guard case .resampler(let model) = models[name]?.network else {
-      preconditionFailure("a resampler of another kind")
-    }
-    return (name, model)
+  package func resampler(
+    named name: String?, at pointer: String
+  ) throws(PruningError) -> (name: String, model: ResamplerModel) {
+    try chosen(name, .resampler, at: pointer) { if case .resampler(let model) = $0 { model } else { nil } }
   }
 
   /// The named model, or the only one of its kind.
   ///
   /// - Throws: naming the models of that kind.
-  private func chosen(
-    _ name: String?, _ kind: ModelConfiguration.Kind, at pointer: String
-  ) throws(PruningError) -> String {
-    let candidates = all.filter { $0.model.configuration.kind == kind }.map(\.name)
+  private func chosen<Model>(
+    _ name: String?, _ kind: ModelConfiguration.Kind, at pointer: String,
+    _ model: (LearnedModel.Network) -> Model?
+  ) throws(PruningError) -> (name: String, model: Model) {
+    let candidates = all.compactMap { entry in model(entry.model.network).map { (entry.name, $0) } }
     let available =
       candidates.isEmpty
-      ? "no \(kind.rawValue) is loaded (--models)" : "available: \(candidates.joined(separator: ", "))"
+      ? "no \(kind.rawValue) is loaded (--models)"
+      : "available: \(candidates.map(\.0).joined(separator: ", "))"
     guard let name else {
       guard candidates.count == 1 else {
         throw PruningError(
@@ -82,12 +76,12 @@ public struct ModelSet: Sendable, Equatable {
       }
       return candidates[0]
     }
-    guard candidates.contains(name) else {
+    guard let found = candidates.first(where: { $0.0 == name }) else {
       let other = models[name].map { "'\(name)' is a \($0.configuration.kind.rawValue)" }
       throw PruningError(
         at: pointer,
         (other ?? "there is no \(kind.rawValue) '\(ParameterReading.excerpt(name))'") + "; \(available)")
     }
-    return name
+    return found
   }
 }

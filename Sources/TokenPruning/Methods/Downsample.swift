@@ -39,10 +39,7 @@ struct Downsample: PruningMethod {
 
   func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {
     let features = try input.features()
-    let views = input.views
-    let available = views.reduce(0) { $0 + $1.tokenCount }
-    guard count <= available else { throw GridCells.tooMany(count, available) }
-    let grid = GridCells(count, of: views)
+    let grid = try GridCells(merging: input, into: count)
     var values: [Float] = []
     values.reserveCapacity(count * features.columns)
     for cell in grid.cells {

@@ -41,10 +41,7 @@ struct Pool: PruningMethod {
 
   func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {
     let features = try input.features()
-    let views = input.views
-    let available = views.reduce(0) { $0 + $1.tokenCount }
-    guard count <= available else { throw GridCells.tooMany(count, available) }
-    let grid = GridCells(count, of: views)
+    let grid = try GridCells(merging: input, into: count)
     var values: [Float] = []
     values.reserveCapacity(count * features.columns)
     var sizes: [Int] = []
@@ -62,10 +59,16 @@ struct Pool: PruningMethod {
 }
 
 extension GridCells {
-  static func tooMany(_ count: Int, _ available: Int) -> PruningError {
-    PruningError(
-      at: "/keep_tokens",
-      "\(count) rows are asked for, but only \(available) tokens lie in a grid; separators show nothing")
+  /// One cell for each of so many rows.
+  init(merging input: PruningInput, into count: Int) throws(PruningError) {
+    let views = input.views
+    let available = views.reduce(0) { $0 + $1.tokenCount }
+    guard count <= available else {
+      throw PruningError(
+        at: "/keep_tokens",
+        "\(count) rows are asked for, but only \(available) tokens lie in a grid; separators show nothing")
+    }
+    self.init(count, of: views)
   }
 }
 
