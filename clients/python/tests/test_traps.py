@@ -153,6 +153,14 @@ def test_a_cls_column_is_named(client, row, grid):
         prune(client, np.pad(row, ((0, 0), (1, 0))), grid)
 
 
+@pytest.mark.parametrize("layout", ["llava", ["llava"], 576, [24, 24]])
+def test_a_layout_is_never_taken_for_a_list_of_images(client, row, layout):
+    with pytest.raises(ArgumentError, match="`layout` is a mapping"):
+        prune(client, row, layout)
+    with pytest.raises(ArgumentError, match="`layout` is a mapping"):
+        client.plan(layout=layout, keep_tokens=K)
+
+
 def test_a_layout_is_always_sent(client, row):
     with pytest.raises(ArgumentError, match="`layout` is needed"):
         client.prune(attention=row, keep_tokens=K)

@@ -220,6 +220,8 @@ class BodyWriter:
             parameters.update(extra)
         if extra := arguments.get("tensors"):
             named.extend(extra.items())
+        if "layout" in parameters:
+            _check_layout(parameters["layout"])
         if not call.takes_tensors:
             if "layout" not in parameters:
                 raise ArgumentError("plan: `layout` is needed; see crop_client.layouts")
@@ -325,6 +327,16 @@ def _unknown(name: str, call: Call) -> str:
     return (
         f"{call.path[1:]}() has no argument '{name}'{hint} (further tensors go into `tensors`, further parameters into "
         "`parameters`)")
+
+
+def _check_layout(layout: Any) -> None:
+    """A name is a sequence too: "llava" would be five images."""
+    if isinstance(layout, Mapping):
+        return
+    if not isinstance(layout, (list, tuple)) or not all(isinstance(one, Mapping) for one in layout):
+        raise ArgumentError(
+            "`layout` is a mapping such as layouts.llava() or {'type': 'llava'}, or a list of them with one per image, "
+            f"not {layout!r:.80}")
 
 
 def _check_token_count(name: str, shape: tuple[int, ...], layout: Mapping[str, Any], kept: Any) -> None:
