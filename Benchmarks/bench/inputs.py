@@ -2,6 +2,7 @@
 import dataclasses
 import json
 import pathlib
+from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 from safetensors.numpy import load_file, save, save_file
@@ -33,6 +34,19 @@ class Case:
 
     def body(self):
         return self.file.read_bytes()
+
+    def as_inference(self):
+        """The same request in the Open Inference Protocol, tensor as bytes. -> the case, and the header line it needs"""
+        array = np.load(self.file)
+        query = dict(parse_qsl(urlsplit(self.path).query))
+        tensor = {"name": query.pop("tensor"), "shape": list(array.shape), "datatype": "FP16",
+                  "parameters": {"binary_data_size": array.nbytes}}
+        query["keep_tokens"] = int(query["keep_tokens"])
+        head = json.dumps({"inputs": [tensor], "parameters": query, "outputs": [{"name": "kept_indices"}]}).encode()
+        file = self.file.with_suffix(".inference")
+        file.write_bytes(head + array.tobytes())
+        return (dataclasses.replace(self, path="/v2/models/crop-prune/infer", file=file),
+                f"Inference-Header-Content-Length: {len(head)}")
 
 
 def structured(tokens, width, generator, patch=16):
@@ -83,6 +97,7 @@ def half(array):
 
 
 # What a server of models sends, and the share of the echo's requests per second that it should get over 16 connections.
+# `diversity-1.2MB`, crop's default where features are sent, computes for as long as `divprune` does and has no such goal.
 MIX = {
     "fastv-1KB": 0.5, "box-1KB": 0.5, "crop-1KB": 0.5, "fastv-36KB": 0.5, "box-36KB": 0.5, "crop-36KB": 0.5, "crop-json": 0.35,
     "similarity-1.2MB": 0.8}
@@ -110,8 +125,10 @@ def write_mix(folder, features, text, generator):
             case(f"{method}-{size}", f"{method}, {size[:-2]} KB of attention", body)
     document = {**layout, "attention": [round(float(value), 9) for value in rows[0]]}
     case("crop-json", "crop as JSON", json.dumps(document).encode())
-    both = save({"image_features": features, "text_features": text}, {"parameters": json.dumps(layout)})
-    case("similarity-1.2MB", "crop by similarity, 1.2 MB", both)
+    tensors = {"image_features": features, "text_features": text}
+    by_similarity = {**layout, "method_parameters": {"scorer": "similarity"}}
+    case("similarity-1.2MB", "crop by similarity, 1.2 MB", save(tensors, {"parameters": json.dumps(by_similarity)}))
+    case("diversity-1.2MB", "crop, 1.2 MB of features", save(tensors, {"parameters": json.dumps(layout)}))
     return cases
 
 

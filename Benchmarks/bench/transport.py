@@ -105,6 +105,9 @@ def measure(fleet, cases, generator, rounds, folder, say, results):
                     fleet.running["crop"], case, connections, unix=True, expect=expect)
                 sides["crop, shared memory"] = lambda expect=expected.get((case.key, "crop")): generator.run(
                     fleet.running["crop"], case, connections, unix=True, share=True, expect=expect)
+                infer, header = case.as_inference()
+                sides["crop, inference protocol"] = lambda infer=infer, header=header, expect=expected.get((case.key, "crop")): generator.run(
+                    fleet.running["crop"], infer, connections, expect=expect, more=("--header", header))
             say(f"{case.name}, {connections} connection{'s' * (connections > 1)}: {', '.join(sides)}")
             results[case.key, connections] = series.run(rounds, sides, say)
             for name in sides:
@@ -170,6 +173,11 @@ def targets(results, in_process):
         found.append(aside(from_series(
             "7", f"1.2 MB, shared memory over TCP, {connections} conn.: values read (top-k)", "", 0, at("topk", connections),
             "crop, shared memory", "crop")))
+    for connections in CONNECTIONS:
+        for key, title in (("constant", "1.2 MB"), ("topk", "1.2 MB top-k"), ("small", "1 KB top-k")):
+            found.append(aside(from_series(
+                "7", f"{title}, Open Inference Protocol over npy, {connections} conn.", "", 0, at(key, connections),
+                "crop, inference protocol", "crop")))
     ratio("7", "1.2 MB, Unix socket over TCP, 1 conn.", ">= 1.25", 1.25, "constant", 1, "crop", first="crop, Unix socket")
     ratio("7", "1.2 MB, Unix socket over TCP, 16 conn.", ">= 1.5", 1.5, "constant", 16, "crop", first="crop, Unix socket")
     return found
@@ -181,6 +189,9 @@ def mix_targets(at):
     found = []
     for key, share in inputs.MIX.items():
         found.append(from_series("0", f"{key}, 16 conn.: C echo", f">= {share}", share, at(key, 16), "crop", "C echo"))
+    for connections in CONNECTIONS:
+        found.append(aside(from_series(
+            "0", f"diversity-1.2MB, {connections} conn.: C echo", "", 0, at("diversity-1.2MB", connections), "crop", "C echo")))
     for key in inputs.MIX:
         series, name = at(key, 1), f"{key}, 1 conn.: p50 less the C echo's"
         if key.endswith("MB"):

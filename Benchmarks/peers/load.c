@@ -3,7 +3,7 @@
  *     cc -O2 -pthread -o load load.c
  *     ./load --port P | --unix PATH  --path '/prune?keep_tokens=64' --body FILE [--connections 16] [--threads 1]
  *            [--seconds 2] [--warm-up 0.3] [--requests 0] [--idle 0] [--expect FILE] [--check-every 64]
- *            [--content-type application/octet-stream] [--share 0]
+ *            [--content-type application/octet-stream] [--header 'Name: value'] [--share 0]
  *
  * A thread has one epoll and its share of the connections. Prints one JSON object. A latency runs from the first byte
  * sent to the last byte received, and goes into a histogram whose steps are 1/128 of the value. `--expect` names bytes
@@ -63,10 +63,10 @@ struct worker {
 };
 
 static struct {
-    const char *path, *type, *unix_path;
+    const char *path, *type, *header, *unix_path;
     long port, connections, threads, requests, idle, check_every, share;
     double seconds, warm_up;
-} options = {.path = "/", .type = "application/octet-stream", .connections = 1, .threads = 1, .check_every = 64,
+} options = {.path = "/", .type = "application/octet-stream", .header = "", .connections = 1, .threads = 1, .check_every = 64,
              .seconds = 2, .warm_up = 0.3};
 
 static struct {
@@ -109,15 +109,15 @@ static char *read_file(const char *name, size_t room, size_t *size) {
 }
 
 static void make_request(const char *file) {
-    size_t room = strlen(options.path) + strlen(options.type) + 256, size;
+    size_t room = strlen(options.path) + strlen(options.type) + strlen(options.header) + 256, size;
     char *bytes = read_file(file, room, &size), head[room], shared[64] = "";
     if (options.share) {
         if ((memory = memfd_create("load", 0)) < 0 || write(memory, bytes + room, size) != (ssize_t)size) fail("memfd_create");
         snprintf(shared, sizeof shared, "\r\nCrop-Shared-Memory: length=%zu", size);
         size = 0;
     }
-    int length = snprintf(head, room, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: %s\r\nContent-Length: %zu%s\r\n\r\n",
-                          options.path, options.type, size, shared);
+    int length = snprintf(head, room, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: %s\r\nContent-Length: %zu%s%s%s\r\n\r\n",
+                          options.path, options.type, size, shared, *options.header ? "\r\n" : "", options.header);
     request.bytes = bytes + room - length;
     memcpy(request.bytes, head, (size_t)length);
     request.length = (size_t)length + size;
@@ -346,6 +346,7 @@ static const char *read_options(int count, char **arguments) {
         else if (!strcmp(name, "--path")) options.path = value;
         else if (!strcmp(name, "--body")) body = value;
         else if (!strcmp(name, "--content-type")) options.type = value;
+        else if (!strcmp(name, "--header")) options.header = value;
         else if (!strcmp(name, "--connections")) options.connections = strtol(value, NULL, 10);
         else if (!strcmp(name, "--threads")) options.threads = strtol(value, NULL, 10);
         else if (!strcmp(name, "--requests")) options.requests = strtol(value, NULL, 10);
