@@ -74,7 +74,7 @@ import TokenPruning
     #expect(found.integers("kept_indices") == (1...3).flatMap { row in (2...4).map { row * side + $0 } })
     let region = found.json["region"]?.objectValue
     #expect(region?["source"] == "attention" && region?["whole_image"] == false && region?["saliency"] == nil)
-    #expect(found.json["method"] == "crop" && found.json["decided_by"] == "topk")
+    #expect(found.json["method"] == "crop" && found.json["decided_by"] == "divprune")
     #expect(found.json["region_policy"] == "first")
     for parameters in [
       ["method": "topk"], ["region_policy": "none"], ["localize": false],

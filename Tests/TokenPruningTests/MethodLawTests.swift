@@ -246,10 +246,29 @@ import Testing
         tokenCount: 16, tensors: full.tensors.filter { names.contains($0.key) }, layout: nil)
       return type(of: try Self.registry.make("crop", parameters).resolved(for: input)).name
     }
-    #expect(try decided(["attention", "image_features"]) == "topk")
-    #expect(try decided(["image_features", "text_features"]) == "similarity")
+    #expect(try decided(["attention", "image_features", "text_features"]) == "divprune")
     #expect(try decided(["image_features"]) == "divprune")
+    #expect(try decided(["attention", "relevance_features", "text_features"]) == "topk")
     #expect(try decided([]) == "uniform")
-    #expect(try decided(["attention", "image_features"], ["scorer": "diversity"]) == "divprune")
+    #expect(try decided(["attention", "image_features"], ["scorer": "attention"]) == "topk")
+  }
+
+  @Test("Where the policy multiplies scores, crop takes the best scorer that gives any")
+  func cropScorersForBias() throws {
+    let full = try makeInput(16)
+    func decided(_ names: [String], _ parameters: JSONObject = [:]) throws(PruningError) -> String {
+      let input = PruningInput(
+        tokenCount: 16, tensors: full.tensors.filter { names.contains($0.key) }, layout: nil)
+      let request = PruneRequest(
+        method: "crop", methodParameters: parameters, budget: .keepTokens(4), regionTokens: [3, 4],
+        policy: .bias(4))
+      return try prune(input, request).decidedBy
+    }
+    #expect(try decided(["attention", "image_features", "text_features"]) == "topk")
+    #expect(try decided(["image_features", "text_features"]) == "similarity")
+    #expect(throws: PruningError.self) { try decided(["image_features"]) }
+    #expect(throws: PruningError.self) {
+      try decided(["image_features", "text_features"], ["scorer": "diversity"])
+    }
   }
 }

@@ -303,7 +303,8 @@ def crop(generator):
         def keep(t, k):
             values = [reference.mean(row) for row in reference.cosine(t["image_features"], t["text_features"])]
             return reference.top_k(np.array(values), k)
-        case = Case(tensors, {}, keep, budget(generator, count))
+        # By itself it would take diversity.
+        case = Case(tensors, {"scorer": "similarity"}, keep, budget(generator, count))
     else:
         count, _ = size(generator)
         tensors = {"query": rows(generator, 4, 3), "key": np.stack([rows(generator, count, 3) for _ in range(2)])}

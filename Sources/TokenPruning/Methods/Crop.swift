@@ -19,9 +19,10 @@ struct Crop: PruningMethod {
       ParameterDescriptor(
         "scorer", .choice(["auto", "attention", "similarity", "query_key", "diversity", "uniform"]),
         default: "auto",
-        "how tokens are ranked inside and outside the region; auto takes attention where it is given, else"
-          + " similarity (image and text features of one width), else query_key (the attention of query to key),"
-          + " else diversity (image features), else uniform"
+        "how tokens are chosen inside and outside the region; auto takes diversity (image features), else"
+          + " attention, else similarity (relevance and text features of one width), else query_key (the attention"
+          + " of query to key), else uniform; with the policy bias, which needs scores, similarity instead of"
+          + " diversity and after attention"
       ),
       ParameterDescriptor(
         "relevance_sign", .choice(["negative", "positive"]), default: "positive",
@@ -44,19 +45,29 @@ struct Crop: PruningMethod {
 
   private let scorer: String
   private let sign: Relevance.Sign
+  /// Whether tokens have to have scores, which diversity gives none.
+  private let needsScores: Bool
 
   init(_ parameters: Parameters) throws(PruningError) {
     scorer = parameters.choice("scorer")
     sign = parameters.choice("relevance_sign") == "positive" ? .positive : .negative
+    needsScores = false
     try parameters.refuse(
-      "relevance_sign", when: scorer != "auto" && scorer != "similarity",
-      "only applies to scorer 'similarity'")
+      "relevance_sign", when: scorer != "similarity", "only applies to scorer 'similarity'")
+  }
+
+  private init(scorer: String, sign: Relevance.Sign, needsScores: Bool) {
+    self.scorer = scorer
+    self.sign = sign
+    self.needsScores = needsScores
   }
 
   var choosesMethod: Bool { true }
 
+  var limitedToScores: any PruningMethod { Crop(scorer: scorer, sign: sign, needsScores: true) }
+
   func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod {
-    switch scorer == "auto" ? Self.bestScorer(for: input) : scorer {
+    switch scorer == "auto" ? bestScorer(for: input) : scorer {
     case "attention": TopK(try Parameters(for: TopK.descriptor))
     case "similarity": CosineRelevance(sign: sign)
     case "query_key": QueryKeyAttention()
@@ -69,9 +80,11 @@ struct Crop: PruningMethod {
     try resolved(for: input).select(task, from: input)
   }
 
-  /// The first whose tensors are there, in the order in which a region is looked for
-  /// (``LocalizationSource/chosen(_:from:)``).
-  private static func bestScorer(for input: PruningInput) -> String {
+  /// The first whose tensors are there: what answers most of evaluation/README.md's questions, then the order in which a
+  /// region is looked for (``LocalizationSource/chosen(_:from:)``).
+  private func bestScorer(for input: PruningInput) -> String {
+    let hasFeatures = input.tensors["image_features"] != nil
+    if hasFeatures, !needsScores { return "diversity" }
     if input.tensors["attention"] != nil { return "attention" }
     let compared = input.tensors[LocalizationSource.comparedFeatures(in: input.tensors)]
     // Text of another width is there for a learned localizer; cosines could not compare it.
@@ -81,7 +94,8 @@ struct Crop: PruningMethod {
       return "similarity"
     }
     if input.tensors["query"] != nil, input.tensors["key"] != nil { return "query_key" }
-    return input.tensors["image_features"] == nil ? "uniform" : "diversity"
+    // Whoever asks for scores is told that diversity has none.
+    return hasFeatures ? "diversity" : "uniform"
   }
 }
 

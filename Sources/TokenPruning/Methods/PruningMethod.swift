@@ -31,6 +31,9 @@ protocol PruningMethod: Sendable {
   /// Why ``resolved(for:)`` returns that method, in one sentence; nil where there was nothing to choose.
   func reason(for input: PruningInput) throws(PruningError) -> String?
 
+  /// The same method, choosing among those that score tokens alone where it chooses among others.
+  var limitedToScores: any PruningMethod { get }
+
   /// The method that will decide for this input: itself, unless it chooses among others by what is given.
   func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod
 }
@@ -41,6 +44,8 @@ extension PruningMethod {
   var choosesMethod: Bool { false }
 
   func reason(for input: PruningInput) throws(PruningError) -> String? { nil }
+
+  var limitedToScores: any PruningMethod { self }
 
   func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod { self }
 

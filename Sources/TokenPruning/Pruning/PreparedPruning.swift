@@ -23,7 +23,7 @@ public struct PreparedPruning: Sendable {
   public init(
     _ input: PruningInput, _ request: PruneRequest, registry: MethodRegistry = .standard
   ) throws(PruningError) {
-    let method = try registry.make(request.method, request.methodParameters)
+    let method = try registry.method(of: request)
     guard !input.hasSeveralImages else {
       // Names tell which attention a stage reads; the elements would be cut in vain.
       let sketch = input.replacing(tensors: [:])

@@ -66,7 +66,7 @@ struct ImagesRun {
   private mutating func prepare(_ registry: MethodRegistry) throws(SharedPruningError) {
     let request = requests[0]
     let method = try SharedPruningError.about(nil) { () throws(PruningError) in
-      try registry.make(request.method, request.methodParameters)
+      try registry.method(of: request)
     }
     for (index, owner) in owners.enumerated() {
       let part = parts[owner.input][owner.image]

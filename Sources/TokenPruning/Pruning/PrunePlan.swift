@@ -159,7 +159,7 @@ private struct Sketch {
 
   init(_ layout: TokenLayout, _ request: PruneRequest, _ registry: MethodRegistry) throws(PruningError) {
     let input = PruningInput(tokenCount: layout.tokenCount, tensors: [:], layout: layout)
-    method = try registry.make(request.method, request.methodParameters)
+    method = try registry.method(of: request)
     guard !method.mayKeepFewer else {
       throw PruningError(
         at: "/method_parameters",

@@ -126,3 +126,12 @@ public struct PruneRequest: Sendable, Hashable {
     return stages
   }
 }
+
+extension MethodRegistry {
+  /// The method that a request names, limited to what its region policy can use.
+  func method(of request: PruneRequest) throws(PruningError) -> any PruningMethod {
+    let method = try make(request.method, request.methodParameters)
+    if case .bias = request.policy { return method.limitedToScores }
+    return method
+  }
+}
