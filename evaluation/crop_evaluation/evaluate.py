@@ -13,7 +13,7 @@ TABLE = os.path.join(RESULTS, "table.json")
 SMOKE = os.path.join(RESULTS, "smoke.json")
 MODELS = os.path.join(weights.REPOSITORY, "config", "models")
 BINARY = os.environ.get("CROP_BINARY", os.path.join(weights.REPOSITORY, ".build", "release", "crop"))
-SCENES = 162
+SCENES = 168
 SMOKE_SCENES, SMOKE_KEEPS = 8, (28,)
 VALIDATION_SCENES = 42
 PROCESSES = int(os.environ.get("CROP_EVALUATION_PROCESSES", os.cpu_count() or 1))
@@ -35,7 +35,9 @@ def smoke(cache, update):
 
 def variants(cache, scenes=VALIDATION_SCENES):
     """What CROP's default could be, on scenes of the validation split: results/variants.json."""
-    names = [row.name for row in selections.rows(variants=True) if row.name.startswith("crop") or row.name in STRONG]
+    table_rows = {row.name for row in selections.rows()}
+    names = [row.name for row in selections.rows(variants=True)
+             if row.name.startswith("crop") or row.name not in table_rows or row.name in STRONG]
     return _run(cache, "validation", 120, scenes, names, (57, 28, 14), os.path.join(RESULTS, "variants.json"), False, True)
 
 

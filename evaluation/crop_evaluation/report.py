@@ -11,8 +11,9 @@ PANELS = ["crop", "crop_oracle", "fastv", "sparsevlm", "divprune", "visionzip", 
 PANEL_KEEP = 28
 # Kinds that the model answers this well with all tokens are learned; the others say little about pruning yet.
 LEARNED_FROM = 0.8
-NAMED = ["crop_oracle", "crop_decoy", "crop_divprune", "crop_mmtok", "crop", "cdpruner", "mmtok", "divprune", "apet", "trim",
-         "crop_no_region", "crop_in_llm", "ivcprune", "vispruner", "visionzip", "fastv", "random", "downsampled_image"]
+NAMED = ["crop_oracle", "crop_decoy", "crop", "crop_mmtok", "crop_similarity", "cdpruner", "mmtok", "divprune", "apet", "trim",
+         "crop_own_region", "crop_in_llm", "crop_in_llm_attention", "ivcprune", "vispruner", "visionzip", "fastv", "random",
+         "downsampled_image"]
 
 
 def draw(cache):

@@ -113,6 +113,10 @@ def _last_row(which):
     return given
 
 
+def _hidden_and_row(tensors):
+    return dict(image_features=[tensors.prefix.visual[0].numpy()] * len(tensors.texts), **_last_row("rows")(tensors))
+
+
 def _all_words(tensors):
     count = len(tensors.texts)
     return dict(attention=tensors.rows("rows"), image_features=[tensors.visual] * count, text_features=tensors.texts)
@@ -161,28 +165,37 @@ def rows(variants=False):
 
 
 def crop_rows():
-    """CROP with the region of the localizer, and with regions that are known or mean nothing."""
-    similarity = dict(method_parameters=POSITIVE)
+    """CROP with the region of the localizer, and with regions that are known or mean nothing.
+
+    Without a region `crop` looks for one itself (`crop_own_region`); its default without any is `divprune`.
+    """
+    similarity = dict(method_parameters=dict(scorer="similarity"))
     return [
-        _asked("crop", "crop", _similarity, region="found", **similarity),
-        _asked("crop_oracle", "crop", _similarity, region="evidence", control=True, **similarity),
-        _asked("crop_decoy", "crop", _similarity, region="decoys", control=True, **similarity),
-        _asked("crop_no_region", "crop", _similarity, control=True, **similarity),
+        _asked("crop", "crop", _similarity, region="found"),
+        _asked("crop_oracle", "crop", _similarity, region="evidence", control=True),
+        _asked("crop_decoy", "crop", _similarity, region="decoys", control=True),
+        _asked("crop_own_region", "crop", _similarity),
+        _asked("crop_similarity", "crop", _similarity, region="found", **similarity),
         _asked("crop_mmtok", "mmtok", _coverage, region="found"),
-        _asked("crop_divprune", "divprune", _features, region="found"),
-        _asked("crop_in_llm", "crop", _last_row("rows"), DEPTH, region="found"),
-        _asked("crop_in_llm_oracle", "crop", _last_row("rows"), DEPTH, region="evidence", control=True),
+        # Inside the model, by what its layers hold of the tokens, or by the attention alone.
+        _asked("crop_in_llm", "crop", _hidden_and_row, DEPTH, region="found"),
+        _asked("crop_in_llm_oracle", "crop", _hidden_and_row, DEPTH, region="evidence", control=True),
+        _asked("crop_in_llm_attention", "crop", _last_row("rows"), DEPTH, region="found"),
     ]
 
 
 def crop_variants():
     """What else could decide inside and outside the region; compared on the validation split alone."""
-    similarity = dict(method_parameters=POSITIVE)
+    similarity = dict(method_parameters=dict(scorer="similarity"))
     return [
-        _asked("crop_share", "crop", _similarity, region="found", region_policy="share", region_share=0.75, **similarity),
-        _asked("crop_bias", "crop", _similarity, region="found", region_policy="bias", region_bias=4, **similarity),
+        _asked("crop_share", "crop", _similarity, region="found", region_policy="share", region_share=0.75),
+        _asked("crop_bias", "crop", _similarity, region="found", region_policy="bias", region_bias=4),
         _asked("crop_cls", "crop", _cls, region="found"),
-        _asked("crop_divprune_oracle", "divprune", _features, region="evidence", control=True),
+        _asked("crop_similarity_oracle", "crop", _similarity, region="evidence", control=True, **similarity),
+        _asked("crop_similarity_own_region", "crop", _similarity, **similarity),
+        _asked("similarity", "crop", _similarity, region_policy="none", **similarity),
+        _asked("crop_in_llm_attention_oracle", "crop", _last_row("rows"), DEPTH, region="evidence", control=True),
+        _asked("divprune_in_llm", "crop", _hidden_and_row, DEPTH, region_policy="none"),
         _asked("crop_uniform", "uniform", _features, region="found"),
         _asked("crop_cdpruner", "cdpruner", _similarity, region="found", method_parameters=POSITIVE),
     ]

@@ -18,7 +18,8 @@ POOLED = DOWNSAMPLED
 SEED = 23
 RESAMPLES = 2000
 # Rows with a region, and the same method without one.
-WITHOUT_REGION = dict(crop="crop_no_region", crop_mmtok="mmtok", crop_divprune="divprune", crop_in_llm="fastv")
+WITHOUT_REGION = dict(crop="divprune", crop_own_region="divprune", crop_similarity="similarity", crop_mmtok="mmtok",
+                      crop_in_llm="divprune_in_llm", crop_in_llm_attention="fastv")
 # Sequences that are answered together: more do not fit the processor's caches and take a third longer.
 BATCH = 32
 # Scenes that a process takes at a time.
