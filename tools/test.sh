@@ -30,6 +30,7 @@ vectors=${CROP_VECTORS:-../shared/golden}
 # What needs nothing built, beside the first build, which seldom keeps all processors busy.
 checks() {
   stage contract-packages 600 tools/setup.sh contract
+  stage inference-packages 900 tools/setup.sh clients
   stage boundaries 60 tools/check-boundaries.sh
   stage boundaries-self-test 300 tools/check-boundaries.sh --self-test
   stage format 300 swift format lint --strict --parallel --recursive Sources Tests Fuzz Benchmarks Package.swift
@@ -60,9 +61,12 @@ fi
 if stage build-release 1200 swift build -c release --product crop; then
   stage levels 60 tools/check-levels.sh
   CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
-    stage black-box 900 $python -m pytest Tests/BlackBox --numprocesses 2 --dist worksteal --junitxml $reports/pytest.xml
+    stage black-box 900 $python -m pytest Tests/BlackBox --ignore-glob '*_client*.py' --numprocesses 2 --dist worksteal \
+    --junitxml $reports/pytest.xml
   CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
     stage contract 300 .build-contract-venv/bin/python -m pytest Tests/Contract --junitxml $reports/contract.xml
+  CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
+    stage inference-clients 300 .build-clients-venv/bin/python -m pytest Tests/BlackBox/test_*_client*.py --junitxml $reports/inference-clients.xml
   CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
     stage python-client 300 env -C clients/python ../../$python -m pytest --junitxml ../../$reports/client.xml
   # Where torch and the study's material are there already; nothing is installed for it.
