@@ -36,6 +36,12 @@ extension Problem {
     self.init(type, error.message + place, pointer: error.pointer)
   }
 
+  /// An answer that was computed and is too long to write in the time that is left, or that nobody waits for any more.
+  static let writingTookTooLong = Problem(
+    .computeTimeout,
+    "writing the response took longer than --compute-timeout leaves for it; send fewer images, keep fewer tokens, or "
+      + "ask for bytes: Accept: \(SafetensorsFormat.mediaTypes[0])")
+
   init(_ error: SharedMemoryError) {
     guard case .noRoomForDescriptor = error else {
       self.init(.sharedMemory, error.message)

@@ -51,12 +51,19 @@ public struct DecodingHints: Sendable {
   }
 }
 
-/// Whether to give up what is being read.
+/// Whether to give up what is being read or written.
 public typealias Interruption = @Sendable () -> Bool
 
 extension DecodingHints {
   func checkInterruption() throws(TensorFormatError) {
     if isInterrupted?() == true { throw TensorFormatError(.interrupted, "") }
+  }
+}
+
+extension Interruption? {
+  /// Between parts of an answer.
+  func check() throws(TensorFormatError) {
+    if self?() == true { throw TensorFormatError(.interrupted, "") }
   }
 }
 
@@ -85,9 +92,21 @@ public protocol TensorFormat: Sendable {
 /// A format that answers can take as well.
 public protocol AnswerFormat: TensorFormat {
   /// Writes an answer: tensors by name, the rest as a JSON object.
+  ///
+  /// - Parameter isInterrupted: asked between images, tensors and every few thousand numbers; once true, `.interrupted` is
+  ///   thrown.
   static func encode(
-    _ tensors: [(name: String, tensor: Tensor)], response: JSONObject
+    _ tensors: [(name: String, tensor: Tensor)], response: JSONObject, isInterrupted: Interruption?
   ) throws(TensorFormatError) -> [UInt8]
+}
+
+extension AnswerFormat {
+  /// The same, however long it takes.
+  public static func encode(
+    _ tensors: [(name: String, tensor: Tensor)], response: JSONObject
+  ) throws(TensorFormatError) -> [UInt8] {
+    try encode(tensors, response: response, isInterrupted: nil)
+  }
 }
 
 /// The formats this service speaks, and the ones it rejects by name.

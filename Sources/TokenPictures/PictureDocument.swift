@@ -33,7 +33,10 @@ public struct PictureDocument: Sendable {
   private static let widest = 1_240.0
 
   /// - Complexity: O(tokens) for each figure.
-  public func svg() -> [UInt8] {
+  public func svg() -> [UInt8] { svg(while: { true }) ?? [] }
+
+  /// The same, or nil once `isWanted` is not true; it is asked before each figure is drawn.
+  public func svg(while isWanted: () -> Bool) -> [UInt8]? {
     var placed: [(figure: PlacedFigure, x: Double, y: Double)] = []
     var (x, y, rowHeight, width) = (Self.margin, Self.margin, 0.0, 0.0)
     for figure in figures {
@@ -49,7 +52,10 @@ public struct PictureDocument: Sendable {
     let height = y + rowHeight + Self.margin
     var svg = SVGText()
     head(width: max(width, 320), height: height, into: &svg)
-    for (figure, x, y) in placed { figure.draw(x: x, y: y, photographs.count, into: &svg) }
+    for (figure, x, y) in placed {
+      guard isWanted() else { return nil }
+      figure.draw(x: x, y: y, photographs.count, into: &svg)
+    }
     svg.markup("</svg>\n")
     return svg.bytes
   }

@@ -309,6 +309,33 @@ def test_the_clock_ends_the_reading_of_bodies(kind):
         assert b"reading the body took longer than --compute-timeout" in answer.body
 
 
+@pytest.mark.parametrize("kind", ["batch", "inference"])
+def test_the_clock_ends_the_writing_of_responses(kind):
+    """Eight million numbers, merged in a moment and written as text for seconds, though nobody may wait so long."""
+    data = np.random.default_rng(3).standard_normal((1024, 16, 512)).astype("<f4").tobytes()
+    parameters = {"batched": True, "keep_ratio": 1, "anchors": "strided"}
+    if kind == "batch":
+        header = json.dumps({
+            "image_features": {"dtype": "F32", "shape": [1024, 16, 512], "data_offsets": [0, len(data)]},
+            "__metadata__": {"parameters": json.dumps(parameters)}}).encode()
+        target, body = "/compress", struct.pack("<Q", len(header)) + header + data
+        fields = [("Content-Type", "application/x-safetensors"), ("Accept", "application/json")]
+    else:
+        header = json.dumps({
+            "inputs": [{"name": "image_features", "datatype": "FP32", "shape": [1024, 16, 512],
+                        "parameters": {"binary_data_size": len(data)}}],
+            "parameters": {**parameters, "binary_data_output": False}}).encode()
+        target, body = "/v2/models/crop-compress/infer", header + data
+        fields = [("Inference-Header-Content-Length", str(len(header)))]
+    # Long enough to read and compute it in, and far from enough to write it.
+    with fresh("--compute-timeout", "600ms") as server, Connection(server.target, timeout=60) as connection:
+        answer = connection.exchange(request("POST", target, fields, body))
+        assert answer.status == 503, (answer.status, answer.body[:300])
+        # A machine that is busy may need that long to read and compute it.
+        assert b"--compute-timeout" in answer.body
+        assert server.cpu_seconds() < 3
+
+
 def test_texts_of_an_archive_share_their_values():
     """1 KiB of an archive may be 1 MiB of text, and that forty times as much of values."""
     texts = {f"x{i}": np.array(b"[" + b'{"a":[1]},' * 100_000 + b"0]") for i in range(60)}

@@ -38,7 +38,7 @@ extension Endpoints {
           isPicture
           ? Response(
             status: 200, fields: [Response.Field("Content-Type", Answer.pictureType)],
-            body: comparison.picture())
+            body: try comparison.picture(OperationHandler.mustStop(request, deadline)))
           : json(.object(comparison.json))
         response.annotations = annotations
         return response

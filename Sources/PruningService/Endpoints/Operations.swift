@@ -92,7 +92,8 @@ struct OperationHandler: Sendable {
     context.metrics.recordTokens(received: answer.tokenCount, kept: answer.keptCount)
     let start = ContinuousClock.now
     let form = BodyFormat.ofResponse(to: request.head, requestFormat: prepared.format, answer)
-    try answer.encode(as: form, into: &response.body)
+    try answer.encode(
+      as: form, into: &response.body, answer.isLong ? Self.mustStop(request, deadline) : nil)
     context.timing.record("encode", nanoseconds: (ContinuousClock.now - start).wholeNanoseconds)
     response.fields.append(Response.Field("Content-Type", form.mediaType))
     guard context.isLogged else { return }
@@ -131,6 +132,11 @@ struct OperationHandler: Sendable {
   /// When reading a request's body is given up; nil where that is over before anybody could ask.
   static func interruption(_ request: Request, _ deadline: ContinuousClock.Instant?) -> Interruption? {
     guard request.body.count > uninterruptedBytes else { return nil }
+    return mustStop(request, deadline)
+  }
+
+  /// Whether the client is gone or the time is over.
+  static func mustStop(_ request: Request, _ deadline: ContinuousClock.Instant?) -> Interruption {
     let isAbandoned = request.isAbandoned
     return { isAbandoned() || deadline.map { ContinuousClock.now >= $0 } ?? false }
   }

@@ -44,7 +44,7 @@ struct InferenceHandler: Sendable {
     }
     context.metrics.recordTokens(received: answer.tokenCount, kept: answer.keptCount)
     let encoded = try context.timing.measure("encode") { () throws(Problem) in
-      try write(answer, to: request, model)
+      try write(answer, to: request, model, OperationHandler.mustStop(context.request, deadline))
     }
     let isJSON = encoded.jsonByteCount == nil
     var fields = [Response.Field("Content-Type", isJSON ? "application/json" : "application/octet-stream")]
@@ -131,16 +131,21 @@ struct InferenceHandler: Sendable {
   }
 
   private func write(
-    _ answer: Answer, to request: InferenceRequest, _ model: InferenceModel
+    _ answer: Answer, to request: InferenceRequest, _ model: InferenceModel,
+    _ mustStop: @escaping Interruption
   ) throws(Problem) -> InferenceResponse {
     // Looked up before anything is written, so that a name that does not exist leaves no output half done.
     let extents = try (request.outputs ?? []).compactMap(\.region).map { region throws(Problem) in
       (region: region, extent: try extent(of: region))
     }
-    let response = try Self.problems { () throws(TensorFormatError) in
-      try InferenceResponse(
+    let response: InferenceResponse
+    do throws(TensorFormatError) {
+      response = try InferenceResponse(
         to: request, model: model.name, version: InferenceModel.version,
-        answer.namedTensors(includingIndices: true), response: answer.members(includingIndices: false))
+        answer.namedTensors(includingIndices: true), response: answer.members(includingIndices: false),
+        isInterrupted: mustStop)
+    } catch {
+      throw error.kind == .interrupted ? .writingTookTooLong : Problem(error)
     }
     for (part, target) in zip(response.shared, extents) {
       do throws(SharedMemoryError) {

@@ -77,15 +77,21 @@ public struct Answer: Sendable {
   }
 
   /// The answer's bytes in `format`.
-  public func encoded(as format: any AnswerFormat.Type) throws(Problem) -> [UInt8] {
+  ///
+  /// - Parameter isInterrupted: asked between images and every few thousand numbers: once true, the answer is given up.
+  public func encoded(
+    as format: any AnswerFormat.Type, isInterrupted: Interruption? = nil
+  ) throws(Problem) -> [UInt8] {
     var bytes: [UInt8] = []
-    try encode(as: format, into: &bytes)
+    try encode(as: format, into: &bytes, isInterrupted)
     return bytes
   }
 
   /// Writes the answer in `format` into an empty array. The tensors of image i of a batch are called `name.i`, which JSON writes
   /// as a list `name`.
-  func encode(as format: any AnswerFormat.Type, into bytes: inout [UInt8]) throws(Problem) {
+  func encode(
+    as format: any AnswerFormat.Type, into bytes: inout [UInt8], _ isInterrupted: Interruption? = nil
+  ) throws(Problem) {
     guard fits(format) else {
       throw Problem(
         .unsupportedFormat,
@@ -95,18 +101,26 @@ public struct Answer: Sendable {
     let isJSON = format.name == JSONTensorFormat.name
     if isJSON, !isBatched, !carriesFeatures { return write(to: &bytes) }
     let tensors = namedTensors(includingIndices: !isJSON)
-    do {
-      bytes = try format.encode(tensors, response: members(includingIndices: isJSON))
+    do throws(TensorFormatError) {
+      bytes = try format.encode(
+        tensors, response: members(includingIndices: isJSON), isInterrupted: isInterrupted)
     } catch {
-      throw Problem(error)
+      throw error.kind == .interrupted ? .writingTookTooLong : Problem(error)
     }
   }
 
-  func encode(as form: BodyFormat.ResponseForm, into bytes: inout [UInt8]) throws(Problem) {
+  func encode(
+    as form: BodyFormat.ResponseForm, into bytes: inout [UInt8], _ isInterrupted: Interruption? = nil
+  ) throws(Problem) {
     switch form {
-    case .tensors(let format): try encode(as: format, into: &bytes)
-    case .picture: bytes = picture()
+    case .tensors(let format): try encode(as: format, into: &bytes, isInterrupted)
+    case .picture: bytes = try picture(isInterrupted)
     }
+  }
+
+  /// Whether it may take more than a few milliseconds to write.
+  var isLong: Bool {
+    samples.count > 16 || tokenCount > 1 << 13 || samples.contains { !$0.tensors.isEmpty }
   }
 
   /// The same as JSON about one image, member by member as ``json`` has them.

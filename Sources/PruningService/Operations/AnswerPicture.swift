@@ -1,5 +1,6 @@
 import JSON
 import Localization
+import TensorFormats
 import Tensors
 public import TokenPictures
 import TokenPruning
@@ -17,6 +18,18 @@ extension Answer {
   /// - Parameter photographs: for each image of a layout, to draw on.
   /// - Complexity: O(tokens).
   public func picture(photographs: [PictureDocument.Photograph] = []) -> [UInt8] {
+    document(photographs).svg()
+  }
+
+  /// - Throws: once `isInterrupted` says so, which is asked between images.
+  func picture(_ isInterrupted: Interruption?) throws(Problem) -> [UInt8] {
+    guard let bytes = document([]).svg(while: { isInterrupted?() != true }) else {
+      throw .writingTookTooLong
+    }
+    return bytes
+  }
+
+  private func document(_ photographs: [PictureDocument.Photograph]) -> PictureDocument {
     var figures = samples.prefix(Self.drawnImages).enumerated().map { index, sample in
       figure(of: sample, index: isBatched ? index : nil)
     }
@@ -27,8 +40,7 @@ extension Answer {
     let description = figures.map { ([$0.caption] + $0.notes).joined(separator: ". ") }.joined(
       separator: ". ")
     return PictureDocument(
-      title: "crop: \(title)", description: description, figures: figures, photographs: photographs
-    ).svg()
+      title: "crop: \(title)", description: description, figures: figures, photographs: photographs)
   }
 
   /// Which method or mode answered.

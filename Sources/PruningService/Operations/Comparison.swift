@@ -1,5 +1,6 @@
 public import JSON
 import Localization
+import TensorFormats
 public import TokenPictures
 import TokenPruning
 import VisionLayouts
@@ -135,13 +136,22 @@ public struct Comparison: Sendable {
 
   /// The methods beside each other.
   public func picture(photographs: [PictureDocument.Photograph] = []) -> [UInt8] {
+    document(photographs).svg()
+  }
+
+  /// - Throws: once `isInterrupted` says so, which is asked between methods.
+  func picture(_ isInterrupted: Interruption) throws(Problem) -> [UInt8] {
+    guard let bytes = document([]).svg(while: { !isInterrupted() }) else { throw .writingTookTooLong }
+    return bytes
+  }
+
+  private func document(_ photographs: [PictureDocument.Photograph]) -> PictureDocument {
     let figures = entries.map { figure(of: $0) }
     let title = "\(entries.count) methods on \(tokenCount) tokens"
     let words = figures.map { "\($0.caption): \($0.notes.joined(separator: ", "))" }
     return PictureDocument(
       title: "crop: \(title)", description: words.joined(separator: ". "), figures: figures,
-      photographs: photographs
-    ).svg()
+      photographs: photographs)
   }
 
   private func figure(of entry: Entry) -> Figure {

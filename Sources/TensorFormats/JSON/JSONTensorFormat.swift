@@ -73,16 +73,14 @@ public enum JSONTensorFormat: AnswerFormat {
   /// read, every other type as `{"dtype", "shape", "data"}` with flat data. `name.0`, `name.1` and so on become
   /// one list of such objects under `name`, the way a list is read.
   public static func encode(
-    _ tensors: [(name: String, tensor: Tensor)], response: JSONObject
+    _ tensors: [(name: String, tensor: Tensor)], response: JSONObject, isInterrupted: Interruption?
   ) throws(TensorFormatError) -> [UInt8] {
     var writer = JSONWriter()
     writer.beginObject()
-    for member in response.members {
-      writer.name(member.name)
-      writer.write(member.value)
-    }
+    try writer.writeMembers(of: response, isInterrupted)
     var taken = Set<String>()
     for (name, tensor) in tensors {
+      try isInterrupted.check()
       guard taken.insert(name).inserted else {
         throw TensorFormatError(.invalidContent, tensor: name, "the name '\(name)' is taken")
       }
@@ -102,11 +100,11 @@ public enum JSONTensorFormat: AnswerFormat {
       }
       writer.name(member)
       switch bundle[member] {
-      case .one(let tensor) where tensor.elementType == .int64: writer.writeNested(tensor)
-      case .one(let tensor): writer.writeObject(tensor)
+      case .one(let tensor) where tensor.elementType == .int64: try writer.writeNested(tensor, isInterrupted)
+      case .one(let tensor): try writer.writeObject(tensor, isInterrupted)
       case .many(let list):
         writer.beginArray()
-        for tensor in list { writer.writeObject(tensor) }
+        for tensor in list { try writer.writeObject(tensor, isInterrupted) }
         writer.endArray()
       case nil: break
       }
@@ -117,45 +115,82 @@ public enum JSONTensorFormat: AnswerFormat {
 }
 
 extension JSONWriter {
-  fileprivate mutating func writeObject(_ tensor: Tensor) {
+  /// The members of an answer; of a list, which has an entry for each image of a batch, one entry after the other.
+  mutating func writeMembers(
+    of response: JSONObject, _ isInterrupted: Interruption?
+  ) throws(TensorFormatError) {
+    for member in response.members {
+      name(member.name)
+      guard case .array(let entries) = member.value else {
+        write(member.value)
+        continue
+      }
+      beginArray()
+      for (index, entry) in entries.enumerated() {
+        // An entry is an image's list of indices, or one number of a list that belongs to a single image.
+        if index & 63 == 0 { try isInterrupted.check() }
+        write(entry)
+      }
+      endArray()
+    }
+  }
+
+  fileprivate mutating func writeObject(
+    _ tensor: Tensor, _ isInterrupted: Interruption?
+  ) throws(TensorFormatError) {
     beginObject()
     name("dtype")
     write(tensor.elementType.rawValue)
     name("shape")
     write(tensor.shape.dimensions)
     name("data")
-    writeFlat(tensor)
+    try writeFlat(tensor, isInterrupted)
     endObject()
   }
 
-  fileprivate mutating func writeNested(_ tensor: Tensor) {
+  fileprivate mutating func writeNested(
+    _ tensor: Tensor, _ isInterrupted: Interruption?
+  ) throws(TensorFormatError) {
     switch tensor.rank {
     case 0: for value in tensor.integers() ?? [] { write(value) }
-    case 1: writeFlat(tensor)
+    case 1: try writeFlat(tensor, isInterrupted)
     default:
       beginArray()
-      for index in 0..<tensor.shape[0] { writeNested(tensor[index]) }
+      for index in 0..<tensor.shape[0] { try writeNested(tensor[index], isInterrupted) }
       endArray()
     }
   }
 
-  mutating func writeFlat(_ tensor: Tensor) {
+  /// Numbers that are written without asking whether anybody waits for them: about a millisecond.
+  private static let uninterruptedNumbers = 1 << 13
+
+  /// All elements, row-major, as one array.
+  mutating func writeFlat(_ tensor: Tensor, _ isInterrupted: Interruption?) throws(TensorFormatError) {
+    try isInterrupted.check()
+    let count = tensor.elementCount
+    // Whole numbers of a short list have a faster way.
+    if count <= Self.uninterruptedNumbers, let integers = tensor.integers() { return write(integers) }
+    beginArray()
+    for start in stride(from: 0, to: count, by: Self.uninterruptedNumbers) {
+      if start > 0 { try isInterrupted.check() }
+      writeElements(tensor.elements(start..<min(start + Self.uninterruptedNumbers, count)))
+    }
+    endArray()
+  }
+
+  private mutating func writeElements(_ tensor: Tensor) {
     switch tensor.elementType {
-    case .float32, .float16, .bfloat16: write(tensor.floats())
-    case .float64: write(tensor.doubles())
-    case .bool:
-      beginArray()
-      for byte in tensor.bytes { write(byte != 0) }
-      endArray()
+    case .float32, .float16, .bfloat16: for value in tensor.floats() { write(value) }
+    case .float64: for value in tensor.doubles() { write(value) }
+    case .bool: for byte in tensor.bytes { write(byte != 0) }
     case .uint64:
-      beginArray()
       tensor.bytes.withUnsafeBytes { raw in
         for index in 0..<tensor.elementCount {
           write(UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self)))
         }
       }
-      endArray()
-    case .int64, .int32, .int16, .int8, .uint32, .uint16, .uint8: write(tensor.integers() ?? [])
+    case .int64, .int32, .int16, .int8, .uint32, .uint16, .uint8:
+      for value in tensor.integers() ?? [] { write(value) }
     }
   }
 }

@@ -101,12 +101,13 @@ public enum NPYFormat: AnswerFormat {
   ///
   /// BF16, which numpy lacks, is widened to `<f4`, without loss.
   public static func encode(
-    _ tensors: [(name: String, tensor: Tensor)], response: JSONObject
+    _ tensors: [(name: String, tensor: Tensor)], response: JSONObject, isInterrupted: Interruption?
   ) throws(TensorFormatError) -> [UInt8] {
     guard let (name, first) = tensors.first else {
       throw TensorFormatError(
         .unsupported, "this response has no tensor, and npy can hold nothing else; request application/json")
     }
+    try isInterrupted.check()
     var tensor = first
     if tensor.elementType == .bfloat16 {
       let floats = tensor.floats().withUnsafeBytes { Array($0) }

@@ -16,12 +16,13 @@ public struct InferenceResponse: Sendable {
   ///
   /// The images of a batch, `name.0`, `name.1` and so on, become one tensor with a leading axis; where they differ in
   /// length, shorter ones are filled up with -1 (whole numbers) or 0, and their true lengths are those in the text.
-  /// - Throws: for an output that this answer does not have, and for numbers that JSON cannot express.
+  /// - Parameter isInterrupted: asked between images and every few thousand numbers.
+  /// - Throws: for an output that this answer does not have, and for numbers that JSON cannot express; `.interrupted`.
   public init(
     to request: InferenceRequest, model: String, version: String, _ tensors: [(name: String, tensor: Tensor)],
-    response: JSONObject
+    response: JSONObject, isInterrupted: Interruption? = nil
   ) throws(TensorFormatError) {
-    let available = try Self.outputs(tensors, response)
+    let available = try Self.outputs(tensors, response, isInterrupted)
     var header = JSONWriter()
     header.beginObject()
     header.name("model_name")
@@ -56,7 +57,7 @@ public struct InferenceResponse: Sendable {
         binary.append(bytes)
       } else {
         header.name("data")
-        try output.writeData(to: &header)
+        try output.writeData(to: &header, isInterrupted)
       }
       header.endObject()
     }
@@ -66,12 +67,15 @@ public struct InferenceResponse: Sendable {
     jsonByteCount = binary.isEmpty ? nil : header.bytes.count
     var body = header.bytes
     body.reserveCapacity(body.count + binary.reduce(0) { $0 + $1.count })
-    for bytes in binary { body.append(contentsOf: bytes) }
+    for bytes in binary {
+      try isInterrupted.check()
+      body.append(contentsOf: bytes)
+    }
     self.body = body
   }
 
   private static func outputs(
-    _ tensors: [(name: String, tensor: Tensor)], _ response: JSONObject
+    _ tensors: [(name: String, tensor: Tensor)], _ response: JSONObject, _ isInterrupted: Interruption?
   ) throws(TensorFormatError) -> [InferenceOutput] {
     let bundle = try TensorLists.bundle(tensors)
     var outputs: [InferenceOutput] = []
@@ -83,12 +87,17 @@ public struct InferenceResponse: Sendable {
       switch bundle[member] {
       case .one(let tensor): outputs.append(InferenceOutput(name: member, content: .tensor(tensor)))
       case .many(let list):
-        outputs.append(InferenceOutput(name: member, content: .tensor(try Self.stacked(list, member))))
+        outputs.append(
+          InferenceOutput(name: member, content: .tensor(try Self.stacked(list, member, isInterrupted))))
       case nil: break
       }
     }
-    let text = JSONValue.object(response).description
-    return outputs + [InferenceOutput(name: textOutput, content: .text(text))]
+    var text = JSONWriter()
+    text.beginObject()
+    try text.writeMembers(of: response, isInterrupted)
+    text.endObject()
+    let content = InferenceOutput.Content.text(String(decoding: text.takeBytes(), as: UTF8.self))
+    return outputs + [InferenceOutput(name: textOutput, content: content)]
   }
 
   private static func chosen(
@@ -112,7 +121,9 @@ public struct InferenceResponse: Sendable {
   }
 
   /// Tensors of one rank and type as one with an axis more in front, as long as the longest on each axis.
-  private static func stacked(_ list: [Tensor], _ name: String) throws(TensorFormatError) -> Tensor {
+  private static func stacked(
+    _ list: [Tensor], _ name: String, _ isInterrupted: Interruption?
+  ) throws(TensorFormatError) -> Tensor {
     guard let first = list.first,
       list.allSatisfy({
         $0.elementType == first.elementType && $0.rank == first.rank
@@ -132,6 +143,7 @@ public struct InferenceResponse: Sendable {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(byteCount)
     for (index, tensor) in list.enumerated() {
+      try isInterrupted.check()
       bytes.append(contentsOf: tensor.bytes)
       bytes.append(
         contentsOf: repeatElement(filler, count: byteCount / list.count * (index + 1) - bytes.count))
@@ -179,7 +191,9 @@ private struct InferenceOutput {
     }
   }
 
-  func writeData(to writer: inout JSONWriter) throws(TensorFormatError) {
+  func writeData(
+    to writer: inout JSONWriter, _ isInterrupted: Interruption?
+  ) throws(TensorFormatError) {
     switch content {
     case .text(let text):
       writer.beginArray()
@@ -191,7 +205,7 @@ private struct InferenceOutput {
           .invalidContent, tensor: name,
           "element \(index) is not finite, which JSON cannot express; request binary data")
       }
-      writer.writeFlat(tensor)
+      try writer.writeFlat(tensor, isInterrupted)
     }
   }
 }

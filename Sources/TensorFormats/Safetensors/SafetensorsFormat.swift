@@ -50,7 +50,7 @@ public enum SafetensorsFormat: AnswerFormat {
   /// Writes tensors in the reference writer's order: widest elements first, then by name, which keeps every
   /// tensor aligned; the header is padded so that the data start at a multiple of 8.
   public static func encode(
-    _ tensors: [(name: String, tensor: Tensor)], response: JSONObject
+    _ tensors: [(name: String, tensor: Tensor)], response: JSONObject, isInterrupted: Interruption?
   ) throws(TensorFormatError) -> [UInt8] {
     let sorted = tensors.sorted { left, right in
       let widths = (left.tensor.elementType.byteWidth, right.tensor.elementType.byteWidth)
@@ -59,10 +59,18 @@ public enum SafetensorsFormat: AnswerFormat {
     var header = JSONWriter()
     header.beginObject()
     header.name("__metadata__")
-    header.write(["response": .string(JSONValue.object(response).description)] as JSONObject)
+    var text = JSONWriter()
+    text.beginObject()
+    try text.writeMembers(of: response, isInterrupted)
+    text.endObject()
+    header.beginObject()
+    header.name("response")
+    header.write(String(decoding: text.takeBytes(), as: UTF8.self))
+    header.endObject()
     var offset = 0
     var taken: Set = ["__metadata__"]
     for (name, tensor) in sorted {
+      try isInterrupted.check()
       guard taken.insert(name).inserted else {
         throw TensorFormatError(.invalidContent, tensor: name, "the name '\(name)' is taken")
       }
@@ -85,7 +93,10 @@ public enum SafetensorsFormat: AnswerFormat {
     withUnsafeBytes(of: UInt64(length).littleEndian) { body.append(contentsOf: $0) }
     body.append(contentsOf: header.bytes)
     body.append(contentsOf: repeatElement(0x20, count: padding))
-    for (_, tensor) in sorted { body.append(contentsOf: tensor.bytes) }
+    for (_, tensor) in sorted {
+      try isInterrupted.check()
+      body.append(contentsOf: tensor.bytes)
+    }
     return body
   }
 }
