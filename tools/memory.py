@@ -1,21 +1,31 @@
 #!/usr/bin/env python3
 """Looks for requests that take more memory than the server counts for them, over endpoints, methods, formats, element
-types and shapes; with --hold, posts the worst of them from many connections and compares the peak with the bound.
+types and shapes; with --hold, posts the worst of each endpoint and method from many connections at once to a server
+that the system gives no more memory than that.
 
-    tools/memory.py [--crop BINARY] [--runs N] [--seed N]            ends with 1 when a request took more than counted
-    tools/memory.py --hold 512MiB [--connections 16] [--rounds N]    ends with 1 when the process took or asked for more
+    tools/memory.py [--crop BINARY] [--runs N] [--seed N]    ends with 1 when a request took more than counted
+    tools/memory.py --hold 512MiB [--megabytes 8] [--search 120] [--seconds 120] [--connections 16]
+                                                             ends with 1 when the server took more than it promised
+
+--hold searches for `--search` seconds, keeps of each endpoint and method the request that took most, and posts those for
+`--seconds` seconds. The limit is that of a control group where this process may make one (memory, version 1 or 2), which
+the server finds by itself; else RLIMIT_DATA, which counts what the process may write to, touched or not.
 
 What a request took is the process's peak of resident memory while it was answered (VmHWM, reset by clear_refs) less what
 was resident before; what was counted is the growth of crop_work_bytes_total. Needs numpy and Linux.
 """
 import argparse
+import contextlib
 import json
+import os
 import pathlib
 import random
+import re
 import resource
 import struct
 import sys
 import threading
+import time
 
 import numpy as np
 
@@ -92,11 +102,11 @@ def shape_of_features(rng, budget):
     return [tokens, max(1, min(budget // tokens, 1 << 16))]
 
 
-def case(rng, known, megabytes):
+def case(rng, known, megabytes, method=None):
     """-> (endpoint, body, description): one random request of at most about so many megabytes of elements."""
     endpoint = rng.choice(["localize", "compress", "compare", "prune", "prune"])
     dtype = rng.choice(list(TYPES))
-    method = rng.choice(list(known))
+    method = method or rng.choice(list(known))
     if endpoint == "compress" and rng.random() < 0.5:
         method = None
     budget = int(megabytes * (1 << 20) / TYPES[dtype])
@@ -160,11 +170,11 @@ def case(rng, known, megabytes):
 class Watched:
     """A server whose peaks of memory are read from /proc."""
 
-    def __init__(self, arguments, crop, limit=None):
+    def __init__(self, arguments, crop, within=None):
+        """`within` is called in the new process, before it becomes the server."""
         if crop:
             blackbox.BINARY = crop
-        enforced = lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # noqa: E731
-        self.server = blackbox.Server("--log-level", "notice", *arguments, preexec_fn=enforced if limit else None)
+        self.server = blackbox.Server("--log-level", "notice", *arguments, preexec_fn=within)
 
     def status(self, name):
         text = pathlib.Path(f"/proc/{self.server.process.pid}/status").read_text()
@@ -232,23 +242,87 @@ def search(options):
     return 1 if beyond else 0
 
 
-def hold(options):
-    """Many connections post random requests at the same time, and the system gives the process no more memory than that.
+class ControlGroup:
+    """A memory control group of its own, of version 1 or 2; `path` is None where none can be made."""
 
-    RLIMIT_DATA counts what the process may write to, touched or not, so it is the stricter one of the two.
-    """
+    FILES = {"v2": ("memory.max", "memory.peak"), "v1": ("memory.limit_in_bytes", "memory.max_usage_in_bytes")}
+
+    def __init__(self, limit):
+        self.path, self.version = None, None
+        for version, root in (("v2", "/sys/fs/cgroup"), ("v1", "/sys/fs/cgroup/memory")):
+            path = pathlib.Path(root) / f"crop-hold-{os.getpid()}"
+            with contextlib.suppress(OSError):
+                path.mkdir()
+                # The system makes these files where it counts memory; elsewhere this is a plain folder.
+                if all((path / name).exists() for name in ("cgroup.procs", *self.FILES[version])):
+                    (path / self.FILES[version][0]).write_text(str(limit))
+                    self.path, self.version = path, version
+                    return
+                path.rmdir()
+
+    def join(self):
+        """In the process that is to be limited."""
+        (self.path / "cgroup.procs").write_text(str(os.getpid()))
+
+    def peak(self):
+        return int((self.path / self.FILES[self.version][1]).read_text())
+
+    def remove(self):
+        # The system takes a moment to see that the last process is gone.
+        for _ in range(50):
+            with contextlib.suppress(OSError):
+                return self.path.rmdir()
+            time.sleep(0.1)
+
+
+def worst(options):
+    """-> the requests that took most memory, one for each endpoint and method, found one after the other."""
+    rng = random.Random(options.seed)
+    watched = Watched(["--compute-threads", "1", "--event-loops", "1", "--max-in-flight-bytes", "8GiB"], options.crop)
+    known = methods(watched.server.target)
+    found, tried, end = {}, 0, time.monotonic() + options.search
+    while time.monotonic() < end or tried < len(known):
+        method = list(known)[tried % len(known)]
+        tried += 1
+        endpoint, media_type, data, text = case(rng, known, options.megabytes * rng.choice([0.5, 1, 1]), method)
+        answer, took, _ = measure(watched, endpoint, media_type, data)
+        if answer is None:
+            watched.server.wait_for_metric("crop_requests_in_flight 0", seconds=120)
+            # It takes what it takes, and for long: the worst there is.
+            took = 1 << 40
+        key = (endpoint, method)
+        if key not in found or took + len(data) > found[key][0]:
+            found[key] = (took + len(data), endpoint, media_type, data, text)
+    watched.server.stop()
+    print(f"{tried} requests tried, {len(found)} kept, {sum(len(kept[3]) for kept in found.values()) >> 20} MiB of bodies",
+          flush=True)
+    return list(found.values())
+
+
+def hold(options):
+    """Many connections post the worst requests at the same time, and the system gives the process no more memory than that."""
     units = {"MiB": 20, "GiB": 30}
     limit = int(options.hold[:-3]) << units[options.hold[-3:]]
-    # The limit of the process is what the setting leaves room for: a third more, and what the program takes.
-    clients = limit - limit // 4 - (80 << 20)
-    watched = Watched(["--max-in-flight-bytes", str(clients)], options.crop, limit)
-    known = methods(watched.server.target)
-    tally, lock = {}, threading.Lock()
+    requests = worst(options)
+    group = ControlGroup(limit)
+    if group.path:
+        # Nothing is set: the server finds the limit, as it does in a container.
+        watched = Watched([], options.crop, group.join)
+    else:
+        # The limit of the process is what the setting leaves room for: a third more, and what the program takes.
+        clients = limit - limit // 4 - (80 << 20)
+        within = lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # noqa: E731
+        watched = Watched(["--max-in-flight-bytes", str(clients)], options.crop, within)
+    said = watched.server.wait_for_line(r"(?m)[ \"]memory\b.*").group(0)
+    promised = int(re.search(r'resident"?[=:]"?(\d+)', said).group(1))
+    tally, lock, end = {}, threading.Lock(), time.monotonic() + options.seconds
 
     def client(number):
         rng = random.Random(options.seed * 1000 + number)
-        for _ in range(options.rounds):
-            endpoint, media_type, data, _ = case(rng, known, options.megabytes * rng.choice([0.1, 0.5, 1]))
+        first = True
+        while first or time.monotonic() < end:
+            first = False
+            _, endpoint, media_type, data, _ = rng.choice(requests)
             try:
                 status = post(watched.server.target, endpoint, media_type, data, timeout=300).status
             except (Closed, OSError):
@@ -261,10 +335,16 @@ def hold(options):
         thread.start()
     for thread in threads:
         thread.join()
-    peak = watched.status("VmHWM")
-    watched.server.stop()
-    print(f"peak {peak >> 20} MiB of {limit >> 20}, answers {tally}")
-    return 0 if peak <= limit and tally.get(200) else 1
+    alive = watched.server.process.poll() is None
+    peak = watched.status("VmHWM") if alive else 0
+    charged = f", {group.peak() >> 20} charged to the control group ({group.version})" if group.path else ""
+    if alive:
+        watched.server.stop()
+    if group.path:
+        group.remove()
+    print(f"{'held' if alive else 'THE SERVER ENDED'}: resident at most {peak >> 20} MiB of {promised >> 20} promised, limit "
+          f"{limit >> 20}{charged}; answers {dict(sorted(tally.items(), key=str))}")
+    return 0 if alive and peak <= promised <= limit and tally.get(200) else 1
 
 
 def main():
@@ -275,7 +355,8 @@ def main():
     parser.add_argument("--megabytes", type=float, default=8, help="of a request's tensors")
     parser.add_argument("--hold", metavar="SIZE", help="post from many connections under this limit")
     parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--search", type=float, default=120, help="seconds to look for the worst requests, with --hold")
+    parser.add_argument("--seconds", type=float, default=120, help="to post them")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
     sys.exit(hold(options) if options.hold else search(options))

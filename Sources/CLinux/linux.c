@@ -149,6 +149,15 @@ void crop_trim_memory(void) {
 #endif
 }
 
+void crop_map_arrays_from(int size) {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, size);
+  mallopt(M_TRIM_THRESHOLD, 2 * size);
+#else
+  (void)size;
+#endif
+}
+
 void crop_begin_thread(const char *name, int level) {
   prctl(PR_SET_NAME, name);
   // On Linux both are about the calling thread alone, whatever POSIX says. Neither needs a privilege; a sandbox that

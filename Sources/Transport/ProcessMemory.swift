@@ -9,6 +9,21 @@ enum ProcessMemory {
   /// Smaller requests do not move the peak.
   private static let leastRoom = 4 << 20
 
+  /// Has the allocator keep little of what is freed where little may be held for clients.
+  ///
+  /// By itself it learns from the arrays that are freed: from then on those up to 32 MiB share its heaps, of which holes
+  /// between others remain resident, and in 512 MiB there is no room for such holes. An array that is mapped for itself
+  /// leaves none, but its pages are cleared by the system every time; so where there is much memory, nothing changes.
+  static func keepLittle(ofClientBytes bytes: Int) {
+    #if os(Linux)
+      guard bytes < keepsAll else { return }
+      crop_map_arrays_from(Int32(max(bytes / 64, 1 << 20)))
+    #endif
+  }
+
+  /// With so much for clients, what the allocator keeps of freed arrays is within the quarter that is left for it.
+  private static let keepsAll = 2 << 30
+
   /// Has the allocator give back what it keeps when that and `bytes` more would not stay under `limit`.
   static func makeRoom(for bytes: Int, limit: Int) {
     #if os(Linux)

@@ -48,6 +48,9 @@ public final class Server: Sendable {
   public init(
     _ configuration: TransportConfiguration, capacity: Capacity, responder: any Responder
   ) throws(StartError) {
+    if configuration.residentBytes < .max {
+      ProcessMemory.keepLittle(ofClientBytes: configuration.maximumInFlightBytes)
+    }
     let listeners = try Listener.open(configuration)
     do {
       let progress = progress

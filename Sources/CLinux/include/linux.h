@@ -25,6 +25,10 @@ int crop_peer_is_gone(int descriptor);
 /// Has the allocator give the pages that it keeps back to the system, where it can.
 void crop_trim_memory(void);
 
+/// Has the allocator map arrays of `size` bytes and more for themselves, so that they go back to the system when they are
+/// freed, and keep no more than twice that at the end of each of its heaps.
+void crop_map_arrays_from(int size);
+
 /// Names the calling thread (at most 15 bytes), and lowers its priority: at level 1 as nice(1) does, at level 2
 /// as SCHED_IDLE.
 void crop_begin_thread(const char *name, int level);
