@@ -90,7 +90,7 @@ soak: release venv ## A minute of load, 100,000 damaged requests, and a stop ami
 .PHONY: memory
 memory: release venv ## Look for requests that take more memory than is counted for them (ARGS='--runs 5000')
 	@$(PYTHON) tools/memory.py --crop $(CROP) $(ARGS)
-	@$(PYTHON) tools/memory.py --crop $(CROP) --hold 512MiB --rounds 8 --megabytes 4
+	@$(PYTHON) tools/memory.py --crop $(CROP) --hold 512MiB --megabytes 4
 
 .PHONY: conformance
 conformance: release venv ## Conformance cases against ours, nginx (where installed) and Python servers; writes RESULTS.md

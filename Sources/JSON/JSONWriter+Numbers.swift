@@ -4,6 +4,8 @@ extension JSONWriter {
 
   public mutating func write(_ value: Double) { writeNumber { $0.append(value) } }
 
+  public mutating func write(_ value: Float) { writeNumber { $0.append(value) } }
+
   public mutating func write(_ value: Int) { writeNumber { $0.append(value) } }
 
   public mutating func write(_ value: some BinaryInteger) {

@@ -1,6 +1,7 @@
 """What clients make the server hold, as the system sees it: the bound of SECURITY.md, and who keeps whom out."""
 import contextlib
 import gzip
+import json
 import pathlib
 import re
 import socket
@@ -179,13 +180,14 @@ def test_a_client_at_another_address_gets_its_turn_beside_one_that_fills_the_que
 
 
 def test_the_worst_requests_found_stay_under_the_bound():
-    """Sixteen connections post random requests over all methods, formats, types and shapes at once.
+    """Sixteen connections post the worst of random requests over all methods, formats, types and shapes at once, in a
+    control group of 512 MiB where one can be made.
 
-    A short form of `make memory`, which posts larger ones for longer.
+    A short form of `make memory`, which searches and posts for longer.
     """
     outcome = subprocess.run(
-        [sys.executable, ROOT / "tools" / "memory.py", "--crop", BINARY, "--hold", "512MiB", "--rounds", "1",
-         "--megabytes", "0.5"], capture_output=True, text=True, timeout=500)
+        [sys.executable, ROOT / "tools" / "memory.py", "--crop", BINARY, "--hold", "512MiB", "--megabytes", "0.5",
+         "--search", "15", "--seconds", "20"], capture_output=True, text=True, timeout=500)
     assert outcome.returncode == 0, outcome.stdout[-2000:] + outcome.stderr[-2000:]
 
 
@@ -248,3 +250,38 @@ def test_networks_take_no_more_memory_than_is_counted(tmp_path, config, texts, g
         assert took > memory.SLACK, "takes enough that it would be noticed"
     finally:
         watched.server.stop()
+
+
+def test_copies_in_another_order_of_axes_are_counted():
+    """Requests that are refused before they are computed hold them all the same."""
+    body = safetensors_bytes(
+        {"image_features": numpy.ones((512, 2048), numpy.int8)},
+        {"axes": {"image_features": "dn"}, "method": "uniform", "keep_ratio": 0.5, "batched": False})
+    with Server("--compute-timeout", "60s") as server, Connection(server.target, timeout=60) as connection:
+        answer = connection.exchange(request("POST", "/prune", [("Content-Type", "application/x-safetensors")], body))
+        assert answer.status == 200, answer.body
+        assert metric(server, "crop_work_bytes_total") >= 512 * 2048
+
+
+@pytest.mark.parametrize("layouts", [1, 1024], ids=["a large request", "a large answer"])
+def test_plans_are_counted(layouts):
+    layout = {"type": "video", "frames": 16, "rows": 1, "columns": 1}
+    stages = [{"layer": layer, "keep_ratio": 1} for layer in range(16)]
+    body = {"method": "random", "layout": layout if layouts == 1 else [layout] * layouts, "stages": stages}
+    if layouts == 1:
+        body["previous"] = {"kept_indices": [0] * (1 << 19)}
+    watched = memory.Watched(["--compute-threads", "1", "--event-loops", "1", "--max-in-flight-bytes", "8GiB",
+                              "--compute-timeout", "60s"], BINARY)
+    try:
+        answer, took, counted = memory.measure(watched, "plan", "application/json", json.dumps(body).encode())
+        assert answer.status == (422 if layouts == 1 else 200), answer.body[:300]
+        assert took <= counted + memory.SLACK, f"{took >> 20} MiB of {counted >> 20}"
+        assert counted >= 16 << 20
+    finally:
+        watched.server.stop()
+
+
+def test_a_plan_has_no_more_values_than_parameters_of_a_request():
+    with Server() as server, Connection(server.target, timeout=60) as connection:
+        answer = connection.exchange(request("POST", "/plan", JSON, b'{"layout":[' + b"0," * (1 << 20) + b"0]}"))
+        assert answer.status == 400 and b"too many values" in answer.body

@@ -60,6 +60,32 @@ struct WritingTests {
     }
   }
 
+  @Test("density peaks ask every few rows")
+  func densityPeaks() throws {
+    let patience = Patience()
+    let features = try Tensor.float32((0..<2048).map { Float($0 % 37) }, shape: Shape([1024, 2]))
+    let document = TensorDocument(
+      tensors: TensorBundle(["image_features": .one(features)]),
+      parameters: ["anchors": "density_peaks", "keep_tokens": 64])
+    _ = try PruningService.Operation.compress.run(document, isOverdue: patience.interruption)
+    #expect(patience.count >= 3 * 1024 / 64)
+  }
+
+  @Test("asked while axes are brought in another order")
+  func axes() throws {
+    let features = try Tensor(
+      elementType: .uint8, shape: Shape([1024, 1024]), bytes: [UInt8](repeating: 1, count: 1 << 20)[...])
+    let document = TensorDocument(
+      tensors: TensorBundle(["image_features": .one(features)]),
+      parameters: ["axes": ["image_features": "dn"], "method": "uniform", "keep_tokens": 4])
+    let patience = Patience(2)
+    let error = #expect(throws: Problem.self) {
+      try PruningService.Operation.prune.run(document, isOverdue: patience.interruption)
+    }
+    #expect(error?.slug == "compute-timeout")
+    #expect(patience.count == 3)
+  }
+
   @Test("asked between pictures")
   func pictures() throws {
     let answer = try Self.answer(images: 5, rows: 4)

@@ -44,7 +44,7 @@ struct OperationHandler: Sendable {
       elementType: query.elementType, boundary: BodyFormat.boundary(of: request, format),
       zipCoding: .zlib, maximumDecodedBytes: resolved.maximumBodyBytes,
       isInterrupted: Self.interruption(request, deadline))
-    let decodedBytes = format.decodingBytes(of: request.body[...], hints)
+    var decodedBytes = format.decodingBytes(of: request.body[...], hints)
     if isBrief, request.body.count > Self.briefBodyBytes || decodedBytes > Self.briefDecodedBytes {
       return nil
     }
@@ -54,8 +54,12 @@ struct OperationHandler: Sendable {
     if let known = resolved.operations.find(document, format) {
       return PreparedRequest(known, .decoded(sources), format: format, decodedBytes: decodedBytes)
     }
+    try Self.useReordered(document, beside: &decodedBytes, in: request)
     let context = RunContext(
-      models: models.current, stepLimit: StepLimit(.max, isAbandoned: request.isAbandoned))
+      models: models.current,
+      stepLimit: StepLimit(
+        .max, isAbandoned: request.isAbandoned,
+        isOverdue: { deadline.map { ContinuousClock.now >= $0 } ?? false }))
     guard
       let prepared = try PreparedOperation(
         operation, document, context, maximumTokens: isBrief ? Self.briefTokens : .max)
@@ -118,11 +122,12 @@ struct OperationHandler: Sendable {
       elementType: query.elementType, boundary: BodyFormat.boundary(of: context.request, format),
       zipCoding: .zlib, maximumDecodedBytes: context.resolved.maximumBodyBytes,
       isInterrupted: interruption(context.request, deadline))
-    let decodedBytes = format.decodingBytes(of: context.request.body[...], hints)
+    var decodedBytes = format.decodingBytes(of: context.request.body[...], hints)
     try use(decodedBytes, in: context.request)
     let document = try context.timing.measure("decode") { () throws(Problem) in
       try decode(context.request, as: format, hints, query)
     }
+    try useReordered(document, beside: &decodedBytes, in: context.request)
     return (document, decodedBytes, format)
   }
 
@@ -156,6 +161,16 @@ struct OperationHandler: Sendable {
         "other requests hold the memory that this one needs; --max-in-flight-bytes sets the limit",
         fields: Problem.retryAfter)
     }
+  }
+
+  /// The same for tensors that will be copied into another order of axes.
+  static func useReordered(
+    _ document: TensorDocument, beside decodedBytes: inout Int, in request: Request
+  ) throws(Problem) {
+    let bytes = document.reorderedBytes
+    guard bytes > 0 else { return }
+    decodedBytes += bytes
+    try use(decodedBytes, in: request)
   }
 
   private static func decode(

@@ -1,5 +1,6 @@
 import HTTP1
 import JSON
+import Numerics
 import TensorFormats
 
 extension Endpoints {
@@ -9,27 +10,39 @@ extension Endpoints {
   static func plan(timeout: Duration?) -> Endpoint {
     Endpoint(method: "POST", route: "/plan", kind: .operation) { context throws(Problem) in
       let deadline = timeout.map { ContinuousClock.now + $0 }
-      let format = try BodyFormat.ofRequest(context.request)
+      let request = context.request
+      let format = try BodyFormat.ofRequest(request)
       guard format.name == JSONTensorFormat.name else {
         throw Problem(
           .unsupportedFormat, "a plan has only parameters; send \(JSONTensorFormat.mediaTypes[0])")
       }
+      let decodedBytes = format.decodingBytes(of: request.body[...], DecodingHints())
+      try OperationHandler.use(decodedBytes, in: request)
       var parameters = try context.timing.measure("decode") { () throws(Problem) in
-        try object(context.request.body)
+        try object(request.body)
       }
-      try QueryParameters(context.request.head.query).merge(into: &parameters)
+      try QueryParameters(request.head.query).merge(into: &parameters)
       let given = parameters
       let answer = try context.timing.measure("compute") { () throws(Problem) in
-        try PlanOperation.run(given, isOverdue: { deadline.map { ContinuousClock.now >= $0 } ?? false })
+        let limit = StepLimit(
+          .max, isAbandoned: request.isAbandoned,
+          isOverdue: { deadline.map { ContinuousClock.now >= $0 } ?? false })
+        return try PlanOperation.run(given, limit) { bytes throws(Problem) in
+          try OperationHandler.use(decodedBytes &+ bytes, in: request)
+        }
       }
       return json(.object(answer))
     }
   }
 
+  /// As many as the parameters of the other operations may have.
+  private static let maximumPlanValues = 1 << 20
+
   private static func object(_ body: [UInt8]) throws(Problem) -> JSONObject {
     let value: JSONValue
     do throws(JSONError) {
-      value = try JSONValue.parse(JSONScanner.withoutByteOrderMark(body[...]))
+      value = try JSONValue.parse(
+        JSONScanner.withoutByteOrderMark(body[...]), maximumValueCount: maximumPlanValues)
     } catch {
       throw Problem(.malformedBody, "\(error)")
     }

@@ -78,7 +78,9 @@ struct InferenceHandler: Sendable {
     let request = try Self.problems { () throws(TensorFormatError) in
       try parsed.request(shared: shared, hints)
     }
-    return (request, decodedBytes + sharedBytes)
+    var bytes = decodedBytes + sharedBytes
+    try OperationHandler.useReordered(request.document, beside: &bytes, in: context.request)
+    return (request, bytes)
   }
 
   private static func problems<Result>(

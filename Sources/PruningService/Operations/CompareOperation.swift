@@ -55,7 +55,7 @@ public enum CompareOperation {
     let tensors = try SixteenBits.resolved(document.tensors, shared.parameters)
     let axes = try DeclaredAxes(shared.parameters, tensors: tensors)
     let batch = try Batch(
-      try axes.applied(to: tensors), axes: axes,
+      try axes.applied(to: tensors, context.stepLimit), axes: axes,
       isDeclaredBatched: try OperationParameters.batched(shared.parameters))
     guard !batch.isBatched else {
       throw Problem(

@@ -1,4 +1,5 @@
 import JSON
+import Numerics
 import TensorFormats
 import Tensors
 
@@ -64,11 +65,11 @@ struct DeclaredAxes {
   }
 
   /// The tensors with their axes in the order of ``TensorAxes``, images first.
-  func applied(to tensors: TensorBundle) throws(Problem) -> TensorBundle {
+  func applied(to tensors: TensorBundle, _ limit: StepLimit) throws(Problem) -> TensorBundle {
     var result = tensors
     for (name, letters) in orders {
       switch tensors[name] {
-      case .one(let tensor): result[name] = .one(try Self.ordered(tensor, letters, name))
+      case .one(let tensor): result[name] = .one(try Self.ordered(tensor, letters, name, limit))
       case .many(let list):
         guard !letters.contains("b") else {
           throw Problem(
@@ -77,16 +78,16 @@ struct DeclaredAxes {
             pointer: "/axes/\(name)")
         }
         result[name] = .many(
-          try list.map { (tensor) throws(Problem) in try Self.ordered(tensor, letters, name) })
+          try list.map { (tensor) throws(Problem) in try Self.ordered(tensor, letters, name, limit) })
       case nil: break
       }
     }
     return result
   }
 
-  private static func ordered(_ tensor: Tensor, _ given: [Character], _ name: String) throws(Problem)
-    -> Tensor
-  {
+  private static func ordered(
+    _ tensor: Tensor, _ given: [Character], _ name: String, _ limit: StepLimit
+  ) throws(Problem) -> Tensor {
     func wrong(_ message: String) -> Problem {
       Problem(.invalidInput, "\"\(String(given))\" " + message, pointer: "/axes/\(name)")
     }
@@ -113,7 +114,11 @@ struct DeclaredAxes {
     // Without heads, rows of queries still stand behind an axis of heads.
     let order = (kept.contains("b") ? ["b"] : []) + (forms.contains(present) ? present : full)
     let sources = order.map { letters.firstIndex(of: $0) }
-    return tensor.reordered(by: sources)
+    do throws(PruningError) {
+      return try tensor.reordered(by: sources, limit)
+    } catch {
+      throw Problem(error)
+    }
   }
 }
 
@@ -143,14 +148,15 @@ extension Tensor {
   /// axis of extent 1. Axes of this tensor that are not named have extent 1.
   ///
   /// - Complexity: O(1) where the elements stay in place, else O(n).
-  fileprivate func reordered(by sources: [Int?]) -> Tensor {
+  fileprivate func reordered(by sources: [Int?], _ limit: StepLimit) throws(PruningError) -> Tensor {
     let extents = sources.map { $0.map { shape[$0] } ?? 1 }
     var strides = [Int](repeating: 1, count: rank)
     for axis in (0..<max(rank - 1, 0)).reversed() { strides[axis] = strides[axis + 1] * shape[axis + 1] }
     let moving = sources.compactMap { $0 }.filter { shape[$0] != 1 }
     guard let target = try? Shape(extents) else { preconditionFailure("the same extents in another order") }
     let moved =
-      moving == moving.sorted() ? bytes : gathered(extents, sources.map { $0.map { strides[$0] } ?? 0 })[...]
+      moving == moving.sorted()
+      ? bytes : try gathered(extents, sources.map { $0.map { strides[$0] } ?? 0 }, limit)[...]
     do {
       return try Tensor(elementType: elementType, shape: target, bytes: moved)
     } catch {
@@ -159,17 +165,33 @@ extension Tensor {
   }
 
   /// The bytes of the elements of `extents` whose steps from one to the next are `strides`, in elements.
-  private func gathered(_ extents: [Int], _ strides: [Int]) -> [UInt8] {
+  ///
+  /// - Parameter limit: asked every quarter of a million copies, a millisecond or so.
+  private func gathered(
+    _ extents: [Int], _ strides: [Int], _ limit: StepLimit
+  ) throws(PruningError) -> [UInt8] {
     let width = elementType.byteWidth
     guard elementCount > 0, let last = extents.indices.last else { return Array(bytes) }
     // Where the innermost axis stays innermost, whole rows move at once.
     let run = strides[last] == 1 ? extents[last] : 1
     let outer = run == 1 ? extents.indices : extents.indices.dropLast()
-    return bytes.withUnsafeBytes { source in
+    var failure: PruningError?
+    let moved = bytes.withUnsafeBytes { source in
       [UInt8](unsafeUninitializedCapacity: source.count) { target, count in
         var position = [Int](repeating: 0, count: extents.count)
         var offset = 0
+        var copies = 0
         for start in stride(from: 0, to: elementCount, by: run) {
+          copies += 1
+          if copies & (1 << 18 - 1) == 0 {
+            do throws(PruningError) {
+              try limit.check()
+            } catch {
+              failure = error
+              count = start * width
+              return
+            }
+          }
           let row = UnsafeRawBufferPointer(rebasing: source[(offset * width)..<((offset + run) * width)])
           UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(target)[(start * width)...])
             .copyMemory(from: row)
@@ -184,5 +206,15 @@ extension Tensor {
         count = source.count
       }
     }
+    if let failure { throw failure }
+    return moved
+  }
+}
+
+extension TensorDocument {
+  /// What tensors take whose axes are brought in another order: at most as much again as they take now.
+  var reorderedBytes: Int {
+    guard parameters["axes"] != nil else { return 0 }
+    return TensorForms.bytes(of: tensors).reduce(0) { $0 + $1.count }
   }
 }

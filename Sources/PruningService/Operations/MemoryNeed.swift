@@ -48,7 +48,7 @@ struct MemoryNeed: Sendable {
     }
     self.work = work.sorted(by: >)
     self.answers = answers
-    tensors = Self.held(by: document.tensors)
+    tensors = Self.held(by: document.tensors) &+ document.reorderedBytes
   }
 
   /// - Parameters:

@@ -19,6 +19,13 @@ public enum PlanOperation {
   public static func run(
     _ parameters: JSONObject, isOverdue: @escaping @Sendable () -> Bool = { false }
   ) throws(Problem) -> JSONObject {
+    try run(parameters, StepLimit(.max, isOverdue: isOverdue), reserve: { _ in })
+  }
+
+  /// - Parameter reserve: told how much memory the answer takes at most, before it is made; throws where there is none.
+  static func run(
+    _ parameters: JSONObject, _ limit: StepLimit, reserve: (Int) throws(Problem) -> Void
+  ) throws(Problem) -> JSONObject {
     var shared = parameters
     shared["break_even"] = nil
     try OperationParameters.refuseUnknown(TensorDocument(parameters: shared), for: .prune)
@@ -26,67 +33,96 @@ public enum PlanOperation {
     _ = try OperationParameters.batched(given)
     _ = try DeclaredAxes(given)
     _ = try SixteenBits.declared(given)
+    let layouts: Layouts
     do throws(PruningError) {
-      return try answer(given, StepLimit(.max, isOverdue: isOverdue))
+      layouts = try Layouts(given, limit)
+    } catch {
+      throw Problem(error)
+    }
+    try reserve(layouts.answerBytes)
+    do throws(PruningError) {
+      return try answer(given, layouts, limit)
     } catch {
       throw Problem(error)
     }
   }
 
-  private static func answer(_ given: JSONObject, _ limit: StepLimit) throws(PruningError) -> JSONObject {
-    guard let layout = given["layout"] else {
-      throw PruningError(at: "/layout", "is missing; without tensors it gives the number of tokens")
-    }
-    let listed = layout.arrayValue
-    if let listed, !(1...Batch.maximumCount).contains(listed.count) {
-      throw PruningError(
-        at: "/layout", "must have 1 to \(Batch.maximumCount) layouts, not \(listed.count)")
-    }
-    let images = try ImageParameters(given, batchCount: listed?.count)
-    var layouts: [TokenLayout] = []
-    var requests: [PruneRequest] = []
-    var tokenCount = 0
-    var viewCount = 0
-    for index in 0..<(listed?.count ?? 1) {
-      try limit.check()
-      do throws(PruningError) {
-        let (layout, request) = try sketch(images[index])
-        tokenCount += layout.tokenCount
-        viewCount += layout.views.count
-        guard tokenCount <= TokenLayout.maximumTokenCount, viewCount <= maximumViewCount else {
-          throw PruningError(
-            at: "/layout",
-            "the layouts together have more than \(TokenLayout.maximumTokenCount) tokens or \(maximumViewCount) "
-              + "views")
+  /// What is planned for: the layouts, and what is asked of each.
+  private struct Layouts {
+    let isListed: Bool
+    let images: ImageParameters
+    private(set) var layouts: [TokenLayout] = []
+    private(set) var requests: [PruneRequest] = []
+
+    init(_ given: JSONObject, _ limit: StepLimit) throws(PruningError) {
+      guard let layout = given["layout"] else {
+        throw PruningError(at: "/layout", "is missing; without tensors it gives the number of tokens")
+      }
+      let listed = layout.arrayValue
+      isListed = listed != nil
+      if let listed, !(1...Batch.maximumCount).contains(listed.count) {
+        throw PruningError(
+          at: "/layout", "must have 1 to \(Batch.maximumCount) layouts, not \(listed.count)")
+      }
+      images = try ImageParameters(given, batchCount: listed?.count)
+      var tokenCount = 0
+      var viewCount = 0
+      for index in 0..<(listed?.count ?? 1) {
+        try limit.check()
+        do throws(PruningError) {
+          let (layout, request) = try PlanOperation.sketch(images[index])
+          tokenCount += layout.tokenCount
+          viewCount += layout.views.count
+          guard tokenCount <= TokenLayout.maximumTokenCount, viewCount <= PlanOperation.maximumViewCount
+          else {
+            throw PruningError(
+              at: "/layout",
+              "the layouts together have more than \(TokenLayout.maximumTokenCount) tokens or \(PlanOperation.maximumViewCount) "
+                + "views")
+          }
+          layouts.append(layout)
+          requests.append(request)
+        } catch {
+          throw listed == nil ? error : images.error(error, inImage: index)
         }
-        layouts.append(layout)
-        requests.append(request)
-      } catch {
-        throw listed == nil ? error : images.error(error, inImage: index)
+      }
+      guard requests[0].stages.count * tokenCount <= PruneOperation.maximumStageIndices else {
+        throw PruneOperation.tooManyStages(requests[0].stages.count, tokenCount)
+      }
+      if listed != nil {
+        // As in a batch: all have the same budget.
+        let largest = zip(layouts, requests).map { layout, request in
+          request.scope.largestBudget(of: layout.tokenCount, layout, request.newlines)
+        }.max()
+        for index in requests.indices { requests[index].largestPeer = largest }
       }
     }
-    guard requests[0].stages.count * tokenCount <= PruneOperation.maximumStageIndices else {
-      throw PruneOperation.tooManyStages(requests[0].stages.count, tokenCount)
+
+    /// An upper bound of what the answer about all of them takes, as values and as text.
+    var answerBytes: Int {
+      let stages = requests[0].stages.count
+      return layouts.reduce(0) { bytes, layout in
+        bytes + (layout.views.count + 1) << 10 + stages * (768 + layout.imageCount << 6)
+      }
     }
-    if listed != nil {
-      // As in a batch: all have the same budget.
-      let largest = zip(layouts, requests).map { layout, request in
-        request.scope.largestBudget(of: layout.tokenCount, layout, request.newlines)
-      }.max()
-      for index in requests.indices { requests[index].largestPeer = largest }
-    }
+  }
+
+  private static func answer(
+    _ given: JSONObject, _ subject: Layouts, _ limit: StepLimit
+  ) throws(PruningError) -> JSONObject {
+    let (layouts, requests) = (subject.layouts, subject.requests)
     try limit.check()
     let plan: PrunePlan
     do throws(SharedPruningError) {
       plan = try PrunePlan(of: layouts, requests)
     } catch {
-      guard listed != nil, let image = error.image else { throw error.error }
-      throw images.error(error.error, inImage: image)
+      guard subject.isListed, let image = error.image else { throw error.error }
+      throw subject.images.error(error.error, inImage: image)
     }
     let model = try ModelDimensions.parse(given)
     let economics = try Economics(given, method: requests[0].method, model)
     let layers = requests[0].layerCount
-    guard listed != nil else { return try members(of: plan, 0, layers, model, economics) }
+    guard subject.isListed else { return try members(of: plan, 0, layers, model, economics) }
     var result: JSONObject = [
       "batched": true, "tokens": .integer(plan.tokenCount),
     ]

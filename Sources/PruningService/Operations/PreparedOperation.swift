@@ -80,7 +80,8 @@ final class PreparedOperation: Sendable {
     let resolved = try SixteenBits.resolved(document.tensors, given)
     let axes = try DeclaredAxes(given, tensors: resolved)
     let batch = try Batch(
-      try axes.applied(to: resolved), axes: axes, isDeclaredBatched: try OperationParameters.batched(given))
+      try axes.applied(to: resolved, context.stepLimit), axes: axes,
+      isDeclaredBatched: try OperationParameters.batched(given))
     self.operation = operation
     isBatched = batch.isBatched
     let isTogether = operation == .prune && batch.isBatched && given["budget_scope"] == "request"

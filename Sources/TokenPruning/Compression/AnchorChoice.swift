@@ -46,16 +46,34 @@ struct AnchorChoice {
     // Not lazy: half of all pairs are compared, and every row is ranked.
     var steps = StepCounter(limit: stepLimit)
     try steps.spend(part.count * part.count * (20 + StepCounter.exactComparison(columns: space.columns) / 2))
-    let similarities = space.exactSimilarities(of: part, to: part)
-    let distances = part.indices.map { row in
-      part.indices.map { row == $0 ? 0 : max(0, 1 - similarities[row * part.count + $0]) }
+    // Rows of so many comparisons that the clock is asked every few milliseconds.
+    let blocks = stride(from: 0, to: part.count, by: 64).map { $0..<min($0 + 64, part.count) }
+    func rows<Value>(_ value: (Int) -> Value) throws(PruningError) -> [Value] {
+      var values: [Value] = []
+      values.reserveCapacity(part.count)
+      for block in blocks {
+        try stepLimit.check()
+        for row in block { values.append(value(row)) }
+      }
+      return values
     }
-    let density = distances.map { row in
-      let nearest = Ranking.highest(count, of: row.map(-), among: Array(part.indices))
-      return exponential(-nearest.reduce(0) { $0 + row[$1] * row[$1] } / Double(max(count, 1)))
+    var distances: [[Double]] = []
+    distances.reserveCapacity(part.count)
+    for block in blocks {
+      try stepLimit.check()
+      let similarities = space.exactSimilarities(of: Array(part[block]), to: part)
+      for row in block {
+        let start = (row - block.lowerBound) * part.count
+        distances.append(part.indices.map { row == $0 ? 0 : max(0, 1 - similarities[start + $0]) })
+      }
+    }
+    let density = try rows { row in
+      let nearest = Ranking.highest(count, of: distances[row].map(-), among: Array(part.indices))
+      return exponential(
+        -nearest.reduce(0) { $0 + distances[row][$1] * distances[row][$1] } / Double(max(count, 1)))
     }
     let farthest = distances.lazy.map { $0.max() ?? 0 }.max() ?? 0
-    let peaks = part.indices.map { row in
+    let peaks = try rows { row in
       var separation = farthest
       for other in part.indices
       where density[other] > density[row] || (density[other] == density[row] && other < row) {
