@@ -36,3 +36,11 @@ let package = Package(
     suite("FormatBenchmarks"),
   ]
 )
+
+// What needs `measure` alone, such as `make bench-peers`, does without the suites and what they depend on.
+if Context.environment["MEASURE_ONLY"] != nil {
+  package.targets.removeAll { $0.name.hasSuffix("Benchmarks") }
+  package.dependencies.removeAll {
+    if case .sourceControl(_, let location, _) = $0.kind { location.hasSuffix("/benchmark") } else { false }
+  }
+}

@@ -172,13 +172,18 @@ def beside_numpy(connection, process, methods):
             "image_features": half(FEATURES[kind](tokens, width, generator)),
             "text_features": half(structured(16, width, generator)),
             "attention": generator.random((16, tokens), dtype=np.float32),
+            # A page: patches of ink, and paper between them.
+            "pixel_values": half(generator.random((tokens, 588)) * (generator.random((tokens, 1)) < 0.4)),
         }
         for method in methods:
-            names = [*method["required_inputs"], *(["attention"] if method["name"] == "scope" else [])]
+            names = [*method["required_inputs"], *(["attention"] if method["name"] in ("scope", "prunesid") else [])]
             sent = {name: arrays[name] for name in names}
 
             def body(name):
                 layout = {"type": "grid", "rows": 24, "columns": tokens // 24}
+                if method["name"] == "vidcom2":
+                    side = int(math.isqrt(tokens // FRAMES[tokens]))
+                    layout = {"type": "video", "frames": FRAMES[tokens], "rows": side, "columns": tokens // FRAMES[tokens] // side}
                 return save(sent, {"parameters": json.dumps({"method": name, "keep_tokens": kept, "layout": layout})})
 
             spent, problem = least(connection, body(method["name"]), process)
@@ -193,6 +198,8 @@ def beside_numpy(connection, process, methods):
                 start = time.thread_time()
                 indices = NUMPY[method["name"]](arrays, kept)
                 theirs = min(theirs, 1e3 * (time.thread_time() - start))
+            # Which the server may have closed meanwhile.
+            connection.close()
             same = len(set(answer) & set(map(int, indices)))
             print(f"| `{method['name']}` | {kind}, {tokens:,} x {width:,} | {kept} | {ours:.2f} | {theirs:.1f} | {theirs / ours:.1f} | {same} of {kept} |", flush=True)
 
@@ -224,11 +231,22 @@ def written(methods, transports, machine):
     lines += ["  ]", "",
               "  /// Milliseconds at 576 tokens of width 1,024 of which 64 are kept, and exponents of tokens, width and kept tokens.",
               "  static let methods: [String: MethodCost] = ["]
-    for name, found in methods.items():
-        tokens, width, kept = found["exponents"]
-        lines.append(f'    "{name}": MethodCost(base: {found["base"]:.4f}, tokens: {tokens:.2f}, width: {width:.2f}, kept: {kept:.2f}),')
-    lines += ["  ]", "}", ""]
+    lines += [row(name, found) for name, found in methods.items()] + ["  ]", "}", ""]
     return "\n".join(lines)
+
+
+def row(name, found):
+    tokens, width, kept = found["exponents"]
+    return f'    "{name}": MethodCost(base: {found["base"]:.4f}, tokens: {tokens:.2f}, width: {width:.2f}, kept: {kept:.2f}),'
+
+
+def replaced(text, methods):
+    """The file with the rows of some methods measured again; transports, and what it says of its origin, stay."""
+    for name, found in methods.items():
+        text, count = re.subn(rf'^    "{name}": MethodCost\(.*$', row(name, found), text, flags=re.MULTILINE)
+        if count != 1:
+            raise SystemExit(f"{TARGET.name} has no row of {name}: measure all methods")
+    return text
 
 
 def main():
@@ -237,7 +255,7 @@ def main():
     parser.add_argument("--write", action="store_true", help=f"write {TARGET.relative_to(ROOT)}")
     parser.add_argument("--features", choices=("noise", "smooth", "patches"), default="noise")
     parser.add_argument("--numpy", action="store_true", help="searches beside numpy")
-    parser.add_argument("--only", nargs="*", help="methods to measure")
+    parser.add_argument("--only", nargs="*", help="methods to measure; with --write, whose rows to replace")
     options = parser.parse_args()
     global KIND
     KIND = options.features
@@ -254,7 +272,7 @@ def main():
             if options.numpy:
                 tcp.request("GET", "/methods")
                 listed = json.loads(tcp.getresponse().read())["methods"]
-                names = options.only or ("divprune", "cdpruner", "scope", "mmtok")
+                names = options.only or tuple(NUMPY)
                 return beside_numpy(unix, process, [method for method in listed if method["name"] in names])
             transports = {"tcp": measure_transport(tcp, process), "unix": measure_transport(unix, process)}
             for name, (overhead, slope, points) in transports.items():
@@ -277,7 +295,9 @@ def main():
                 print(
                     f"| `{method['name']}` | {measured} | {found['base']:.3f} | {found['large']:.2f} | {exponents} "
                     f"| {found['error']:.1f} |", flush=True)
-    if options.write:
+    if options.write and options.only:
+        TARGET.write_text(replaced(TARGET.read_text(), methods))
+    elif options.write:
         TARGET.parent.mkdir(exist_ok=True)
         TARGET.write_text(written(methods, transports, f"{cpu}, {datetime.date.today()}, features without structure" if KIND == "noise" else f"{cpu}, {datetime.date.today()}, {KIND} features"))
 

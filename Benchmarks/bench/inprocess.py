@@ -17,6 +17,9 @@ from .targets import absolute, from_series, limit_by, missing
 
 # Methods that merge are compared with the whole merging, not only with the choice.
 VERBS = {"divprune": "method", "cdpruner": "method", "tome": "merge", "visionzip": "merge", "dart": "method"}
+# Methods that came later, on smooth features; `bench_costs.py --numpy` compares those as well that need a layout or pixels.
+NEWER = ("scope", "mmtok", "holov", "prunesid", "apet")
+NEWER_CASES = (("descriptors", 576, 64, (64, 192)), ("smooth", 576, 1024, (64, 192)), ("smooth", 2880, 4096, (320,)))
 SIZES = ((576, 1024, 64), (2880, 4096, 320))
 
 
@@ -84,6 +87,10 @@ def cases(quick):
     """-> (method, kind, tokens, width, keep), those of one kind and size together."""
     for kind, tokens, width, keeps in SEARCH_CASES[:3] if quick else SEARCH_CASES:
         yield from ((method, kind, tokens, width, keep) for method in SEARCHES for keep in keeps)
+    for kind, tokens, width, keeps in NEWER_CASES[:2] if quick else NEWER_CASES:
+        # The components of thousands of tokens are more work than the service takes on.
+        some = [method for method in NEWER if tokens < 1000 or method != "prunesid"]
+        yield from ((method, kind, tokens, width, keep) for method in some for keep in keeps)
     for tokens, width, keep in SIZES[:1] if quick else SIZES:
         for kind in ("structured", "noise", "structured, single"):
             yield from ((method, kind, tokens, width, keep) for method in VERBS)
@@ -112,7 +119,9 @@ def methods(measure, torch, folder, rounds, quick, say):
             made = kind, tokens, width
             arrays, path = tensors(*made, folder)
         repeats = 3 if tokens > 1000 or quick else 9
-        sides = {"crop": lambda: measure.ask(VERBS[method], method, path, keep, repeats)}
+        if method in NEWER and tokens > 1000:
+            repeats = 1
+        sides = {"crop": lambda: measure.ask(VERBS.get(method, "method"), method, path, keep, repeats)}
         sides["numpy"] = lambda: timed(lambda: references.NUMPY[method](arrays, keep), repeats)
         if torch and method in references.TORCH:
             sides["torch"] = lambda: torch.ask(method, path, keep, repeats)
@@ -232,6 +241,13 @@ def targets(method_results, kernel_series, json_results):
         for method, title in (("divprune", "DivPrune"), ("cdpruner", "CDPruner")):
             for keep in keeps:
                 bound = 4 if kind == "descriptors" else 3
+                name = f"{title} of {kind} {tokens}x{width} K={keep} in process: numpy"
+                series = method_results.get((method, kind, tokens, width, keep)) or Series()
+                found.append(from_series("4", name, f">= {bound}", bound, series, "crop", "numpy", "best_s", "s", inverse=True))
+    for kind, tokens, width, keeps in NEWER_CASES:
+        for method, title in (("scope", "SCOPE"), ("mmtok", "MMTok")):
+            for keep in keeps:
+                bound = 10 if tokens == 576 else 8
                 name = f"{title} of {kind} {tokens}x{width} K={keep} in process: numpy"
                 series = method_results.get((method, kind, tokens, width, keep)) or Series()
                 found.append(from_series("4", name, f">= {bound}", bound, series, "crop", "numpy", "best_s", "s", inverse=True))

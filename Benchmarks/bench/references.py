@@ -112,9 +112,134 @@ def mmtok(arrays, count):
     return coverage(weights, np.float32(1), count)
 
 
+def rest_by(scores, kept, count):
+    """`kept` and the highest of the others, `count` in all."""
+    left = np.setdiff1d(np.arange(len(scores)), kept)
+    return np.sort(np.concatenate([kept, left[np.argsort(-scores[left], kind="stable")[: count - len(kept)]]]).astype(int))
+
+
+def holov(arrays, count, crops=16):
+    """Runs of tokens share the budget by their attention and the variance of their cosines; each keeps its highest."""
+    rows, attention = arrays["image_features"].astype(np.float32), arrays["attention"].mean(axis=0, dtype=np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True) + 1e-6
+    runs = np.array_split(np.arange(len(rows)), crops)
+    scores = np.empty(crops)
+    for index, run in enumerate(runs):
+        similarity = rows[run] @ rows[run].T
+        np.fill_diagonal(similarity, 0)
+        mean = similarity.sum(axis=1, keepdims=True) / (len(run) - 1)
+        variance = ((similarity - mean) ** 2).sum(axis=1) / (len(run) - 1)
+        own = 1000 * attention[run]
+        scores[index] = (own + 0.09 * np.abs(own).mean() / (np.abs(variance).mean() + 1e-6) * variance).mean()
+    weights = scores / (scores.sum() + 1e-6)
+    quotas = np.floor(weights * count).astype(int)
+    quotas[np.argsort(-weights, kind="stable")[: count - quotas.sum()]] += 1
+    kept = [run[np.argsort(-attention[run], kind="stable")[:quota]] for run, quota in zip(runs, quotas)]
+    return rest_by(attention, np.concatenate(kept), count)
+
+
+def vidcom2(arrays, count):
+    """vLLM's: frames unlike the video get more, and keep what is least like the video's mean and their own."""
+    rows, frames = arrays["image_features"].astype(np.float32), {576: 4, 2880: 5}[len(arrays["image_features"])]
+    channels = np.sort(np.argsort(rows.var(axis=0), kind="stable")[: rows.shape[1] // 2])
+    rows = work.unit_rows(rows[:, channels]).reshape(frames, -1, len(channels))
+
+    def similarity(centre):
+        distance = ((rows - centre) ** 2).sum(axis=2)
+        return sum(np.exp(-distance / (2 * alpha)) for alpha in (0.125, 0.25, 0.5, 1, 2))
+
+    video = similarity(rows.mean(axis=(0, 1)))
+    both = video + similarity(rows.mean(axis=1, keepdims=True))
+    powers = np.exp((-video.mean(axis=1) + video.mean(axis=1).min()) / 0.01)
+    size = rows.shape[1]
+    ratios = np.minimum(1, count / both.size * (1 + powers / powers.sum() - 1 / frames))
+    quotas = np.clip(np.round(ratios * size).astype(int), 1, size)
+    kept = [np.argsort(scores, kind="stable")[:quota] + size * frame for frame, (scores, quota) in enumerate(zip(both, quotas))]
+    kept, scores = np.concatenate(kept), -both.ravel()
+    return rest_by(scores, kept[np.argsort(-scores[kept], kind="stable")[:count]], count)
+
+
+def prunesid(arrays, count):
+    """Groups by principal components, near copies of a group's best last, shares of the budget by what is left of groups."""
+    rows, attention = arrays["image_features"].astype(np.float32), arrays["attention"].mean(axis=0, dtype=np.float32)
+    total, (tokens, width) = count + 1, rows.shape
+    centred = 1 / (1 + np.exp(-rows))
+    centred -= centred.mean(axis=1, keepdims=True)
+    # The smaller of the two products has the same components.
+    if tokens <= width:
+        vectors = np.linalg.eigh(centred @ centred.T)[1][:, ::-1]
+    else:
+        vectors = centred @ np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
+        vectors /= np.linalg.norm(vectors, axis=0) + 1e-30
+    groups = np.abs(vectors[:, : total // 4]).argmax(axis=1)
+    unit = work.unit_rows(rows)
+    similarity = unit @ unit.T
+    threshold = total / 32 * (similarity.sum() - np.trace(similarity)) / (tokens * (tokens - 1))
+    rankings, survivors = [], []
+    for group in range(total // 4):
+        order = np.flatnonzero(groups == group)
+        order = order[np.argsort(-attention[order], kind="stable")]
+        is_left, taken = np.ones(len(order), bool), []
+        for place in range(len(order)):
+            if is_left[place]:
+                taken.append(place)
+                is_left &= similarity[order[place], order] <= threshold
+                is_left[place] = False
+        others = np.setdiff1d(np.arange(len(order)), taken)
+        rankings.append(order[np.concatenate([taken, others]).astype(int)])
+        survivors.append(len(taken))
+    survivors, sizes = np.array(survivors), np.array([len(ranking) for ranking in rankings])
+    lower, upper = np.minimum(1, sizes), np.minimum(np.minimum(5 * -(-total // 64), sizes), survivors)
+    while upper.sum() < min(total, tokens):
+        upper = np.minimum(upper + 1, sizes)
+    free = max(0, total - 1 - lower.sum())
+    shares = np.cumsum((survivors / np.float32(survivors.sum())).astype(np.float32), dtype=np.float64).astype(np.float32)
+    quotas = np.minimum(np.diff(np.round(np.float32(free) * shares), prepend=0).astype(int) + lower, upper)
+    for group in np.argsort(-survivors, kind="stable"):
+        quotas[group] += min(max(free + lower.sum() - quotas.sum(), 0), upper[group] - quotas[group])
+    kept = np.concatenate([ranking[: max(quota, 0)] for ranking, quota in zip(rankings, quotas)])
+    return rest_by(attention, kept[:count], count)
+
+
+def apet(arrays, count, basis=10):
+    """Ten tokens far from each other, and those that these reconstruct worst."""
+    rows = arrays["image_features"].astype(np.float32)
+    chosen, nearest = [0], np.full(len(rows), np.inf, np.float32)
+    while len(chosen) < basis:
+        nearest = np.minimum(nearest, ((rows - rows[chosen[-1]]) ** 2).sum(axis=1))
+        chosen.append(int(nearest.argmax()))
+    base = rows[chosen].astype(np.float64)
+    weights = np.linalg.solve(base @ base.T + 1e-5 * np.eye(basis), base @ rows.T.astype(np.float64))
+    errors = np.linalg.norm(rows - (weights.T @ base).astype(np.float32), axis=1)
+    return rest_by(errors, np.array(chosen), count)
+
+
+def vscan(arrays, count):
+    """Half of the tokens by attention within windows of a 24 x 24 grid (of 24 rows), the other half by attention anywhere."""
+    attention = arrays["attention"].mean(axis=0, dtype=np.float32)
+    columns = len(attention) // 24
+    places = np.arange(len(attention)).reshape(4, 6, 4, columns // 4).transpose(0, 2, 1, 3).reshape(16, -1)
+    best = np.argsort(-attention[places], axis=1, kind="stable")[:, : count // 2 // 16]
+    return rest_by(attention, np.take_along_axis(places, best, axis=1).ravel(), count)
+
+
+def pixelprune(arrays, count):
+    """Patches furthest from what their neighbours to the left and above predict, the first before all."""
+    pixels = arrays["pixel_values"].astype(np.float32)
+    tokens = len(arrays["attention"][0])
+    pixels = pixels.reshape(24, tokens // 24, -1)
+    own, left, upper, corner = pixels[1:, 1:], pixels[1:, :-1], pixels[:-1, 1:], pixels[:-1, :-1]
+    is_upper = (np.abs(corner - left).max(axis=2) <= 0) & (np.abs(corner - upper).max(axis=2) > 0)
+    scores = np.full(pixels.shape[:2], np.inf, np.float32)
+    scores[0, 1:] = np.abs(pixels[0, 1:] - pixels[0, :-1]).max(axis=1)
+    scores[1:, 0] = np.abs(pixels[1:, 0] - pixels[:-1, 0]).max(axis=1)
+    scores[1:, 1:] = np.abs(own - np.where(is_upper[:, :, None], upper, left)).max(axis=2)
+    return np.sort(np.argsort(-scores.ravel(), kind="stable")[:count])
+
 NUMPY = {
     "divprune": divprune, "cdpruner": cdpruner, "tome": tome, "visionzip": visionzip, "dart": dart, "scope": scope,
-    "mmtok": mmtok}
+    "mmtok": mmtok, "holov": holov, "vidcom2": vidcom2, "prunesid": prunesid, "apet": apet, "vscan": vscan,
+    "pixelprune": pixelprune}
 
 
 # What there is in torch as well.

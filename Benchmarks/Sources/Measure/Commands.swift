@@ -112,7 +112,7 @@ struct Commands {
   private mutating func base64(_ words: Words) throws -> String {
     let body = try body(words[1])
     let times = try seconds(words.integer(2)) {
-      consume(try JSONTensorFormat.decode(body[...], DecodingHints()).tensors.isEmpty)
+      consume(try JSONTensorFormat.decode(body[...], DecodingHints()).tensors.entries.isEmpty)
     }
     return "{\"seconds\":\(times),\"bytes\":\(body.count)}"
   }

@@ -2,6 +2,7 @@ import Foundation
 import JSON
 import LearnedNetworks
 import Localization
+import Numerics
 import TensorFormats
 import Tensors
 import TokenPruning
