@@ -26,8 +26,7 @@ public enum BlockedProducts {
 
   /// Products added up in one chain; longer sums are sums of such, which bounds the rounding.
   static let run = 256
-  /// The same for products of rows with each other: what compares them has more use for a tight bound than for a
-  /// thirtieth of the time.
+  /// The same for products of rows with each other, whose bound of the error decides how much float64 does again.
   static let shortRun = 64
   /// Columns of a panel that are used again and again while they lie in the second-level cache.
   private static let block = 512

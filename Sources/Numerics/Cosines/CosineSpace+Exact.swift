@@ -78,16 +78,16 @@ extension CosineSpace {
       withUnsafeTemporaryAllocation(of: Double.self, capacity: 16) { sums in
         guard let base = values.baseAddress, let into = sums.baseAddress else { return }
         for a in 0..<left.count {
-          for first in stride(from: 0, to: others.rows, by: 4) {
-            func other(_ lane: Int) -> KernelSet.Row { base + min(first + lane, others.rows - 1) * columns }
-            _ = features.withFloats(of: left[a]) { a0, a1, a2, a3 in
+          _ = features.withFloats(of: left[a]) { a0, a1, a2, a3 in
+            for first in stride(from: 0, to: others.rows, by: 4) {
+              func other(_ lane: Int) -> KernelSet.Row { base + min(first + lane, others.rows - 1) * columns }
               kernels.tiles.preciseTile(
                 a0, a1, a2, a3, other(0), other(1), other(2), other(3), columns, into)
-            }
-            for column in first..<min(first + 4, others.rows) {
-              let four = quotients(into + 4 * (column - first), left[a], otherNorms[column])
-              for lane in left.lanes(of: a) {
-                similarities[(4 * a + lane) * others.rows + column] = four[lane]
+              for column in first..<min(first + 4, others.rows) {
+                let four = quotients(into + 4 * (column - first), left[a], otherNorms[column])
+                for lane in left.lanes(of: a) {
+                  similarities[(4 * a + lane) * others.rows + column] = four[lane]
+                }
               }
             }
           }

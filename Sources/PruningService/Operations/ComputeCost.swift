@@ -17,6 +17,9 @@ struct ComputeCost: Sendable {
   private static let perRectangleSearch = 5_000.0
   /// Of each number of each pair of rows that are compared.
   private static let perProduct = 0.005
+  /// How much more of them all pairs are than those that searches compare, and what is done with each pair's product.
+  private static let allPairsFactor = 2.0
+  private static let perPair = 3.0
   /// How much more than choosing it takes to say why.
   private static let explanationFactor = 4.0
 
@@ -29,8 +32,13 @@ struct ComputeCost: Sendable {
 
   /// Of finding a region and choosing tokens.
   init(_ input: PruningInput, _ plan: RegionPlan, _ pruning: PreparedPruning, explains: Bool) {
-    let choosing =
-      Self.reading(input) + (pruning.deciding.cost == .quadratic ? Self.comparing(input) : 0)
+    let comparing =
+      switch pruning.deciding.cost {
+      case .linear: 0.0
+      case .quadratic: Self.comparing(input)
+      case .allPairs: Self.allPairsFactor * Self.comparing(input) + Self.perPair * Self.pairs(input)
+      }
+    let choosing = Self.reading(input) + comparing
     nanoseconds =
       Self.perTask + Self.finding(plan)
       + choosing * Double(pruning.stepCount) * (explains ? Self.explanationFactor : 1)
@@ -54,6 +62,10 @@ struct ComputeCost: Sendable {
     guard case .found(let search) = plan else { return 0 }
     guard !search.usesModel, let count = search.searchCount else { return .infinity }
     return perRectangleSearch * Double(count)
+  }
+
+  private static func pairs(_ input: PruningInput) -> Double {
+    Double(input.tokenCount) * Double(input.tokenCount)
   }
 
   /// All rows of all tensors with one another.

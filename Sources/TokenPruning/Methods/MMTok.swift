@@ -41,7 +41,8 @@ struct MMTok: PruningMethod {
     ],
     budget: "The kept tokens, exactly that many; `faithful` with padding may keep fewer.",
     properties: [.nested, .scaleInvariant, .orderEquivariant],
-    // Cosines and weights in float64, weights in float32; the same for each word.
+    cost: .allPairs,
+    // Products and weights in float32, at worst weights in float64; the same for each word.
     memory: MethodMemory(perElement: 24, perPair: 20, perTextPair: 24),
     facts: MethodFacts(
       .question, isQuestionAware: true, cost: "O(N^2 D)", inexactParameter: "faithful",

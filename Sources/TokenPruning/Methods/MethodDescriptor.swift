@@ -44,6 +44,8 @@ public struct MethodDescriptor: Sendable, Hashable {
     /// O(N log N) at most: so little work that it is done where the request arrives.
     case linear
     case quadratic
+    /// All pairs of tokens are compared whatever they are: no bound rules any out.
+    case allPairs
   }
 
   public init(

@@ -34,7 +34,7 @@ struct SCOPE: PruningMethod {
       "Where tokens are kept already (a region), they cover from the beginning, and only they and the candidates"
         + " are covered.",
     ], properties: [.nested, .scaleInvariant, .orderEquivariant],
-    memory: MethodMemory(perElement: 16, perPair: 8),
+    cost: .allPairs, memory: MethodMemory(perElement: 16, perPair: 8),
     facts: MethodFacts(
       .diversity, isQuestionAware: false, cost: "O(N^2 D)",
       reported: [
