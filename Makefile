@@ -128,6 +128,12 @@ bench-peers: setup venv ## Compare with other servers and libraries, write BENCH
 	@swift build -c release --product crop --static-swift-stdlib --scratch-path .build-static
 	@timeout --kill-after=30 7200 $(PYTHON) Benchmarks/bench_peers.py --crop .build-static/release/crop $(ARGS)
 
+.PHONY: bench-mix
+bench-mix: setup venv ## The requests of docs/experiments/request-mix.md from ours and a C echo; two minutes
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check numpy safetensors
+	@swift build -c release --product crop --static-swift-stdlib --scratch-path .build-static
+	@timeout --kill-after=30 1800 $(PYTHON) Benchmarks/bench_peers.py --crop .build-static/release/crop --only mix $(ARGS)
+
 .PHONY: bench-networks
 bench-networks: setup venv ## Time learned networks beside PyTorch on one thread, write Benchmarks/results/networks.md
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check numpy safetensors

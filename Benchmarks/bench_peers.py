@@ -3,7 +3,8 @@
 
     python3 Benchmarks/bench_peers.py --crop .build/release/crop [--quick] [--rounds 5] [--seconds 1.5] [--only PART,...]
 
-Parts: servers, memory, methods, kernels, json, scaling. What is missing is fetched or built into .build-peers and
+Parts: servers, memory, methods, kernels, json, scaling; and, only where it is named, mix: the requests that servers of models send,
+from ours and the C echo alone, in two minutes and with nothing to fetch (`make bench-mix`). What is missing is fetched or built into .build-peers and
 .build-bench. Every server runs during the whole comparison, idle when it is not its turn; a round measures each once, in
 alternating order; ratios are taken within a round, and the median of those is the result. A peer that cannot be had, or
 fails, is reported and left out. Writes BENCHMARKS.md, Benchmarks/results/peers.json and pictures beside it; with
@@ -34,6 +35,8 @@ from bench import builds, inprocess, inputs, load, memory, report, scaling, tran
 from bench.places import Unavailable  # noqa: E402
 
 PARTS = ("servers", "memory", "methods", "kernels", "json", "scaling")
+# Of parts above, for who changes the path of a request and wants to know soon.
+EXCERPTS = ("mix",)
 started = time.monotonic()
 
 
@@ -78,8 +81,8 @@ def parse():
     options.rounds = options.rounds or (2 if options.quick else 5)
     options.seconds = options.seconds or (0.3 if options.quick else 1.5)
     options.only = options.only.split(",")
-    if unknown := set(options.only) - set(PARTS):
-        parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    if unknown := set(options.only) - {*PARTS, *EXCERPTS}:
+        parser.error(f"no part {', '.join(unknown)}; there are {', '.join((*PARTS, *EXCERPTS))}")
     # What tells nothing of the measurement but where things lie on this machine is left out.
     places = ("--crop", str(options.crop), "--torch-python", str(options.torch_python))
     given = [word for word in sys.argv[1:] if word not in places]
@@ -141,6 +144,11 @@ def measure_everything(run, options, folder, stack):
             fleet = transport.Fleet(options.crop, folder, stack, say, wanted_servers)
             run.absent.update(fleet.absent)
             transport.measure(fleet, run.cases, generator, options.rounds, folder, say, run.transport)
+    with part("mix", options) as wanted:
+        if wanted:
+            fleet = transport.Fleet(options.crop, folder, stack, say, ("crop", "C echo"))
+            cases = {key: run.cases[key] for key in (*inputs.MIX, "small")}
+            transport.measure(fleet, cases, generator, options.rounds, folder, say, run.transport, others=False)
 
 
 def torch_worker(run, options, stack):
@@ -175,7 +183,8 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536) if hard > 0 else 65536, hard))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     load_before = os.getloadavg()[0]
-    install()
+    if set(options.only) & set(PARTS):
+        install()
     run = Run()
     with tempfile.TemporaryDirectory(prefix="crop-bench-") as folder, contextlib.ExitStack() as stack:
         try:

@@ -81,8 +81,8 @@ def calibrate(generator, cases, folder, rounds, seconds):
     return result
 
 
-def measure(fleet, cases, generator, rounds, folder, say, results):
-    """Fills `results`, {(case key, connections): Series}, as it goes."""
+def measure(fleet, cases, generator, rounds, folder, say, results, others=True):
+    """Fills `results`, {(case key, connections): Series}, as it goes; `others`: over sockets other than TCP as well."""
     say("checking that all give the same answers")
     expected, refused = check_answers(fleet, cases, folder, say)
     for case in cases.values():
@@ -100,7 +100,7 @@ def measure(fleet, cases, generator, rounds, folder, say, results):
                     return generator.run(server, case, connections, expect=expect)
 
                 sides[name] = side
-            if "crop" in fleet.running and case.key in ("constant", "topk", "small"):
+            if others and "crop" in fleet.running and case.key in ("constant", "topk", "small"):
                 sides["crop, Unix socket"] = lambda expect=expected.get((case.key, "crop")): generator.run(
                     fleet.running["crop"], case, connections, unix=True, expect=expect)
                 sides["crop, shared memory"] = lambda expect=expected.get((case.key, "crop")): generator.run(
