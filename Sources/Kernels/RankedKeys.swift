@@ -63,20 +63,62 @@ public struct RankedKeys {
     let expected = Double(sampleSize * wanted) / Double(count)
     let rank = Int((expected + 2 * expected.squareRoot() + 1).rounded(.up))
     guard let bound = sampled(rank, scores, candidates) else { return nil }
-    let contenders = scores.withUnsafeBufferPointer { scores in
-      candidates.withUnsafeBufferPointer { candidates in
-        [Int](unsafeUninitializedCapacity: count) { target, found in
-          guard let target = target.baseAddress else { return }
-          for slot in 0..<count {
-            let index = candidates[slot]
-            precondition(index >= 0 && index < scores.count)
+    // Unique candidates, as many as there are scores, are all of them, and their order decides nothing.
+    let contenders =
+      count == scores.count ? reaching(bound, scores) : reaching(bound, scores, among: candidates)
+    return contenders.count >= wanted ? contenders : nil
+  }
+
+  /// The indices of all scores from `bound` on, ascending.
+  private static func reaching(_ bound: Double, _ scores: [Double]) -> [Int] {
+    [Int](unsafeUninitializedCapacity: scores.count) { target, found in
+      scores.withUnsafeBufferPointer { scores in
+        guard let target = target.baseAddress, let start = scores.baseAddress else { return }
+        let whole = scores.count & ~63
+        for first in stride(from: 0, to: whole, by: 64) {
+          var bits = bitsReaching(bound, start + first)
+          while bits != 0 {
+            target[found] = first &+ bits.trailingZeroBitCount
+            found &+= 1
+            bits &= bits &- 1
+          }
+        }
+        for index in whole..<scores.count {
+          target[found] = index
+          found &+= start[index] >= bound ? 1 : 0
+        }
+      }
+    }
+  }
+
+  /// A bit for each of 64 scores: whether it reaches the bound.
+  @inline(__always)
+  private static func bitsReaching(_ bound: Double, _ scores: UnsafePointer<Double>) -> UInt64 {
+    let bound = SIMD2(repeating: bound)
+    var bits = SIMD2<Int64>.zero
+    var two = SIMD2<Int64>(1, 2)
+    for slot in stride(from: 0, to: 64, by: 2) {
+      let pair = UnsafeRawPointer(scores + slot).loadUnaligned(as: SIMD2<Double>.self)
+      bits |= unsafeBitCast(pair .>= bound, to: SIMD2<Int64>.self) & two
+      two &<<= 2
+    }
+    return UInt64(bitPattern: bits[0] | bits[1])
+  }
+
+  /// Those of `candidates` whose scores reach `bound`, in their order.
+  private static func reaching(_ bound: Double, _ scores: [Double], among candidates: [Int]) -> [Int] {
+    [Int](unsafeUninitializedCapacity: candidates.count) { target, found in
+      scores.withUnsafeBufferPointer { scores in
+        candidates.withUnsafeBufferPointer { candidates in
+          guard let target = target.baseAddress, let start = scores.baseAddress else { return }
+          for index in candidates {
+            precondition(UInt(bitPattern: index) < UInt(bitPattern: scores.count))
             target[found] = index
-            found &+= scores[index] >= bound ? 1 : 0
+            found &+= start[index] >= bound ? 1 : 0
           }
         }
       }
     }
-    return contenders.count >= wanted ? contenders : nil
   }
 
   /// The score of that rank, from 1, among a few candidates at equal distances.
@@ -121,25 +163,27 @@ public struct RankedKeys {
   private static func fill(
     _ items: Items, from scores: [Double], _ candidates: [Int]
   ) -> (isAscending: Bool, least: UInt64, greatest: UInt64) {
-    var isAscending = true
     var previous = -1
+    // Negative while every index is above the one before it.
+    var distances = -1
     var least = UInt64.max
     var greatest = UInt64.min
     scores.withUnsafeBufferPointer { scores in
       candidates.withUnsafeBufferPointer { candidates in
-        for slot in 0..<candidates.count {
+        guard let start = scores.baseAddress else { return precondition(candidates.isEmpty) }
+        for slot in candidates.indices {
           let index = candidates[slot]
-          precondition(index >= 0 && index < scores.count)
-          if index <= previous { isAscending = false }
+          precondition(UInt(bitPattern: index) < UInt(bitPattern: scores.count))
+          distances &= previous &- index
           previous = index
-          let key = key(of: scores[index])
-          least = min(least, key)
-          greatest = max(greatest, key)
+          let key = key(of: start[index])
+          least = key < least ? key : least
+          greatest = key > greatest ? key : greatest
           (items + slot).initialize(to: Item(key: key, index: index))
         }
       }
     }
-    return (isAscending, least, greatest)
+    return (distances < 0, least, greatest)
   }
 
   /// Ascends where scores descend; equal for the two zeros.
@@ -260,15 +304,13 @@ public struct RankedKeys {
       var ties = limit.ties
       var slot = 0
       while taken < wanted {
-        // The place behind the last is there to be written to.
+        // The slot behind the last is there to be written to.
         let item = items[slot]
         target[taken] = item.index
-        if item.key == limit.key {
-          taken &+= ties > 0 ? 1 : 0
-          ties &-= 1
-        } else {
-          taken &+= item.key < limit.key ? 1 : 0
-        }
+        let isTie = item.key == limit.key
+        let isTaken = item.key < limit.key || (isTie && ties > 0)
+        taken &+= isTaken ? 1 : 0
+        ties &-= isTie ? 1 : 0
         slot &+= 1
       }
       done = wanted
