@@ -43,6 +43,14 @@ public struct JSONObject: Sendable, Hashable, ExpressibleByDictionaryLiteral {
   }
 
   public var isEmpty: Bool { members.isEmpty }
+
+  /// The members as ``JSONWriter`` writes them on one line, without the braces.
+  public var compactMembers: [UInt8] {
+    var writer = JSONWriter()
+    writer.write(self)
+    return Array(writer.takeBytes().dropFirst().dropLast())
+  }
+
   public var names: [String] { members.map(\.name) }
 
   /// The member's value; assigning nil removes it, assigning a new name appends it.

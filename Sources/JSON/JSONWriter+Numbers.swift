@@ -22,15 +22,25 @@ extension JSONWriter {
   public mutating func write(_ values: [Int]) {
     separate()
     let longest = Self.digitCount(values.reduce(0) { max($0, $1.magnitude) })
-    bytes.append(addingCapacity: values.count &* (longest &+ 2) &+ 2) { target in
+    bytes.append(addingCapacity: values.count &* (longest &+ 2) &+ 6) { target in
       target.withUnsafeMutableBufferPointer { buffer, count in
         guard let text = buffer.baseAddress else { return }
         text[0] = UInt8(ascii: "[")
         var end = 1
-        for value in values {
-          Self.write(value, to: text, &end)
-          text[end] = UInt8(ascii: ",")
-          end &+= 1
+        Self.shortNumbers.withUnsafeBufferPointer { short in
+          for value in values {
+            guard value.magnitude < UInt(short.count) && value >= 0 else {
+              Self.write(value, to: text, &end)
+              text[end] = UInt8(ascii: ",")
+              end &+= 1
+              continue
+            }
+            // Four bytes are written, whatever count of them is meant.
+            let entry = short[value]
+            UnsafeMutableRawPointer(text + end).storeBytes(
+              of: UInt32(truncatingIfNeeded: entry).littleEndian, as: UInt32.self)
+            end &+= Int(truncatingIfNeeded: entry &>> 56)
+          }
         }
         // The last bracket takes the place of the last comma.
         if !values.isEmpty { end &-= 1 }
@@ -39,6 +49,13 @@ extension JSONWriter {
       }
     }
     needsComma = true
+  }
+
+  /// Of each number below a thousand, as most indices are, its digits and a comma as they lie in memory, and in the highest of
+  /// the eight bytes how many bytes that are.
+  private static let shortNumbers: [UInt64] = (0..<1000).map { number in
+    let text = Array("\(number),".utf8)
+    return text.reversed().reduce(0) { $0 << 8 | UInt64($1) } | UInt64(text.count) << 56
   }
 
   public mutating func write(_ values: [Float]) { writeLine(values) { $0.append($1) } }
@@ -69,7 +86,36 @@ extension JSONWriter {
   }
 
   private mutating func append(_ value: Double) {
+    if let millionths = Self.millionths(value) { return appendDecimal(millionths) }
     bytes.append(contentsOf: (value.isFinite ? value.description : "null").utf8)
+  }
+
+  /// A value that six decimals denote, in millionths; nil for any other, and for those that are written with an exponent.
+  ///
+  /// A decimal of at most fifteen digits that reads back as the value is the only one of so few digits, hence without its
+  /// zeros the shortest. Most ratios and corners of boxes have few decimals, and the search for the shortest takes some
+  /// hundred instructions.
+  static func millionths(_ value: Double) -> Int? {
+    let magnitude = abs(value)
+    guard magnitude >= 1e-4, magnitude < 1e9 else { return nil }
+    // Whole numbers below 2^53, so the quotient is the value that the decimal denotes, correctly rounded.
+    let scaled = Int(magnitude * 1e6 + 0.5)
+    guard Double(scaled) / 1e6 == magnitude else { return nil }
+    return value < 0 ? -scaled : scaled
+  }
+
+  private mutating func appendDecimal(_ millionths: Int) {
+    if millionths < 0 { bytes.append(UInt8(ascii: "-")) }
+    let (whole, rest) = Int(millionths.magnitude).quotientAndRemainder(dividingBy: 1_000_000)
+    append(whole)
+    bytes.append(UInt8(ascii: "."))
+    var fraction = rest
+    // One decimal at least, as the standard library writes it.
+    repeat {
+      let (digit, left) = (fraction * 10).quotientAndRemainder(dividingBy: 1_000_000)
+      bytes.append(0x30 &+ UInt8(truncatingIfNeeded: digit))
+      fraction = left
+    } while fraction > 0
   }
 
   private mutating func append(_ value: Float) {

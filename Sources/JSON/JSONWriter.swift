@@ -55,11 +55,27 @@ public struct JSONWriter: Sendable {
 
   public mutating func write(_ object: JSONObject) {
     beginObject()
+    writeMembers(of: object)
+    endObject()
+  }
+
+  /// Writes the members of an object into one that is open.
+  public mutating func writeMembers(of object: JSONObject) {
     for member in object.members {
       name(member.name)
       write(member.value)
     }
-    endObject()
+  }
+
+  /// Writes members as ``JSONObject/compactMembers`` has them.
+  ///
+  /// - Precondition: inside an object, and nothing is indented.
+  public mutating func writeMembers(_ text: [UInt8]) {
+    precondition(!prettyPrinted && !followsName, "members on one line, in the place of a member")
+    guard !text.isEmpty else { return }
+    separate()
+    bytes.append(contentsOf: text)
+    needsComma = true
   }
 
   public mutating func write(_ value: String) {
@@ -113,9 +129,7 @@ public struct JSONWriter: Sendable {
   private mutating func appendString(_ text: String) {
     bytes.append(UInt8(ascii: "\""))
     let isPlain = text.utf8.withContiguousStorageIfAvailable { utf8 in
-      guard utf8.allSatisfy({ $0 >= 0x20 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) else {
-        return false
-      }
+      guard Self.isPlain(utf8) else { return false }
       bytes.append(contentsOf: utf8)
       return true
     }
@@ -123,6 +137,28 @@ public struct JSONWriter: Sendable {
       for byte in text.utf8 { appendEscaped(byte) }
     }
     bytes.append(UInt8(ascii: "\""))
+  }
+
+  /// Whether a text has neither quotation marks, backslashes nor control characters; eight bytes at a time.
+  static func isPlain(_ text: UnsafeBufferPointer<UInt8>) -> Bool {
+    let raw = UnsafeRawBufferPointer(text)
+    var slot = 0
+    while slot &+ 8 <= text.count {
+      let eight = raw.loadUnaligned(fromByteOffset: slot, as: UInt64.self)
+      // The top bit of a byte that is less than what is subtracted, and is not above 0x7f itself.
+      let ones: UInt64 = 0x0101_0101_0101_0101
+      let quotes = eight ^ (ones &* 0x22)
+      let slashes = eight ^ (ones &* 0x5c)
+      let found =
+        (eight &- ones &* 0x20) & ~eight | (quotes &- ones) & ~quotes | (slashes &- ones) & ~slashes
+      guard found & (ones &* 0x80) == 0 else { return false }
+      slot &+= 8
+    }
+    while slot < text.count {
+      guard text[slot] >= 0x20, text[slot] != 0x22, text[slot] != 0x5c else { return false }
+      slot &+= 1
+    }
+    return true
   }
 
   private mutating func appendEscaped(_ byte: UInt8) {

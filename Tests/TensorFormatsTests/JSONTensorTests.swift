@@ -222,4 +222,15 @@ struct Base64Tests {
   func refused(text: String, offset: Int) {
     #expect { try Base64.decode(Array(text.utf8)[...]) } throws: { ($0 as? Base64.Failure)?.offset == offset }
   }
+
+  @Test("separators are counted in pieces as they are one by one")
+  func separators() {
+    for length in [0, 1, 15, 16, 17, 4079, 4080, 4081, 4096, 9000] {
+      let text = (0..<length).map { UInt8(ascii: [",", "[", "1", "]", ","][$0 * $0 % 5]) }
+      let expected = text.count { $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: "[") }
+      #expect(text.withUnsafeBytes(JSONTensorFormat.separatorCount) == expected)
+      let commas = [UInt8](repeating: UInt8(ascii: ","), count: length)
+      #expect(commas.withUnsafeBytes(JSONTensorFormat.separatorCount) == length)
+    }
+  }
 }
