@@ -71,7 +71,7 @@ public struct RankedKeys {
 
   /// The indices of all scores from `bound` on, ascending.
   private static func reaching(_ bound: Double, _ scores: [Double]) -> [Int] {
-    [Int](unsafeUninitializedCapacity: scores.count) { target, found in
+    [Int](room: scores.count) { target, found in
       scores.withUnsafeBufferPointer { scores in
         guard let target = target.baseAddress, let start = scores.baseAddress else { return }
         let whole = scores.count & ~63
@@ -107,7 +107,7 @@ public struct RankedKeys {
 
   /// Those of `candidates` whose scores reach `bound`, in their order.
   private static func reaching(_ bound: Double, _ scores: [Double], among candidates: [Int]) -> [Int] {
-    [Int](unsafeUninitializedCapacity: candidates.count) { target, found in
+    [Int](room: candidates.count) { target, found in
       scores.withUnsafeBufferPointer { scores in
         candidates.withUnsafeBufferPointer { candidates in
           guard let target = target.baseAddress, let start = scores.baseAddress else { return }
@@ -197,7 +197,7 @@ public struct RankedKeys {
 
   /// The indices of the first items.
   private func indices(_ count: Int) -> [Int] {
-    [Int](unsafeUninitializedCapacity: count) { target, done in
+    [Int](room: count) { target, done in
       for slot in 0..<count { target.initializeElement(at: slot, to: items[slot].index) }
       done = count
     }
@@ -298,7 +298,7 @@ public struct RankedKeys {
   private func select(_ wanted: Int) -> [Int] {
     guard wanted < count else { return indices(count) }
     let limit = threshold(wanted)
-    return [Int](unsafeUninitializedCapacity: wanted + 1) { target, done in
+    return [Int](room: wanted + 1) { target, done in
       guard let target = target.baseAddress else { return }
       var taken = 0
       var ties = limit.ties

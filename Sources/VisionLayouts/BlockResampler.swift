@@ -1,3 +1,5 @@
+import Numerics
+
 /// How the tokens of a layout make up the 8 x 8 blocks: what follows from the layout alone, found once.
 ///
 /// A block is the mean over all cells, of all views, weighted by the area each shares with the block. A block that no
@@ -15,7 +17,9 @@ public struct BlockResampler: Sendable {
     public let rows: Overlaps
   }
 
-  /// For each cell of an axis the blocks it overlaps, and by how many block widths.
+  /// Which cells of an axis overlap which blocks, and by how many block widths.
+  ///
+  /// Both ascend, so the cells of a block follow on one another.
   private struct Overlaps: Sendable {
     struct Entry {
       let cell: Int
@@ -23,9 +27,10 @@ public struct BlockResampler: Sendable {
       let width: Double
     }
 
-    private(set) var all: [Entry] = []
-    /// Cell i has the entries `starts[i]..<starts[i + 1]`.
-    private var starts = [0]
+    /// Those of cell i are `all[cells[i]..<cells[i + 1]]`, those of block i `all[blocks[i]..<blocks[i + 1]]`.
+    private var all: [Entry] = []
+    private var cells = [0]
+    private var blocks: [Int] = []
 
     init(of count: Int, from start: Double, to end: Double) {
       let axis = AxisCells(start: 0, end: 1, count: BlockRegion.side)
@@ -37,18 +42,39 @@ public struct BlockResampler: Sendable {
             all.append(Entry(cell: cell, block: block, width: share))
           }
         }
-        starts.append(all.count)
+        cells.append(all.count)
       }
+      blocks = (0...BlockRegion.side).map { block in all.firstIndex { $0.block >= block } ?? all.count }
+      precondition(zip(all, all.dropFirst()).allSatisfy { $0.block <= $1.block })
     }
 
-    func entries(of cell: Int) -> ArraySlice<Entry> { all[starts[cell]..<starts[cell + 1]] }
-
-    /// Adds to each block what the cells of one row share with it.
+    /// The blocks that a cell overlaps, one after the other.
     @inline(__always)
-    func add(
+    func forEach(of cell: Int, _ body: (_ block: Int, _ width: Double) -> Void) {
+      for slot in cells[cell]..<cells[cell + 1] { body(all[slot].block, all[slot].width) }
+    }
+
+    /// For each block what the cells of one row share with it.
+    ///
+    /// A sum stays in a register until its block ends; cells are added in their order.
+    @inline(__always)
+    func sum(
       _ firstToken: Int, _ value: (_ token: Int) -> Double, to sums: UnsafeMutableBufferPointer<Double>
     ) {
-      for entry in all { sums[entry.block] += value(firstToken &+ entry.cell) * entry.width }
+      all.withUnsafeBufferPointer { all in
+        blocks.withUnsafeBufferPointer { blocks in
+          var slot = 0
+          for block in 0..<BlockRegion.side {
+            var sum = 0.0
+            let end = blocks[block &+ 1]
+            while slot < end {
+              sum += value(firstToken &+ all[slot].cell) * all[slot].width
+              slot &+= 1
+            }
+            sums[block] = sum
+          }
+        }
+      }
     }
   }
 
@@ -74,9 +100,13 @@ public struct BlockResampler: Sendable {
     var sums = scores.withUnsafeBufferPointer { scores in
       Self.sums(over: views) { scores[$0] }
     }
-    for block in sums.indices {
-      let mean = sums[block] / weights[block]
-      sums[block] = weights[block] > 0 && mean.isFinite ? mean : 0
+    sums.withUnsafeMutableBufferPointer { sums in
+      weights.withUnsafeBufferPointer { weights in
+        for block in sums.indices {
+          let mean = sums[block] / weights[block]
+          sums[block] = weights[block] > 0 && mean.isFinite ? mean : 0
+        }
+      }
     }
     return sums
   }
@@ -87,17 +117,17 @@ public struct BlockResampler: Sendable {
   @inline(__always)
   private static func sums(over views: [View], value: (_ token: Int) -> Double) -> [Double] {
     let side = BlockRegion.side
-    var sums = [Double](repeating: 0, count: side * side)
-    withUnsafeTemporaryAllocation(of: Double.self, capacity: side) { rowSums in
-      for view in views {
-        for row in 0..<view.view.rows {
-          let vertical = view.rows.entries(of: row)
-          guard !vertical.isEmpty else { continue }
-          rowSums.initialize(repeating: 0)
-          view.columns.add(view.view.token(row: row, column: 0), value, to: rowSums)
-          for entry in vertical {
-            let first = entry.block * side
-            for column in 0..<side { sums[first + column] += rowSums[column] * entry.width }
+    var sums = Array(uniform: 0.0, count: side * side)
+    sums.withUnsafeMutableBufferPointer { sums in
+      withUnsafeTemporaryAllocation(of: Double.self, capacity: side) { rowSums in
+        rowSums.initialize(repeating: 0)
+        for index in views.indices {
+          let view = views[index].view
+          for row in 0..<view.rows {
+            views[index].columns.sum(view.token(row: row, column: 0), value, to: rowSums)
+            views[index].rows.forEach(of: row) { block, height in
+              for column in 0..<side { sums[block &* side &+ column] += rowSums[column] * height }
+            }
           }
         }
       }

@@ -20,7 +20,7 @@ extension TokenLayout {
   /// - Complexity: O(N + boxes x overlapped cells).
   public func tokens(in boxes: [Box], minimumOverlap: Double = 0, images: [Int]? = nil) -> [Int] {
     // A bit for each token.
-    var inside = [UInt64](repeating: 0, count: (tokenCount + 63) / 64)
+    var inside = Array(uniform: UInt64(0), count: (tokenCount + 63) / 64)
     func add(_ token: Int) { inside[token >> 6] |= 1 << UInt64(token & 63) }
     for (index, box) in boxes.enumerated() {
       guard let box = box.clippedToImage else { continue }

@@ -103,6 +103,10 @@ import Testing
     for share in 1...4 {
       let indices = (0..<bound).filter { _ in numbers.below(share) == 0 }
       #expect(Ranking.ascending(indices, below: bound) == indices)
+      let cut = indices.count / 3
+      #expect(Ranking.merged(Array(indices[..<cut]), Array(indices[cut...])) == indices)
+      let (even, odd) = (indices.filter { $0 % 2 == 0 }, indices.filter { $0 % 2 == 1 })
+      #expect(Ranking.merged(even, odd) == indices && Ranking.merged(odd, even) == indices)
       #expect(Ranking.ascending(indices.reversed(), below: bound) == indices)
       let scores = (0..<bound).map { _ in Double(numbers.below(1000)) }
       let mixed = indices.sorted { scores[$0] < scores[$1] }

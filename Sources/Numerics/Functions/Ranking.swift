@@ -17,7 +17,7 @@ public enum Ranking {
 
   /// 0..<bound as an array, without the steps that the standard library takes through a range.
   public static func indices(below bound: Int) -> [Int] {
-    [Int](unsafeUninitializedCapacity: bound) { target, count in
+    [Int](room: bound) { target, count in
       for index in 0..<bound { target.initializeElement(at: index, to: index) }
       count = bound
     }
@@ -29,11 +29,28 @@ public enum Ranking {
   /// - Complexity: O(bound / 64 + n), a bit for each index; O(n) where they ascend already.
   public static func ascending(_ indices: [Int], below bound: Int) -> [Int] {
     guard zip(indices, indices.dropFirst()).contains(where: { $0 > $1 }) else { return indices }
-    var words = [UInt64](repeating: 0, count: (bound + 63) / 64)
+    var words = Array(uniform: UInt64(0), count: (bound + 63) / 64)
     for index in indices { words[index >> 6] |= 1 << UInt64(index & 63) }
     let sorted = Self.indices(ofBits: words)
     precondition(sorted.count == indices.count, "indices are unique")
     return sorted
+  }
+
+  /// Two ascending lists as one.
+  ///
+  /// - Complexity: O(n).
+  public static func merged(_ a: [Int], _ b: [Int]) -> [Int] {
+    if a.isEmpty { return b }
+    if b.isEmpty { return a }
+    return [Int](room: a.count + b.count) { target, count in
+      var (first, second) = (0, 0)
+      for slot in 0..<(a.count + b.count) {
+        let takesFirst = second == b.count || (first < a.count && a[first] <= b[second])
+        target.initializeElement(at: slot, to: takesFirst ? a[first] : b[second])
+        if takesFirst { first += 1 } else { second += 1 }
+      }
+      count = a.count + b.count
+    }
   }
 
   /// The indices of the bits that are set, ascending: bit i of word w is index 64 w + i.
@@ -41,7 +58,7 @@ public enum Ranking {
   /// - Complexity: O(words + n).
   public static func indices(ofBits words: [UInt64]) -> [Int] {
     let count = words.reduce(0) { $0 + $1.nonzeroBitCount }
-    return [Int](unsafeUninitializedCapacity: count) { target, found in
+    return [Int](room: count) { target, found in
       for (slot, bits) in words.enumerated() {
         var rest = bits
         while rest != 0 {
