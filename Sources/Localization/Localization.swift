@@ -24,7 +24,9 @@ public struct LocatedRegion: Sendable, Hashable {
 }
 
 /// Where the question looks: regions of the original image and the tokens inside.
-public struct Localization: Sendable, Hashable {
+///
+/// Held by reference, since an answer and its picture hand it on.
+public final class Localization: Sendable {
   /// Best first, never empty: the whole image when nothing smaller was found.
   public let regions: [LocatedRegion]
   /// For each region its image, where the layout has several; nil where there is one.
@@ -67,14 +69,13 @@ public struct Localization: Sendable, Hashable {
   ///
   /// - Parameter resampler: of the same layout.
   /// - Throws: at the first tensor of the source for a score beyond 1e300; at the member of `localize` that is missing.
-  package init(
+  package convenience init(
     scores: [Double], from source: LocalizationSource, model: String?, _ options: LocalizationOptions,
     _ resampler: BlockResampler, layout: TokenLayout
   ) throws(PruningError) {
     // Well below the largest Double, so that no sum over tokens or blocks overflows.
     let limit = 1e300
-    let areAllWithin = scores.reduce(true) { $0 && abs($1) <= limit }
-    if !areAllWithin, let token = scores.firstIndex(where: { !(abs($0) <= limit) }) {
+    if !Self.areWithin(limit, scores), let token = scores.firstIndex(where: { !(abs($0) <= limit) }) {
       throw PruningError(at: source.requiredTensors[0], "gives token \(token) a score beyond \(limit)")
     }
     let map = SaliencyMap(values: resampler.blocks(of: scores))
@@ -82,6 +83,23 @@ public struct Localization: Sendable, Hashable {
     self.init(
       regions: result.regions, map: map, source: source, model: model, reason: result.reason,
       layout: layout, minimumOverlap: options.minimumOverlap)
+  }
+
+  /// Whether no score is beyond the limit, and none is NaN; two at a time.
+  static func areWithin(_ limit: Double, _ scores: [Double]) -> Bool {
+    let limits = SIMD2(repeating: limit)
+    var are = SIMD2<Int64>(repeating: -1)
+    var last = true
+    scores.withUnsafeBytes { bytes in
+      let pairs = scores.count / 2
+      for pair in 0..<pairs {
+        let two = bytes.loadUnaligned(fromByteOffset: 16 &* pair, as: SIMD2<Double>.self)
+        are &= unsafeBitCast(two .<= limits, to: SIMD2<Int64>.self)
+        are &= unsafeBitCast(two .>= -limits, to: SIMD2<Int64>.self)
+      }
+      if scores.count > 2 * pairs { last = abs(scores[2 * pairs]) <= limit }
+    }
+    return last && are[0] & are[1] == -1
   }
 
   /// What was found in each of several images, with the places of their first tokens.
@@ -103,7 +121,7 @@ public struct Localization: Sendable, Hashable {
   /// The regions that the caller gave.
   ///
   /// - Parameter minimumOverlap: share of a token's cell that must lie in a box, 0..<1.
-  public init(_ given: RegionSpecification, layout: TokenLayout, minimumOverlap: Double = 0) {
+  public convenience init(_ given: RegionSpecification, layout: TokenLayout, minimumOverlap: Double = 0) {
     let found = zip(given.boxes, given.images).compactMap { box, image in
       BlockRegion(overlapping: box).map {
         (region: LocatedRegion(blocks: $0, box: box, score: nil), image: image)
@@ -122,4 +140,11 @@ package func joinedNotes(_ notes: [[String]]) -> [String] {
     + notes.enumerated().flatMap { image, notes in
       notes.filter { !common.contains($0) }.map { "image \(image): \($0)" }
     }
+}
+
+extension Localization: Equatable {
+  public static func == (a: Localization, b: Localization) -> Bool {
+    a.regions == b.regions && a.images == b.images && a.maps == b.maps && a.source == b.source
+      && a.model == b.model && a.wholeImage == b.wholeImage && a.reason == b.reason && a.tokens == b.tokens
+  }
 }

@@ -106,6 +106,88 @@ struct SearchTests {
     }
   }
 
+  @Test("every rectangle but the whole is what separates its own map best")
+  func everyRectangleIsFound() {
+    for region in BlockRegion.all where !region.isWholeImage {
+      var map = [Double](repeating: 0.25, count: 64)
+      for block in inside(region) { map[block] = 0.75 }
+      #expect(RectangleSearch.best(map, .separation)?.region == region)
+    }
+  }
+
+  @Test("whole numbers are the nearest, ties to even")
+  func nearestIntegers() {
+    var numbers = SeededGenerator(seed: 10)
+    let scales: [Double] = [1, 8, 0x1p20, 0x1p40, 0x1p50]
+    for scale in scales {
+      for _ in 0..<200 {
+        let value = (numbers.unit() * 2 - 1) * scale
+        #expect(BlockMass.nearestInteger(value) == Int(value.rounded(.toNearestOrEven)))
+        let half = value.rounded(.down) + 0.5
+        #expect(BlockMass.nearestInteger(half) == Int(half.rounded(.toNearestOrEven)))
+      }
+    }
+    #expect(BlockMass.nearestInteger(-0.0) == 0)
+  }
+
+  @Test("a score beyond the limit is found wherever it stands")
+  func limits() {
+    for count in 0...9 {
+      let scores = (0..<count).map { Double($0) - 4 }
+      #expect(Localization.areWithin(5, scores))
+      for slot in 0..<count {
+        for wrong in [5.5, -5.5, .infinity, -.infinity, .nan] {
+          var other = scores
+          other[slot] = wrong
+          #expect(!Localization.areWithin(5, other))
+        }
+      }
+    }
+  }
+
+  @Test("blocks are what cells add to them one by one, to the last bit")
+  func blocksByCells() {
+    var numbers = SeededGenerator(seed: 11)
+    let boxes = [Box.unit, Box(x0: -0.2, y0: 0, x1: 1.2, y1: 1), Box(x0: 0.1, y0: 0.3, x1: 0.62, y1: 0.9)]
+    for (rows, columns) in [(24, 24), (1, 1), (3, 5), (8, 8), (17, 31), (2, 64)] {
+      for box in boxes {
+        let view = TokenView(firstToken: 2, rows: rows, columns: columns, rowStride: columns + 1, box: box)
+        let layout = TokenLayout(
+          type: "test", tokenCount: view.endToken + 1, views: [view], imageSize: nil)
+        let scores = (0..<layout.tokenCount).map { _ in numbers.unit() * 3 - 1 }
+        #expect(BlockResampler(layout).blocks(of: scores) == Self.blocks(of: scores, view))
+      }
+    }
+  }
+
+  /// The same as ``BlockResampler``, cell by cell.
+  private static func blocks(of scores: [Double], _ view: TokenView) -> [Double] {
+    func shares(_ cell: Int, _ count: Int, _ start: Double, _ end: Double) -> [(cell: Int, share: Double)] {
+      let low = max(start + (end - start) * (Double(cell) / Double(count)), 0)
+      let high = min(start + (end - start) * (Double(cell + 1) / Double(count)), 1)
+      return low < high ? AxisCells(start: 0, end: 1, count: 8).shares(of: low, to: high) : []
+    }
+    var sums = [Double](repeating: 0, count: 64)
+    var weights = sums
+    for row in 0..<view.rows {
+      var rowSums = [Double](repeating: 0, count: 8)
+      var rowWeights = rowSums
+      for column in 0..<view.columns {
+        for (block, width) in shares(column, view.columns, view.box.x0, view.box.x1) {
+          rowSums[block] += scores[view.token(row: row, column: column)] * width
+          rowWeights[block] += width
+        }
+      }
+      for (block, height) in shares(row, view.rows, view.box.y0, view.box.y1) {
+        for column in 0..<8 {
+          sums[block * 8 + column] += rowSums[column] * height
+          weights[block * 8 + column] += rowWeights[column] * height
+        }
+      }
+    }
+    return zip(sums, weights).map { $1 > 0 ? $0 / $1 : 0 }
+  }
+
   @Test("ties go to the smaller area, then to the upper, then the left")
   func ties() {
     var map = [Double](repeating: 0, count: 64)

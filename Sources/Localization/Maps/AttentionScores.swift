@@ -50,7 +50,7 @@ package enum AttentionScores {
         name, expected: "[N], [heads, N] or [heads, queries, N] with N = \(count)", tensor.shape)
     }
     let rows = tensor.elementCount / count
-    var sums = [Double](repeating: 0, count: count)
+    var sums = Array(uniform: 0.0, count: count)
     tensor.addRows(first: 0, step: 1, count: rows, to: &sums)
     return rows == 1 ? sums : sums.map { $0 / Double(rows) }
   }

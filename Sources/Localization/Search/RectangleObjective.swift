@@ -1,3 +1,4 @@
+import Kernels
 import Numerics
 import VisionLayouts
 
@@ -66,24 +67,6 @@ enum RectangleSearch {
         area % 64 == 0 ? 0.0 : weight / Double(area * (64 - area))
       }
     }
-
-    /// The highest weighted contrast of all rectangles between two rows, as far as products tell; 0 at least.
-    ///
-    /// Few pairs of rows hold a rectangle better than the best so far, so most of the 1,296 are passed over without a branch.
-    @inline(__always)
-    func highest(of edges: InlineArray<9, Double>, height: Int) -> Double {
-      let edges = edges.span
-      let factors = factors.span
-      var highest = 0.0
-      for width in 1...BlockRegion.side {
-        let factor = factors[unchecked: height &* width]
-        for left in 0...(BlockRegion.side &- width) {
-          let product = (edges[unchecked: left &+ width] - edges[unchecked: left]) * factor
-          highest = product > highest ? product : highest
-        }
-      }
-      return highest
-    }
   }
 
   /// sqrt(A (64 - A) / 64).
@@ -96,61 +79,115 @@ enum RectangleSearch {
   /// The rectangle of the highest weighted contrast, ties as in ``BlockRegion/all``.
   ///
   /// 64 S - A T of a rectangle between two rows is a difference of two numbers of its columns. Its product with a factor
-  /// screens: first the best product of all pairs of rows, without a branch, then rectangle by rectangle only the few pairs
-  /// that come close to the best of these. What comes close itself is divided and compared.
+  /// screens: first the best product between any two rows, without a branch, then rectangle by rectangle only between the
+  /// few pairs of rows that come close to the best of these. What comes close itself is divided and compared.
   private static func bestByContrast(_ mass: BlockMass, _ table: ContrastWeights) -> Match? {
     let side = BlockRegion.side
     let corners = Corners(mass)
-    var highest = InlineArray<36, Double>(repeating: 0)
-    var threshold = 0.0
-    var pair = 0
-    for top in 0..<side {
-      for bottom in (top + 1)...side {
-        highest[pair] = table.highest(of: corners.edges(top, bottom), height: bottom - top)
-        threshold = max(threshold, highest[pair] * screeningSlack)
-        pair += 1
-      }
-    }
-    var best: Match?
-    pair = 0
-    for top in 0..<side {
-      for bottom in (top + 1)...side {
-        pair += 1
-        guard highest[pair - 1] > threshold else { continue }
-        let edges = corners.edges(top, bottom)
-        for left in 0..<side {
-          for right in (left + 1)...side
-          where (edges[right] - edges[left]) * table.factors[(bottom - top) * (right - left)] > threshold {
-            let region = BlockRegion(columns: left..<right, rows: top..<bottom)
-            let score = mass.contrast(of: region) * table.weights[region.blockCount]
-            if let best, (score, best.region.searchOrder) <= (best.score, region.searchOrder) { continue }
-            best = Match(region: region, score: score)
+    return withUnsafeTemporaryAllocation(of: SIMD2<Double>.self, capacity: Corners.topCount) { highest in
+      corners.screen(table.factors, into: highest)
+      var threshold = 0.0
+      for two in highest { threshold = max(threshold, two.max() * screeningSlack) }
+      var best: Match?
+      var slot = 0
+      for height in 1...side {
+        for first in Corners.tops(height) {
+          for lane in 0..<2 where highest[slot][lane] > threshold {
+            let (top, bottom) = (first + lane, first + lane + height)
+            for left in 0..<side {
+              for right in (left + 1)...side {
+                let difference = corners.difference(top, bottom, left, right)
+                guard difference * table.factors[height * (right - left)] > threshold else { continue }
+                let region = BlockRegion(columns: left..<right, rows: top..<bottom)
+                let score = mass.contrast(of: region) * table.weights[region.blockCount]
+                if let best, (score, best.region.searchOrder) <= (best.score, region.searchOrder) { continue }
+                best = Match(region: region, score: score)
+              }
+            }
           }
+          slot += 1
         }
       }
+      return best.map { Match(region: $0.region, score: $0.score * mass.unit) }
     }
-    return best.map { Match(region: $0.region, score: $0.score * mass.unit) }
   }
 
-  /// 64 S - A T of all blocks above and left of each corner of the grid, 9 x 9.
+  /// 64 S - A T of all blocks above and left of each corner of the grid, column after column of 9.
   private struct Corners {
-    private var values = InlineArray<81, Double>(repeating: 0)
+    private static let edges = BlockRegion.side + 1
+    /// As many as ``tops(_:)`` gives for all heights.
+    static let topCount = 20
+
+    /// One more than there are corners, so that two can be read at the last.
+    private let values: [Double]
 
     init(_ mass: BlockMass) {
-      let side = BlockRegion.side
-      for row in 0...side {
-        for column in 0...side {
-          values[row * 9 + column] = Double(
-            64 * mass.sum(rows: 0..<row, left: column) - column * row * mass.total)
+      let total = mass.total
+      values = [Double](room: 82) { values, count in
+        for column in 0..<Self.edges {
+          for row in 0..<Self.edges {
+            values.initializeElement(
+              at: column &* Self.edges &+ row,
+              to: Double(64 * mass.sum(above: row, left: column) - column * row * total))
+          }
+        }
+        values.initializeElement(at: 81, to: 0)
+        count = 82
+      }
+    }
+
+    /// The same of the blocks between two rows and two columns.
+    @inline(__always)
+    func difference(_ top: Int, _ bottom: Int, _ left: Int, _ right: Int) -> Double {
+      (values[right * Self.edges + bottom] - values[right * Self.edges + top])
+        - (values[left * Self.edges + bottom] - values[left * Self.edges + top])
+    }
+
+    /// Top rows of rectangles of some height, by twos: each stands for itself and the next. The last two of an odd number
+    /// overlap with those before; of the one of full height the second is none.
+    static func tops(_ height: Int) -> [Int] { allTops[height - 1] }
+
+    private static let allTops: [[Int]] = (1...BlockRegion.side).map { height in
+      let last = BlockRegion.side - height
+      return stride(from: 0, through: last, by: 2).map { max(min($0, last - 1), 0) }
+    }
+
+    /// The highest weighted contrast of all rectangles between two rows, as far as products tell; 0 at least. Two tops at
+    /// a time, in the order of ``tops(_:)``.
+    ///
+    /// Few pairs of rows hold a rectangle better than the best so far, so most of the 1,296 are passed over without a branch.
+    func screen(_ factors: [Double], into products: UnsafeMutableBufferPointer<SIMD2<Double>>) {
+      var edges = InlineArray<9, SIMD2<Double>>(repeating: .zero)
+      let values = values.span
+      let factors = factors.span
+      var slot = 0
+      for height in 1...BlockRegion.side {
+        for top in Self.tops(height) {
+          for column in 0..<Self.edges {
+            let upper = column &* Self.edges &+ top
+            let lower = upper &+ height
+            edges[unchecked: column] =
+              SIMD2(values[unchecked: lower], values[unchecked: lower &+ 1])
+              - SIMD2(values[unchecked: upper], values[unchecked: upper &+ 1])
+          }
+          var highest = SIMD2<Double>.zero
+          for width in 1...BlockRegion.side {
+            var widest = edges[unchecked: width] - edges[unchecked: 0]
+            for right in (width &+ 1)..<max(Self.edges, width &+ 1) {
+              widest = Self.larger(widest, edges[unchecked: right] - edges[unchecked: right &- width])
+            }
+            highest = Self.larger(highest, widest * factors[unchecked: height &* width])
+          }
+          if height == BlockRegion.side { highest[1] = 0 }
+          products.initializeElement(at: slot, to: highest)
+          slot += 1
         }
       }
     }
 
-    /// The same of the blocks between two rows, for each edge of a column.
     @inline(__always)
-    func edges(_ top: Int, _ bottom: Int) -> InlineArray<9, Double> {
-      let values = values.span
-      return InlineArray { values[unchecked: bottom &* 9 &+ $0] - values[unchecked: top &* 9 &+ $0] }
+    private static func larger(_ a: SIMD2<Double>, _ b: SIMD2<Double>) -> SIMD2<Double> {
+      b.replacing(with: a, where: a .> b)
     }
   }
 

@@ -44,7 +44,7 @@ struct RegionSearch {
     _ objective: RectangleObjective, _ options: LocalizationOptions, separation: RectangleSearch.Match?
   ) -> Result {
     var residual = map.values
-    var isTaken = [Bool](repeating: false, count: residual.count)
+    var isTaken = Array(uniform: false, count: residual.count)
     var regions: [LocatedRegion] = []
     var separation = separation
     while regions.count < options.maximumRegions {
