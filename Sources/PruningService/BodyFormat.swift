@@ -32,12 +32,27 @@ enum BodyFormat {
     }
   }
 
+  /// What a head says of its body.
+  struct Declaration: Sendable {
+    /// nil where the first bytes decide.
+    let format: (any TensorFormat.Type)?
+    /// What separates the parts of a form.
+    let boundary: String?
+
+    init(_ head: RequestHead) throws(Problem) {
+      format = try explicitType(head).map { (essence) throws(Problem) in
+        guard let format = TensorFormats.named(mediaType: essence) else { throw unsupported(essence) }
+        return format
+      }
+      boundary = head.contentType?.parameter("boundary")
+    }
+  }
+
   /// The format to decode the body with.
-  static func ofRequest(_ request: Request) throws(Problem) -> any TensorFormat.Type {
+  static func ofRequest(_ request: Request, _ head: ResolvedHead) throws(Problem) -> any TensorFormat.Type {
     guard !request.body.isEmpty else { throw noBody }
     let prefix = request.body.prefix(16)
-    if let essence = try explicitType(request.head) {
-      guard let format = TensorFormats.named(mediaType: essence) else { throw unsupported(essence) }
+    if let format = try head.declaration.get().format {
       if !format.matches(prefix), let refusal = TensorFormats.refusedByName(prefix: prefix) {
         throw Problem(.unsupportedFormat, refusal)
       }
@@ -52,8 +67,11 @@ enum BodyFormat {
   }
 
   /// What separates the parts of a form; nil for every other format.
-  static func boundary(of request: Request, _ format: any TensorFormat.Type) -> String? {
-    format.name == MultipartFormat.name ? request.head.contentType?.parameter("boundary") : nil
+  static func boundary(_ head: ResolvedHead, _ format: any TensorFormat.Type) -> String? {
+    guard format.name == MultipartFormat.name, case .success(let declaration) = head.declaration else {
+      return nil
+    }
+    return declaration.boundary
   }
 
   /// What `curl -d` does to binary files, for the error about a body that bears its marks.

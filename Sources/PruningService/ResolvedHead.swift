@@ -15,6 +15,7 @@ final class ResolvedHead: Sendable {
   let isProbe: Bool
   let admission: Result<Acceptance, Problem>
   let query: Result<QueryParameters, Problem>
+  let declaration: Result<BodyFormat.Declaration, Problem>
   /// The largest body, decoded.
   let maximumBodyBytes: Int
   /// Operations prepared for earlier requests of this head.
@@ -31,6 +32,7 @@ final class ResolvedHead: Sendable {
     }
     self.maximumBodyBytes = maximumBodyBytes
     query = Result { () throws(Problem) in try QueryParameters(head.query) }
+    declaration = Result { () throws(Problem) in try BodyFormat.Declaration(head) }
   }
 
   private static let ignoredBodyBytes = 4 << 10

@@ -61,7 +61,7 @@ struct AutoTests {
   func numbersDoNotMatter(_ seed: UInt64) throws {
     let input = try makeInput(36, seed: seed)
     let auto = try MethodRegistry.standard.make("auto")
-    #expect(decidingName(of: try auto.resolved(for: input)) == "mmtok")
+    #expect(try auto.resolved(for: input).decidingName == "mmtok")
   }
 
   /// A method that nobody knows, for requests with attention and features.
@@ -82,10 +82,10 @@ struct AutoTests {
     let registry = MethodRegistry([SCOPE.self, Newcomer.self, HoloV.self, DivPrune.self])
     let auto = Auto(among: registry)
     let both = try input([Self.features, Self.attention])
-    #expect(decidingName(of: try auto.resolved(for: both)) == "newcomer")
+    #expect(try auto.resolved(for: both).decidingName == "newcomer")
     #expect(
       try auto.reason(for: both) == "There is neither a video nor comparable text: newcomer is newer.")
-    #expect(decidingName(of: try auto.resolved(for: input([Self.features]))) == "divprune")
+    #expect(try auto.resolved(for: input([Self.features])).decidingName == "divprune")
     // Nothing fits: said, not guessed.
     #expect(pruningError { _ = try auto.resolved(for: input([])) }?.pointer == "/method")
   }

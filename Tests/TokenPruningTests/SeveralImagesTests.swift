@@ -49,9 +49,10 @@ import Testing
     /// The sequence around the images is one, so that each knows its place in it.
     func input(_ tensors: [String: Tensor], _ layout: TokenLayout, from start: Int) -> PruningInput {
       PruningInput(
-        tokenCount: layout.tokenCount, tensors: tensors, layout: layout, seed: seed, previous: nil,
-        stepLimit: StepLimit(1 << 30), sharing: .none, firstToken: start,
-        requestTokenCount: count)
+        PruningInput.Image(
+          tokenCount: layout.tokenCount, layout: layout, seed: seed, previous: nil, firstToken: start,
+          requestTokenCount: count),
+        tensors: tensors, stepLimit: StepLimit(1 << 30), sharing: .none)
     }
     var images: [PruningInput] = []
     var starts: [Int] = []

@@ -35,13 +35,13 @@ struct OperationHandler: Sendable {
     _ request: Request, _ resolved: ResolvedHead, isBrief: Bool, deadline: ContinuousClock.Instant? = nil
   ) throws(Problem) -> PreparedRequest? {
     if let found = resolved.operations.find(request.body) { return found }
-    let format = try BodyFormat.ofRequest(request)
+    let format = try BodyFormat.ofRequest(request, resolved)
     let query = try resolved.query.get()
     try query.requireFit(with: format)
     let hints = DecodingHints(
       parameterNames: Operation.parameterNames,
       tensorName: query.tensorName ?? operation.mainTensor(of: query.methodName),
-      elementType: query.elementType, boundary: BodyFormat.boundary(of: request, format),
+      elementType: query.elementType, boundary: BodyFormat.boundary(resolved, format),
       zipCoding: .zlib, maximumDecodedBytes: resolved.maximumBodyBytes,
       isInterrupted: Self.interruption(request, deadline))
     var decodedBytes = format.decodingBytes(of: request.body[...], hints)
@@ -114,12 +114,12 @@ struct OperationHandler: Sendable {
     _ context: Endpoint.Context, parameterNames: Set<String>, mainTensor: (String?) -> String,
     deadline: ContinuousClock.Instant?
   ) throws(Problem) -> (document: TensorDocument, decodedBytes: Int, format: any TensorFormat.Type) {
-    let format = try BodyFormat.ofRequest(context.request)
+    let format = try BodyFormat.ofRequest(context.request, context.resolved)
     let query = try context.resolved.query.get()
     try query.requireFit(with: format)
     let hints = DecodingHints(
       parameterNames: parameterNames, tensorName: query.tensorName ?? mainTensor(query.methodName),
-      elementType: query.elementType, boundary: BodyFormat.boundary(of: context.request, format),
+      elementType: query.elementType, boundary: BodyFormat.boundary(context.resolved, format),
       zipCoding: .zlib, maximumDecodedBytes: context.resolved.maximumBodyBytes,
       isInterrupted: interruption(context.request, deadline))
     var decodedBytes = format.decodingBytes(of: context.request.body[...], hints)

@@ -11,7 +11,7 @@ extension Endpoints {
     Endpoint(method: "POST", route: "/plan", kind: .operation) { context throws(Problem) in
       let deadline = timeout.map { ContinuousClock.now + $0 }
       let request = context.request
-      let format = try BodyFormat.ofRequest(request)
+      let format = try BodyFormat.ofRequest(request, context.resolved)
       guard format.name == JSONTensorFormat.name else {
         throw Problem(
           .unsupportedFormat, "a plan has only parameters; send \(JSONTensorFormat.mediaTypes[0])")

@@ -7,7 +7,24 @@ public import Tensors
 public struct Answer: Sendable {
   /// One image's part.
   public struct Sample: Sendable {
-    public var members: JSONObject
+    /// Members in a row: those of this answer alone, or those that others have as well.
+    enum Part: Sendable {
+      case own(JSONObject)
+      case prepared(PreparedMembers)
+
+      var object: JSONObject {
+        switch self {
+        case .own(let object): object
+        case .prepared(let members): members.object
+        }
+      }
+    }
+
+    let parts: [Part]
+    public var members: JSONObject {
+      if case .own(let object)? = parts.first, parts.count == 1 { return object }
+      return JSONObject(distinctMembers: parts.flatMap { $0.object.members })
+    }
     /// Lists of token indices: members in JSON, I64 tensors in binary formats.
     public var indices: [(name: String, values: [Int])]
     public var tensors: [(name: String, tensor: Tensor)]
@@ -20,7 +37,15 @@ public struct Answer: Sendable {
       members: JSONObject, indices: [(name: String, values: [Int])] = [],
       tensors: [(name: String, tensor: Tensor)] = [], tokenCount: Int, keptCount: Int
     ) {
-      self.members = members
+      self.init([.own(members)], indices, tensors, tokenCount: tokenCount, keptCount: keptCount)
+    }
+
+    /// - Parameter parts: no two members have the same name.
+    init(
+      _ parts: [Part], _ indices: [(name: String, values: [Int])],
+      _ tensors: [(name: String, tensor: Tensor)] = [], tokenCount: Int, keptCount: Int
+    ) {
+      self.parts = parts
       self.indices = indices
       self.tensors = tensors
       self.tokenCount = tokenCount
@@ -28,7 +53,13 @@ public struct Answer: Sendable {
     }
   }
 
-  public init(samples: [Sample], isBatched: Bool, shared: JSONObject, reading: JSONObject = JSONObject()) {
+  public init(samples: [Sample], isBatched: Bool, shared: JSONObject) {
+    self.init(samples: samples, isBatched: isBatched, shared: shared, reading: Self.noReading)
+  }
+
+  private static let noReading = PreparedMembers(JSONObject())
+
+  init(samples: [Sample], isBatched: Bool, shared: JSONObject, reading: PreparedMembers) {
     self.samples = samples
     self.reading = reading
     self.isBatched = isBatched
@@ -41,7 +72,7 @@ public struct Answer: Sendable {
   /// Which method or mode made it; the same for all images.
   public let shared: JSONObject
   /// How the request's tensors were read; the last members of an answer.
-  public let reading: JSONObject
+  let reading: PreparedMembers
 
   public var tokenCount: Int { samples.reduce(0) { $0 + $1.tokenCount } }
   public var keptCount: Int { samples.reduce(0) { $0 + $1.keptCount } }
@@ -63,7 +94,7 @@ public struct Answer: Sendable {
     for name in names {
       result[name] = isBatched ? .array(objects.map { $0[name] ?? .null }) : objects[0][name]
     }
-    result.append(reading)
+    result.append(reading.object)
     return result
   }
 
@@ -129,19 +160,18 @@ public struct Answer: Sendable {
     swap(&buffer, &bytes)
     var writer = JSONWriter(appendingTo: consume buffer)
     writer.beginObject()
-    func write(_ object: JSONObject) {
-      for member in object.members {
-        writer.name(member.name)
-        writer.write(member.value)
-      }
-    }
-    write(shared)
+    writer.writeMembers(of: shared)
     for (name, values) in samples[0].indices {
       writer.name(name)
       writer.write(values)
     }
-    write(samples[0].members)
-    write(reading)
+    for part in samples[0].parts {
+      switch part {
+      case .own(let object): writer.writeMembers(of: object)
+      case .prepared(let members): writer.writeMembers(members.text)
+      }
+    }
+    writer.writeMembers(reading.text)
     writer.endObject()
     bytes = writer.takeBytes()
   }

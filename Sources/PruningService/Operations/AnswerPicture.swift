@@ -89,14 +89,15 @@ extension Answer.Sample {
 
 /// Where the tokens of an image lie and what was found there: what a picture of an answer needs beside its indices.
 public struct Scene: Sendable {
-  let layout: TokenLayout?
+  private let image: PruningInput.Image?
   let localization: Localization?
+  var layout: TokenLayout? { image?.layout }
 
   /// An answer of which nothing is known but its indices.
   public init() { self.init(nil) }
 
-  init(_ layout: TokenLayout?, _ localization: Localization? = nil) {
-    self.layout = layout
+  init(_ image: PruningInput.Image?, _ localization: Localization? = nil) {
+    self.image = image
     self.localization = localization
   }
 

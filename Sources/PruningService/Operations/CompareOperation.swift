@@ -94,7 +94,7 @@ public enum CompareOperation {
       batch.samples, tokenCounts: [subject.image.tokenCount], hasLayout: shared.parameters["layout"] != nil,
       isDeclared: shared.parameters["batched"] != nil || shared.parameters["axes"] != nil)
     return Comparison(
-      tokenCount: subject.image.tokenCount, scene: Scene(subject.image.layout, localization),
+      tokenCount: subject.image.tokenCount, scene: Scene(subject.image.image, localization),
       entries: entries,
       reading: reading.members)
   }

@@ -134,7 +134,7 @@ extension CompressSettings {
       ],
       tensors: [("features", try features(result.features, input))],
       tokenCount: result.tokenCount, keptCount: keptCount)
-    sample.scene = Scene(input.layout, region)
+    sample.scene = Scene(input.image, region)
     return sample
   }
 }

@@ -11,11 +11,8 @@ import VisionLayouts
 struct ImageRequest: Sendable {
   /// This image's.
   let parameters: JSONObject
-  let tokenCount: Int
-  let layout: TokenLayout?
-  private let seed: UInt64
-  /// The tokens that earlier requests left, ascending; nil where all are there.
-  let previous: [Int]?
+  /// What all its inputs have in common.
+  let image: PruningInput.Image
   /// In a batch: the candidates of the largest budget of all images.
   var largestPeer: Int?
 
@@ -48,11 +45,15 @@ struct ImageRequest: Sendable {
           + (batchCount != nil ? " and image" : ", or a layout"))
     }
     self.parameters = parameters
-    self.tokenCount = tokenCount
-    self.layout = layout
-    seed = try Self.seed(parameters)
-    previous = try left?.indices(below: tokenCount)
+    image = PruningInput.Image(
+      tokenCount: tokenCount, layout: layout, seed: try Self.seed(parameters),
+      previous: try left?.indices(below: tokenCount))
   }
+
+  var tokenCount: Int { image.tokenCount }
+  var layout: TokenLayout? { image.layout }
+  /// The tokens that earlier requests left, ascending; nil where all are there.
+  var previous: [Int]? { image.previous }
 
   /// The candidates of its largest budget. Members that are wrong are told when the request is read.
   var largestBudget: Int {
@@ -66,8 +67,7 @@ struct ImageRequest: Sendable {
   /// The image with its tensors, for one run.
   func input(_ tensors: [String: Tensor], _ run: RunContext) -> PruningInput {
     PruningInput(
-      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed, previous: previous,
-      stepLimit: run.stepLimit, sharing: run.sharing)
+      image, tensors: tensors, stepLimit: run.stepLimit, sharing: run.sharing)
   }
 
   /// The longest other axis of a tensor about no tokens, beyond the width of any features.

@@ -28,7 +28,7 @@ struct LocalizeTask: PreparedTask {
     var sample = Answer.Sample(
       members: localization.members, indices: [("region_indices", localization.tokens)], tensors: [],
       tokenCount: input.tokenCount, keptCount: localization.tokens.count)
-    sample.scene = Scene(input.layout, localization)
+    sample.scene = Scene(input.image, localization)
     return sample
   }
 }
@@ -56,26 +56,29 @@ extension Localization {
 
   private var foundMembers: JSONObject {
     let located = regions.enumerated().map { index, region -> JSONValue in
-      var members = region.members
-      if let images { members["image"] = .integer(images[index]) }
-      return .object(members)
+      .object(region.members(image: images?[index]))
     }
-    var members: JSONObject = [
-      "regions": .array(located), "source": .string(source),
-      "whole_image": .bool(wholeImage),
+    var members = [
+      JSONObject.Member(name: "regions", value: .array(located)),
+      JSONObject.Member(name: "source", value: .string(source)),
+      JSONObject.Member(name: "whole_image", value: .bool(wholeImage)),
     ]
-    if let model { members["model"] = .string(model) }
-    if let reason { members["reason"] = .string(reason) }
-    return members
+    if let model { members.append(JSONObject.Member(name: "model", value: .string(model))) }
+    if let reason { members.append(JSONObject.Member(name: "reason", value: .string(reason))) }
+    return JSONObject(distinctMembers: members)
   }
 }
 
 extension LocatedRegion {
-  fileprivate var members: JSONObject {
-    [
-      "blocks": .array(blocks.inclusive.map { .integer($0) }),
-      "box": .array([box.x0, box.y0, box.x1, box.y1].map { .number($0) }),
-      "score": score.map { .number($0) } ?? .null, "area": .number(area),
+  fileprivate func members(image: Int?) -> JSONObject {
+    var members = [
+      JSONObject.Member(name: "blocks", value: .array(blocks.inclusive.map { .integer($0) })),
+      JSONObject.Member(
+        name: "box", value: .array([.number(box.x0), .number(box.y0), .number(box.x1), .number(box.y1)])),
+      JSONObject.Member(name: "score", value: score.map { .number($0) } ?? .null),
+      JSONObject.Member(name: "area", value: .number(area)),
     ]
+    if let image { members.append(JSONObject.Member(name: "image", value: .integer(image))) }
+    return JSONObject(distinctMembers: members)
   }
 }

@@ -35,9 +35,15 @@ extension PreparedTask {
 /// database prepares a statement: parameters are read and validated, images are told apart, layouts, regions, methods and
 /// budgets are resolved.
 final class PreparedOperation: Sendable {
-  struct Image: Sendable {
+  /// Held by reference, since each run asks for it.
+  final class Image: Sendable {
     let request: ImageRequest
     let task: any PreparedTask
+
+    init(request: ImageRequest, task: any PreparedTask) {
+      self.request = request
+      self.task = task
+    }
   }
 
   let operation: Operation
@@ -46,7 +52,7 @@ final class PreparedOperation: Sendable {
   /// Whether the images share one budget.
   private let isTogether: Bool
   private let parameters: ImageParameters
-  private let reading: JSONObject
+  private let reading: PreparedMembers
   private let answerBytes: Int
   /// How the images' tensors lie in those of a request; nil where that depends on the elements of this one.
   let plan: TensorPlan?
@@ -102,11 +108,11 @@ final class PreparedOperation: Sendable {
     cost = images.dropFirst().reduce(images[0].task.cost) { $0 + $1.task.cost }
     tokenCount = images.reduce(0) { $0 + $1.request.tokenCount }
     readsElements = isTogether || images.contains { $0.task.readsElements }
-    reading =
+    reading = PreparedMembers(
       Interpretation(
         batch.samples, tokenCounts: images.map(\.request.tokenCount), hasLayout: given["layout"] != nil,
         isDeclared: given["batched"] != nil || given["axes"] != nil
-      ).members
+      ).members)
     let isFixed =
       !SixteenBits.dependsOnElements(document.tensors, given)
       && !document.tensors.entries.keys.contains(where: ImageRequest.consumedTensors.contains)
@@ -217,19 +223,13 @@ final class PreparedOperation: Sendable {
     let tensors =
       plan.map { $0.samples(of: sources) }
       ?? ownSamples.map { Self.without(ImageRequest.consumedTensors, $0) }
-    var samples: [Answer.Sample] = []
-    samples.reserveCapacity(images.count)
     var shared = JSONObject()
+    let samples: [Answer.Sample]
     do throws(PruningError) {
       try context.stepLimit.reserveAnswer(bytes: answerBytes)
-      if isTogether {
-        samples = try runTogether(tensors, context, shared: &shared)
-      } else {
-        for (sample, members) in try results(tensors, context) {
-          samples.append(sample)
-          shared.append(members)
-        }
-      }
+      samples =
+        isTogether
+        ? try runTogether(tensors, context, shared: &shared) : try runEach(tensors, context, shared: &shared)
     } catch {
       throw Problem(error)
     }
@@ -251,44 +251,57 @@ final class PreparedOperation: Sendable {
     }
   }
 
-  /// An image's answer, and what it says of all.
-  private typealias Outcome = Result<(Answer.Sample, JSONObject), PruningError>
-
   /// One per image.
   ///
   /// - Throws: what is wrong with the first image that is wrong by itself; which image met the limit of all depends on who
   ///   computes which.
-  private func results(
-    _ tensors: [[String: Tensor]], _ context: RunContext
-  ) throws(PruningError) -> [(Answer.Sample, JSONObject)] {
-    let numbers = tensors.reduce(0) { $0 + $1.values.reduce(0) { $0 + $1.elementCount } }
-    guard images.count > 1, numbers >= Self.leastShared else {
-      var results: [(Answer.Sample, JSONObject)] = []
-      for index in images.indices { results.append(try outcome(index, tensors[index], context).get()) }
-      return results
+  private func runEach(
+    _ tensors: [[String: Tensor]], _ context: RunContext, shared: inout JSONObject
+  ) throws(PruningError) -> [Answer.Sample] {
+    var samples: [Answer.Sample] = []
+    samples.reserveCapacity(images.count)
+    guard images.count > 1, Self.numberCount(tensors) >= Self.leastShared else {
+      for index in images.indices {
+        samples.append(try sample(index, tensors[index], context, shared: &shared))
+      }
+      return samples
     }
-    let outcomes = context.sharing.map(images.count) { [self] in outcome($0, tensors[$0], context) }
+    let outcomes = context.sharing.map(images.count) {
+      [self] index -> Result<(Answer.Sample, JSONObject), PruningError> in
+      var shared = JSONObject()
+      do throws(PruningError) {
+        let sample = try sample(index, tensors[index], context, shared: &shared)
+        return .success((sample, shared))
+      } catch {
+        return .failure(error)
+      }
+    }
     let errors = outcomes.compactMap { if case .failure(let error) = $0 { error } else { nil } }
     if let error = errors.first(where: { $0.kind == .invalidInput || $0.kind == .unknownMethod })
       ?? errors.first
     {
       throw error
     }
-    return outcomes.compactMap { try? $0.get() }
+    for case .success(let (sample, members)) in outcomes {
+      samples.append(sample)
+      shared.append(members)
+    }
+    return samples
   }
 
-  private func outcome(_ index: Int, _ tensors: [String: Tensor], _ context: RunContext) -> Outcome {
-    var shared = JSONObject()
+  private static func numberCount(_ tensors: [[String: Tensor]]) -> Int {
+    tensors.reduce(0) { $0 + $1.values.reduce(0) { $0 + $1.elementCount } }
+  }
+
+  private func sample(
+    _ index: Int, _ tensors: [String: Tensor], _ context: RunContext, shared: inout JSONObject
+  ) throws(PruningError) -> Answer.Sample {
     do throws(PruningError) {
       try context.stepLimit.check()
       let image = images[index]
-      return .success(
-        (
-          try image.task.run(on: image.request.input(tensors, context), context.models, shared: &shared),
-          shared
-        ))
+      return try image.task.run(on: image.request.input(tensors, context), context.models, shared: &shared)
     } catch {
-      return .failure(isBatched ? parameters.error(error, inImage: index) : error)
+      throw isBatched ? parameters.error(error, inImage: index) : error
     }
   }
 }

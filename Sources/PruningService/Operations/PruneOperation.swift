@@ -1,6 +1,7 @@
 import JSON
 import LearnedNetworks
 import Localization
+import Locking
 import Numerics
 import Tensors
 import TokenPruning
@@ -50,6 +51,7 @@ struct PruneTask: PreparedTask {
   private let positions: PositionMembers
   private let bookkeeping: Bookkeeping?
   private let model: ModelDimensions?
+  private let known = KnownMembers()
 
   /// - Parameter isTogether: whether the budget is one for all images of a batch, see ``runTogether(_:_:_:shared:)``.
   init(
@@ -147,18 +149,63 @@ struct PruneTask: PreparedTask {
     of result: PruneResult, _ region: Localization?, _ input: PruningInput, shared: inout JSONObject
   ) throws(PruningError) -> Answer.Sample {
     shared["method"] = .string(request.method)
-    var members = [JSONObject.Member(name: "decided_by", value: .string(result.decidedBy))]
-    func add(_ name: String, _ value: JSONValue?) {
-      if let value { members.append(JSONObject.Member(name: name, value: value)) }
+    var sample = Answer.Sample(
+      try parts(of: result, region, input), [("kept_indices", result.kept)],
+      tokenCount: result.tokenCount, keptCount: result.kept.count)
+    sample.scene = Scene(input.image, region)
+    return sample
+  }
+
+  private typealias Member = JSONObject.Member
+
+  private func parts(
+    of result: PruneResult, _ region: Localization?, _ input: PruningInput
+  ) throws(PruningError) -> [Answer.Sample.Part] {
+    guard !positions.areAnswered, bookkeeping == nil, let facts = PruneFacts(result) else {
+      let members = opening(result) + Self.member(region) + (try closing(result, region, input))
+      return [.own(JSONObject(distinctMembers: members))]
     }
-    add("reason", result.reason.map { .string($0) })
-    add("pruned_count", .integer(result.tokenCount - result.kept.count))
+    guard let region, case .found = plan else {
+      let all = try known.members(facts) { () throws(PruningError) in
+        (opening(result) + Self.member(region) + (try closing(result, region, input)), [])
+      }
+      return [.prepared(all.opening)]
+    }
+    let rest = try known.members(facts) { () throws(PruningError) in
+      (opening(result), try closing(result, region, input))
+    }
+    return [
+      .prepared(rest.opening), .own(JSONObject(distinctMembers: Self.member(region))),
+      .prepared(rest.closing),
+    ]
+  }
+
+  /// What stands in front of the region.
+  private func opening(_ result: PruneResult) -> [Member] {
+    var members = [Member(name: "decided_by", value: .string(result.decidedBy))]
+    if let reason = result.reason { members.append(Member(name: "reason", value: .string(reason))) }
+    members.append(
+      Member(name: "pruned_count", value: .integer(result.tokenCount - result.kept.count)))
     members += result.budget.members.members
-    add("newline_tokens", result.keptNewlines.map { .integer($0) })
-    if let region {
-      add("region", .object(region.regionMembers))
-      add("region_policy", .string(result.policy.name))
+    if let count = result.keptNewlines {
+      members.append(Member(name: "newline_tokens", value: .integer(count)))
     }
+    return members
+  }
+
+  private static func member(_ region: Localization?) -> [Member] {
+    region.map { [Member(name: "region", value: .object($0.regionMembers))] } ?? []
+  }
+
+  /// What stands behind it.
+  private func closing(
+    _ result: PruneResult, _ region: Localization?, _ input: PruningInput
+  ) throws(PruningError) -> [Member] {
+    var members: [Member] = []
+    func add(_ name: String, _ value: JSONValue?) {
+      if let value { members.append(Member(name: name, value: value)) }
+    }
+    if region != nil { add("region_policy", .string(result.policy.name)) }
     if !result.stages.isEmpty { add("stages", .array(result.stages.map { .object($0.members) })) }
     add("average_tokens", result.averageTokens.map { .number($0) })
     members += try positions.members(input, kept: result.kept, rows: result.kept.count).members
@@ -169,11 +216,59 @@ struct PruneTask: PreparedTask {
     add("explanation", result.explanation.map { .object($0.members) })
     add("text_raters", result.explanation?.textRaters.map { .array($0.map { .integer($0) }) })
     if !result.notes.isEmpty { add("notes", .array(result.notes.map { .string($0) })) }
-    var sample = Answer.Sample(
-      members: JSONObject(distinctMembers: members), indices: [("kept_indices", result.kept)], tensors: [],
-      tokenCount: result.tokenCount, keptCount: result.kept.count)
-    sample.scene = Scene(input.layout, region)
-    return sample
+    return members
+  }
+}
+
+/// All that an answer says beside its indices and a region that was found, where it lists nothing else of its tokens.
+///
+/// Requests that differ in the elements of tensors alone have the same facts again and again: they keep as many tokens, by the
+/// same method.
+private struct PruneFacts: Equatable {
+  private let decidedBy: String
+  private let reason: String?
+  private let tokenCount: Int
+  private let keptCount: Int
+  private let keptNewlines: Int?
+  private let policy: RegionPolicy
+  private let averageTokens: Double?
+  private let notes: [String]
+
+  /// - Returns: nil where the result lists stages, tokens of earlier requests, or why each token stayed or went.
+  init?(_ result: PruneResult) {
+    guard result.stages.isEmpty, result.keptWithinPrevious == nil, result.scores == nil,
+      result.explanation == nil
+    else { return nil }
+    decidedBy = result.decidedBy
+    reason = result.reason
+    tokenCount = result.tokenCount
+    keptCount = result.kept.count
+    keptNewlines = result.keptNewlines
+    policy = result.policy
+    averageTokens = result.averageTokens
+    notes = result.notes
+  }
+}
+
+/// The members of the last answer of a task, for the next one with the same facts.
+private final class KnownMembers: Sendable {
+  struct Members {
+    let opening: PreparedMembers
+    let closing: PreparedMembers
+  }
+
+  private let last = Locked<(facts: PruneFacts, members: Members)?>(nil)
+
+  /// - Parameter make: a function of the facts and of what the task was prepared from.
+  func members(
+    _ facts: PruneFacts,
+    _ make: () throws(PruningError) -> (opening: [JSONObject.Member], closing: [JSONObject.Member])
+  ) throws(PruningError) -> Members {
+    if let known = last.withLock({ $0.flatMap { $0.facts == facts ? $0.members : nil } }) { return known }
+    let (opening, closing) = try make()
+    let members = Members(opening: PreparedMembers(opening), closing: PreparedMembers(closing))
+    last.withLock { $0 = (facts, members) }
+    return members
   }
 }
 

@@ -52,7 +52,7 @@ struct ReselectTask: PreparedTask {
         ("swapped_in", result.swaps.map(\.in)),
       ],
       tokenCount: result.tokenCount, keptCount: result.kept.count)
-    sample.scene = Scene(input.layout)
+    sample.scene = Scene(input.image)
     return sample
   }
 }

@@ -78,7 +78,7 @@ private func merge(
   }
   let merged = try method.merge(count, of: input)
   let choice = try method.reason(for: input).map { (reason) throws(PruningError) in
-    MethodChoice(method: decidingName(of: try method.resolved(for: input)), reason: reason)
+    MethodChoice(method: try method.resolved(for: input).decidingName, reason: reason)
   }
   let positions = merged.kept.map { input.layout?.position(of: $0) }
   return CompressResult(

@@ -145,9 +145,10 @@ extension PruningInput {
     }
     return (
       PruningInput(
-        tokenCount: tokens.count, tensors: own, layout: layout?.withoutSeparators, seed: seed,
-        previous: nil, stepLimit: stepLimit, sharing: sharing, firstToken: firstToken,
-        requestTokenCount: requestTokenCount), tokens
+        Image(
+          tokenCount: tokens.count, layout: layout?.withoutSeparators, seed: seed, previous: nil,
+          firstToken: firstToken, requestTokenCount: requestTokenCount),
+        tensors: own, stepLimit: stepLimit, sharing: sharing), tokens
     )
   }
 }

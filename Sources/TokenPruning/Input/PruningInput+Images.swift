@@ -74,10 +74,11 @@ extension PruningInput {
       return ImagePart(
         tokens: part.tokens,
         input: PruningInput(
-          tokenCount: part.tokens.count, tensors: own, layout: part.layout, seed: seed,
-          previous: left.flatMap { left in previous?[left].map { $0 - part.tokens.lowerBound } },
-          stepLimit: stepLimit, sharing: sharing,
-          firstToken: firstToken + part.tokens.lowerBound, requestTokenCount: requestTokenCount))
+          Image(
+            tokenCount: part.tokens.count, layout: part.layout, seed: seed,
+            previous: left.flatMap { left in previous?[left].map { $0 - part.tokens.lowerBound } },
+            firstToken: firstToken + part.tokens.lowerBound, requestTokenCount: requestTokenCount),
+          tensors: own, stepLimit: stepLimit, sharing: sharing))
     }
   }
 }

@@ -92,7 +92,7 @@ extension PruningInput {
     let sumsTell =
       rows.count > 1 && rows.count * count == tensor.elementCount && tensor.elementType != .float64
     if !sumsTell { try requireFinite(tensor, named: name) }
-    var sums = [Double](repeating: 0, count: count)
+    var sums = Array(uniform: 0.0, count: count)
     tensor.addRows(first: rows.first, step: rows.step, count: rows.count, to: &sums)
     if sumsTell, !sums.allSatisfy(\.isFinite) { try requireFinite(tensor, named: name) }
     return rows.count == 1 ? sums : sums.map { $0 / Double(rows.count) }

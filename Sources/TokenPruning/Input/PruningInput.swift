@@ -8,21 +8,47 @@ public import VisionLayouts
 /// `attention` and `reference_attention` [N], [heads, N] or [heads, queries, N], `text_features` [D] or [M, D],
 /// `query` and `key` of one layer.
 public struct PruningInput: Sendable {
-  public let tokenCount: Int
-  public let layout: TokenLayout?
+  /// What is known of an image before there are tensors: made once for all requests that differ in these alone, and held by
+  /// reference, so that a copy of an input counts few references.
+  public final class Image: Sendable {
+    public let tokenCount: Int
+    public let layout: TokenLayout?
+    /// Feeds every pseudo-random choice, so that the same request gives the same answer.
+    public let seed: UInt64
+    /// The tokens that earlier requests left, ascending; nil where all are there.
+    public let previous: [Int]?
+    /// Where these tokens start among all visual tokens of the request: more than 0 for later images of a layout.
+    let firstToken: Int
+    /// All visual tokens of the request, those of other images of the layout included.
+    let requestTokenCount: Int
+
+    public convenience init(
+      tokenCount: Int, layout: TokenLayout?, seed: UInt64 = 0, previous: [Int]? = nil
+    ) {
+      self.init(
+        tokenCount: tokenCount, layout: layout, seed: seed, previous: previous, firstToken: 0,
+        requestTokenCount: tokenCount)
+    }
+
+    init(
+      tokenCount: Int, layout: TokenLayout?, seed: UInt64, previous: [Int]?, firstToken: Int,
+      requestTokenCount: Int
+    ) {
+      self.tokenCount = tokenCount
+      self.layout = layout
+      self.seed = seed
+      self.previous = previous
+      self.firstToken = firstToken
+      self.requestTokenCount = requestTokenCount
+    }
+  }
+
+  public let image: Image
   public let tensors: [String: Tensor]
-  /// Feeds every pseudo-random choice, so that the same request gives the same answer.
-  public let seed: UInt64
-  /// The tokens that earlier requests left, ascending; nil where all are there.
-  public let previous: [Int]?
   /// What the request may still cost; shared with its other images.
   public let stepLimit: StepLimit
   /// Who else may do parts of the work.
   public let sharing: WorkSharing
-  /// Where these tokens start among all visual tokens of the request: more than 0 for later images of a layout.
-  let firstToken: Int
-  /// All visual tokens of the request, those of other images of the layout included.
-  let requestTokenCount: Int
   /// Scores of the tokens that localization computed already.
   var found: FoundScores?
 
@@ -43,32 +69,36 @@ public struct PruningInput: Sendable {
     sharing: WorkSharing = .none
   ) {
     self.init(
-      tokenCount: tokenCount, tensors: tensors, layout: layout, seed: seed, previous: previous,
-      stepLimit: stepLimit, sharing: sharing, firstToken: 0, requestTokenCount: tokenCount)
+      Image(tokenCount: tokenCount, layout: layout, seed: seed, previous: previous), tensors: tensors,
+      stepLimit: stepLimit, sharing: sharing)
   }
 
-  init(
-    tokenCount: Int, tensors: [String: Tensor], layout: TokenLayout?, seed: UInt64, previous: [Int]? = nil,
-    stepLimit: StepLimit, sharing: WorkSharing, firstToken: Int,
-    requestTokenCount: Int
+  public init(
+    _ image: Image, tensors: [String: Tensor], stepLimit: StepLimit, sharing: WorkSharing
   ) {
-    self.tokenCount = tokenCount
-    self.layout = layout
+    self.image = image
     self.tensors = tensors
-    self.seed = seed
-    self.previous = previous
     self.stepLimit = stepLimit
     self.sharing = sharing
-    self.firstToken = firstToken
-    self.requestTokenCount = requestTokenCount
   }
+
+  public var tokenCount: Int { image.tokenCount }
+  public var layout: TokenLayout? { image.layout }
+  public var seed: UInt64 { image.seed }
+  public var previous: [Int]? { image.previous }
+  var firstToken: Int { image.firstToken }
+  var requestTokenCount: Int { image.requestTokenCount }
 
   /// The same with other tensors or another seed.
   func replacing(tensors: [String: Tensor]? = nil, seed: UInt64? = nil) -> PruningInput {
+    let image =
+      seed.map {
+        Image(
+          tokenCount: tokenCount, layout: layout, seed: $0, previous: previous, firstToken: firstToken,
+          requestTokenCount: requestTokenCount)
+      } ?? image
     var other = PruningInput(
-      tokenCount: tokenCount, tensors: tensors ?? self.tensors, layout: layout, seed: seed ?? self.seed,
-      previous: previous, stepLimit: stepLimit, sharing: sharing, firstToken: firstToken,
-      requestTokenCount: requestTokenCount)
+      image, tensors: tensors ?? self.tensors, stepLimit: stepLimit, sharing: sharing)
     if tensors == nil { other.found = found }
     return other
   }

@@ -1,7 +1,9 @@
 public import JSON
 
 /// What a caller must know of a method; `GET /methods` and `crop methods` print it.
-public struct MethodDescriptor: Sendable, Hashable {
+///
+/// Held by reference: methods are asked for it by every request, and a copy would count a reference for each list.
+public final class MethodDescriptor: Sendable {
   /// The wire name, lower case: `divprune`.
   public let name: String
   public let summary: String

@@ -28,6 +28,13 @@ protocol PruningMethod: Sendable {
   /// Whether ``resolved(for:)`` may return another method, so that little is known of it before there are tensors.
   var choosesMethod: Bool { get }
 
+  /// The name that an answer gives for who decided: the method's own, or that of the method it stands for.
+  var decidingName: String { get }
+
+  /// The method as one that gives every token a number; nil for one that does not. Asked for by every request, where a cast
+  /// would look for the conformance anew.
+  var scoring: (any ScoringMethod)? { get }
+
   /// Why ``resolved(for:)`` returns that method, in one sentence; nil where there was nothing to choose.
   func reason(for input: PruningInput) throws(PruningError) -> String?
 
@@ -42,6 +49,10 @@ extension PruningMethod {
   var mayKeepFewer: Bool { false }
 
   var choosesMethod: Bool { false }
+
+  var decidingName: String { Self.descriptor.name }
+
+  var scoring: (any ScoringMethod)? { nil }
 
   func reason(for input: PruningInput) throws(PruningError) -> String? { nil }
 
@@ -65,6 +76,8 @@ protocol ScoringMethod: PruningMethod {
 }
 
 extension ScoringMethod {
+  var scoring: (any ScoringMethod)? { self }
+
   func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
     Ranking.highest(task.count, of: try scores(of: input), among: task.candidates)
   }

@@ -4,11 +4,22 @@ public import Numerics
 /// parameters, the budget of every group, the region where the caller gave one.
 ///
 /// It holds for all inputs that differ from the first in the elements of their tensors alone.
-public struct PreparedPruning: Sendable {
+public final class PreparedPruning: Sendable {
   private enum Form: Sendable {
-    case image(PruningTrace, Quotas)
+    case image(Image)
     /// Of a layout with several, which is taken apart anew for each input.
     case images(PruneRequest, MethodRegistry)
+  }
+
+  /// Held by reference, since every run begins with it.
+  private final class Image: Sendable {
+    let trace: PruningTrace
+    let quotas: Quotas
+
+    init(_ trace: PruningTrace, _ quotas: Quotas) {
+      self.trace = trace
+      self.quotas = quotas
+    }
   }
 
   private let form: Form
@@ -49,7 +60,7 @@ public struct PreparedPruning: Sendable {
     // What belongs to one request alone is not kept.
     let sketch = PruningInput(
       tokenCount: input.tokenCount, tensors: [:], layout: input.layout, previous: input.previous)
-    form = .image(try trace.starting(on: sketch, region: nil), quotas)
+    form = .image(Image(try trace.starting(on: sketch, region: nil), quotas))
     stepCount = quotas.steps.count
     deciding = type(of: resolved).descriptor
     reason = isFixed ? try remaining.reason(for: input) : nil
@@ -65,12 +76,12 @@ public struct PreparedPruning: Sendable {
     case .images(var request, let registry):
       if let region { request.regionTokens = region }
       return try pruneImages(input, request, registry)
-    case .image(let prepared, let quotas):
-      var trace = try prepared.starting(on: input, region: region)
-      for step in quotas.steps {
+    case .image(let image):
+      var trace = try image.trace.starting(on: input, region: region)
+      for step in image.quotas.steps {
         try trace.keep(at: step, trace.input(for: step))
       }
-      return trace.result(notes: quotas.notes, reason: reason)
+      return trace.result(notes: image.quotas.notes, reason: reason)
     }
   }
 }

@@ -122,7 +122,7 @@ private func pool(
     traces[image].record([own.map { $0 - start }], at: step)
     for note in selection.notes { traces[image].selection.add(note) }
     try traces[image].selection.recordReason(for: stageInputs[image])
-    name = decidingName(of: try traces[image].selection.method.resolved(for: stageInputs[image]))
+    name = try traces[image].selection.method.resolved(for: stageInputs[image]).decidingName
   }
   return name
 }

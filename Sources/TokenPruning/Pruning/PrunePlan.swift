@@ -197,7 +197,7 @@ private struct Sketch {
   ) throws(SharedPruningError) -> [[[Int?]]] {
     let steps = try quotas(sketches, request).steps
     let method = sketches[0].method
-    guard !(method is any ScoringMethod), !method.choosesMethod else {
+    guard method.scoring == nil, !method.choosesMethod else {
       return sketches.map { _ in steps.map { _ in [nil] } }
     }
     let sizes = sketches.map(\.groups.candidateCount)

@@ -3,45 +3,63 @@ import VisionLayouts
 
 /// One image on its way through the stages: what is left of it, and why.
 struct PruningTrace {
+  /// What holds for all images of the same shapes, layout and request, held by reference: a run begins with a copy of a trace.
+  private final class Start: Sendable {
+    let request: PruneRequest
+    let groups: BudgetGroups
+    /// Of each group, ascending.
+    let survivors: [[Int]]
+    /// What there is before the first step, separators included, ascending.
+    let held: [Int]
+    /// Separators that stay and are there.
+    let keptSeparators: [Int]
+
+    init(_ input: PruningInput, _ request: PruneRequest, _ groups: BudgetGroups) {
+      self.request = request
+      self.groups = groups
+      guard let previous = input.previous else {
+        survivors = groups.groups
+        keptSeparators = groups.keptSeparators
+        let isWhole = groups.groups.count == 1 && groups.groups[0].count == input.tokenCount
+        held = isWhole ? groups.groups[0] : Array(0..<input.tokenCount)
+        return
+      }
+      let isLeft = Set(previous)
+      survivors = groups.groups.map { $0.filter(isLeft.contains) }
+      held = previous
+      keptSeparators = groups.keptSeparators.filter(isLeft.contains)
+    }
+  }
+
   private(set) var input: PruningInput
-  private(set) var request: PruneRequest
-  let groups: BudgetGroups
+  private let start: Start
   var selection: RegionSelection
   /// Of each group, ascending.
   private(set) var survivors: [[Int]]
   /// What the model still holds, separators included, ascending.
   private(set) var held: [Int]
-  /// Separators that stay and are there.
-  private let keptSeparators: [Int]
-  /// What there was before the first step.
-  private let initial: [Int]
   private var stages: [StageResult] = []
   private(set) var notes: [String] = []
   private var scores: [Double]?
   private var explanation: PruneExplanation?
 
+  /// Its region is that of the image that this was first made for.
+  var request: PruneRequest { start.request }
+  var groups: BudgetGroups { start.groups }
+
   init(
     _ input: PruningInput, _ request: PruneRequest, method: any PruningMethod, scope: BudgetScope
   ) throws(PruningError) {
-    self.input = input
-    self.request = request
-    groups = try BudgetGroups(
+    let groups = try BudgetGroups(
       tokenCount: input.tokenCount, layout: input.layout, scope: scope, newlines: request.newlines)
-    let (policy, region) = try Self.effectivePolicy(of: request, input.tokenCount, groups, &notes)
+    let (policy, region) = try Self.effectivePolicy(
+      request, request.regionTokens, input.tokenCount, groups, &notes)
+    self.input = input
+    start = Start(input, request, groups)
     selection = RegionSelection(
       method: method, policy: policy, region: region, tokenCount: input.tokenCount)
-    if let previous = input.previous {
-      let isLeft = Set(previous)
-      survivors = groups.groups.map { $0.filter(isLeft.contains) }
-      held = previous
-      keptSeparators = groups.keptSeparators.filter(isLeft.contains)
-    } else {
-      survivors = groups.groups
-      keptSeparators = groups.keptSeparators
-      let isWhole = groups.groups.count == 1 && groups.groups[0].count == input.tokenCount
-      held = isWhole ? groups.groups[0] : Array(0..<input.tokenCount)
-    }
-    initial = held
+    survivors = start.survivors
+    held = start.held
     if request.explain {
       explanation = PruneExplanation(
         tokenCount: input.tokenCount, groups: groups,
@@ -51,27 +69,41 @@ struct PruningTrace {
 
   /// The same before its first step, for an input of the same shapes and perhaps a region that was found in it.
   func starting(on input: PruningInput, region: [Int]?) throws(PruningError) -> PruningTrace {
-    var trace = self
-    trace.input = input
-    guard let region else { return trace }
-    trace.request.regionTokens = region
-    trace.notes = []
-    let (policy, tokens) = try Self.effectivePolicy(of: trace.request, input.tokenCount, groups, &trace.notes)
-    trace.selection = RegionSelection(
+    guard let region else { return PruningTrace(start, input, selection, notes, explanation) }
+    var notes: [String] = []
+    let (policy, tokens) = try Self.effectivePolicy(
+      start.request, region, input.tokenCount, start.groups, &notes)
+    let selection = RegionSelection(
       method: selection.method, policy: policy, region: tokens, tokenCount: input.tokenCount)
-    if request.explain {
-      trace.explanation = PruneExplanation(
-        tokenCount: input.tokenCount, groups: groups, isInside: trace.selection.isInside,
-        previous: input.previous)
-    }
-    return trace
+    let explanation =
+      start.request.explain
+      ? PruneExplanation(
+        tokenCount: input.tokenCount, groups: start.groups, isInside: selection.isInside,
+        previous: input.previous) : nil
+    return PruningTrace(start, input, selection, notes, explanation)
+  }
+
+  private init(
+    _ start: Start, _ input: PruningInput, _ selection: RegionSelection, _ notes: [String],
+    _ explanation: PruneExplanation?
+  ) {
+    self.start = start
+    self.input = input
+    self.selection = selection
+    self.notes = notes
+    self.explanation = explanation
+    survivors = start.survivors
+    held = start.held
   }
 
   /// What the region comes to: a degenerate one leaves the choice to the scorer, and a note says so.
+  ///
+  /// - Parameter tokens: those of the region; nil where there is none.
   private static func effectivePolicy(
-    of request: PruneRequest, _ tokenCount: Int, _ groups: BudgetGroups, _ notes: inout [String]
+    _ request: PruneRequest, _ tokens: [Int]?, _ tokenCount: Int, _ groups: BudgetGroups,
+    _ notes: inout [String]
   ) throws(PruningError) -> (RegionPolicy, [Int]) {
-    guard let tokens = request.regionTokens else {
+    guard let tokens else {
       if let policy = request.policy, policy != .none {
         notes.append("there is no region, so region_policy '\(policy.name)' has no effect")
       }
@@ -117,7 +149,7 @@ struct PruningTrace {
   ///
   /// - Parameter ranks: where tokens rank among those of several images; found here when nil.
   mutating func explain(_ stageInput: PruningInput, ranks: [Int?]? = nil) throws(PruningError) {
-    guard request.explain, stages.isEmpty else { return }
+    guard start.request.explain, stages.isEmpty else { return }
     scores = try selection.scores(of: stageInput)
     let raters = try selection.textRaters(of: stageInput)
     explanation?.textRaters = raters
@@ -131,12 +163,14 @@ struct PruningTrace {
 
   /// Takes note of what a step kept of each group.
   mutating func record(_ kept: [[Int]], at step: Quotas.Step) {
-    let (before, choice) = (survivors, selection)
-    explanation?.record(kept, of: before, step, choice)
+    if explanation != nil {
+      let (before, choice) = (survivors, selection)
+      explanation?.record(kept, of: before, step, choice)
+    }
     let previous = held
     held =
-      kept.count == 1 && keptSeparators.isEmpty
-      ? kept[0] : (kept.joined() + keptSeparators).sorted()
+      kept.count == 1 && start.keptSeparators.isEmpty
+      ? kept[0] : (kept.joined() + start.keptSeparators).sorted()
     survivors = kept
     if let stage = step.stage {
       stages.append(
@@ -154,10 +188,10 @@ struct PruningTrace {
       tokenCount: input.tokenCount, kept: held, decidedBy: decidedBy ?? selection.decidedBy,
       reason: reason ?? selection.reason,
       policy: selection.policy, stages: stages,
-      averageTokens: stages.isEmpty ? Double(held.count) : request.layerCount.map(schedule.average),
+      averageTokens: stages.isEmpty ? Double(held.count) : start.request.layerCount.map(schedule.average),
       notes: notes + more + selection.notes, scores: scores, explanation: explanation,
       keptNewlines: newlines ?? nil,
-      keptWithinPrevious: input.previous.map { _ in positions(of: held, in: initial) },
+      keptWithinPrevious: input.previous.map { _ in positions(of: held, in: start.held) },
       previousCount: input.previous?.count)
   }
 }

@@ -79,13 +79,15 @@ struct RemainingMethod: PruningMethod {
 
   var choosesMethod: Bool { method.choosesMethod }
 
+  var decidingName: String { method.decidingName }
+
   func reason(for input: PruningInput) throws(PruningError) -> String? {
     method.choosesMethod ? try method.reason(for: tokens.input(input)) : nil
   }
 
   func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod {
     let resolved = try method.resolved(for: tokens.input(input))
-    if let scoring = resolved as? any ScoringMethod, !scoring.mayKeepFewer {
+    if let scoring = resolved.scoring, !scoring.mayKeepFewer {
       return RemainingScores(scoring, tokens)
     }
     return RemainingMethod(resolved, tokens)
@@ -112,19 +114,14 @@ struct RemainingScores: ScoringMethod {
 
   init(_ parameters: Parameters) { self.init(GivenScores([]), RemainingTokens([], of: 0)) }
 
+  var decidingName: String { method.decidingName }
+
   func scores(of input: PruningInput) throws(PruningError) -> [Double] {
     let own = try method.scores(of: tokens.input(input))
     var scores = [Double](repeating: own.min() ?? 0, count: input.tokenCount)
     for (token, score) in zip(tokens.kept, own) { scores[token] = score }
     return scores
   }
-}
-
-/// The name of the method that decides.
-func decidingName(of method: any PruningMethod) -> String {
-  if let remaining = method as? RemainingMethod { return decidingName(of: remaining.method) }
-  if let remaining = method as? RemainingScores { return decidingName(of: remaining.method) }
-  return type(of: method).descriptor.name
 }
 
 extension PruningMethod {

@@ -83,7 +83,7 @@ public struct PreparedLocalization: Sendable {
   }
 
   /// The part of one image.
-  private struct Image: Sendable {
+  private final class Image: Sendable {
     let source: LocalizationSource
     let options: LocalizationOptions
     let layout: TokenLayout

@@ -1,3 +1,4 @@
+import Kernels
 import Numerics
 import Tensors
 
@@ -18,14 +19,21 @@ struct RegionSelection {
   private static let maximumRereadCount = 1 << 32
   private static let numbersPerSlot = 32
 
+  /// Who ranks: scores at hand, which hold for every group and for both sides of a region, or a method that is asked for
+  /// each.
+  private enum Ranker {
+    case scores([Double])
+    case method(any PruningMethod)
+  }
+
   init(method: any PruningMethod, policy: RegionPolicy, region: [Int], tokenCount: Int) {
     self.method = method
     self.policy = policy
     self.region = region
-    var isInside = [Bool](repeating: false, count: tokenCount)
+    var isInside = Array(uniform: false, count: tokenCount)
     for token in region { isInside[token] = true }
     self.isInside = isInside
-    decidedBy = decidingName(of: method)
+    decidedBy = method.decidingName
   }
 
   /// Of each group of ascending survivors as many as its count says, ascending; fewer only under the policy
@@ -33,28 +41,28 @@ struct RegionSelection {
   mutating func keep(
     _ counts: [Int], of groups: [[Int]], _ input: PruningInput
   ) throws(PruningError) -> [[Int]] {
-    var scorer = try method.resolved(for: input)
-    decidedBy = decidingName(of: scorer)
+    let resolved = try method.resolved(for: input)
+    decidedBy = resolved.decidingName
     try recordReason(for: input)
     if case .bias(let factor) = policy {
-      let scores = try biased(scorer, by: factor, input)
+      let scores = try biased(resolved, by: factor, input)
       return zip(counts, groups).map { count, group in
         Ranking.highestAscending(min(count, group.count), of: scores, among: group)
       }
     }
-    if let scoring = scorer as? any ScoringMethod, !scoring.mayKeepFewer {
-      // They hold for every group and for both sides of a region.
-      scorer = GivenScores(try scoring.scores(of: input))
+    var ranker = Ranker.method(resolved)
+    if let scoring = resolved.scoring, !scoring.mayKeepFewer {
+      ranker = .scores(try scoring.scores(of: input))
     } else if groups.count > 1 {
       try checkRereading(input, groups.count)
     }
     var kept: [[Int]] = []
     kept.reserveCapacity(groups.count)
     for (index, group) in groups.enumerated() {
-      try input.stepLimit.spend(cost(of: group, scorer, input), on: "choosing among these tokens")
+      try input.stepLimit.spend(cost(of: group, ranker, input), on: "choosing among these tokens")
       kept.append(
         try keep(
-          min(counts[index], group.count), of: group, scorer,
+          min(counts[index], group.count), of: group, ranker,
           groups.count > 1 ? input.part(index) : input))
     }
     noteShortfall(kept, counts, groups)
@@ -63,53 +71,71 @@ struct RegionSelection {
 
   /// What one choice costs beside the work of a search: scores at hand are ranked, any other method walks through all
   /// places and candidates.
-  private func cost(of group: [Int], _ scorer: any PruningMethod, _ input: PruningInput) -> Int {
-    let slots = scorer is GivenScores ? input.tokenCount / 64 : Self.numbersPerSlot * input.tokenCount
+  private func cost(of group: [Int], _ ranker: Ranker, _ input: PruningInput) -> Int {
+    let slots =
+      switch ranker {
+      case .scores: input.tokenCount / 64
+      case .method: Self.numbersPerSlot * input.tokenCount
+      }
     return 1_000 + slots + 16 * group.count
   }
 
   /// A choice in one group, under any policy but `bias`, which compares scores and has no parts.
   private func keep(
-    _ count: Int, of survivors: [Int], _ scorer: any PruningMethod, _ input: PruningInput
+    _ count: Int, of survivors: [Int], _ ranker: Ranker, _ input: PruningInput
   ) throws(PruningError) -> [Int] {
     let (inside, outside) = policy == .none ? ([], []) : split(survivors)
     switch policy {
     case .none, .bias:
-      return try chosen(SelectionTask(count: count, candidates: survivors), by: scorer, input)
+      return try chosen(SelectionTask(count: count, candidates: survivors), by: ranker, input)
     case .only:
       let task = SelectionTask(count: min(count, inside.count), candidates: inside)
-      return try chosen(task, by: scorer, input)
+      return try chosen(task, by: ranker, input)
     case .first:
-      return try keep(min(count, inside.count), inside, of: count, outside, scorer, input)
+      return try keep(min(count, inside.count), inside, of: count, outside, ranker, input)
     case .share(let share):
       return try keep(
         insideCount(share: share, of: count, inside: inside.count, outside: outside.count), inside,
-        of: count, outside, scorer, input)
+        of: count, outside, ranker, input)
     }
   }
 
   /// Tokens of the region and the others, each in the order in which they come.
   private func split(_ tokens: [Int]) -> (inside: [Int], outside: [Int]) {
     var inside: [Int] = []
-    let outside = [Int](unsafeUninitializedCapacity: tokens.count) { outside, outsideCount in
-      inside = [Int](unsafeUninitializedCapacity: tokens.count) { inside, insideCount in
-        guard let inside = inside.baseAddress, let outside = outside.baseAddress else { return }
-        // Written to both, and kept by one: whether a token lies inside is no branch.
-        for token in tokens {
-          inside[insideCount] = token
-          outside[outsideCount] = token
-          let isInside = isInside[token]
-          insideCount &+= isInside ? 1 : 0
-          outsideCount &+= isInside ? 0 : 1
-        }
+    let outside = [Int](room: tokens.count) { outside, outsideCount in
+      inside = [Int](room: tokens.count) { inside, insideCount in
+        (insideCount, outsideCount) = split(tokens, inside.baseAddress, outside.baseAddress)
       }
     }
     return (inside, outside)
   }
 
+  /// - Returns: how many tokens were written to each.
+  private func split(
+    _ tokens: [Int], _ inside: UnsafeMutablePointer<Int>?, _ outside: UnsafeMutablePointer<Int>?
+  ) -> (Int, Int) {
+    guard let inside, let outside else { return (0, 0) }
+    return isInside.withUnsafeBufferPointer { marks in
+      guard let marked = marks.baseAddress else { return (0, 0) }
+      var insideCount = 0
+      var outsideCount = 0
+      // Written to both, and kept by one: whether a token lies inside is no branch.
+      for token in tokens {
+        precondition(UInt(bitPattern: token) < UInt(bitPattern: marks.count))
+        inside[insideCount] = token
+        outside[outsideCount] = token
+        let isInside = marked[token] ? 1 : 0
+        insideCount &+= isInside
+        outsideCount &+= 1 &- isInside
+      }
+      return (insideCount, outsideCount)
+    }
+  }
+
   /// The scores of the method that decided [N], or nil when it has none.
   func scores(of input: PruningInput) throws(PruningError) -> [Double]? {
-    try (method.resolved(for: input) as? any ScoringMethod)?.scores(of: input)
+    try method.resolved(for: input).scoring?.scores(of: input)
   }
 
   /// The query rows that the method that decided listened to [M], or nil when it listens to all.
@@ -124,31 +150,32 @@ struct RegionSelection {
   }
 
   private func keep(
-    _ insideCount: Int, _ inside: [Int], of count: Int, _ outside: [Int], _ scorer: any PruningMethod,
+    _ insideCount: Int, _ inside: [Int], of count: Int, _ outside: [Int], _ ranker: Ranker,
     _ input: PruningInput
   ) throws(PruningError) -> [Int] {
     let kept =
       insideCount == inside.count
-      ? inside : try chosen(SelectionTask(count: insideCount, candidates: inside), by: scorer, input)
+      ? inside : try chosen(SelectionTask(count: insideCount, candidates: inside), by: ranker, input)
     // Asked even when nothing is left to choose: the method checks its tensors then, too.
     let rest = SelectionTask(count: count - insideCount, candidates: outside, given: kept)
-    return Ranking.ascending(kept + (try chosen(rest, by: scorer, input)), below: input.tokenCount)
+    return Ranking.merged(kept, try chosen(rest, by: ranker, input))
   }
 
   /// What a method chooses, ascending.
   private func chosen(
-    _ task: SelectionTask, by scorer: any PruningMethod, _ input: PruningInput
+    _ task: SelectionTask, by ranker: Ranker, _ input: PruningInput
   ) throws(PruningError) -> [Int] {
-    if let given = scorer as? GivenScores {
-      return Ranking.highestAscending(task.count, of: given.scores(of: input), among: task.candidates)
+    switch ranker {
+    case .scores(let scores):
+      Ranking.highestAscending(task.count, of: scores, among: task.candidates)
+    case .method(let method): Ranking.ascending(try method.select(task, from: input), below: input.tokenCount)
     }
-    return Ranking.ascending(try scorer.select(task, from: input), below: input.tokenCount)
   }
 
   private mutating func biased(
     _ scorer: any PruningMethod, by factor: Double, _ input: PruningInput
   ) throws(PruningError) -> [Double] {
-    guard let scoring = scorer as? any ScoringMethod else {
+    guard let scoring = scorer.scoring else {
       throw PruningError(
         at: "/region_policy",
         "'bias' multiplies scores, but \(decidedBy) has none; use 'first' or 'share' with it")
