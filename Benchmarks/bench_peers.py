@@ -147,7 +147,7 @@ def measure_everything(run, options, folder, stack):
     with part("mix", options) as wanted:
         if wanted:
             fleet = transport.Fleet(options.crop, folder, stack, say, ("crop", "C echo"))
-            cases = {key: run.cases[key] for key in (*inputs.MIX, "small")}
+            cases = {key: run.cases[key] for key in (*inputs.MIX, "diversity-1.2MB", "small")}
             transport.measure(fleet, cases, generator, options.rounds, folder, say, run.transport, others=False)
 
 

@@ -88,7 +88,8 @@ struct HotPath: Sendable {
     HotPath(name: "service-crop-similarity-1.2MB") {
       let body = try SafetensorsFormat.encode(
         [("image_features", halves([576, 1024])), ("text_features", halves([16, 1024]))], response: [:])
-      return try repeating(body, "POST /prune?keep_tokens=64 HTTP/1.1")
+      let scorer = "method_parameters=%7B%22scorer%22:%22similarity%22%7D"
+      return try repeating(body, "POST /prune?keep_tokens=64&\(scorer) HTTP/1.1")
     },
   ]
 

@@ -13,13 +13,18 @@ import Testing
   @Test("numbers of few decimals are written as the standard library writes them")
   func fewDecimals() {
     var generator = SystemRandomNumberGenerator()
-    var values: [Double] = [0, -0.0, 1, -1, 0.5, 64, 0.125, 1e-4, 0.0001, 9e-5, 1e-6, 999_999_999.999999, 1e9, 1e15, 1e16, 0.1 + 0.2]
+    var values: [Double] = [
+      0, -0.0, 1, -1, 0.5, 64, 0.125, 1e-4, 0.0001, 9e-5, 1e-6, 999_999_999.999999, 1e9, 1e15, 1e16,
+      0.1 + 0.2,
+    ]
     for exponent in -3...8 {
       for _ in 0..<2000 {
         let size = pow10(exponent)
         let decimal = Double(Int.random(in: 0...1_000_000, using: &generator)) / 1e6 * size
         values += [decimal, -decimal, decimal.nextUp, decimal.nextDown]
-        let short = Double(Int.random(in: 0...9999, using: &generator)) / pow10(Int.random(in: 0...6, using: &generator))
+        let short =
+          Double(Int.random(in: 0...9999, using: &generator))
+          / pow10(Int.random(in: 0...6, using: &generator))
         values += [short, short.nextUp, short.nextDown, Double.random(in: 0...size, using: &generator)]
       }
     }
