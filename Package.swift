@@ -38,7 +38,7 @@ let kernelLevels: [Target.Dependency] =
 
 // What pruning is made of, lowest first.
 let pruningParts: [Target.Dependency] = [
-  "Numerics", "GreedySearch", "Parameters", "VisionLayouts", "LearnedNetworks", "Localization",
+  "PruningNumerics", "GreedySearch", "Parameters", "VisionLayouts", "LearnedNetworks", "Localization",
 ]
 
 let package = Package(
@@ -52,7 +52,7 @@ let package = Package(
       name: "CropCore",
       targets: [
         "HTTP1", "JSON", "Kernels", "TensorFormats", "Tensors", "TokenPruning",
-        "Numerics", "GreedySearch", "Parameters", "VisionLayouts", "LearnedNetworks", "Localization",
+        "PruningNumerics", "GreedySearch", "Parameters", "VisionLayouts", "LearnedNetworks", "Localization",
       ]),
   ],
   // Exact, so that every build has the same versions; a committed Package.resolved would hold commit ids, which differ
@@ -71,18 +71,19 @@ let package = Package(
     .target(name: "JSON", swiftSettings: settings),
     .target(name: "YAML", swiftSettings: settings),
     .target(name: "Tensors", dependencies: ["Kernels"], swiftSettings: settings),
-    .target(name: "Numerics", dependencies: ["Kernels", "Locking", "Tensors"], swiftSettings: settings),
-    .target(name: "GreedySearch", dependencies: ["Kernels", "Numerics"], swiftSettings: settings),
-    .target(name: "Parameters", dependencies: ["JSON", "Numerics"], swiftSettings: settings),
     .target(
-      name: "VisionLayouts", dependencies: ["JSON", "Numerics", "Parameters"], swiftSettings: settings),
+      name: "PruningNumerics", dependencies: ["Kernels", "Locking", "Tensors"], swiftSettings: settings),
+    .target(name: "GreedySearch", dependencies: ["Kernels", "PruningNumerics"], swiftSettings: settings),
+    .target(name: "Parameters", dependencies: ["JSON", "PruningNumerics"], swiftSettings: settings),
+    .target(
+      name: "VisionLayouts", dependencies: ["JSON", "PruningNumerics", "Parameters"], swiftSettings: settings),
     .target(
       name: "LearnedNetworks",
-      dependencies: ["JSON", "Kernels", "Numerics", "Parameters", "Tensors", "VisionLayouts"],
+      dependencies: ["JSON", "Kernels", "PruningNumerics", "Parameters", "Tensors", "VisionLayouts"],
       swiftSettings: settings),
     .target(
       name: "Localization",
-      dependencies: ["JSON", "Kernels", "Numerics", "Parameters", "Tensors", "VisionLayouts"],
+      dependencies: ["JSON", "Kernels", "PruningNumerics", "Parameters", "Tensors", "VisionLayouts"],
       swiftSettings: settings),
     .target(
       name: "TokenPruning", dependencies: ["JSON", "Kernels", "Tensors"] + pruningParts,
@@ -176,13 +177,13 @@ let package = Package(
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"], swiftSettings: settings),
     .testTarget(
       name: "VisionLayoutsTests",
-      dependencies: ["JSON", "Localization", "Numerics", "VisionLayouts"], swiftSettings: settings),
+      dependencies: ["JSON", "Localization", "PruningNumerics", "VisionLayouts"], swiftSettings: settings),
     .testTarget(
       name: "LearnedNetworksTests",
-      dependencies: ["JSON", "LearnedNetworks", "Numerics", "Tensors", "VisionLayouts"],
+      dependencies: ["JSON", "LearnedNetworks", "PruningNumerics", "Tensors", "VisionLayouts"],
       swiftSettings: settings),
     .testTarget(
-      name: "LocalizationTests", dependencies: ["JSON", "Localization", "Numerics", "VisionLayouts"],
+      name: "LocalizationTests", dependencies: ["JSON", "Localization", "PruningNumerics", "VisionLayouts"],
       swiftSettings: settings),
     .testTarget(
       name: "TokenPruningTests",

@@ -67,7 +67,7 @@ self_test() {
   rm -rf "$copy/Sources"; cp -r "$here/Sources" "$copy/Sources"
   (check "$copy") >/dev/null || { echo "the unchanged copy is refused"; failures=1; }
   for line in $modules; do planted TokenPruning "import $line"; done
-  for file in JSON Tensors TensorFormats HTTP1 Kernels KernelsBaseline Numerics GreedySearch VisionLayouts TLS; do
+  for file in JSON Tensors TensorFormats HTTP1 Kernels KernelsBaseline PruningNumerics GreedySearch VisionLayouts TLS; do
     planted "$file" "public import Glibc"
   done
   planted JSON "@_exported import struct Foundation.Data"

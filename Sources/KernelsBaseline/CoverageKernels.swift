@@ -144,7 +144,7 @@ public enum CoverageKernels {
 
   /// values[i] = e^((values[i] - top) / temperature) for all i < count, in float64, for quotients up to 1.
   ///
-  /// Each is computed as `exponential` of Numerics computes it, to the bit, eight at a time.
+  /// Each is computed as `exponential` of PruningNumerics computes it, to the bit, eight at a time.
   @Sendable @inline(never)
   public static func widePowers(
     _ values: UnsafeMutablePointer<Double>, _ count: Int, _ top: Double, _ temperature: Double
@@ -164,7 +164,7 @@ public enum CoverageKernels {
     for lane in 0..<(count &- index) { values[index &+ lane] = power[lane] }
   }
 
-  /// The steps of `exponential` of Numerics, without those for large x.
+  /// The steps of `exponential` of PruningNumerics, without those for large x.
   @inline(__always)
   private static func exponential(_ x: Wide) -> Wide {
     // Adding 1.5 x 2^52 rounds to an integer, as above.

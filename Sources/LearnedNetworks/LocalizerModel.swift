@@ -1,5 +1,5 @@
 import Kernels
-package import Numerics
+package import PruningNumerics
 package import VisionLayouts
 
 /// A small network that says how likely each visual token belongs to the region of the question.

@@ -1,6 +1,6 @@
 public import JSON
-import Numerics
 import Parameters
+import PruningNumerics
 import VisionLayouts
 
 /// What a model is, as `crop.config` in the metadata of its weights says.

@@ -1,6 +1,6 @@
 public import JSON
-package import Numerics
 import Parameters
+package import PruningNumerics
 public import Tensors
 
 /// A network with its weights, ready to run.

@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 import Tensors
 
 /// The tensors of one model, taken out by name; each must be there with the shape the configuration demands.

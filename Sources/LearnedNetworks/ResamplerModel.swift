@@ -1,5 +1,5 @@
 import Kernels
-package import Numerics
+package import PruningNumerics
 package import VisionLayouts
 
 /// Learned queries that read the tokens of one part and become rows of the answer.

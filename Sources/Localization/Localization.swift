@@ -1,4 +1,4 @@
-package import Numerics
+package import PruningNumerics
 public import VisionLayouts
 
 /// One contextual region.

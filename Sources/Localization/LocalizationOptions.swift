@@ -1,6 +1,6 @@
 public import JSON
-public import Numerics
 import Parameters
+public import PruningNumerics
 import VisionLayouts
 
 /// How to find the region: the request's `localize` member, checked.

@@ -1,4 +1,4 @@
-package import Numerics
+package import PruningNumerics
 package import Tensors
 
 /// Where a region comes from, cheapest last; the raw values are wire names.

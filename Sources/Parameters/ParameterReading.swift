@@ -1,5 +1,5 @@
 public import JSON
-public import Numerics
+public import PruningNumerics
 
 /// Reads the members of one JSON object of a request and says where a wrong one is.
 ///

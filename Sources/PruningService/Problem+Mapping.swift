@@ -1,5 +1,5 @@
 import HTTP1
-import Numerics
+import PruningNumerics
 import TensorFormats
 import TokenPruning
 

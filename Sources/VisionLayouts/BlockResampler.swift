@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 
 /// How the tokens of a layout make up the 8 x 8 blocks: what follows from the layout alone, found once.
 ///

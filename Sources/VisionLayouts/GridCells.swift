@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 
 /// A grid of tokens cut into as many cells as a budget says: what pooling, resizing and even sampling share.
 ///

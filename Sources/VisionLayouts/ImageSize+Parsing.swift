@@ -1,6 +1,6 @@
 import JSON
-public import Numerics
 public import Parameters
+public import PruningNumerics
 
 extension ParameterReading {
   /// `[width, height]` in pixels, each 1...1,000,000.

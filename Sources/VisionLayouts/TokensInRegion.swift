@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 
 // Regions in the original image -> tokens of a layout and blocks of the 8 x 8 grid.
 

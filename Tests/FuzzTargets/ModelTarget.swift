@@ -1,6 +1,6 @@
 import JSON
 import LearnedNetworks
-import Numerics
+import PruningNumerics
 import PruningService
 import TensorFormats
 import Tensors

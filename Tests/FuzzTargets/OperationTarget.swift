@@ -1,5 +1,5 @@
 import JSON
-import Numerics
+import PruningNumerics
 import PruningService
 import TensorFormats
 import Tensors

@@ -3,7 +3,7 @@ import Tensors
 import Testing
 
 @testable import LearnedNetworks
-@testable import Numerics
+@testable import PruningNumerics
 @testable import VisionLayouts
 
 /// The networks in float32 against the same in float64, over shapes that take every order of attention's products.

@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 @testable import LearnedNetworks
-@testable import Numerics
+@testable import PruningNumerics
 @testable import VisionLayouts
 
 @Suite("Layers of the learned networks")

@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 
 /// Deterministic inputs for tests.
 struct TestNumbers {

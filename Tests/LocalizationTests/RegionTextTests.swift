@@ -2,7 +2,7 @@ import JSON
 import Testing
 
 @testable import Localization
-@testable import Numerics
+@testable import PruningNumerics
 @testable import VisionLayouts
 
 private func boxes(_ text: String, _ more: JSONObject = [:]) throws(PruningError) -> [Box] {

@@ -1,7 +1,7 @@
 import Testing
 
 @testable import Localization
-@testable import Numerics
+@testable import PruningNumerics
 @testable import VisionLayouts
 
 private func randomMap(_ numbers: inout SeededGenerator) -> [Double] {

@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 
 extension SeededGenerator: RandomNumberGenerator {
   /// Uniform in 0..<1.

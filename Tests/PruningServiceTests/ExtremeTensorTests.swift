@@ -1,7 +1,7 @@
 import Glibc
 import JSON
 import Locking
-import Numerics
+import PruningNumerics
 import TensorFormats
 import Tensors
 import Testing

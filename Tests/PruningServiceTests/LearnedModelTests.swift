@@ -6,7 +6,7 @@ import Testing
 
 @testable import LearnedNetworks
 @testable import Localization
-@testable import Numerics
+@testable import PruningNumerics
 @testable import PruningService
 @testable import TokenPruning
 @testable import VisionLayouts

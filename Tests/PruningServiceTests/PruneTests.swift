@@ -1,5 +1,5 @@
 import JSON
-import Numerics
+import PruningNumerics
 import TensorFormats
 import Tensors
 import Testing

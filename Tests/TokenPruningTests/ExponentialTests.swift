@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-@testable import Numerics
+@testable import PruningNumerics
 @testable import TokenPruning
 
 @Suite("The exponential")

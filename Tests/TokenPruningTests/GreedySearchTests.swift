@@ -3,7 +3,7 @@ import Tensors
 import Testing
 
 @testable import GreedySearch
-@testable import Numerics
+@testable import PruningNumerics
 @testable import TokenPruning
 
 /// The lazy searches against eager ones in obvious loops.

@@ -2,7 +2,7 @@ import Kernels
 import Testing
 
 @testable import GreedySearch
-@testable import Numerics
+@testable import PruningNumerics
 @testable import TokenPruning
 
 /// Fast kernels against the obvious loops, over lengths that leave every possible tail.

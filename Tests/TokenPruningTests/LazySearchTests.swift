@@ -3,7 +3,7 @@ import Tensors
 import Testing
 
 @testable import GreedySearch
-@testable import Numerics
+@testable import PruningNumerics
 @testable import TokenPruning
 
 /// The searches by pairs against eager ones in obvious float64 loops, over shapes, ties and copies.

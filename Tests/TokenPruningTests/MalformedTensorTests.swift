@@ -2,7 +2,7 @@ import JSON
 import Tensors
 import Testing
 
-@testable import Numerics
+@testable import PruningNumerics
 @testable import TokenPruning
 
 /// What every registered method does with numbers chosen to break it.

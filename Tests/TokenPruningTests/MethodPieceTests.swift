@@ -2,7 +2,7 @@ import JSON
 import Testing
 
 @testable import Localization
-@testable import Numerics
+@testable import PruningNumerics
 @testable import TokenPruning
 
 /// The pieces that published methods are made of, against values worked out by hand or by another program.

@@ -1,7 +1,7 @@
 import Kernels
 import Testing
 
-@testable import Numerics
+@testable import PruningNumerics
 @testable import TokenPruning
 
 /// The most similar of many rows, by tiles and by one blocked product, against float64 loops.

@@ -2,8 +2,8 @@ import JSON
 import Tensors
 import Testing
 
-@testable import Numerics
 @testable import Parameters
+@testable import PruningNumerics
 @testable import TokenPruning
 
 @Suite struct PruningInputTests {

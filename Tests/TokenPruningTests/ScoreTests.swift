@@ -4,7 +4,7 @@ import Tensors
 import Testing
 
 @testable import Localization
-@testable import Numerics
+@testable import PruningNumerics
 @testable import TokenPruning
 @testable import VisionLayouts
 

@@ -5,7 +5,7 @@ import Tensors
 import Testing
 
 @testable import GreedySearch
-@testable import Numerics
+@testable import PruningNumerics
 @testable import TokenPruning
 
 /// The fast searches against their references, on features as encoders give them and on awkward ones.

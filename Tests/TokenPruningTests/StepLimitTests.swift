@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Numerics
+@testable import PruningNumerics
 @testable import TokenPruning
 
 @Suite struct StepLimitTests {

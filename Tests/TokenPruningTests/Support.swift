@@ -3,7 +3,7 @@ import Kernels
 import Tensors
 import Testing
 
-@testable import Numerics
+@testable import PruningNumerics
 @testable import TokenPruning
 
 /// Deterministic inputs for tests.

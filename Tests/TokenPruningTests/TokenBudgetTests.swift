@@ -1,8 +1,8 @@
 import JSON
 import Testing
 
-@testable import Numerics
 @testable import Parameters
+@testable import PruningNumerics
 @testable import TokenPruning
 
 @Suite struct TokenBudgetTests {

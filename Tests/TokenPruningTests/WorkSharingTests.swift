@@ -2,7 +2,7 @@ import Dispatch
 import JSON
 import Testing
 
-@testable import Numerics
+@testable import PruningNumerics
 @testable import TokenPruning
 
 /// Who does which part of the work is nobody's business.

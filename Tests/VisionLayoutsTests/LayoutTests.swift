@@ -1,7 +1,7 @@
 import JSON
 import Testing
 
-@testable import Numerics
+@testable import PruningNumerics
 @testable import VisionLayouts
 
 private func error(_ json: JSONValue, tokenCount: Int? = nil) -> PruningError? {

@@ -2,7 +2,7 @@ import Foundation
 import JSON
 import LearnedNetworks
 import Localization
-import Numerics
+import PruningNumerics
 import TensorFormats
 import Tensors
 import TokenPruning

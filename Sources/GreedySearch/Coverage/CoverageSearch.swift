@@ -1,5 +1,5 @@
 import Kernels
-public import Numerics
+public import PruningNumerics
 
 /// How much each candidate covers of each row: what ``CoverageSearch`` chooses by.
 ///

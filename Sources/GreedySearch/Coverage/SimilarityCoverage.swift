@@ -1,5 +1,5 @@
 import Kernels
-public import Numerics
+public import PruningNumerics
 
 /// Rows cover each other by their cosine: the weights of SCOPE.
 public struct SimilarityCoverage: CoverageWeights {

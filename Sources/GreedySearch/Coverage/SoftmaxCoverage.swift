@@ -1,5 +1,5 @@
 import Kernels
-public import Numerics
+public import PruningNumerics
 
 /// Tokens cover the words of the question and each other by softmax weights: those of MMTok.
 ///

@@ -1,5 +1,5 @@
 import Kernels
-public import Numerics
+public import PruningNumerics
 
 /// Clusters by density peaks (DPC-KNN, Du et al. 2016), as SparseVLM merges what it prunes.
 ///

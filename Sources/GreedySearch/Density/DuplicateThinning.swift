@@ -1,4 +1,4 @@
-public import Numerics
+public import PruningNumerics
 
 /// Thins a list of rows out by VisPruner's rounds: each row at an even place is compared with all at odd slots, the
 /// few with the largest best cosine go, and the next list is the remaining even ones, most duplicated first, then the

@@ -1,5 +1,5 @@
 import Kernels
-import Numerics
+import PruningNumerics
 
 /// Finds the row whose nearest other row is farthest by cosine distance: DivPrune's first pick.
 ///

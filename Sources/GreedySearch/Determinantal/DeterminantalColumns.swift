@@ -1,5 +1,5 @@
 import Kernels
-import Numerics
+import PruningNumerics
 
 /// The eager form of ``DeterminantalSearch``: every selection updates the gains of all rows at once.
 ///

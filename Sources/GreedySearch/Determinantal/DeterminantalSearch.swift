@@ -1,5 +1,5 @@
 public import Kernels
-public import Numerics
+public import PruningNumerics
 
 /// Greedy maximum a posteriori inference of a determinantal point process over K = diag(q) S diag(q), where
 /// S holds the cosines between rows and q >= 0 is each row's quality.

@@ -1,5 +1,5 @@
 import Kernels
-public import Numerics
+public import PruningNumerics
 
 /// Max-min diversity by cosine distance: repeatedly the row farthest from everything selected so far.
 ///

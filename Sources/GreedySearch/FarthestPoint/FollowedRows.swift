@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 
 /// The fast similarities of a few rows to those that they were compared with one after the other, by slot: whoever
 /// is chosen of them need not be compared again.

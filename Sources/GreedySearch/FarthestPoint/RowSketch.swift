@@ -1,5 +1,5 @@
 import Kernels
-import Numerics
+import PruningNumerics
 
 /// Rows in few coordinates, and what they say of cosines: features that share a mean and a few directions are nearly
 /// determined by them.

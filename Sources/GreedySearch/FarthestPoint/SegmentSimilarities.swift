@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 
 /// The fast similarities of all rows to those of their own segment of a ``BoundTable``, by slot: [N, 16].
 ///

@@ -1,5 +1,5 @@
 import Kernels
-import Numerics
+import PruningNumerics
 
 /// ``FarthestPointSearch`` over features that a ``RowSketch`` explains.
 ///

@@ -1,5 +1,5 @@
 import Kernels
-import Numerics
+import PruningNumerics
 
 /// What flows between two layers: rows of float64 numbers, [rows, columns].
 ///

@@ -1,5 +1,5 @@
 import Kernels
-import Numerics
+import PruningNumerics
 
 /// Attention in float32, in one of three orders of the same products.
 ///

@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 
 /// Multi-head attention of one set of rows to another (Vaswani et al., arXiv 1706.03762, section 3.2), both
 /// normalised first.

@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 
 /// Features of a tower brought to the width of a network: W norm(x) + b, norm over the tower's own width.
 ///

@@ -1,5 +1,5 @@
 import Kernels
-import Numerics
+import PruningNumerics
 
 /// y = W2 gelu(W1 norm(x)) with biases: the two-layer perceptron of a transformer block, pre-normalised.
 struct FeedForward: Sendable, Equatable {

@@ -1,5 +1,5 @@
 import Kernels
-import Numerics
+import PruningNumerics
 
 /// y = (x - mean) / sqrt(variance + 1e-5) * gain + bias over the columns of a row (Ba et al., arXiv 1607.06450).
 ///

@@ -1,5 +1,5 @@
 import Kernels
-import Numerics
+import PruningNumerics
 
 /// y = W x + b, W [outputs, inputs] and b [outputs].
 struct LinearLayer: Sendable, Equatable {

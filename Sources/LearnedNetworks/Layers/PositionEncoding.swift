@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 import VisionLayouts
 
 /// Where a token lies in the original image, as numbers a network can read.

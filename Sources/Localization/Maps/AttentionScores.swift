@@ -1,4 +1,4 @@
-package import Numerics
+package import PruningNumerics
 package import Tensors
 
 /// Token scores from rows of attention.

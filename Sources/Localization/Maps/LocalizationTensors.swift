@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 import Tensors
 
 /// Reads the tensors of a request for localization.

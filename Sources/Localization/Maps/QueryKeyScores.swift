@@ -1,5 +1,5 @@
 import Kernels
-package import Numerics
+package import PruningNumerics
 package import Tensors
 
 /// Token scores from the query and the keys of one attention layer.

@@ -1,4 +1,4 @@
-package import Numerics
+package import PruningNumerics
 package import Tensors
 
 /// Token scores from the mean cosine of the tokens' features with the rows of the text features.

@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 import VisionLayouts
 
 /// How the four numbers of a box are meant: their order, their unit and what they are relative to.

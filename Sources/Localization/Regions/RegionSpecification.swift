@@ -1,6 +1,6 @@
 public import JSON
-public import Numerics
 import Parameters
+public import PruningNumerics
 public import VisionLayouts
 
 /// The region that a request's `region` member gives: one object or a list of them.

@@ -1,5 +1,5 @@
-import Numerics
 import Parameters
+import PruningNumerics
 import VisionLayouts
 
 /// Boxes in the text that a vision-language model emitted.

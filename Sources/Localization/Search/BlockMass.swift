@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 import VisionLayouts
 
 /// Exact sums over rectangles of the 8 x 8 map.

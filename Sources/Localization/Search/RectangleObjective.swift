@@ -1,5 +1,5 @@
 import Kernels
-import Numerics
+import PruningNumerics
 import VisionLayouts
 
 /// What the chosen rectangle of blocks is best at.

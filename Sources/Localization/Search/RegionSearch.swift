@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 import VisionLayouts
 
 /// From a map to regions.

@@ -1,7 +1,7 @@
 import HTTP1
 import JSON
 import LearnedNetworks
-import Numerics
+import PruningNumerics
 import TensorFormats
 import Tensors
 import TokenPruning

@@ -1,6 +1,6 @@
 import HTTP1
 import JSON
-import Numerics
+import PruningNumerics
 import TensorFormats
 
 extension Endpoints {

@@ -1,5 +1,5 @@
 import JSON
-import Numerics
+import PruningNumerics
 import Tensors
 import TokenPruning
 import VisionLayouts

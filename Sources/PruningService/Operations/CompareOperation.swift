@@ -1,8 +1,8 @@
 import JSON
 public import LearnedNetworks
 import Localization
-public import Numerics
 import Parameters
+public import PruningNumerics
 public import TensorFormats
 import Tensors
 import TokenPruning

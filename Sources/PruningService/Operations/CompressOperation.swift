@@ -1,7 +1,7 @@
 import JSON
 import LearnedNetworks
 import Localization
-import Numerics
+import PruningNumerics
 import Tensors
 import TokenPruning
 import VisionLayouts

@@ -1,5 +1,5 @@
 import JSON
-import Numerics
+import PruningNumerics
 import TokenPruning
 
 /// The parameters of each image of a request.

@@ -1,7 +1,7 @@
 import JSON
 import LearnedNetworks
 import Localization
-import Numerics
+import PruningNumerics
 import TokenPruning
 import VisionLayouts
 

@@ -1,7 +1,7 @@
 import JSON
 public import LearnedNetworks
-public import Numerics
 import Parameters
+public import PruningNumerics
 public import TensorFormats
 import Tensors
 import TokenPruning

@@ -1,7 +1,7 @@
 public import JSON
 import Localization
-import Numerics
 import Parameters
+import PruningNumerics
 import TensorFormats
 import TokenPruning
 import VisionLayouts

@@ -1,7 +1,7 @@
 import JSON
 import LearnedNetworks
 import Locking
-import Numerics
+import PruningNumerics
 import TensorFormats
 import Tensors
 import TokenPruning

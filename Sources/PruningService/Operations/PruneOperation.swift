@@ -2,7 +2,7 @@ import JSON
 import LearnedNetworks
 import Localization
 import Locking
-import Numerics
+import PruningNumerics
 import Tensors
 import TokenPruning
 import VisionLayouts

@@ -1,6 +1,6 @@
 import JSON
 import LearnedNetworks
-import Numerics
+import PruningNumerics
 import TokenPruning
 
 /// `/reselect`: which kept tokens to give up for which pruned ones, while the language model decodes.

@@ -1,5 +1,5 @@
 import GreedySearch
-import Numerics
+import PruningNumerics
 
 /// Chooses anchors of one part.
 struct AnchorChoice {

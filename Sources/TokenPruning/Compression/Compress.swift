@@ -1,4 +1,4 @@
-public import Numerics
+public import PruningNumerics
 import VisionLayouts
 
 /// Compresses visual tokens before the LLM by merging: CROP's pre-LLM compression without trained weights.

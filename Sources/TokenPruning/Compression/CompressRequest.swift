@@ -1,6 +1,6 @@
 public import JSON
-public import Numerics
 import Parameters
+public import PruningNumerics
 
 /// How the tokens that others merge into are chosen.
 public enum AnchorStrategy: String, Sendable, Hashable, CaseIterable {

@@ -1,4 +1,4 @@
-public import Numerics
+public import PruningNumerics
 public import VisionLayouts
 
 /// Fewer tokens that stand for all of them.

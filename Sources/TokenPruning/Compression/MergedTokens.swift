@@ -1,5 +1,5 @@
 import Kernels
-import Numerics
+import PruningNumerics
 
 /// What a method makes of all tokens: a row for every kept one, and the rows it forms from the others.
 struct MergedTokens: Sendable, Equatable {

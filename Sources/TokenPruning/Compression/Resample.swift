@@ -1,5 +1,5 @@
 public import LearnedNetworks
-public import Numerics
+public import PruningNumerics
 import VisionLayouts
 
 /// Compresses visual tokens before the LLM by learned queries: CROP's pre-LLM compression with trained weights.

@@ -1,7 +1,7 @@
 public import JSON
 public import LearnedNetworks
-public import Numerics
 import Parameters
+public import PruningNumerics
 
 /// How far to compress in `resampler` mode: learned rows beside anchors that pass through unchanged.
 public struct ResampleRequest: Sendable, Hashable {

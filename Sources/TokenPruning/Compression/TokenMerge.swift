@@ -1,5 +1,5 @@
 import Kernels
-import Numerics
+import PruningNumerics
 
 /// Which row every token goes into, given the anchors of each part.
 struct TokenMerge {

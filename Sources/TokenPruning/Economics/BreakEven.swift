@@ -1,5 +1,5 @@
 public import JSON
-public import Numerics
+public import PruningNumerics
 
 /// Whether pruning pays: the time and memory it saves, what the call costs, and a verdict.
 ///

@@ -1,6 +1,6 @@
 public import JSON
-public import Numerics
 import Parameters
+public import PruningNumerics
 
 /// The machine and the load that pruning is to pay on: `break_even` of /plan.
 public struct BreakEvenRequest: Sendable, Hashable {

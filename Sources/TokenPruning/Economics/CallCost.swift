@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 
 /// What a call of /prune costs: time to send it, and time to compute the answer.
 ///

@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 import Tensors
 
 // The tensors of one attention layer or one sequence, as methods read them.

@@ -1,5 +1,5 @@
 import Kernels
-import Numerics
+import PruningNumerics
 import Tensors
 
 // How methods read their tensors: as checked matrices and rows of scores, never as raw bytes.

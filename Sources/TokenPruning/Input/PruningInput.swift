@@ -1,4 +1,4 @@
-public import Numerics
+public import PruningNumerics
 public import Tensors
 public import VisionLayouts
 

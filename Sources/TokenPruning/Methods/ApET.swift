@@ -1,6 +1,6 @@
 import JSON
 import Kernels
-import Numerics
+import PruningNumerics
 
 /// ApET reconstructs every token from a few basis tokens, keeps those that cannot be, and merges the rest into them.
 ///

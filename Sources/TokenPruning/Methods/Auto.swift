@@ -1,5 +1,5 @@
 import Localization
-import Numerics
+import PruningNumerics
 import Tensors
 import VisionLayouts
 

@@ -1,6 +1,6 @@
 import GreedySearch
 import JSON
-import Numerics
+import PruningNumerics
 
 /// CDPruner keeps tokens that are diverse given how relevant each is to the question.
 ///

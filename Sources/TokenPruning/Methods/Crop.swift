@@ -1,6 +1,6 @@
 import JSON
 import Localization
-import Numerics
+import PruningNumerics
 import Tensors
 
 /// CROP's inner-LLM pruning ranks what its region policy leaves to choose, by the scorer the input allows.

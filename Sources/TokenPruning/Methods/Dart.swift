@@ -1,5 +1,5 @@
 import JSON
-import Numerics
+import PruningNumerics
 import Tensors
 
 /// DART keeps a few pivot tokens and, for each, the tokens that resemble it least: duplication decides, not

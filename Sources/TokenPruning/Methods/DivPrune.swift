@@ -1,6 +1,6 @@
 import GreedySearch
 import JSON
-import Numerics
+import PruningNumerics
 
 /// DivPrune keeps the tokens that are farthest apart: greedy max-min diversity by cosine distance.
 ///

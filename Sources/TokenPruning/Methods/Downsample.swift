@@ -1,5 +1,5 @@
 import JSON
-import Numerics
+import PruningNumerics
 import VisionLayouts
 
 /// Resizes the grid of tokens: what feeding a smaller image would come to.

@@ -1,5 +1,5 @@
 import JSON
-import Numerics
+import PruningNumerics
 
 /// Efficient Video Sampling keeps the tokens that differ most from the same place one frame before.
 ///

@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 
 /// FastV keeps the visual tokens the last prompt token attends to most, after an early layer of the LLM.
 ///

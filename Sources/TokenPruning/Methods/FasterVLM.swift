@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 
 /// FasterVLM keeps the visual tokens the vision encoder's [CLS] token attends to most, before the LLM.
 ///

@@ -1,5 +1,5 @@
 import JSON
-import Numerics
+import PruningNumerics
 
 /// HiRED divides the budget among the tiles of a high-resolution image by where the whole image's attention lies.
 ///

@@ -1,5 +1,5 @@
 import JSON
-import Numerics
+import PruningNumerics
 
 /// HoloV gives each crop of an image a share of the budget, and keeps the most attended tokens of each.
 ///

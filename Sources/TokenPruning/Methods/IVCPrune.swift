@@ -1,6 +1,6 @@
 import JSON
 import Kernels
-import Numerics
+import PruningNumerics
 import Tensors
 import VisionLayouts
 

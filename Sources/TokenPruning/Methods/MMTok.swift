@@ -1,6 +1,6 @@
 import GreedySearch
 import JSON
-import Numerics
+import PruningNumerics
 
 /// MMTok keeps the tokens that together cover the words of the question and all other tokens best.
 ///

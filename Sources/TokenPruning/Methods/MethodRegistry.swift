@@ -1,6 +1,6 @@
 import JSON
-import Numerics
 import Parameters
+import PruningNumerics
 
 /// The methods a request may name; built once, never changed.
 public struct MethodRegistry: Sendable {

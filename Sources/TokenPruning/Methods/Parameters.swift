@@ -1,6 +1,6 @@
 import JSON
-import Numerics
 import Parameters
+import PruningNumerics
 
 /// A method's parameters after checking: every declared name has a value of its declared type and range.
 struct Parameters: Sendable {

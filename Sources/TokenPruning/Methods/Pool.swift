@@ -1,5 +1,5 @@
 import JSON
-import Numerics
+import PruningNumerics
 import VisionLayouts
 
 /// Pools the grid of tokens: the baseline that needs no choice at all.

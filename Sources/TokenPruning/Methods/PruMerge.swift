@@ -1,5 +1,5 @@
 import JSON
-import Numerics
+import PruningNumerics
 
 /// PruMerge keeps the tokens the [CLS] token attends to most and adds to each what its nearest neighbours hold.
 ///

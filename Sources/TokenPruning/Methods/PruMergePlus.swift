@@ -1,5 +1,5 @@
 import JSON
-import Numerics
+import PruningNumerics
 
 /// PruMerge+ adds evenly spaced tokens to the anchors of PruMerge, so that every part of the image stays visible.
 ///

@@ -1,5 +1,5 @@
 import JSON
-import Numerics
+import PruningNumerics
 
 /// PruneSID groups tokens by their dominant principal component, thins each group of near copies, and divides the budget
 /// among the groups by what is left of them.

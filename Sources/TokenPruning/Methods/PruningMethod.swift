@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 
 /// One way to choose which visual tokens to keep.
 ///

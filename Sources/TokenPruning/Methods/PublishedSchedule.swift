@@ -1,5 +1,5 @@
-public import Numerics
 import Parameters
+public import PruningNumerics
 
 /// Budgets for some layers of an LLM as a method's authors publish them.
 public struct PublishedSchedule: Sendable, Hashable {

@@ -1,6 +1,6 @@
 import JSON
 import Kernels
-import Numerics
+import PruningNumerics
 import Tensors
 
 /// PyramidDrop drops tokens at the boundaries of a few stages of the LLM, ranked by the last prompt token.

@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 
 /// Keeps tokens at random, the same ones for the same seed: the control every method must beat.
 ///

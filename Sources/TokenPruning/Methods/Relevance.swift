@@ -1,5 +1,5 @@
 import Localization
-import Numerics
+import PruningNumerics
 import Tensors
 
 /// How relevant each token is to the text: the mean cosine with the text rows.

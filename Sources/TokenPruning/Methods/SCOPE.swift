@@ -1,6 +1,6 @@
 import GreedySearch
 import JSON
-import Numerics
+import PruningNumerics
 import Tensors
 
 /// SCOPE keeps the tokens whose saliency times what they add to the coverage of all tokens is largest.

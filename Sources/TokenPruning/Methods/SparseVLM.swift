@@ -1,6 +1,6 @@
 import GreedySearch
 import JSON
-import Numerics
+import PruningNumerics
 
 /// SparseVLM keeps the tokens that the relevant words of the prompt attend to, and merges part of the others.
 ///

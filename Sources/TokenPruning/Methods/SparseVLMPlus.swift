@@ -1,5 +1,5 @@
 import JSON
-import Numerics
+import PruningNumerics
 
 /// SparseVLM+ ranks by the attention of relevant words after taking out what rotary positions add to it, on the
 /// heads that look at the image most.

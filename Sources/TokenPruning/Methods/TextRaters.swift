@@ -1,6 +1,6 @@
 import JSON
 import Kernels
-import Numerics
+import PruningNumerics
 import Tensors
 
 /// The text tokens whose attention SparseVLM trusts: those relevant to the image.

@@ -1,6 +1,6 @@
 import JSON
 import Kernels
-import Numerics
+import PruningNumerics
 import Tensors
 
 /// ToMe merges the most similar pairs of tokens, step by step (bipartite soft matching).

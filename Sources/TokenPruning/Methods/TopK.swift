@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 
 /// Keeps the tokens with the highest given score: the plainest control.
 struct TopK: ScoringMethod {

@@ -1,7 +1,7 @@
 import JSON
 import Kernels
 import Localization
-import Numerics
+import PruningNumerics
 
 /// TRIM keeps the tokens least similar to the question and adds one row for the mean of the others.
 ///

@@ -1,5 +1,5 @@
 import JSON
-import Numerics
+import PruningNumerics
 import VisionLayouts
 
 /// Keeps tokens at even steps: a control that looks at nothing but the count.

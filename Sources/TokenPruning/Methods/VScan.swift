@@ -1,5 +1,5 @@
 import JSON
-import Numerics
+import PruningNumerics
 import VisionLayouts
 
 /// VScan keeps the tokens that stand out in windows of a shallow layer and in the whole of a deep one, and merges the

@@ -1,5 +1,5 @@
 import JSON
-import Numerics
+import PruningNumerics
 import VisionLayouts
 
 /// VidCom2 gives frames that differ from the whole video more tokens, and keeps in each those least like the video's

@@ -1,6 +1,6 @@
 import GreedySearch
 import JSON
-import Numerics
+import PruningNumerics
 
 /// VisPruner keeps the tokens the vision encoder's [CLS] token attends to most, and of the others those that
 /// have no duplicate.

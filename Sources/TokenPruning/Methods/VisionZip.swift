@@ -1,5 +1,5 @@
 import JSON
-import Numerics
+import PruningNumerics
 
 /// VisionZip keeps the tokens the vision encoder's [CLS] token attends to most, and a few more that collect what
 /// the others hold.

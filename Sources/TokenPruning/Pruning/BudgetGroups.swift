@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 public import VisionLayouts
 
 /// Which tokens share one budget.

@@ -1,4 +1,4 @@
-public import Numerics
+public import PruningNumerics
 
 /// A pruning request of which everything is decided that follows from parameters, layout and shapes: the method and its
 /// parameters, the budget of every group, the region where the caller gave one.

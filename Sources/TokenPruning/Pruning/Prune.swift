@@ -1,4 +1,4 @@
-public import Numerics
+public import PruningNumerics
 
 /// Chooses the visual tokens to keep: inner-LLM pruning of CROP, and every other method behind the same call.
 ///

@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 
 /// Why each token stayed or went, as parallel arrays over the tokens.
 public struct PruneExplanation: Sendable, Hashable {

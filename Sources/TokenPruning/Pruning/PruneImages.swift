@@ -1,5 +1,5 @@
 import Localization
-import Numerics
+import PruningNumerics
 
 /// Prunes a layout with several images as the list of those images.
 ///

@@ -1,5 +1,5 @@
 import Localization
-import Numerics
+import PruningNumerics
 public import VisionLayouts
 
 /// How many tokens `/prune` will keep of given layouts, before there are any tensors.

@@ -1,6 +1,6 @@
 public import JSON
-public import Numerics
 import Parameters
+public import PruningNumerics
 
 /// One pruning step inside the LLM: from `layer` on, only the kept tokens are computed.
 public struct PruningStage: Sendable, Hashable {

@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 import Tensors
 
 extension PruningInput {

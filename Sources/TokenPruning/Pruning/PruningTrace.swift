@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 import VisionLayouts
 
 /// One image on its way through the stages: what is left of it, and why.

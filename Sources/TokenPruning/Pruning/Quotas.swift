@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 
 /// The exact number of tokens every budget keeps at every stage: what `/plan` answers and `prune` carries out.
 struct Quotas {

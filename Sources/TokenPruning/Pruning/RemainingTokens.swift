@@ -1,4 +1,4 @@
-import Numerics
+import PruningNumerics
 import Tensors
 
 /// The tokens that earlier requests left, for methods that look at these alone.

@@ -1,4 +1,4 @@
-public import Numerics
+public import PruningNumerics
 import Tensors
 import VisionLayouts
 

@@ -1,6 +1,6 @@
 public import JSON
-public import Numerics
 import Parameters
+public import PruningNumerics
 import VisionLayouts
 
 /// How far a selection may change while the language model decodes.

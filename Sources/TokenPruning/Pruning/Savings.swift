@@ -1,6 +1,6 @@
 public import JSON
-public import Numerics
 import Parameters
+public import PruningNumerics
 
 /// The sizes of a caller's language model, for estimates of cost.
 public struct ModelDimensions: Sendable, Hashable {

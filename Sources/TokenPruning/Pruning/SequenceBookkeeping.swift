@@ -1,4 +1,4 @@
-public import Numerics
+public import PruningNumerics
 public import VisionLayouts
 
 /// What an engine must keep in step with the kept tokens: counts, placeholders, sequence lengths, positions, timestamps.

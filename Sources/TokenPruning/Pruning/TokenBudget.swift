@@ -1,6 +1,6 @@
 public import JSON
-public import Numerics
 import Parameters
+public import PruningNumerics
 
 /// How many visual tokens to keep: exactly one of a count, a share to keep or a share to prune.
 public enum TokenBudget: Sendable, Hashable {

@@ -1,6 +1,6 @@
 public import LearnedNetworks
 public import Localization
-public import Numerics
+public import PruningNumerics
 import Tensors
 import VisionLayouts
 

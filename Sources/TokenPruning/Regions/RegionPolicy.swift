@@ -1,5 +1,5 @@
-import Numerics
 import Parameters
+import PruningNumerics
 
 /// How a contextual region and a budget go together (CROP inner-LLM pruning).
 ///

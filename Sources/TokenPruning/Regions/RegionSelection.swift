@@ -1,5 +1,5 @@
 import Kernels
-import Numerics
+import PruningNumerics
 import Tensors
 
 /// Carries out a region policy: splits a choice into the tasks a method understands.

@@ -1,5 +1,5 @@
-import Numerics
 import Parameters
+import PruningNumerics
 
 extension TokenLayout {
   /// DeepSeek-VL2: the whole image, a separator, then one raster over the tiles; a newline after each row.

@@ -1,5 +1,5 @@
-public import Numerics
 public import Parameters
+public import PruningNumerics
 
 extension TokenLayout {
   /// Gemma 3: the whole image as 16 x 16 tokens, then, with pan and scan, crops of a long image.

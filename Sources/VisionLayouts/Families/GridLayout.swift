@@ -1,5 +1,5 @@
-public import Numerics
 public import Parameters
+public import PruningNumerics
 
 extension TokenLayout {
   /// One row-major grid over the whole image: Qwen2-VL, Gemma 3 and every tower that resizes without padding.

@@ -1,5 +1,5 @@
-import Numerics
 import Parameters
+import PruningNumerics
 
 extension TokenLayout {
   /// What differs between Idefics3 and SmolVLM by default.

@@ -1,5 +1,5 @@
-import Numerics
 import Parameters
+import PruningNumerics
 
 extension TokenLayout {
   /// InternVL: tiles of 448 pixels row by row, then the whole image as a thumbnail if there are several.

@@ -1,5 +1,5 @@
-import Numerics
 import Parameters
+import PruningNumerics
 
 extension TokenLayout {
   /// Kimi-VL: one grid of merged patches; the image keeps its shape and is padded at the right and at the bottom.

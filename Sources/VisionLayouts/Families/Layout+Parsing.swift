@@ -1,6 +1,6 @@
 public import JSON
-public import Numerics
 import Parameters
+public import PruningNumerics
 
 /// A family of models as `layout` names it: how its members become views.
 ///

@@ -1,6 +1,6 @@
 import JSON
-import Numerics
 import Parameters
+import PruningNumerics
 
 extension TokenLayout {
   /// How LLaVA-NeXT joins the tokens of its tiles; the names of its `mm_patch_merge_type`.

@@ -1,5 +1,5 @@
-import Numerics
 import Parameters
+import PruningNumerics
 
 extension TokenLayout {
   /// LLaVA-OneVision: the whole image, then one raster over its tiles, shrunk where it is large, a newline after each row.

@@ -1,5 +1,5 @@
-import Numerics
 import Parameters
+import PruningNumerics
 
 extension TokenLayout {
   /// MiniCPM-V 4.6: the whole image, then its slices row by row.

@@ -1,5 +1,5 @@
-public import Numerics
 public import Parameters
+public import PruningNumerics
 
 extension TokenLayout {
   /// What differs between Molmo and Molmo2 by default.

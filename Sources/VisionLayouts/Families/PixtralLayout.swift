@@ -1,5 +1,5 @@
-public import Numerics
 public import Parameters
+public import PruningNumerics
 
 extension TokenLayout {
   /// Pixtral and Mistral Small 3: one grid of patches that keeps the image's shape.

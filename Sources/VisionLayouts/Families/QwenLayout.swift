@@ -1,6 +1,6 @@
 import JSON
-import Numerics
 import Parameters
+import PruningNumerics
 
 extension TokenLayout {
   /// What differs between the generations of Qwen-VL.

@@ -1,5 +1,5 @@
-public import Numerics
 public import Parameters
+public import PruningNumerics
 
 extension TokenLayout {
   /// Tokens without any place: resampled ones, or of a family that is not known here.

@@ -1,5 +1,5 @@
-public import Numerics
 public import Parameters
+public import PruningNumerics
 
 extension TokenLayout {
   /// Frames one after another, each a row-major grid over the whole picture.

@@ -1,6 +1,6 @@
 import JSON
-public import Numerics
 public import Parameters
+public import PruningNumerics
 
 /// Views whose tokens follow each other, as most families lay them out.
 struct ViewSequence {

@@ -1,7 +1,7 @@
 import JSON
 import Testing
 
-@testable import Numerics
+@testable import PruningNumerics
 @testable import TokenPruning
 @testable import VisionLayouts
 
