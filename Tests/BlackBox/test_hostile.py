@@ -328,7 +328,7 @@ def test_the_clock_ends_the_writing_of_responses(kind):
         target, body = "/v2/models/crop-compress/infer", header + data
         fields = [("Inference-Header-Content-Length", str(len(header)))]
     # Long enough to read and compute it in, and far from enough to write it.
-    with fresh("--compute-timeout", "600ms") as server, Connection(server.target, timeout=60) as connection:
+    with fresh("--compute-timeout", "150ms") as server, Connection(server.target, timeout=60) as connection:
         answer = connection.exchange(request("POST", target, fields, body))
         assert answer.status == 503, (answer.status, answer.body[:300])
         # A machine that is busy may need that long to read and compute it.
