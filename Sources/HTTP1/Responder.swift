@@ -117,7 +117,7 @@ public struct Request: Sendable {
   public var body: [UInt8]
   /// From the first byte of the head to the last byte of the body.
   public let receiveNanoseconds: Int64
-  /// Whether nobody waits for an answer from here: long work asks this between steps, and stops.
+  /// Whether the client is gone: long work asks this between steps, and stops.
   public var isAbandoned: @Sendable () -> Bool = { false }
   /// Calls a function once with each of 0..<count, on idle threads too where there are any, and returns when all is
   /// done.

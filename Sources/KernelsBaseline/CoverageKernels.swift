@@ -4,7 +4,6 @@
 /// lanes, whatever the registers hold.
 public enum CoverageKernels {
   private typealias Lanes = SIMD16<Float>
-  private typealias Words = SIMD16<Int32>
   private typealias Wide = SIMD8<Double>
   private typealias WideWords = SIMD8<Int64>
   private static let width = Lanes.scalarCount
@@ -99,7 +98,7 @@ public enum CoverageKernels {
     var index = 0
     while index &+ width <= count {
       let similarity = load(products, index) * (load(factors, index) * own)
-      let power = exponential((similarity - one) * steepness)
+      let power = NetworkKernels.exponential((similarity - one) * steepness)
       store(power, target, index)
       low += Wide(widening: power.lowHalf)
       high += Wide(widening: power.highHalf)
@@ -109,37 +108,13 @@ public enum CoverageKernels {
     if index < count {
       let rest = count &- index
       let similarity = loadPart(products, index, rest) * (loadPart(factors, index, rest) * own)
-      let power = exponential((similarity - one) * steepness)
+      let power = NetworkKernels.exponential((similarity - one) * steepness)
       for lane in 0..<rest {
         target[index &+ lane] = power[lane]
         sum += Double(power[lane])
       }
     }
     return sum
-  }
-
-  /// e^x for small and negative x: 0 below -87, where the results leave the normal numbers.
-  ///
-  /// x = n ln 2 + r with |r| <= ln(2) / 2 and ln 2 in two parts (W. J. Cody and W. Waite, "Software Manual for the
-  /// Elementary Functions", 1980), then the Taylor polynomial of degree 7.
-  @inline(__always)
-  private static func exponential(_ x: Lanes) -> Lanes {
-    // Adding 1.5 x 2^23 rounds to an integer, which is then the lower bits of the sum.
-    let shift = Lanes(repeating: 12_582_912)
-    let shifted = x * Lanes(repeating: 1.4426950408889634) + shift
-    let n = shifted - shift
-    let r = x - n * Lanes(repeating: 0.693359375) - n * Lanes(repeating: -2.1219444005469057e-4)
-    var sum = Lanes(repeating: 1 / 5040)
-    sum = sum * r + Lanes(repeating: 1 / 720)
-    sum = sum * r + Lanes(repeating: 1 / 120)
-    sum = sum * r + Lanes(repeating: 1 / 24)
-    sum = sum * r + Lanes(repeating: 1 / 6)
-    sum = sum * r + Lanes(repeating: 0.5)
-    sum = sum * r + Lanes(repeating: 1)
-    sum = sum * r + Lanes(repeating: 1)
-    let exponent = unsafeBitCast(shifted, to: Words.self) &- unsafeBitCast(shift, to: Words.self)
-    let power = unsafeBitCast((exponent &+ Words(repeating: 127)) &<< 23, to: Lanes.self)
-    return (sum * power).replacing(with: Lanes.zero, where: x .< Lanes(repeating: -87))
   }
 
   /// values[i] = e^((values[i] - top) / temperature) for all i < count, in float64, for quotients up to 1.

@@ -36,7 +36,7 @@ extension Problem {
     self.init(type, error.message + place, pointer: error.pointer)
   }
 
-  /// An answer that was computed and is too long to write in the time that is left, or that nobody waits for any more.
+  /// An answer that was computed and is too long to write in the time that is left, or whose client is gone.
   static let writingTookTooLong = Problem(
     .computeTimeout,
     "writing the response took longer than --compute-timeout leaves for it; send fewer images, keep fewer tokens, or "

@@ -50,7 +50,7 @@ protocol ByteStream: ByteSource {
   /// - Throws: when one came and could not be held.
   func takeDescriptor() throws(SharedMemoryError) -> ReceivedDescriptor?
 
-  /// All of them, for a stream that goes on with the same socket.
+  /// All of them, for another stream over the same socket.
   func takeDescriptors() -> DescriptorQueue
 
   /// Closes all of them.

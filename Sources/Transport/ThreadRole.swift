@@ -44,7 +44,7 @@ public enum BulkPriority: String, Sendable, CaseIterable {
   case normal
   /// As nice(1) does: a small share of a processor that others want, too.
   case low
-  /// Those that compute do so when nobody else wants to (SCHED_IDLE), and nobody waits for a time slice of theirs: a
+  /// Computes on processors that are otherwise idle (SCHED_IDLE), and never delays another thread by a time slice: a
   /// processor that has nothing else to do counts as idle.
   case idle
 }

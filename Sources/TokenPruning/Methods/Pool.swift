@@ -59,7 +59,7 @@ struct Pool: PruningMethod {
 }
 
 extension GridCells {
-  /// One cell for each of so many rows.
+  /// One cell for each of `count` rows.
   init(merging input: PruningInput, into count: Int) throws(PruningError) {
     let views = input.views
     let available = views.reduce(0) { $0 + $1.tokenCount }
