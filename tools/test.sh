@@ -48,38 +48,38 @@ checks >$reports/checks.log 2>&1 &
 checks=$!
 
 # No target imports what Package.swift does not let it.
-stage build-tests 1200 swift build --build-tests --explicit-target-dependency-import-check error
+stage build-tests 1800 swift build --build-tests --explicit-target-dependency-import-check error
 built=$?
 wait $checks
 cat $reports/checks.log
 if [ "$(cat $reports/golden-export.stage 2>/dev/null)" = ok ]; then export CROP_GOLDEN_DIR=$PWD/.build-golden; fi
 if [ $built = 0 ]; then
   # Apart, because the golden cases keep every core busy for longer than the socket tests' timeouts last.
-  stage swift-testing 900 swift test --skip-build --parallel --skip TransportTests --xunit-output $reports/swift.xml
-  stage swift-sockets 300 swift test --skip-build --parallel --filter TransportTests --xunit-output $reports/sockets.xml
+  stage swift-testing 1500 swift test --skip-build --parallel --skip TransportTests --xunit-output $reports/swift.xml
+  stage swift-sockets 600 swift test --skip-build --parallel --filter TransportTests --xunit-output $reports/sockets.xml
 fi
-if stage build-release 1200 swift build -c release --product crop; then
+if stage build-release 1800 swift build -c release --product crop; then
   stage levels 60 tools/check-levels.sh
   CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
-    stage black-box 900 $python -m pytest Tests/BlackBox --ignore-glob '*_client*.py' --numprocesses 2 --dist worksteal \
+    stage black-box 1500 $python -m pytest Tests/BlackBox --ignore-glob '*_client*.py' --numprocesses 2 --dist worksteal \
     --junitxml $reports/pytest.xml
   CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
-    stage contract 300 .build-contract-venv/bin/python -m pytest Tests/Contract --junitxml $reports/contract.xml
+    stage contract 600 .build-contract-venv/bin/python -m pytest Tests/Contract --junitxml $reports/contract.xml
   CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
-    stage inference-clients 300 .build-clients-venv/bin/python -m pytest Tests/BlackBox/test_*_client*.py --junitxml $reports/inference-clients.xml
+    stage inference-clients 600 .build-clients-venv/bin/python -m pytest Tests/BlackBox/test_*_client*.py --junitxml $reports/inference-clients.xml
   CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
-    stage python-client 300 env -C clients/python ../../$python -m pytest --junitxml ../../$reports/client.xml
+    stage python-client 600 env -C clients/python ../../$python -m pytest --junitxml ../../$reports/client.xml
   # Where torch and the study's material are there already; nothing is installed for it.
-  if evaluation/run.sh --check; then stage evaluation-smoke 300 evaluation/run.sh smoke; fi
+  if evaluation/run.sh --check; then stage evaluation-smoke 600 evaluation/run.sh smoke; fi
   # Where there is a Chromium; `make test-browser` and .ci/run install one.
   if command -v chromium >/dev/null || command -v google-chrome >/dev/null; then
     CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
-      stage browser 300 $python -m pytest Tests/Browser --junitxml $reports/browser.xml
+      stage browser 600 $python -m pytest Tests/Browser --junitxml $reports/browser.xml
   else
     echo "== browser: left out, there is no Chromium"
   fi
   # Instructions and allocations of the hot paths, counted: the same on a busy machine.
-  if stage build-hot-paths 600 swift build -c release --product hot-paths; then
+  if stage build-hot-paths 900 swift build -c release --product hot-paths; then
     stage guards 300 $python tools/guards.py
     stage guards-self-test 120 $python tools/guards.py --self-test
   fi
