@@ -29,8 +29,8 @@ vectors=${CROP_VECTORS:-../shared/golden}
 
 # What needs nothing built, beside the first build, which seldom keeps all processors busy.
 checks() {
-  stage contract-packages 600 tools/setup.sh contract
-  stage inference-packages 900 tools/setup.sh clients
+  stage contract-packages 1500 tools/setup.sh contract
+  stage inference-packages 1500 tools/setup.sh clients
   stage boundaries 60 tools/check-boundaries.sh
   stage boundaries-self-test 300 tools/check-boundaries.sh --self-test
   stage format 300 swift format lint --strict --parallel --recursive Sources Tests Fuzz Benchmarks Package.swift

@@ -52,6 +52,37 @@ struct BreakEvenTests {
           - number(saved, "saved", "prefill_ms", "after")))
   }
 
+  @Test("what crop and auto cost follows from the tensors that will be sent")
+  func inputs() throws {
+    let features: JSONObject = ["tflops": 400, "inputs": ["image_features"]]
+    let row = try answer("crop", tokens: 576, keep: 64, ["tflops": 400, "inputs": ["attention"]])
+    #expect(row == (try answer("crop", tokens: 576, keep: 64, ["tflops": 400])))
+    let diverse = try answer("divprune", tokens: 576, keep: 64, ["tflops": 400])
+    #expect(diverse == (try answer("crop", tokens: 576, keep: 64, features)))
+    #expect(diverse == (try answer("auto", tokens: 576, keep: 64, features)))
+    #expect(number(row, "call", "compute_ms") < number(diverse, "call", "compute_ms"))
+    // More is sent than the method needs.
+    let more = try answer(
+      "divprune", tokens: 576, keep: 64, ["tflops": 400, "inputs": ["image_features", "relevance_features"]])
+    #expect(number(more, "call", "transport_ms") > number(diverse, "call", "transport_ms"))
+    #expect(number(more, "call", "compute_ms") == number(diverse, "call", "compute_ms"))
+  }
+
+  @Test(
+    "inputs that say nothing are rejected",
+    arguments: [
+      (["inputs": []], "/break_even/inputs"), (["inputs": "attention"], "/break_even/inputs"),
+      (["inputs": ["attention", "attention"]], "/break_even/inputs"),
+      (["inputs": ["attention", "atention"]], "/break_even/inputs/1"),
+      (["inputs": ["attention"], "call_ms": 3], "/break_even/inputs"),
+    ] as [(JSONObject, String)])
+  func rejectedInputs(_ given: JSONObject, _ pointer: String) throws {
+    var breakEven: JSONObject = ["tflops": 400]
+    breakEven.append(given)
+    let reply = try plan("crop", tokens: 576, keep: 64, breakEven)
+    #expect(reply.status == 422 && reply.json["pointer"]?.stringValue == pointer, "\(reply.text)")
+  }
+
   @Test("what was measured decides: a slow call by features does not pay on a fast accelerator")
   func measuredCalls() throws {
     // 390 to 460 ms were measured for divprune over 23.6 MB with httpx on a busy machine.

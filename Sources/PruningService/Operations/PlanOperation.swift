@@ -120,7 +120,7 @@ public enum PlanOperation {
       throw subject.images.error(error.error, inImage: image)
     }
     let model = try ModelDimensions.parse(given)
-    let economics = try Economics(given, method: requests[0].method, model)
+    let economics = try Economics(given, requests[0], layouts[0], model)
     let layers = requests[0].layerCount
     guard subject.isListed else { return try members(of: plan, 0, layers, model, economics) }
     var result: JSONObject = [
@@ -177,16 +177,16 @@ public enum PlanOperation {
     let method: MethodDescriptor
 
     /// - Returns: nil where it is not asked for.
-    init?(_ given: JSONObject, method name: String, _ model: ModelDimensions?) throws(PruningError) {
-      guard let request = try BreakEvenRequest.parse(given),
-        let method = MethodRegistry.standard.descriptors.first(where: { $0.name == name })
-      else { return nil }
+    init?(
+      _ given: JSONObject, _ prune: PruneRequest, _ layout: TokenLayout, _ model: ModelDimensions?
+    ) throws(PruningError) {
+      guard let request = try BreakEvenRequest.parse(given) else { return nil }
       guard model != nil else {
         throw PruningError(
           at: "/model_dimensions", "is missing; break_even needs the model that the tokens are for")
       }
       self.request = request
-      self.method = method
+      method = try BreakEven.decidingMethod(for: request, prune, layout: layout)
     }
   }
 

@@ -1,5 +1,7 @@
 public import JSON
 public import PruningNumerics
+import Tensors
+public import VisionLayouts
 
 /// Whether pruning pays: the time and memory it saves, what the call costs, and a verdict.
 ///
@@ -34,7 +36,7 @@ public struct BreakEven: Sendable {
   private var call: Double { transport + compute + waiting }
   private var saved: Double { prefillBefore - prefillAfter + decodeSaved }
 
-  /// - Parameter method: its descriptor, whose inputs tell what is sent.
+  /// - Parameter method: the one that decides (``decidingMethod(for:_:layout:)``).
   /// - Throws: at `/method` for one whose cost is not known.
   public init(
     _ request: BreakEvenRequest, _ savings: Savings, _ model: ModelDimensions, method: MethodDescriptor
@@ -64,13 +66,36 @@ public struct BreakEven: Sendable {
       compute: compute, waiting: waiting, isBoundByWeights: prefillAfter == weights && weights > 0)
   }
 
+  /// The method that a request decides by when it carries `request.inputs`: the one named, or the one that it chooses by
+  /// names of tensors and the layout.
+  ///
+  /// - Throws: at `/method` or `/method_parameters` as the request would.
+  public static func decidingMethod(
+    for request: BreakEvenRequest, _ prune: PruneRequest, layout: TokenLayout
+  ) throws(PruningError) -> MethodDescriptor {
+    let method = try MethodRegistry.standard.method(of: prune)
+    guard method.choosesMethod, let inputs = request.inputs else { return type(of: method).descriptor }
+    let number: Tensor
+    do throws(TensorError) {
+      number = try Tensor(elementType: .uint8, shape: Shape([1, 1]), bytes: [0])
+    } catch {
+      throw PruningError(at: "/break_even/inputs", "\(error)")
+    }
+    let sketch = PruningInput(
+      tokenCount: layout.tokenCount,
+      tensors: Dictionary(uniqueKeysWithValues: inputs.map { ($0, number) }), layout: layout)
+    return type(of: try method.resolved(for: sketch)).descriptor
+  }
+
   private static func callCost(
     _ request: BreakEvenRequest, _ savings: Savings, _ model: ModelDimensions, _ method: MethodDescriptor
   ) throws(PruningError) -> (transport: Double, compute: Double, source: String) {
     if let call = request.callMilliseconds { return (0, call, "call_ms of the request") }
     let width = request.featureWidth ?? model.hidden
     let tokens = savings.before.visualTokens
-    let bytes = request.requestBytes ?? method.bytesSent(tokens: tokens, width: width)
+    let bytes =
+      request.requestBytes
+      ?? method.bytesSent(request.inputs ?? method.neededInputs, tokens: tokens, width: width)
     let transport = CallCost.transport(request.transport, bytes: bytes) ?? 0
     let measured = "measured on \(CallCost.measuredOn)"
     if let compute = request.computeMilliseconds {
@@ -82,8 +107,8 @@ public struct BreakEven: Sendable {
     else {
       throw PruningError(
         at: "/method",
-        "what '\(method.name)' costs depends on the request, so it cannot be planned; name the method that will decide, "
-          + "or give break_even.call_ms as measured")
+        "what '\(method.name)' costs is not known; say in break_even.inputs which tensors will be sent, name the method "
+          + "that will decide, or give break_even.call_ms as measured")
     }
     return (transport, compute, measured)
   }
@@ -147,10 +172,14 @@ extension MethodDescriptor {
   /// Numbers of the four patches of 14 x 14 x 3 of a merged token, in two frames.
   private static let pixelsPerToken = 4.0 * 1176
 
-  /// Bytes of what the method cannot do without, in two-byte numbers; `crop` is taken to be sent a row of attention.
-  func bytesSent(tokens: Int, width: Int) -> Double {
+  /// What the method cannot do without; where it is content with any of several, the first.
+  var neededInputs: [String] {
+    requiredInputs.isEmpty ? Array((alternativeInputs + optionalInputs).prefix(1)) : requiredInputs
+  }
+
+  /// Bytes of these tensors in two-byte numbers; of attention a row.
+  func bytesSent(_ names: [String], tokens: Int, width: Int) -> Double {
     let n = Double(tokens)
-    let names = requiredInputs.isEmpty ? (alternativeInputs + optionalInputs).prefix(1) : requiredInputs[...]
     return names.reduce(0) { sum, name in
       switch name {
       case "attention", "early_attention": sum + n * Self.bytesPerNumber

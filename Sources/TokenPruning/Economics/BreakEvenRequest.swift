@@ -5,9 +5,8 @@ public import PruningNumerics
 /// The machine and the load that pruning is to pay on: `break_even` of /plan.
 public struct BreakEvenRequest: Sendable, Hashable {
   public static let names = [
-    "tflops", "bandwidth", "batch", "output_tokens", "transport", "feature_width", "request_bytes",
-    "compute_ms",
-    "call_ms", "concurrency", "processors",
+    "tflops", "bandwidth", "batch", "output_tokens", "transport", "inputs", "feature_width",
+    "request_bytes", "compute_ms", "call_ms", "concurrency", "processors",
   ]
 
   /// Effective TFLOP/s of the accelerator in prefill.
@@ -20,6 +19,8 @@ public struct BreakEvenRequest: Sendable, Hashable {
   let outputTokens: Int
   /// How the tensors reach the service.
   let transport: String
+  /// Names of the tensors that will be sent; nil for those that the method cannot do without.
+  let inputs: [String]?
   /// The width of the features that are sent; nil for the model's.
   let featureWidth: Int?
   /// Bytes of a request for one sequence; nil for what the method needs.
@@ -49,6 +50,7 @@ public struct BreakEvenRequest: Sendable, Hashable {
     batch = try given.integer("batch", in: 1...4096) ?? 1
     outputTokens = try given.integer("output_tokens", in: 0...(1 << 20)) ?? 0
     transport = try given.name("transport", among: CallCost.transportNames) ?? CallCost.transportNames[0]
+    inputs = try Self.inputs(given)
     featureWidth = try given.integer("feature_width", in: 1...(1 << 20))
     requestBytes = try given.number("request_bytes", in: 0...1e12)
     computeMilliseconds = try given.number("compute_ms", in: 0...1e9)
@@ -59,9 +61,31 @@ public struct BreakEvenRequest: Sendable, Hashable {
       throw PruningError(
         at: given.path("call_ms"), "is the whole call; compute_ms and request_bytes would have no effect")
     }
+    if inputs != nil, callMilliseconds != nil || (computeMilliseconds != nil && requestBytes != nil) {
+      throw PruningError(
+        at: given.path("inputs"), "would have no effect: the whole cost of the call is given")
+    }
     if outputTokens > 0, bandwidth == nil {
       throw PruningError(
         at: given.path("output_tokens"), "has no effect without bandwidth, which decoding depends on")
     }
+  }
+
+  private static func inputs(_ given: ParameterReading) throws(PruningError) -> [String]? {
+    guard let value = given.member("inputs") else { return nil }
+    let known = MethodRegistry.standard.inputNames
+    let names = value.arrayValue?.compactMap(\.stringValue) ?? []
+    guard !names.isEmpty, names.count == value.arrayValue?.count, Set(names).count == names.count else {
+      throw PruningError(
+        at: given.path("inputs"),
+        "must be a list of different names of tensors, not \(ParameterReading.found(value))")
+    }
+    for (index, name) in names.enumerated() where !known.contains(name) {
+      throw PruningError(
+        at: "\(given.path("inputs"))/\(index)",
+        "'\(ParameterReading.excerpt(name))' is a tensor of no method\(nameSuggestion(for: name, among: known))"
+      )
+    }
+    return names
   }
 }

@@ -50,6 +50,11 @@ public struct MethodRegistry: Sendable {
 
   public var descriptors: [MethodDescriptor] { methods.map { $0.descriptor } }
 
+  /// The tensors that some method reads, by name.
+  var inputNames: [String] {
+    Set(descriptors.flatMap { $0.requiredInputs + $0.alternativeInputs + $0.optionalInputs }).sorted()
+  }
+
   /// The descriptor of that name.
   ///
   /// - Throws: `.unknownMethod` at `/method`, with the nearest name.
