@@ -5,7 +5,7 @@
 # only asked for. `test` also makes the Python environment .build-venv for the black-box tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python_packages=(aiohttp==3.* httpx==0.* ml_dtypes==0.* mypy==2.* numpy open-inference-openapi==2.* openapi-spec-validator pillow prometheus_client pytest==8.* pytest-timeout==2.* pytest-xdist==3.* PyYAML requests==2.* safetensors 'tritonclient[http]==2.*')
+python_packages=(aiohttp==3.* httpx==0.* hypothesis==6.* ml_dtypes==0.* mypy==2.* numpy open-inference-openapi==2.* openapi-spec-validator pillow prometheus_client pytest==8.* pytest-timeout==2.* pytest-xdist==3.* PyYAML requests==2.* safetensors 'tritonclient[http]==2.*')
 
 contract_packages=(numpy openapi-python-client==0.29.* openapi-spec-validator==0.9.* pytest==9.* pytest-timeout==2.* PyYAML requests==2.* safetensors schemathesis==4.32.*)
 # A program, built for this processor alone.

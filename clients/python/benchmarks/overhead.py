@@ -70,8 +70,7 @@ class Floor:
         made = self.open.get(id(arguments))
         if made is None:
             client = Client(self.target)
-            body = client._bodies.write(_arguments.PRUNE, arguments)
-            head = client._settings.head("POST", "/prune", body, "application/json", None)
+            pieces = client._requests.write(_arguments.PRUNE, arguments).pieces
             where = client._settings.address
             if where.scheme == "unix":
                 opened = socket.socket(socket.AF_UNIX)
@@ -79,7 +78,7 @@ class Floor:
             else:
                 opened = socket.create_connection((where.host, where.port))
                 opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            made = self.open[id(arguments)] = (opened, b"".join([head, *map(bytes, body.pieces)]))
+            made = self.open[id(arguments)] = (opened, b"".join(map(bytes, pieces)))
         opened, data = made
         opened.sendall(data)
         answer = opened.recv(65536)

@@ -7,7 +7,7 @@ import pytest
 import safetensors.numpy
 
 from crop_client import _safetensors, layouts
-from crop_client._arguments import COMPRESS, PRUNE, BodyWriter
+from crop_client._arguments import COMPRESS, PRUNE, RequestWriter, write_body
 from crop_client._tensors import as_tensor
 
 
@@ -17,16 +17,20 @@ def joined(body):
     return data
 
 
+def head(call, content_type, byte_count, request_id):
+    return f"{call.path} {content_type} {byte_count} {request_id}".encode()
+
+
 @pytest.mark.parametrize("dtype", ["<f8", "<f4", "<f2", "<i8", "<i4", "|i1", "<u8", "<u4", "|u1", "|b1", ">f4", ">f8"])
 def test_the_package_reads_what_is_written(dtype):
     array = (np.arange(24).reshape(4, 6) % 2).astype(dtype)
-    body = BodyWriter().write(COMPRESS, {"image_features": array, "layout": layouts.raw(4), "keep_tokens": 2})
+    body = write_body(COMPRESS, {"image_features": array, "layout": layouts.raw(4), "keep_tokens": 2})
     data = joined(body)
     assert np.array_equal(safetensors.numpy.load(data)["image_features"], array)
 
 
 def test_parameters_are_in_the_metadata():
-    body = BodyWriter().write(PRUNE, {"attention": np.ones(4, np.float32), "layout": layouts.raw(4), "keep_tokens": np.int64(2)})
+    body = write_body(PRUNE, {"attention": np.ones(4, np.float32), "layout": layouts.raw(4), "keep_tokens": np.int64(2)})
     data = joined(body)
     length = int.from_bytes(data[:8], "little")
     assert length % 8 == 0
@@ -37,7 +41,7 @@ def test_parameters_are_in_the_metadata():
 
 def test_wider_elements_come_first_so_that_all_are_aligned():
     tensors = {"attention": np.ones(7, np.float16), "position_ids": np.arange(7)}
-    data = joined(BodyWriter().write(PRUNE, {**tensors, "layout": layouts.raw(7), "keep_tokens": 2}))
+    data = joined(write_body(PRUNE, {**tensors, "layout": layouts.raw(7), "keep_tokens": 2}))
     for name, array in safetensors.numpy.load(data).items():
         assert np.array_equal(array, tensors[name])
     length = int.from_bytes(data[:8], "little")
@@ -48,38 +52,17 @@ def test_wider_elements_come_first_so_that_all_are_aligned():
     lambda a: a.T, lambda a: a[::-1], lambda a: a[:, ::2], lambda a: a[1:3], lambda a: np.broadcast_to(a[0], (4, 6))])
 def test_other_orders_in_memory_are_sent_in_the_order_of_the_shape(view):
     array = view(np.arange(24, dtype=np.float32).reshape(4, 6))
-    data = joined(BodyWriter().write(
+    data = joined(write_body(
         PRUNE, {"image_features": array, "layout": layouts.raw(len(array)), "keep_tokens": 1, "method": "uniform"}))
     assert np.array_equal(safetensors.numpy.load(data)["image_features"], array)
 
 
 def test_an_array_in_order_is_not_copied():
     array = np.arange(24, dtype=np.float32).reshape(4, 6)
-    writer = BodyWriter()
+    writer = RequestWriter(head)
     for _ in range(2):
-        body = writer.write(COMPRESS, {"image_features": array, "layout": layouts.raw(4), "keep_tokens": 2})
-        assert np.shares_memory(np.frombuffer(body.pieces[1], np.uint8), array)
-
-
-def test_a_header_is_used_again_only_for_the_same_request():
-    writer = BodyWriter()
-    array = np.arange(24, dtype=np.float32)
-    first = {"attention": array, "layout": layouts.grid(4, 6), "keep_tokens": 2, "method": "topk"}
-    header = writer.write(PRUNE, first).pieces[0]
-    assert writer.write(PRUNE, {**first, "attention": array + 1}).pieces[0] is header
-    for other in (
-        {"keep_tokens": 3}, {"layout": layouts.raw(24)}, {"attention": array.astype(np.float16)}, {"explain": True},
-        {"attention": array.reshape(1, 24)}, {"method_parameters": {"layer": 2}}):
-        written = writer.write(PRUNE, {**first, **other})
-        length = int.from_bytes(written.pieces[0][:8], "little")
-        text = written.pieces[0][8 : 8 + length]
-        parameters = json.loads(json.loads(text)["__metadata__"]["parameters"])
-        assert len(parameters.pop("axes")["attention"]) == {**first, **other}["attention"].ndim
-        wanted = {name: value for name, value in {**first, **other}.items() if name != "attention"}
-        assert parameters == wanted
-    # JSON tells 1, 1.0 and true apart.
-    texts = {bytes(writer.write(PRUNE, {**first, "method_parameters": {"x": value}}).pieces[0]) for value in (1, 1.0, True)}
-    assert len(texts) == 3
+        request = writer.write(COMPRESS, {"image_features": array, "layout": layouts.raw(4), "keep_tokens": 2})
+        assert np.shares_memory(np.frombuffer(request.pieces[2], np.uint8), array)
 
 
 def test_answers_are_read_as_the_package_writes_them():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
-from typing import Any, Mapping, NamedTuple, Optional, Sequence, TypedDict, Union
+import marshal
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence, TypedDict, Union
 
 import numpy as np
 
 from . import _axes, _safetensors, layouts
-from ._tensors import as_tensor, is_array, is_torch, lies_ready
+from ._tensors import as_tensor, is_array, is_torch, ready_bytes
 from .answers import PruneAnswer, ReselectAnswer
 from .errors import ArgumentError
 
@@ -145,8 +146,9 @@ class CompressArguments(_Tensors, _Budget, total=False):
 
 # Read by the client itself, never sent.
 _OWN = frozenset({"request_id", "timeout", "parameters", "tensors", "axes", "previous"})
-# Neither do these bear on the body.
+# Of these, what has no part in a body, and what is looked at anew for each.
 _NO_PART = frozenset({"request_id", "timeout"})
+_LOOKED_AT = frozenset({"previous", "tensors"})
 _SAFETENSORS = "application/x-safetensors"
 _TENSOR_NAMES = frozenset(_axes.TENSORS) | _axes.SHARED
 
@@ -172,6 +174,14 @@ COMPRESS = _call("/compress", CompressArguments, accept="application/x-safetenso
 PLAN = _call("/plan", PlanArguments, takes_tensors=False)
 
 
+class Request(NamedTuple):
+    """A request in pieces, of which the first is its head, and how its answer is to be given back."""
+
+    pieces: list[Any]
+    device: Any
+    previous: Optional[list["np.ndarray[Any, Any]"]]
+
+
 class Body(NamedTuple):
     """A request's body in pieces, and how its answer is to be given back."""
 
@@ -182,134 +192,217 @@ class Body(NamedTuple):
     previous: Optional[list["np.ndarray[Any, Any]"]]
 
 
-class BodyWriter:
-    """Turns arguments into bodies. What depends on names, shapes and parameters alone is made once and kept."""
+class _Prepared(NamedTuple):
+    """What requests of one form have in common: all but the bytes of their arrays."""
+
+    head: bytes
+    header: bytes
+    # Which of the arguments' arrays comes where; None where they come in their own order.
+    order: Optional[list[int]]
+    content_type: str
+    byte_count: int
+
+
+# What makes the head of a request: of its call, the type and size of its body, and an id.
+MakeHead = Callable[[Call, str, int, Optional[str]], bytes]
+
+
+class RequestWriter:
+    """Turns arguments into requests. What depends on names, shapes and parameters alone is made once and kept."""
 
     _capacity = 64
 
-    def __init__(self) -> None:
-        self._headers: dict[Any, bytes] = {}
+    def __init__(self, make_head: MakeHead) -> None:
+        self._make_head = make_head
+        self._prepared: dict[Any, _Prepared] = {}
 
-    def write(self, call: Call, arguments: Mapping[str, Any]) -> Body:
-        """-> the body. Raises `ArgumentError` for what the service would misread."""
-        key, arrays = _form(call, arguments)
-        if key is not None and (header := self._headers.get(key)) is not None:
-            views = [array.data.cast("B") for array in arrays]
-            return Body(_SAFETENSORS, [header, *views], len(header) + sum(map(len, views)), None, None)
-        body, is_as_given = self._write(call, arguments)
-        if key is not None and is_as_given:
-            if len(self._headers) >= self._capacity:
-                self._headers.clear()
-            self._headers[key] = body.pieces[0]
-        return body
+    def write(self, call: Call, arguments: Mapping[str, Any]) -> Request:
+        """-> the request. Raises `ArgumentError` for what the service would misread."""
+        form, views, device = _form(call, arguments)
+        known = self._prepared.get(form) if form is not None else None
+        if known is None:
+            return self._prepare(call, arguments, form, views)
+        head, header, order, content_type, byte_count = known
+        if "request_id" in arguments:
+            head = self._make_head(call, content_type, byte_count, arguments["request_id"])
+        if order is not None:
+            views = [views[index] for index in order]
+        # Past the named tuple's own constructor, which is slow.
+        return tuple.__new__(Request, ([head, header, *views], device, None))
 
-    def _write(self, call: Call, arguments: Mapping[str, Any]) -> tuple[Body, bool]:
-        """-> the body, and whether its pieces are a header and the very arrays of the arguments, in their order."""
-        parameters: dict[str, Any] = {}
-        named: list[tuple[str, Any]] = []
-        for name, value in arguments.items():
-            if value is None or name in _OWN:
-                continue
-            if name not in call.arguments:
-                raise TypeError(_unknown(name, call))
-            if name in _TENSOR_NAMES:
-                named.append((name, value))
-            else:
-                parameters[name] = value
-        if extra := arguments.get("parameters"):
-            parameters.update(extra)
-        if extra := arguments.get("tensors"):
-            named.extend(extra.items())
-        if "layout" in parameters:
-            _check_layout(parameters["layout"])
-        if not call.takes_tensors:
-            if "layout" not in parameters:
-                raise ArgumentError("plan: `layout` is needed; see crop_client.layouts")
-            text = json.dumps(parameters, allow_nan=False, default=_plain).encode()
-            return Body("application/json", [text], len(text), None, None), False
-        if call is RESELECT:
-            previous = None
-            _kept_now(arguments.get("previous"), parameters)
+    def _prepare(self, call: Call, arguments: Mapping[str, Any], form: Any, views: list[memoryview]) -> Request:
+        """-> the request; the next one of its form needs no more than its arrays."""
+        content_type, pieces, byte_count, device, previous = write_body(call, arguments)
+        request_id = arguments.get("request_id")
+        head = self._make_head(call, content_type, byte_count, request_id)
+        if form is None or request_id is not None or previous is not None or not _is_plain(arguments):
+            return Request([head, *pieces], device, previous)
+        order = _order(pieces[1:], views)
+        if order is not None:
+            if len(self._prepared) >= self._capacity:
+                self._prepared.clear()
+            is_own = order == list(range(len(views)))
+            self._prepared[form] = _Prepared(head, pieces[0], None if is_own else order, content_type, byte_count)
+        return Request([head, *pieces], device, previous)
+
+
+def write_body(call: Call, arguments: Mapping[str, Any]) -> Body:
+    """-> the body. Raises `ArgumentError` for what the service would misread."""
+    parameters: dict[str, Any] = {}
+    named: list[tuple[str, Any]] = []
+    for name, value in arguments.items():
+        if value is None or name in _OWN:
+            continue
+        if name not in call.arguments:
+            raise TypeError(_unknown(name, call))
+        if name in _TENSOR_NAMES:
+            named.append((name, value))
         else:
-            previous = _previous(arguments.get("previous"), parameters)
-        return self._with_tensors(call, named, parameters, arguments.get("axes") or {}, previous)
-
-    def _with_tensors(
-        self, call: Call, named: list[tuple[str, Any]], parameters: dict[str, Any], axes: Mapping[str, str],
-        previous: "Optional[list[np.ndarray[Any, Any]]]",
-    ) -> tuple[Body, bool]:  # fmt: skip
+            parameters[name] = value
+    if extra := arguments.get("parameters"):
+        parameters.update(extra)
+    if extra := arguments.get("tensors"):
+        named.extend(extra.items())
+    if "layout" in parameters:
+        _check_layout(parameters["layout"])
+    if not call.takes_tensors:
         if "layout" not in parameters:
-            raise ArgumentError(
-                "`layout` is needed, so that a shape cannot be misread: layouts.grid(24, 24), the model's own such as "
-                "layouts.llava_next(width=640, height=480), layouts.raw(N) where places do not matter, or a list with "
-                "one per image")
-        layout = parameters["layout"]
-        images = None if isinstance(layout, Mapping) else len(layout)
-        for name in axes:
-            if not any(name == given for given, _ in named):
-                raise ArgumentError(f'axes names "{name}", which is not among the tensors')
-        sent: list[tuple[str, Any]] = []
-        declared: dict[str, str] = {}
-        kept = parameters.get("previous")
-        for name, value in named:
-            arrays = _axes.per_image(name, value, axes.get(name), images)
-            if isinstance(arrays, list):
-                for index, array in enumerate(arrays):
-                    _check_token_count(name, array.shape, layout[index], kept[index] if isinstance(kept, list) else kept)
-                    sent.append((f"{name}.{index}", array))
-            else:
-                if images is None:
-                    _check_token_count(name, arrays.shape, layout, kept)
-                sent.append((name, arrays))
-            ranks = {len(one.shape) for one in (arrays if isinstance(arrays, list) else [arrays])}
-            if (letters := _axes.letters(name, ranks)) is not None:
-                declared[name] = letters
-        if declared:
-            parameters["axes"] = declared
-        device = next((array.device for _, array in sent if is_torch(array)), None)
-        tensors = [(name, as_tensor(name, array)) for name, array in sent]
-        ordered = _safetensors.order(tensors)
-        is_as_given = [name for name, _ in ordered] == [name for name, _ in tensors] and len(sent) == len(named) and all(
-            array is value for (_, array), (_, value) in zip(sent, named))  # fmt: skip
-        header = _safetensors.header(ordered, json.loads(json.dumps(parameters, default=_plain, allow_nan=False)))
-        pieces = [header, *(tensor.data for _, tensor in ordered)]
-        return Body(_SAFETENSORS, pieces, sum(map(len, pieces)), device, previous), is_as_given
+            raise ArgumentError("plan: `layout` is needed; see crop_client.layouts")
+        text = json.dumps(parameters, allow_nan=False, default=_plain).encode()
+        return Body("application/json", [text], len(text), None, None)
+    if call is RESELECT:
+        previous = None
+        _kept_now(arguments.get("previous"), parameters)
+    else:
+        previous = _previous(arguments.get("previous"), parameters)
+    return _with_tensors(call, named, parameters, arguments.get("axes") or {}, previous)
 
 
-def _form(call: Call, arguments: Mapping[str, Any]) -> tuple[Any, list[Any]]:
-    """-> a key of all that a body depends on but the arrays' contents, and the arrays; None where that is not plain.
+def _with_tensors(
+    call: Call, named: list[tuple[str, Any]], parameters: dict[str, Any], axes: Mapping[str, str],
+    previous: "Optional[list[np.ndarray[Any, Any]]]",
+) -> Body:  # fmt: skip
+    if "layout" not in parameters:
+        raise ArgumentError(
+            "`layout` is needed, so that a shape cannot be misread: layouts.grid(24, 24), the model's own such as "
+            "layouts.llava_next(width=640, height=480), layouts.raw(N) where places do not matter, or a list with "
+            "one per image")
+    layout = parameters["layout"]
+    images = None if isinstance(layout, Mapping) else len(layout)
+    for name in axes:
+        if not any(name == given for given, _ in named):
+            raise ArgumentError(f'axes names "{name}", which is not among the tensors')
+    sent: list[tuple[str, Any]] = []
+    declared: dict[str, str] = {}
+    kept = parameters.get("previous")
+    for name, value in named:
+        arrays = _axes.per_image(name, value, axes.get(name), images)
+        if isinstance(arrays, list):
+            for index, array in enumerate(arrays):
+                _check_token_count(name, array.shape, layout[index], kept[index] if isinstance(kept, list) else kept)
+                sent.append((f"{name}.{index}", array))
+        else:
+            if images is None:
+                _check_token_count(name, arrays.shape, layout, kept)
+            sent.append((name, arrays))
+        ranks = {len(one.shape) for one in (arrays if isinstance(arrays, list) else [arrays])}
+        if (letters := _axes.letters(name, ranks)) is not None:
+            declared[name] = letters
+    if declared:
+        parameters["axes"] = declared
+    device = next((array.device for _, array in sent if is_torch(array)), None)
+    tensors = [(name, as_tensor(name, array)) for name, array in sent]
+    ordered = _safetensors.order(tensors)
+    header = _safetensors.header(ordered, json.loads(json.dumps(parameters, default=_plain, allow_nan=False)))
+    pieces = [header, *(tensor.data for _, tensor in ordered)]
+    return Body(_SAFETENSORS, pieces, sum(map(len, pieces)), device, previous)
 
-    Whatever is rejected or rearranged is so because of names, types, shapes and parameters, so a body that was once
-    written around the arguments' own arrays can be written so again for the same key.
+
+def _form(call: Call, arguments: Mapping[str, Any]) -> tuple[Any, list[memoryview], Any]:
+    """-> a key of all that a body depends on but the arrays' contents, their bytes, and the device of the first of torch.
+
+    The key is None where an argument cannot be part of one, or an array's bytes do not lie ready to be sent. What is rejected,
+    rearranged or declared follows from names, types, shapes and parameters, never from elements.
     """
     key: list[Any] = [call.path]
-    arrays = []
+    views: list[memoryview] = []
+    device = None
+    rest: list[Any] = []
+    for name, value in arguments.items():
+        if value is None or name in _NO_PART:
+            continue
+        if name in _TENSOR_NAMES:
+            kind = type(value)
+            key += name, kind
+            for one in value if kind is list or kind is tuple else (value,):
+                found = ready_bytes(one)
+                if found is None:
+                    return None, [], None
+                form, view = found
+                key.append(form)
+                views.append(view)
+                if device is None and type(one) is not np.ndarray:
+                    device = one.device
+        elif name in _LOOKED_AT:
+            return None, [], None
+        else:
+            rest += name, value
     try:
-        for name, value in arguments.items():
-            if type(value) is np.ndarray:
-                if name not in _TENSOR_NAMES or not lies_ready(value):
-                    return None, []
-                key.append((name, value.dtype, value.shape))
-                arrays.append(value)
-            elif name not in _NO_PART:
-                if name in _OWN:
-                    return None, []
-                key.append((name, _frozen(value)))
-    except TypeError:  # what is no plain JSON
-        return None, []
-    return tuple(key), arrays
+        # Its bytes differ for whatever differs in JSON, such as 1, 1.0 and true; see `_is_plain`.
+        key.append(marshal.dumps(rest, 2))
+    except ValueError:
+        return None, [], None
+    return tuple(key), views, device
 
 
-def _frozen(value: Any) -> Any:
-    """A key that tells 1, 1.0 and True apart, as JSON does. TypeError for what is no plain JSON value."""
+def _is_plain(arguments: Mapping[str, Any]) -> bool:
+    """Whether all but the tensors is made of JSON's own types, which alone may be part of a key.
+
+    `marshal` writes each of these in a way of its own, and anything like an array as it writes `bytes`: such a request
+    never has the key of a plain one, though arrays of different shapes may have one key among themselves.
+    """
+    return all(_is_json(value) for name, value in arguments.items() if name not in _TENSOR_NAMES and name not in _NO_PART)
+
+
+def _is_json(value: Any) -> bool:
     kind = type(value)
     if kind is dict:
-        return tuple([(name, _frozen(one)) for name, one in value.items()])
+        return all(type(name) is str and _is_json(one) for name, one in value.items())
     if kind is list or kind is tuple:
-        return (kind, *map(_frozen, value))
-    if kind in (str, int, float, bool, type(None)):
-        return kind, value
-    raise TypeError
+        return all(map(_is_json, value))
+    return kind in (str, int, float, bool, type(None))
+
+
+def _order(pieces: Sequence[Any], views: Sequence[memoryview]) -> Optional[list[int]]:
+    """-> which of the arrays the pieces are, one behind the other; None where they are not those, whole and each once."""
+    places: dict[int, int] = {}
+    for index, view in enumerate(views):
+        places[_address_of(view)] = index
+    order = []
+    left = end = 0
+    for piece in pieces:
+        if len(piece) == 0:
+            return None
+        begin = _address_of(piece)
+        if left == 0:
+            index = places.pop(begin, -1)
+            if index < 0:
+                return None
+            order.append(index)
+            left = len(views[index])
+        elif begin != end:
+            return None
+        left -= len(piece)
+        end = begin + len(piece)
+        if left < 0:
+            return None
+    # Arrays that begin at the same place are not told apart.
+    return order if left == 0 and len(order) == len(views) else None
+
+
+def _address_of(piece: Any) -> int:
+    address: int = np.frombuffer(piece, np.uint8).__array_interface__["data"][0]
+    return address
 
 
 def _plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ from ._client import _IDLE_CONNECTIONS, Settings, _AnyAnswer, _failed, answer, l
 from ._connection import ConnectionLost
 from ._retry import pause, retry_after
 from ._shared import MINIMUM, Slot, _Array
-from ._wire import MAXIMUM_HEAD, Address, ChunkDecoder, Fields, Response, read_head
+from ._wire import MAXIMUM_HEAD, Address, ChunkDecoder, Response, read_head
 from .answers import CompareAnswer, CompressAnswer, LocalizeAnswer, PlanAnswer, PruneAnswer, ReselectAnswer
 from .errors import Overloaded, ProtocolError, RequestTimeout, problem_error
 
@@ -152,7 +152,7 @@ class _Connection:
                     received = received[head.size :]
                     continue
                 received += await self._more(not received and self.has_served)
-            fields, body = Fields(received[: head.size]), received[head.size :]
+            first, body = received[: head.size], received[head.size :]
             if head.length is not None:
                 parts, have = [body], len(body)
                 while have < head.length:
@@ -177,7 +177,7 @@ class _Connection:
         self.has_served = True
         if was_cut or not head.keeps_alive:
             self.close()
-        return Response(head.status, fields, body)
+        return Response(head.status, first, body)
 
     async def _more(self, is_stale: bool) -> bytes:
         data = await self._stream.receive()
@@ -210,7 +210,7 @@ class AsyncClient:
         headers: Optional[Mapping[str, str]] = None, concurrency: int = 64,
     ) -> None:  # fmt: skip
         self._settings = Settings(url, api_key, timeout, retries, ca_file, ssl_context, headers)
-        self._bodies = _arguments.BodyWriter()
+        self._requests = _arguments.RequestWriter(self._settings.call_head)
         self._idle: list[_Connection] = []
         self._process = os.getpid()
         self._room = asyncio.Semaphore(concurrency)
@@ -249,7 +249,7 @@ class AsyncClient:
 
     async def is_ready(self) -> bool:
         """Whether the service takes requests; False too where nothing listens."""
-        head = self._settings.head("GET", "/readyz", None, "application/json", None)
+        head = self._settings.head("GET", "/readyz")
         try:
             response = await asyncio.wait_for(self._attempt([head]), self._settings.timeout)
         except (OSError, ProtocolError, asyncio.TimeoutError):
@@ -268,13 +268,11 @@ class AsyncClient:
         await self.close()
 
     async def _post(self, call: _arguments.Call, arguments: Any, kind: type[_AnyAnswer]) -> _AnyAnswer:
-        body = self._bodies.write(call, arguments)
-        head = self._settings.head("POST", call.path, body, call.accept, arguments.get("request_id"))
-        response = await self._exchange([head, *body.pieces], arguments.get("timeout"))
-        return answer(kind, response, body)
+        request = self._requests.write(call, arguments)
+        return answer(kind, await self._exchange(request.pieces, arguments.get("timeout")), request)
 
     async def _get(self, path: str) -> Response:
-        return await self._exchange([self._settings.head("GET", path, None, "application/json", None)], None)
+        return await self._exchange([self._settings.head("GET", path)], None)
 
     async def _exchange(self, pieces: list[Any], timeout: Optional[float]) -> Response:
         if timeout is None:

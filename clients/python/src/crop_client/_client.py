@@ -49,28 +49,36 @@ class Settings:
             self.fields["Authorization"] = f"Bearer {api_key}"
         self._heads: dict[tuple[str, str, str, str], bytes] = {}
 
-    def head(self, method: str, path: str, body: "Optional[_arguments.Body]", accept: str, request_id: Optional[str]) -> bytes:
-        """-> the head of a request, whose constant part is made once."""
-        key = (method, path, accept, body.content_type if body else "")
+    def head(
+        self, method: str, path: str, accept: str = "application/json", content_type: str = "", byte_count: int = 0,
+        request_id: Optional[str] = None,
+    ) -> bytes:  # fmt: skip
+        """-> the head of a request, with a body where there is a `content_type`. Its constant part is made once."""
+        key = (method, path, accept, content_type)
         known = self._heads.get(key)
         if known is None:
             fields = {**self.fields, "Accept": accept}
-            if body is not None:
-                fields["Content-Type"] = body.content_type
+            if content_type:
+                fields["Content-Type"] = content_type
             known = self._heads[key] = request_head(method, self.address, path, fields)
         if request_id is not None:
             if not request_id.isascii() or not request_id.isprintable():
                 raise ArgumentError(f"request_id={request_id!r} cannot stand in a header")
             known = b"%sX-Request-Id: %s\r\n" % (known, request_id.encode())
-        if body is None:
+        if not content_type:
             return known + b"\r\n"
-        return b"%sContent-Length: %d\r\n\r\n" % (known, body.byte_count)
+        return b"%sContent-Length: %d\r\n\r\n" % (known, byte_count)
+
+    def call_head(self, call: _arguments.Call, content_type: str, byte_count: int, request_id: Optional[str]) -> bytes:
+        """-> the head of one of the operations."""
+        return self.head("POST", call.path, call.accept, content_type, byte_count, request_id)
 
 
-def answer(kind: type[_AnyAnswer], response: Response, body: "_arguments.Body", stacklevel: int = 4) -> _AnyAnswer:
+def answer(kind: type[_AnyAnswer], response: Response, request: _arguments.Request, stacklevel: int = 4) -> _AnyAnswer:
     """-> the answer of a successful response; the service's warnings are issued."""
-    made = kind(response.body, response.fields, body.device, body.previous)
-    if b'warnings' in response.body:
+    _, head, body = response
+    made = kind(body, head, request.device, request.previous)
+    if b"warnings" in body:
         for text in made.warnings:
             warnings.warn(text, CropWarning, stacklevel)
     return made
@@ -107,7 +115,7 @@ class Client:
         headers: Optional[Mapping[str, str]] = None,
     ) -> None:  # fmt: skip
         self._settings = Settings(url, api_key, timeout, retries, ca_file, ssl_context, headers)
-        self._bodies = _arguments.BodyWriter()
+        self._requests = _arguments.RequestWriter(self._settings.call_head)
         self._idle: list[Connection] = []
         self._process = os.getpid()
 
@@ -164,7 +172,7 @@ class Client:
     def is_ready(self) -> bool:
         """Whether the service takes requests; False too where nothing listens."""
         settings = self._settings
-        head = settings.head("GET", "/readyz", None, "application/json", None)
+        head = settings.head("GET", "/readyz")
         try:
             return self._attempt([head], time.monotonic() + settings.timeout, settings.timeout).status == 200
         except (OSError, ProtocolError):
@@ -182,13 +190,11 @@ class Client:
         self.close()
 
     def _post(self, call: _arguments.Call, arguments: Any, kind: type[_AnyAnswer]) -> _AnyAnswer:
-        body = self._bodies.write(call, arguments)
-        head = self._settings.head("POST", call.path, body, call.accept, arguments.get("request_id"))
-        response = self._exchange([head, *body.pieces], arguments.get("timeout"))
-        return answer(kind, response, body)
+        request = self._requests.write(call, arguments)
+        return answer(kind, self._exchange(request.pieces, arguments.get("timeout")), request)
 
     def _get(self, path: str) -> Response:
-        return self._exchange([self._settings.head("GET", path, None, "application/json", None)], None)
+        return self._exchange([self._settings.head("GET", path)], None)
 
     def _exchange(self, pieces: list[Any], timeout: Optional[float]) -> Response:
         """-> the successful response, after as many attempts as it takes."""

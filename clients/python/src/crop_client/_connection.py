@@ -10,7 +10,7 @@ import time
 from typing import Any, Optional, Protocol, Sequence
 
 from ._shared import MINIMUM, Slot, _Array
-from ._wire import MAXIMUM_HEAD, Address, ChunkDecoder, Fields, Head, Response, read_head
+from ._wire import MAXIMUM_HEAD, Address, ChunkDecoder, Head, Response, read_head, usual_head
 from .errors import ProtocolError
 
 # Linux takes 1,024 pieces in one call; a batch may have more.
@@ -105,20 +105,25 @@ class Connection:
 
     def exchange(self, pieces: Sequence[Any], deadline: float, timeout: float) -> Response:
         """Sends the pieces as one request and returns its response. The connection is closed on any failure."""
-        is_first = not self._has_served
         received = b""
         try:
             if timeout != self._timeout:
                 self._limit(timeout)
             unsent = self._send(pieces, deadline)
-            received, head = self._receive_head(deadline)
-            response = self._receive_body(head, received, deadline)
+            received = self._socket.recv(MAXIMUM_HEAD)
+            size = usual_head(received)
+            if size > 0:
+                # Past the named tuple's own constructor, which is slow, most of all behind a wait.
+                response = tuple.__new__(Response, (200, received[:size], received[size:]))
+                keeps_alive = True
+            else:
+                response, keeps_alive = self._receive(received, deadline)
         except (BlockingIOError, TimeoutError, ssl.SSLWantReadError) as error:
             self.close()
             raise TimeoutError("timed out") from error
         except OSError as error:
             self.close()
-            is_stale = not is_first and not received
+            is_stale = self._has_served and not received
             raise error if isinstance(error, ConnectionLost) else ConnectionLost(str(error), is_stale) from error
         except BaseException:
             self.close()
@@ -128,7 +133,7 @@ class Connection:
                 self._array.release()
                 self._array = None
         self._has_served = True
-        if unsent is not None or not head.keeps_alive:
+        if unsent is not None or not keeps_alive:
             self.close()
         return response
 
@@ -165,9 +170,8 @@ class Connection:
             self._keep_to(deadline)
             sent = self._socket.sendmsg(left[first : first + _PIECES])
 
-    def _receive_head(self, deadline: float) -> tuple[bytes, Head]:
-        """-> what has come from the final response's head on, and that head."""
-        received = self._socket.recv(MAXIMUM_HEAD)
+    def _receive(self, received: bytes, deadline: float) -> tuple[Response, bool]:
+        """-> the response that begins with what was received, and whether the connection stays."""
         if not received:
             raise ConnectionLost("the server closed the connection without a whole response", self._has_served)
         while True:
@@ -178,23 +182,25 @@ class Connection:
                 # An interim response, such as 100 Continue.
                 received = received[head.size :] or self._more(MAXIMUM_HEAD, deadline)
             else:
-                return received, head
+                break
+        body = self._receive_body(head, received[head.size :], deadline)
+        return Response(head.status, received[: head.size], body), head.keeps_alive
 
-    def _receive_body(self, head: Head, received: bytes, deadline: float) -> Response:
-        fields, rest = Fields(received[: head.size]), received[head.size :]
+    def _receive_body(self, head: Head, rest: bytes, deadline: float) -> bytes:
+        """-> the whole body, of which `rest` came with the head."""
         if head.length is None:
-            return Response(head.status, fields, self._undelimited(head, rest, deadline))
+            return self._undelimited(head, rest, deadline)
         have = len(rest)
-        if have < head.length:
-            body = bytearray(head.length)
-            body[:have] = rest
-            view = memoryview(body)
-            while have < head.length:
-                have += self._more_into(view[have:], deadline)
-            rest = bytes(body)
-        elif have > head.length:
+        if have == head.length:
+            return rest
+        if have > head.length:
             raise ProtocolError(f"{have - head.length} bytes follow the response")
-        return Response(head.status, fields, rest)
+        body = bytearray(head.length)
+        body[:have] = rest
+        view = memoryview(body)
+        while have < head.length:
+            have += self._more_into(view[have:], deadline)
+        return bytes(body)
 
     def _more(self, count: int, deadline: float) -> bytes:
         self._keep_to(deadline)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, NamedTuple, Sequence, Union
+from typing import Any, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
@@ -96,7 +96,38 @@ def bfloat16_to_float32(bits: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
 
 
 
+def ready_bytes(array: Any) -> Optional[tuple[Any, memoryview]]:
+    """-> library, element type and shape of an array that can be sent from where it lies, and its bytes there.
 
-def lies_ready(array: Any) -> bool:
-    """Whether an array of numpy can be sent from where it lies: C order, native bytes, an element type of ours."""
-    return array.flags.c_contiguous and array.dtype in _NUMPY_DTYPES and array.size > 0 and sys.byteorder == "little"
+    It is of numpy or torch, on the host, in C order, little-endian and not empty. None for any other, also for subclasses,
+    which may mean something else.
+    """
+    kind = type(array)
+    if kind is np.ndarray:
+        try:
+            view = memoryview(array)
+        except ValueError:  # which numpy raises for types that Python has no letter for, such as ml_dtypes' bfloat16
+            if array.dtype.name != "bfloat16" or array.ndim == 0:
+                return None
+            view = memoryview(array.view(np.uint16))
+            form: Any = ("bfloat16", array.shape)
+        else:
+            form = (view.format, view.shape)
+            if form[0] not in _FORMATS:
+                return None
+    else:
+        torch = sys.modules.get("torch")
+        if torch is None or kind is not torch.Tensor or not array.is_cpu or array.layout is not torch.strided:
+            return None
+        if not array.is_contiguous() or array.is_conj() or array.is_neg():
+            return None
+        view = memoryview(array.detach().reshape(-1).view(torch.uint8).numpy())
+        form = (array.dtype, array.shape)
+    if not view.c_contiguous or view.nbytes == 0 or _IS_BIG_ENDIAN:
+        return None
+    return form, view.cast("B")
+
+
+_IS_BIG_ENDIAN = sys.byteorder == "big"
+# As `memoryview` names the element types that are sent, in the machine's own order of bytes.
+_FORMATS = frozenset("dfelqihbLQIHB?")

@@ -7,12 +7,14 @@ of one image. Every member of the answer's JSON is also there by name: `answer["
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Any, Iterator, Mapping, Optional, Sequence, TypeVar
 
 import numpy as np
 
 from . import _safetensors
+from ._wire import Fields
 from .errors import ArgumentError, ProtocolError
 
 # An array of numpy, or a tensor of torch where the request's tensors were.
@@ -20,6 +22,8 @@ Array = Any
 _Self = TypeVar("_Self", bound="Answer")
 # Members that a batch's answer has once.
 _ONCE = frozenset({"batched", "method", "mode", "model", "anchors", "warnings", "read"})
+# An answer of one image that begins as the service's do: what most callers ask for and nothing else is read then.
+_KEPT = re.compile(rb'\{"method":"\w*","kept_indices":\[([0-9,]+)\]')
 
 
 class CropWarning(UserWarning):
@@ -29,16 +33,18 @@ class CropWarning(UserWarning):
 class Answer(Mapping[str, Any]):
     """The members of an answer by name, and what its response's head says of it."""
 
+    # Read when they are first asked for.
+    _members: Optional[dict[str, Any]] = None
+    _images: Optional[list[Any]] = None
+
     def __init__(
-        self, body: bytes, fields: Mapping[str, str], device: Any = None,
+        self, body: bytes, head: bytes, device: Any = None,
         previous: "Optional[Sequence[np.ndarray[Any, Any]]]" = None,
     ) -> None:  # fmt: skip
         self._body = body
-        self._fields = fields
+        self._head = head
         self._device = device
         self._previous = previous
-        self._members: Optional[dict[str, Any]] = None
-        self._images: Optional[list[Any]] = None
 
     @property
     def raw(self) -> dict[str, Any]:
@@ -69,13 +75,13 @@ class Answer(Mapping[str, Any]):
     @property
     def request_id(self) -> Optional[str]:
         """The id under which the server logged this request."""
-        return self._fields.get("x-request-id")
+        return Fields(self._head).get("x-request-id")
 
     @property
     def server_timing(self) -> dict[str, float]:
         """Milliseconds of each phase in the server, by name."""
         found = {}
-        for entry in self._fields.get("server-timing", "").split(","):
+        for entry in Fields(self._head).get("server-timing", "").split(","):
             name, _, rest = entry.strip().partition(";dur=")
             if rest:
                 found[name] = float(rest)
@@ -119,7 +125,7 @@ class Answer(Mapping[str, Any]):
         return len(lists[0])
 
     def _part(self: _Self, index: int, count: int) -> _Self:
-        part = type(self)(b"", self._fields, self._device, None if self._previous is None else [self._previous[index]])
+        part = type(self)(b"", self._head, self._device, None if self._previous is None else [self._previous[index]])
         members = {}
         for name, value in self.raw.items():
             per_image = name not in _ONCE and isinstance(value, list) and len(value) == count
@@ -169,15 +175,19 @@ class PruneAnswer(Answer):
     @property
     def kept_indices(self) -> Array:
         """[K] int64, ascending: indices of the tokens that stay. After `previous`, indices of the original tokens."""
-        within = self.one("kept_indices")
-        if self._previous is None:
-            return self._array(within)
-        return self._array(self._previous[0][np.asarray(within, np.int64)])
+        within = self._kept()
+        return self._array(within if self._previous is None or within is None else self._previous[0][within])
 
     @property
     def kept_within_previous(self) -> Array:
         """[K] int64: the same tokens as positions in what `previous` kept; without it, the same as `kept_indices`."""
-        return self._array(self.one("kept_indices"))
+        return self._array(self._kept())
+
+    def _kept(self) -> "Optional[np.ndarray[Any, Any]]":
+        if self._members is None and (found := _KEPT.match(self._body)):
+            return np.fromstring(found[1].decode(), np.int64, sep=",")
+        within = self.one("kept_indices")
+        return None if within is None else np.array(within, np.int64)
 
     @property
     def keep_tokens(self) -> int:
@@ -385,7 +395,7 @@ class PlanAnswer(Answer):
             return [self]
         parts = []
         for members in self.raw["layouts"]:
-            part = PlanAnswer(b"", self._fields)
+            part = PlanAnswer(b"", self._head)
             part._members = members
             parts.append(part)
         return parts
