@@ -79,6 +79,24 @@ def test_arrays_in_shared_memory_are_sent_from_where_they_lie(clients, monkeypat
     assert found.kept_indices.tolist() == wanted.kept_indices.tolist()
 
 
+def test_what_lies_before_an_array_is_that_of_the_last_request(clients):
+    """The header is written once for requests of one form, and again after any other."""
+    shm, unix = clients
+    array = shared_empty((576, 64), np.float16)
+    array[:] = features(4)
+    before = array.copy()
+    text = np.random.default_rng(1).standard_normal((7, 64))
+    forms = [{"keep_tokens": 40, "method": "divprune"}, {"keep_tokens": 9, "method": "uniform"},
+             {"keep_tokens": 40, "method": "cdpruner", "text_features": text},
+             {"keep_tokens": 40, "method": "cdpruner", "text_features": text.astype(np.float16)}]
+    for index in (0, 0, 1, 0, 2, 2, 3, 0, 0, 3, 1, 1):
+        wanted = unix.prune(image_features=before, layout=GRID, **forms[index])
+        found = shm.prune(image_features=array, layout=GRID, **forms[index])
+        assert found.kept_indices.tolist() == wanted.kept_indices.tolist()
+        wrapped = shm.prune(image_features=array[:], layout=GRID, **forms[index])
+        assert wrapped.kept_indices.tolist() == wanted.kept_indices.tolist()
+
+
 def test_parts_of_an_array_never_lose_what_surrounds_them(clients):
     shm, unix = clients
     array = shared_empty((600, 64), np.float16)
