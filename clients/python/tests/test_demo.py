@@ -59,3 +59,10 @@ def test_what_is_wrong_is_said(server, capsys, tmp_path):
         assert status and text in printed.err
     assert demo.main([str(EXAMPLES / "cat.jpg"), "--url", "http://127.0.0.1:9"]) == 1
     assert "is `crop serve` running" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["divprune", "topk", "uniform"])
+@pytest.mark.parametrize("question", ["the white cup?", "where is the cup?"])
+def test_other_methods_get_what_they_need(server, capsys, tmp_path, method, question):
+    status, printed = run(server, capsys, EXAMPLES / "coffee.jpg", question, "--method", method, "--keep-tokens", 40, "-o", tmp_path / "kept.png")
+    assert status == 0 and f"40 of 576 tokens by {method}" in printed.out

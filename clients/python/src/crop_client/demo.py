@@ -25,8 +25,9 @@ TOKENS = 576
 
 
 class Sample(NamedTuple):
-    """Tensors of a picture's tokens, and what they are worth."""
+    """Features of a picture's tokens, what says which of them matter, and what that is worth."""
 
+    features: "np.ndarray[Any, Any]"
     tensors: dict[str, Any]
     rows: int
     columns: int
@@ -57,7 +58,10 @@ def main(arguments: Optional[list[str]] = None) -> int:
             place: dict[str, Any] = {"region": [{"box": found["box"]} for found in localized.regions]}
             if localized.whole_image:
                 place = {"localize": False}
-            answer = client.prune(layout=layout, method=options.method, **place, **budget, **sample.tensors)
+            tensors = sample.tensors
+            if options.method != "crop":  # which behind a region would rather choose by features than by what was asked for
+                tensors = {"image_features": sample.features, **tensors}
+            answer = client.prune(layout=layout, method=options.method, **place, **budget, **tensors)
     except CropError as error:
         print(f"{error}", file=sys.stderr)
         return 1
@@ -79,13 +83,13 @@ def main(arguments: Optional[list[str]] = None) -> int:
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m crop_client.demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photo")
-    parser.add_argument("question", nargs="?", default="")
-    parser.add_argument("-o", "--output", default="kept.png")
+    parser.add_argument("photo", help="a picture that Pillow reads")
+    parser.add_argument("question", nargs="?", default="", help="what is wanted, such as \"where is the red cup?\"")
+    parser.add_argument("-o", "--output", default="kept.png", help="the picture to write (%(default)s)")
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="where the service listens (%(default)s)")
-    parser.add_argument("--method", default="crop")
-    parser.add_argument("--keep-ratio", type=float, default=1 / 6)
-    parser.add_argument("--keep-tokens", type=int)
+    parser.add_argument("--method", default="crop", help="which method chooses the tokens (%(default)s)")
+    parser.add_argument("--keep-ratio", type=float, default=1 / 6, help="the share of tokens to keep (1/6)")
+    parser.add_argument("--keep-tokens", type=int, help="how many tokens to keep, in place of a share")
     parser.add_argument("--example", help="x0,y0,x1,y1 in 0...1: a box around a thing like the one that is wanted")
     parser.add_argument("--model", help="a CLIP, SigLIP or DINOv2 of transformers that is on this machine")
     parser.add_argument("--minimum-contrast", type=float, default=5, help="below it the whole image counts (%(default)s)")
@@ -123,15 +127,15 @@ def _of_descriptors(photo: Any, question: str, example: Optional[list[float]]) -
     if example is not None:
         query = features[_inside(example, rows, columns)].mean(axis=0)
         tensors = {"image_features": features, "text_features": query}
-        return Sample(tensors, rows, columns, "by likeness to the example")
+        return Sample(features, tensors, rows, columns, "by likeness to the example")
     colour = _descriptors.colour_row(pixels, question)
     if colour is not None:
         tensors = {"attention": colour.astype(np.float32)}
-        return Sample(tensors, rows, columns, "by the colour that the question names")
+        return Sample(features, tensors, rows, columns, "by the colour that the question names")
     how = (
         "by what stands out: without a model no word but a colour is understood; give --example x0,y0,x1,y1 or "
         "--model FOLDER_OF_A_CLIP")
-    return Sample({"attention": _descriptors.prominence(features).astype(np.float32)}, rows, columns, how)
+    return Sample(features, {"attention": _descriptors.prominence(features).astype(np.float32)}, rows, columns, how)
 
 
 def _of_model(photo: Any, options: argparse.Namespace, example: Optional[list[float]]) -> Sample:
@@ -146,7 +150,7 @@ def _of_model(photo: Any, options: argparse.Namespace, example: Optional[list[fl
         how = f"by what {options.model} makes of the question"
     else:
         raise ValueError(f"{options.model} reads no words: give --example x0,y0,x1,y1, a box around what is wanted")
-    return Sample({"image_features": features, "text_features": text}, rows, columns, how)
+    return Sample(features, {"image_features": features, "text_features": text}, rows, columns, how)
 
 
 def draw(photo: Any, boxes: list[list[float]], kept: "np.ndarray[Any, Any]", rows: int, columns: int) -> Any:

@@ -61,7 +61,7 @@ class Unauthorized(InvalidRequest):
 
 
 class NotFound(InvalidRequest):
-    """404: no such path, method or model."""
+    """404: no such path; `url` may name another service, or lack a prefix."""
 
 
 class Overloaded(ProblemError):
