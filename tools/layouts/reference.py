@@ -7,6 +7,11 @@ it, the mean colour under a token's patches says where in the original image the
 reorders and merges patches, which is done here with arrays of positions in the place of features, by the code of the
 package where that runs without PyTorch (`unpad_image`, `smart_resize`), else by the rule the model card documents.
 
+DeepSeek-VL2 and the first Molmo are not in the package. Their rules are restated here from the processors that their authors
+publish with the models: github.com/deepseek-ai/DeepSeek-VL2, `deepseek_vl2/models/processing_deepseek_vl_v2.py`
+(`select_best_resolution`, `tokenize_with_images`) and `modeling_deepseek_vl_v2.py` (`prepare_inputs_embeds`); and
+`image_preprocessing_molmo.py` of Molmo-7B-D-0924 (`select_tiling`, `resize_and_pad`, `image_to_patches_and_tokens`).
+
 Per case: `tokens`, `separators` (how many tokens are newlines), `centres` ([token, x, y] for a sample of tokens, x and
 y in 0...1 of the image, null for a newline).
 
@@ -25,6 +30,7 @@ import types
 
 import numpy
 import transformers
+from PIL import Image, ImageOps
 from transformers.image_processing_utils import select_best_resolution
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
@@ -285,6 +291,93 @@ def molmo2(size) -> dict:
     return case({"type": "molmo2", "image_size": list(size)}, numpy.concatenate(parts))
 
 
+DEEPSEEK_TILES = [(rows, columns) for rows in range(1, 10) for columns in range(1, 10) if rows * columns <= 9]
+
+
+def deepseek_tiles(size) -> tuple[int, int]:
+    """Of the 23 published resolutions the one that keeps most of the image's pixels, then the smallest: [rows, columns]."""
+    width, height = size
+
+    def rank(tiles):
+        rows, columns = tiles
+        scale = min(columns * 384 / width, rows * 384 / height)
+        kept = min(int(width * scale) * int(height * scale), width * height)
+        return kept, kept - rows * columns * 384 * 384
+
+    return max(DEEPSEEK_TILES, key=rank)
+
+
+def deepseek_vl2(size, crop: bool = True) -> dict:
+    """Both pictures by Pillow's `ImageOps.pad`, which the processor calls; 2 x 2 of 27 x 27 patches make a token."""
+    rows, columns = deepseek_tiles(size) if crop else (1, 1)
+
+    def cells(picture) -> numpy.ndarray:
+        pixels = numpy.moveaxis(numpy.asarray(picture, numpy.float64) / 255, -1, 0)
+        made = numpy.zeros((14, 14, 3))
+        # The last token of a row or column shows one patch and zeros: as padding does, it says nothing.
+        made[:13, :13] = centres(pixels, 13, 28)
+        return made
+
+    def lines(raster) -> numpy.ndarray:
+        newlines = numpy.full((len(raster), 1, 3), numpy.nan)
+        return numpy.concatenate([raster, newlines], axis=1).reshape(-1, 3)
+
+    image = Image.fromarray(ramp(*size))
+    canvas = ImageOps.pad(image, (columns * 384, rows * 384), color=(127, 127, 127))
+    tiles = [
+        [cells(canvas.crop((x, y, x + 384, y + 384))) for x in range(0, columns * 384, 384)]
+        for y in range(0, rows * 384, 384)
+    ]
+    raster = numpy.concatenate([numpy.concatenate(line, axis=1) for line in tiles])
+    whole = cells(ImageOps.pad(image, (384, 384), color=(127, 127, 127)))
+    layout = {"type": "deepseek_vl2", "image_size": list(size)} | ({} if crop else {"crop": False})
+    return case(layout, numpy.concatenate([lines(whole), numpy.full((1, 3), numpy.nan), lines(raster)]))
+
+
+def molmo_tiles(size) -> tuple[int, int]:
+    """The grid of at most 12 windows of 224 that enlarges the image least, else shrinks it least: [rows, columns]."""
+    inner = [numpy.float32(extent - 112) for extent in reversed(size)]
+    grids = sorted(
+        ((i, j) for i in range(1, 13) for j in range(1, 13) if i * j <= 12), key=lambda grid: (grid[0] * grid[1], grid[0])
+    )
+    with numpy.errstate(divide="ignore"):
+        scales = [min(numpy.float32(224 * n) / extent for n, extent in zip(grid, inner)) for grid in grids]
+    if all(scale < 1 for scale in scales):
+        return grids[scales.index(max(scales))]
+    return grids[scales.index(min(scale for scale in scales if scale >= 1))]
+
+
+def molmo(size) -> dict:
+    """Padded around the centre; each crop gives the tokens that are not nearer to the middle of its neighbour."""
+    width, height = size
+
+    def canvas(wide: int, high: int) -> numpy.ndarray:
+        scale = min(numpy.float32(wide) / numpy.float32(width), numpy.float32(high) / numpy.float32(height))
+        inner = int(numpy.float32(width) * scale), int(numpy.float32(height) * scale)
+        picture = Image.fromarray(ramp(*size)).resize(inner, Image.Resampling.BILINEAR)
+        pixels = numpy.zeros((high, wide, 3))
+        left, top = (wide - inner[0]) // 2, (high - inner[1]) // 2
+        pixels[top : top + inner[1], left : left + inner[0]] = numpy.asarray(picture) / 255
+        return numpy.moveaxis(pixels, -1, 0)
+
+    def kept(index: int, count: int) -> slice:
+        """Tokens of a crop along one axis: 2 of 12 go at each side where there is a neighbour."""
+        return slice(0 if index == 0 else 2, 12 if index == count - 1 else 10)
+
+    rows, columns = molmo_tiles(size)
+    pixels = canvas(columns * 224 + 112, rows * 224 + 112)
+    lines = []
+    for row in range(rows):
+        crops = [
+            centres(pixels[:, row * 224 : row * 224 + 336, column * 224 : column * 224 + 336], 12, 28)
+            for column in range(columns)
+        ]
+        parts = [crop[kept(row, rows), kept(column, columns)] for column, crop in enumerate(crops)]
+        lines.append(numpy.concatenate(parts, axis=1).reshape(-1, 3))
+    whole = centres(canvas(336, 336), 12, 28).reshape(-1, 3)
+    return case({"type": "molmo", "image_size": list(size)}, numpy.concatenate([whole, *lines]))
+
+
 def main() -> None:
     cases = []
     for size in SIZES:
@@ -301,6 +394,8 @@ def main() -> None:
         cases.append(minicpm_v(size))
         cases.append(kimi(size, 4096))
         cases.append(molmo2(size))
+        cases.append(deepseek_vl2(size))
+        cases.append(molmo(size))
     for size in SIZES[3:7]:
         cases.append(pixtral(size, 1540, 14, 2))
         cases.append(pixtral(size, 1024, 16, 1, breaks=True))
@@ -310,6 +405,11 @@ def main() -> None:
         cases.append(kimi(size, 1024))
     cases.append(llava_onevision((3000, 2500)))
     cases.append(molmo2((3000, 1800)))
+    # Beyond every resolution, exactly one tile, narrower than the margins of a crop, and very long.
+    for size in [(3000, 1800), (384, 384), (112, 112), (90, 150), (448, 336), (2400, 250), (769, 768)]:
+        cases.append(deepseek_vl2(size))
+        cases.append(molmo(size))
+    cases.append(deepseek_vl2((640, 480), crop=False))
     cases.append(minicpm_v((3000, 1800)))
     cases.append(kimi((9000, 600), 16384))
     for size in SIZES[:3]:

@@ -74,12 +74,13 @@ extension TokenLayout {
     return best.grid
   }
 
-  /// The canvas in shares of the image: the image itself where it is stretched to the canvas, more where it is padded.
+  /// The canvas in shares of the image: the image itself where it is stretched to the canvas, more where it is padded. In
+  /// float32, as the processor computes it.
   private static func molmoBox(of size: ImageSize, inWidth width: Int, height: Int, pads: Bool) -> Box {
     guard pads else { return .unit }
-    let scale = min(Double(width) / Double(size.width), Double(height) / Double(size.height))
+    let scale = min(Float(width) / Float(size.width), Float(height) / Float(size.height))
     let placed = (
-      width: max(Int(Double(size.width) * scale), 1), height: max(Int(Double(size.height) * scale), 1)
+      width: max(Int(Float(size.width) * scale), 1), height: max(Int(Float(size.height) * scale), 1)
     )
     let left = Double((width - placed.width) / 2)
     let top = Double((height - placed.height) / 2)
