@@ -74,6 +74,10 @@ struct RegionTextFamilyTests {
         "[{'y_max': 0.4, 'x_max': 0.3, 'y_min': 0.2, 'x_min': 0.1}, {\"x_min\": 0.5}]",
         [[0.1, 0.2, 0.3, 0.4]]
       ),
+      (
+        "cat<loc_100><loc_200><loc_300><loc_400> <loc_500><loc_600><loc_700><loc_800>dog<loc_900>",
+        [[0.1005, 0.2005, 0.3005, 0.4005], [0.5005, 0.6005, 0.7005, 0.8005]]
+      ),
       ("(0.1, 0.2, 0.3, 0.4)", [[0.1, 0.2, 0.3, 0.4]]),
       ("476_496_698_728", [[0.476, 0.496, 0.698, 0.728]]),
       ("The cup is in [2,1,5,4].", [[0.25, 0.125, 0.75, 0.625]]),
@@ -94,6 +98,8 @@ struct RegionTextFamilyTests {
       "\(several)")
     let moondream = try boxes("{\"points\": [{\"x\": 0.5, \"y\": 0.25}]}")
     #expect(isNear(moondream, [[0.5 - half, 0.25 - half, 0.5 + half, 0.25 + half]]), "\(moondream)")
+    let bare = try boxes("\"x\": 0.5, \"y\": 0.25, \"x\": 0.25, \"y\": 0.5")
+    #expect(bare == [moondream[0], try boxes("{\"y\": 0.5, \"x\": 0.25}")[0]], "\(bare)")
   }
 
   @Test(
@@ -106,6 +112,10 @@ struct RegionTextFamilyTests {
       "<patch_index_1024><patch_index_1025>",
       "version 1_2_3_4_5", "a1_2_3_4", "{\"x\": 300, \"y\": 200}", "<point x=\"150\" y=\"20\">",
       "<|det|>[[0.1, 0.2, 0.3, 0.4]]<|/det|>", "\"box_2d\": [0.1, 0.2, 0.3, 0.4]",
+      // A box of an unknown kind, three points of an outline, and a cell without its partner.
+      "{\"x\": 0.1, \"y\": 0.2, \"width\": 0.3, \"height\": 0.4}", "{'w': 0.3, 'h': 0.4, 'x': 0.1, 'y': 0.2}",
+      "cat<loc_100><loc_200><loc_300><loc_400><loc_150><loc_500>",
+      "<patch_index_0044><patch_index_0863><patch_index_0001>",
       "<box>[[1010,1010,1040,1040]]</box>", "{\"x_min\": 10, \"y_min\": 20, \"x_max\": 30, \"y_max\": 40}",
     ])
   func noBox(text: String) {

@@ -21,6 +21,7 @@ struct RegionTextScanner {
   mutating func boxes(limit: Int) -> [RegionText.FoundBox] {
     while position < bytes.count, found.count < limit {
       let byte = bytes[position]
+      if byte != UInt8(ascii: "<"), !isSpace(byte) { endLocations() }
       switch byte {
       case UInt8(ascii: "<"): readTag()
       case UInt8(ascii: "["): readList()
@@ -30,8 +31,7 @@ struct RegionTextScanner {
       case UInt8(ascii: "\""), UInt8(ascii: "'"): readMember()
       case _ where isDigit(byte) && !followsWord && readBareNumbers(): break
       default:
-        if !isSpace(byte) { locations = LocationRun() }
-        if byte == UInt8(ascii: "{") || byte == UInt8(ascii: "}") { members = MemberRun() }
+        if byte == UInt8(ascii: "{") || byte == UInt8(ascii: "}") { endMembers() }
         // Between the name of a member and its list, or two of its lists, stand only quotes, colons, commas, brackets.
         if isLetter(byte) || byte == UInt8(ascii: "}"), context == .bbox2D || context == .box2D {
           context = .list
@@ -39,10 +39,27 @@ struct RegionTextScanner {
         position += 1
       }
     }
+    endLocations()
+    endMembers()
     return found
   }
 
+  /// Forgets the boxes of a run with tokens left over: three points of an outline are six tokens, and no box.
+  private mutating func endLocations() {
+    if locations.isIncomplete { found.removeLast(locations.boxCount) }
+    locations = LocationRun()
+  }
+
+  private mutating func endMembers() {
+    if let point = members.point { appendPoint(point.x, point.y) }
+    members = MemberRun()
+  }
+
   private mutating func readTag() {
+    if skip("<loc_") { return readLocation(.florence2, digits: 1...3) }
+    if skip("<loc") { return readLocation(.paligemma, digits: 4...4) }
+    if skip("<patch_index_") { return readLocation(.shares, digits: 4...4) }
+    endLocations()
     if skip("<|box_start|>") {
       context = .boxTokens
     } else if skip("<box>") {
@@ -53,16 +70,9 @@ struct RegionTextScanner {
       context = .deepSeek
     } else if skip("<|box_end|>") || skip("</box>") || skip("<|end_of_box|>") || skip("<|/det|>") {
       context = .list
-    } else if skip("<loc_") {
-      readLocation(.florence2, digits: 1...3)
-    } else if skip("<loc") {
-      readLocation(.paligemma, digits: 4...4)
-    } else if skip("<patch_index_") {
-      readLocation(.shares, digits: 4...4)
     } else if skip("<points") || skip("<point") {
       readPoints()
     } else {
-      locations = LocationRun()
       position += 1
     }
   }
@@ -77,22 +87,24 @@ struct RegionTextScanner {
       position += 1
     }
     guard digits.contains(count), peek() == UInt8(ascii: ">") else {
-      locations = LocationRun()
+      endLocations()
       return
     }
     position += 1
-    if let numbers = locations.append(Double(value), syntax) {
-      guard syntax == .shares else {
-        found.append(RegionText.FoundBox(syntax: syntax, numbers: numbers, hasFraction: false))
-        return
-      }
-      if let box = Self.patchBox(Int(numbers[0]), Int(numbers[1])) { appendShares(box) }
+    if let last = locations.syntax, last != syntax { endLocations() }
+    guard let numbers = locations.append(Double(value), syntax) else { return }
+    if syntax != .shares {
+      found.append(RegionText.FoundBox(syntax: syntax, numbers: numbers, hasFraction: false))
+    } else if let box = Self.patchBox(Int(numbers[0]), Int(numbers[1])) {
+      appendShares(box)
+    } else {
+      return
     }
+    locations.boxCount += 1
   }
 
   /// Attributes `x`, `y` or `x1`, `y1`, `x2`, ... of Molmo's points, in per cent of the image.
   private mutating func readPoints() {
-    locations = LocationRun()
     var x: Double?
     while let byte = peek(), byte != UInt8(ascii: ">"), byte != UInt8(ascii: "<") {
       let isX = byte == UInt8(ascii: "x")
@@ -115,37 +127,24 @@ struct RegionTextScanner {
     let quote = bytes[position]
     position += 1
     let start = position
-    let name: MemberRun.Name? =
-      skip("x_min")
-      ? .xMin
-      : skip("y_min")
-        ? .yMin
-        : skip("x_max")
-          ? .xMax
-          : skip("y_max")
-            ? .yMax
-            : skip("x") ? .x : skip("y") ? .y : nil
-    guard let name, peek() == quote else {
-      position = start
-      return
+    var named: MemberRun.Name?
+    for (text, name) in MemberRun.names where named == nil {
+      if skip(text), peek() == quote { named = name } else { position = start }
     }
+    guard let name = named else { return }
     position += 1
     skipSpaces()
     guard skip(":") else { return }
     skipSpaces()
     guard let number = readNumber() else { return }
-    switch members.set(name, number.value) {
-    case .box(let numbers): appendShares(numbers)
-    // Points in other units than shares of the image are no one's that is known here.
-    case .point(let x, let y): if (0...1).contains(x), (0...1).contains(y) { appendPoint(x, y) }
-    case nil: break
-    }
+    // A second point without a brace between them.
+    if members.has(name), name == .x || name == .y { endMembers() }
+    if let numbers = members.set(name, number.value) { appendShares(numbers) }
   }
 
   /// `[x0, y0, x1, y1]`, or several with `;` between them; where it is not one, only its bracket is passed, for another
   /// may follow inside.
   private mutating func readList() {
-    locations = LocationRun()
     let isNested = position > 0 && bytes[position - 1] == UInt8(ascii: "[")
     position += 1
     let start = position
@@ -182,7 +181,6 @@ struct RegionTextScanner {
 
   /// `(x0, y0, x1, y1)`, or `(x0, y0), (x1, y1)`; the comma between may be missing.
   private mutating func readTuple() {
-    locations = LocationRun()
     let start = position
     position += 1
     if let numbers = readFour(), skip(")") {
@@ -297,11 +295,14 @@ struct RegionTextScanner {
 
 /// Consecutive location tokens of one kind; every four are a box, or two of Kosmos-2's.
 private struct LocationRun {
-  private var syntax: RegionText.FoundBox.Syntax?
+  private(set) var syntax: RegionText.FoundBox.Syntax?
   private var values: [Double] = []
+  /// How many boxes the run has given.
+  var boxCount = 0
+
+  var isIncomplete: Bool { !values.isEmpty }
 
   mutating func append(_ value: Double, _ syntax: RegionText.FoundBox.Syntax) -> [Double]? {
-    if self.syntax != syntax { values = [] }
     self.syntax = syntax
     values.append(value)
     guard values.count == (syntax == .shares ? 2 : 4) else { return nil }
@@ -312,25 +313,32 @@ private struct LocationRun {
 
 /// Members of one JSON object that together are a box or a point.
 private struct MemberRun {
-  enum Name: Int { case xMin, yMin, xMax, yMax, x, y }
+  enum Name: Int { case xMin, yMin, xMax, yMax, x, y, extent }
 
-  enum Found {
-    case box([Double])
-    case point(Double, Double)
+  static let names: [(text: StaticString, name: Name)] = [
+    ("x_min", .xMin), ("y_min", .yMin), ("x_max", .xMax), ("y_max", .yMax), ("x", .x), ("y", .y),
+    ("width", .extent), ("height", .extent), ("w", .extent), ("h", .extent),
+  ]
+
+  private var values = [Double?](repeating: nil, count: 7)
+
+  func has(_ name: Name) -> Bool { values[name.rawValue] != nil }
+
+  /// `x` and `y` in shares of the image, as Moondream has them. Beside a width or a height they are a box of an unknown
+  /// kind: from its corner, or from its centre.
+  var point: (x: Double, y: Double)? {
+    guard let x = values[Name.x.rawValue], let y = values[Name.y.rawValue], !has(.extent),
+      (0...1).contains(x), (0...1).contains(y)
+    else { return nil }
+    return (x, y)
   }
 
-  private var values = [Double?](repeating: nil, count: 6)
-
-  /// - Returns: what is complete with this member.
-  mutating func set(_ name: Name, _ value: Double) -> Found? {
+  /// - Returns: the corners once all are there.
+  mutating func set(_ name: Name, _ value: Double) -> [Double]? {
     values[name.rawValue] = value
     let corners = values[0..<4].compactMap { $0 }
-    if corners.count == 4 {
-      self = MemberRun()
-      return .box(corners)
-    }
-    guard let x = values[4], let y = values[5] else { return nil }
+    guard corners.count == 4 else { return nil }
     self = MemberRun()
-    return .point(x, y)
+    return corners
   }
 }
