@@ -64,6 +64,10 @@ struct InterpretationTests {
       ([("attention", [2, 12, 9])], "attention", "\"batched\""),
       ([("attention", [9]), ("reference_attention", [2, 3, 9])], "", ""),
       ([("key", [2, 9, 4])], "key", "\"bnd\""),
+      ([("attention", [24, 24])], "attention", "\"qn\""),
+      ([("image_features", [9, 4]), ("attention", [1, 12, 9])], "attention", "\"1hn\""),
+      ([("image_features", [24, 24, 16])], "image_features", "feature map"),
+      ([("image_features", [16, 7, 7])], "image_features", "feature map"),
       ([("image_features", [2, 9, 4]), ("text_features", [2, 4])], "text_features", "\"md\""),
       ([("attention", [12, 9]), ("position_ids", [3, 3, 9])], "position_ids", "\"cbn\""),
       ([("attention", [12, 9]), ("position_ids", [5, 2, 9])], "position_ids", "[3, images, N]"),
@@ -114,6 +118,28 @@ struct InterpretationTests {
     #expect(try images == (0..<3).map { try #require(try kept(plain[$0], parameters)) })
     let rows = try kept(plain[0], with(["attention": "qn"]))
     #expect(try rows == kept(plain[0][4], parameters))
+  }
+
+  @Test("what is declared of a square of scores or features is what is read")
+  func squares() throws {
+    let square = try Tensor.random([16, 16], seed: 3)
+    let rows: JSONObject = ["keep_tokens": 4, "method": "fastv"]
+    func declared(_ axes: String) throws -> JSONValue? {
+      var all = rows
+      all["axes"] = ["attention": .string(axes)]
+      return try kept(square, all)
+    }
+    let mean = try Tensor.float32(
+      (0..<16).map { token in (0..<16).reduce(0) { $0 + square[$1].floats()[token] } / 16 },
+      shape: Shape([16]))
+    #expect(try declared("hn") == kept(mean, rows))
+    #expect(try declared("qn") == kept(square[15], rows))
+    let features: [(String, [Int])] = [("image_features", [8, 8, 4])]
+    let images = try send(features, ["method": "divprune", "batched": true])
+    #expect(images.json["read"] == ["images": 8, "tokens": 8], "\(images.text)")
+    #expect(try send([("image_features", [4, 8, 8])], ["method": "divprune"]).status == 200)
+    let texts = try send(features + [("text_features", [8, 2, 4])], ["method": "cdpruner"])
+    #expect(texts.json["read"]?.objectValue?["images"] == 8, "\(texts.text)")
   }
 
   @Test("axes that do not fit are refused at their member")
@@ -185,14 +211,21 @@ struct InterpretationTests {
     let scores: [Float] = [0.5, -3, 2, 1, -1, 0.25]
     let halves = try Tensor.floatingPoint(scores, shape: Shape([6]), as: .bfloat16)
     let viewed = try Tensor(elementType: .uint16, shape: Shape([6]), bytes: halves.bytes)
-    let refused = try service.send(
-      "POST /prune?method=topk&keep_tokens=2", body: Body([("attention", viewed)]).safetensors())
-    #expect(refused.summary == "422 invalid-input at attention" && refused.text.contains("tensor_dtype"))
-    for (dtype, indices) in [("BF16", [2, 3]), ("bfloat16", [2, 3]), ("U16", [1, 4])] {
-      let target = "POST /prune?method=topk&keep_tokens=2&tensor_dtype=\(dtype)"
-      for body in [Body([("attention", viewed)]).safetensors(), try Body([("attention", viewed)]).npy()] {
-        let reply = try service.send(target, body: body)
-        #expect(reply.integers("kept_indices") == indices, "\(dtype): \(reply.text)")
+    // What PyTorch's view(torch.int16) gives: bit patterns of numbers below 0 are the lowest integers.
+    let signed = try Tensor(elementType: .int16, shape: Shape([6]), bytes: halves.bytes)
+    for (tensor, choices) in [
+      (viewed, [("BF16", [2, 3]), ("bfloat16", [2, 3]), ("U16", [1, 4])]),
+      (signed, [("BF16", [2, 3]), ("torch.bfloat16", [2, 3]), ("I16", [2, 3])]),
+    ] {
+      let refused = try service.send(
+        "POST /prune?method=topk&keep_tokens=2", body: Body([("attention", tensor)]).safetensors())
+      #expect(refused.summary == "422 invalid-input at attention" && refused.text.contains("tensor_dtype"))
+      for (dtype, indices) in choices {
+        let target = "POST /prune?method=topk&keep_tokens=2&tensor_dtype=\(dtype)"
+        for body in [Body([("attention", tensor)]).safetensors(), try Body([("attention", tensor)]).npy()] {
+          let reply = try service.send(target, body: body)
+          #expect(reply.integers("kept_indices") == indices, "\(dtype): \(reply.text)")
+        }
       }
     }
     let floats = Body([("attention", halves)]).safetensors()
@@ -224,6 +257,9 @@ struct InterpretationTests {
     }
     #expect(try warning([("attention", [12, 577])])?.contains("577 = 24 x 24 + 1") == true)
     #expect(try warning([("attention", [12, 576])]) == nil)
+    let localized = try send([("attention", [577])], [:], "/localize")
+    #expect(localized.summary == "422 invalid-input at /layout", "\(localized.text)")
+    #expect(localized.text.contains("577 = 24 x 24 + 1"))
     #expect(try warning([("attention", [2, 16])])?.contains("\"batched\": true") == true)
     #expect(try warning([("attention", [2, 16])], ["batched": false]) == nil)
     #expect(try warning([("attention", [12, 1, 16])])?.contains("12 heads") == true)

@@ -90,8 +90,10 @@ enum AmbiguousReading {
       guard case .one(let tensor) = entry else { continue }
       if let count {
         try refuseSharing(tensor, name, count, reading)
+        try refuseMapOfFeatures(tensor, name, count, reading)
       } else {
         try refuseImagesAsHeads(tensor, name, reading)
+        try refuseSquare(tensor, name, reading)
       }
     }
   }
@@ -126,7 +128,17 @@ enum AmbiguousReading {
     _ tensor: Tensor, _ name: String, _ reading: Reading
   ) throws(Problem) {
     let isAttention = TensorAxes.isAttention(name)
-    guard tensor.rank == 3, isAttention || name == "key", !reading.isCertainlyOneImage else { return }
+    guard tensor.rank == 3, isAttention || name == "key" else { return }
+    guard !reading.isCertainlyOneImage else {
+      guard isAttention, reading.isDeclaredBatched == nil, tensor.shape[0] == 1,
+        (2...mostHeads).contains(tensor.shape[1])
+      else { return }
+      throw Problem(
+        .invalidInput,
+        "shape \(tensor.shape) may be \(tensor.shape[1]) queries of one head, or \(tensor.shape[1]) heads behind an axis of "
+          + "one image; say \"axes\": {\"\(name)\": \"hqn\"} or \"1hn\"",
+        pointer: name)
+    }
     // One image of one head, or heads of one query row each, as the last row of a prompt is sent.
     if isAttention ? tensor.shape[1] == 1 || isMapOfHeads(tensor) : tensor.shape[0] == 1 { return }
     if !isAttention, reading.entries.contains(where: { $0.name == "query" }) { return }
@@ -139,6 +151,41 @@ enum AmbiguousReading {
       .invalidInput,
       "shape \(tensor.shape) may be \(meanings); say \"batched\": false or true, or \"axes\": {\"\(name)\": "
         + "\"\(letters.0)\"} or \"\(letters.1)\"",
+      pointer: name)
+  }
+
+  /// The side of the smallest grid that a vision encoder makes; smaller squares are too few tokens to be mistaken.
+  private static let smallestGrid = 7
+
+  /// [N, N] may be heads, a whole attention map, or the scores of a square grid in its two dimensions.
+  private static func refuseSquare(_ tensor: Tensor, _ name: String, _ reading: Reading) throws(Problem) {
+    guard TensorAxes.isAttention(name), tensor.rank == 2, tensor.shape[0] == tensor.shape[1],
+      tensor.shape[0] >= smallestGrid, reading.isDeclaredBatched == nil
+    else { return }
+    let side = tensor.shape[0]
+    throw Problem(
+      .invalidInput,
+      "shape \(tensor.shape) may be \(side) heads of \(side) tokens, a whole attention map, or the scores of a grid; say "
+        + "\"axes\": {\"\(name)\": \"hn\"} or \"qn\", or send a grid's scores as [\(side * side)]",
+      pointer: name)
+  }
+
+  /// [H, W, D] or [D, H, W] of one image, which would be read as H or D images.
+  private static func refuseMapOfFeatures(
+    _ tensor: Tensor, _ name: String, _ count: Int, _ reading: Reading
+  ) throws(Problem) {
+    guard name == "image_features", tensor.rank == 3, reading.isDeclaredBatched == nil,
+      tensor.shape[0] == count, tensor.shape[1] >= smallestGrid,
+      tensor.shape[0] == tensor.shape[1]
+        || tensor.shape[1] == tensor.shape[2] && tensor.shape[0] > tensor.shape[1],
+      !reading.entries.contains(where: {
+        $0.name != name && reading.count(of: $0.entry, named: $0.name) == count
+      })
+    else { return }
+    throw Problem(
+      .invalidInput,
+      "shape \(tensor.shape) may be \(count) images, or the feature map of one; for images say \"batched\": true, and send a "
+        + "feature map as [N, D], row by row",
       pointer: name)
   }
 

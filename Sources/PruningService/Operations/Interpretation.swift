@@ -73,10 +73,10 @@ struct Interpretation {
   /// Vision encoders and language models have more.
   private static let fewHeads = 4
 
-  /// "577 = 24 x 24 + 1: the first column looks like [CLS]", where the number is a square and one, of the size of a grid.
+  /// "577 = 24 x 24 + 1: the first token looks like [CLS]", where the number is a square and one, of the size of a grid.
   static func classToken(_ tokenCount: Int) -> String? {
     guard tokenCount > 49, let grid = TokenLayout.inferred(tokenCount: tokenCount - 1) else { return nil }
     let side = grid.views[0].rows
-    return "\(tokenCount) = \(side) x \(side) + 1: the first column looks like [CLS]"
+    return "\(tokenCount) = \(side) x \(side) + 1: the first token looks like [CLS]"
   }
 }

@@ -31,7 +31,7 @@ struct NPYElement {
       throw unsupported("dtype '\(descriptor)' is not supported; use f2, f4, f8, i1 to i8, u1 to u8 or b1")
     }
     // numpy has no bfloat16, so its patterns are often stored as integers of the same width.
-    if type == .uint16, let declared, declared == .bfloat16 || declared == .float16 {
+    if type == .uint16 || type == .int16, let declared, declared == .bfloat16 || declared == .float16 {
       self.type = declared
       self.isBigEndian = order == ">"
       return
