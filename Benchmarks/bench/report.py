@@ -252,8 +252,9 @@ def document(run):
 
 {target_table(run.targets)}
 
-"Limit" is the ratio that the C echo reaches in our place, which computes nothing, or that the multiply-adds of one core
-allow, in the same rounds. Lines that "explain" say more of the goal above them, and are none. Where even the limit misses a goal, the goal is out of reach on this machine. It is told where the run measures one.
+"Limit" is the ratio that the C echo, which computes nothing, would reach in place of crop in the same rounds, or the ratio that the
+multiply-adds of one core allow; where it is empty, none was measured. If even the limit misses a goal, the goal is out of reach on this
+machine. Lines marked "explains" have no goal: they add detail to the goal above them.
 
 ### Missed
 
@@ -303,7 +304,7 @@ def client():
     if not path.exists():
         return ""
     about = (
-        "A call of `crop_client` from an array to indices, beside a bare socket with everything prepared and other clients, "
+        "A call of `crop_client`, from an array to indices, compared with a bare socket that sends prepared bytes and with other clients, "
         "which get the body that the package safetensors makes.")
     return f"\n## The Python client\n\n{about} {path.read_text()}"
 
