@@ -23,7 +23,7 @@ export function draw(problems) {
 export function showProblem(place, error) {
   const isShown = error && error.name !== "AbortError";
   place.hidden = !isShown;
-  if (isShown) place.textContent = error instanceof Refused ? error.message : "No answer from the server: " + error.message;
+  if (isShown) place.textContent = error instanceof Refused ? error.message : "No response from the server: " + error.message;
 }
 
 function drawFigure(side, method, answer, inside, error) {

@@ -11,7 +11,7 @@ export async function call(path, options) {
     throw new Refused("This server wants an API key: enter one under “API key”.");
   }
   const problem = await response.json().catch(() => ({}));
-  throw new Refused(problem.error || "The server answered with status " + response.status + ".");
+  throw new Refused(problem.error || "The server responded with status " + response.status + ".");
 }
 
 export const json = text => JSON.stringify(text);

@@ -68,7 +68,7 @@ final class SocketFile: Sendable {
     let socket = FileDescriptor(owning: descriptor)
     // Non-blocking: a server whose queue is full is alive, too.
     if address.withSockaddr({ connect(socket.rawValue, $0, $1) }) == 0 || errno == EAGAIN {
-      return "in use: a server answers there"
+      return "in use: a server accepts connections there"
     }
     let code = errno
     return code == ECONNREFUSED || code == ENOENT

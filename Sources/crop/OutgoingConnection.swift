@@ -117,7 +117,7 @@ struct OutgoingConnection: ~Copyable {
       try Self.wait(for: POLLIN, on: descriptor, before: deadline)
       var buffer = [UInt8](repeating: 0, count: limit)
       let count = buffer.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
-      guard count != 0 else { throw Failure(description: "connection closed without an answer") }
+      guard count != 0 else { throw Failure(description: "connection closed without a response") }
       if count > 0 { return buffer.prefix(count) }
       guard errno == EINTR || errno == EAGAIN else { throw Self.failure(errno) }
     }
@@ -140,7 +140,7 @@ struct OutgoingConnection: ~Copyable {
   ) throws(Failure) {
     while true {
       let left = deadline - ContinuousClock.now
-      guard left > .zero else { throw Failure(description: "no answer in time") }
+      guard left > .zero else { throw Failure(description: "no response in time") }
       var item = pollfd(fd: descriptor, events: Int16(event), revents: 0)
       // Rounded up, so that the last millisecond is not spent spinning.
       let milliseconds = left.components.seconds * 1000 + left.components.attoseconds / 1_000_000_000_000_000

@@ -124,7 +124,7 @@ def test_the_socket_file_of_a_killed_server_is_replaced(socket_path):
 def test_the_socket_file_of_a_running_server_is_not_taken(socket_path):
     with Server("--listen", f"unix:{socket_path}") as server:
         done = crop("serve", "--listen", f"unix:{socket_path}")
-        assert done.returncode == 69 and "in use: a server answers there" in done.stderr
+        assert done.returncode == 69 and "in use: a server accepts connections there" in done.stderr
         assert is_answered(server.target)
 
 

@@ -89,7 +89,7 @@ struct HealthcheckTests {
   @Test("an answer that is not HTTP, and a connection closed early, are failures")
   func strangeAnswers() throws {
     for (answer, reason) in [
-      ("SSH-2.0-OpenSSH_9", "the answer is not HTTP/1"), ("HTTP", "connection closed without an answer"),
+      ("SSH-2.0-OpenSSH_9", "the response is not HTTP/1"), ("HTTP", "connection closed without a response"),
     ] {
       let listener = try LoopbackListener()
       _ = listener.answerOne(Array(answer.utf8))
@@ -108,7 +108,7 @@ struct HealthcheckTests {
     let failure = #expect(throws: HealthProbe.Failure.self) {
       try HealthProbe.status(of: url, within: .milliseconds(30))
     }
-    #expect(failure?.description == "no answer in time")
+    #expect(failure?.description == "no response in time")
   }
 
   @Test("a closed port is reported as refused")

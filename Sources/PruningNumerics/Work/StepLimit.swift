@@ -74,7 +74,7 @@ public final class StepLimit: Sendable {
     guard fits else {
       throw PruningError(
         .workLimit, at: "",
-        "the answers about all images and stages together would take more than "
+        "the response about all images and stages together would take more than "
           + "\(Self.maximumAnswerBytes >> 20) MiB; send fewer images or stages in one request, or explain less"
       )
     }

@@ -22,7 +22,7 @@ struct ApET: PruningMethod {
         "basis_tokens", .integer(1...256), default: 10, "k, how many tokens form the basis"),
       ParameterDescriptor(
         "start_token", .integer(0...(1 << 20)), default: 0,
-        "the first basis token, in each image; beyond the last token it is counted on from the first again"),
+        "the first basis token, in each image; taken modulo N"),
       ParameterDescriptor(
         "faithful", .boolean, default: false,
         "whether the K tokens with the largest errors are kept and the basis rows take the places of the last k of them,"
@@ -32,8 +32,8 @@ struct ApET: PruningMethod {
       "The authors' first basis token is drawn at random without a seed; here it is `start_token`.",
       "Basis tokens keep their own places. In the authors' code the k places with the lowest errors among K are given up"
         + " for the basis rows, in sampling order, and basis tokens also merge into others (`faithful`).",
-      "With K up to k the first K basis tokens are kept; the authors' code fails (`faithful` is then rejected).",
-      "Rows are computed in float64 and answered as `dtype`; the authors' code rounds to half precision first.",
+      "For K <= k the first K basis tokens are kept; the authors' code fails there, so `faithful` is rejected.",
+      "Rows are computed in float64 and returned as `dtype`; the authors' code rounds to half precision first.",
       "With a region only the candidates are sampled and reconstructed.",
     ], properties: [], memory: MethodMemory(perElement: 8),
     facts: MethodFacts(

@@ -13,7 +13,7 @@ struct Auto: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "auto",
     summary:
-      "Chooses the method by the tensors and the layout of the request; the answer says which and why.",
+      "Chooses the method by the tensors and the layout of the request; the response says which and why.",
     deviations: [
       "The order of kinds is this project's; within a kind the figures of the authors decide, which are not"
         + " measured under the same conditions."

@@ -34,7 +34,7 @@ struct Hired: PruningMethod {
       "Attention is counted for the part of the image in which a token lies, as the paper says; the authors' code"
         + " cuts the raster into runs of equal length (`faithful`).",
       "Without `early_attention` the budget is divided by `attention`.",
-      "Unpadding is the caller's: all tokens given count.",
+      "The caller removes padding: all tokens given count.",
     ],
     budget: "The kept tokens of all tiles together, exactly that many; `faithful` may keep fewer.",
     properties: [.scaleInvariant, .orderEquivariant], cost: .linear, memory: .scores,

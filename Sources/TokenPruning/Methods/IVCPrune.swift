@@ -50,10 +50,11 @@ struct IVCPrune: PruningMethod {
     deviations: [
       "K is exact: coordinates and seeds first, then the tokens that the question resembles most. For llava the authors"
         + " keep a union of 20 to 31 % of the tokens (`faithful`); their count for qwen2_5_vl is half of N.",
-      "Coordinates and seeds that are more than K are ranked as the others.",
-      "Phases are float64; equal scores keep the lower index, as tokens (r, c) and (c, r) of a Qwen image have.",
+      "If there are more than K coordinates and seeds, those that the question resembles most are kept.",
+      "Phases are float64; of equal scores, such as those of tokens (r, c) and (c, r) of a Qwen image, the lower index is"
+        + " taken.",
       "The first two rows behind the image are passed over, as in the authors' code; without a third the request is"
-        + " refused, where their mean is not a number.",
+        + " rejected; the authors' code then takes the mean of no rows.",
     ],
     budget: "The kept tokens, exactly that many; at most with `faithful`.", properties: [],
     memory: MethodMemory(perElement: 8),

@@ -33,7 +33,7 @@ struct MMTok: PruningMethod {
     deviations: [
       "Without `encoder_features` [N, E], the encoder's patches, tokens are compared by image_features.",
       "Padding is chosen last, lowest index first; the authors' code repeats index 0 (`faithful` keeps fewer).",
-      "The words are the rows of `text_features`; which words of the question count is the caller's.",
+      "The words are the rows of `text_features`; the caller leaves out stop words and instructions.",
       "A zero row has cosine 0 with everything, itself included, as in the authors' code; a row shorter than 1e-8 has"
         + " its direction here, and nearly none there.",
       "Where tokens are kept already (a region), they cover from the beginning, and only they and the candidates"

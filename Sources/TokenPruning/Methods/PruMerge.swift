@@ -25,7 +25,7 @@ struct PruMerge: ScoringMethod {
     ],
     budget:
       "The kept tokens, at most that many with `adaptive`; on /compress one row for all pruned"
-      + " tokens comes on top.", properties: [.nested, .scaleInvariant, .orderEquivariant],
+      + " tokens is added.", properties: [.nested, .scaleInvariant, .orderEquivariant],
     facts: MethodFacts(
       .encoder, isQuestionAware: false, cost: "O(N log N), O(K N D) to merge", inexactParameter: "adaptive"))
 

@@ -28,8 +28,8 @@ struct PruMergePlus: PruningMethod {
       ParameterDescriptor(
         "faithful", .boolean, default: false, only: .compress,
         "the authors' fixed-ratio variant with its defects: the budget counts the tokens chosen by attention, every"
-          + " step-th token from step / 2 comes on top, step = floor(N / K), and tokens chosen twice stay twice, for"
-          + " which as many of the first pruned tokens are lost"),
+          + " step-th token from step / 2 is added, step = floor(N / K), tokens chosen twice are kept twice, and for"
+          + " each of these one of the first pruned tokens is lost"),
     ],
     deviations: [
       "Unless `adaptive`, the number of tokens is exact and none is chosen twice; the authors' code adds every step-th"

@@ -27,15 +27,16 @@ struct PruneSID: PruningMethod {
     deviations: [
       "Components are exact; the authors' code finds them by a randomised method without a seed, so that two of its runs"
         + " share 73 to 84 % of the tokens (30 to 52 % for qwen2_vl).",
-      "Groups of as many survivors, and tokens of equal scores, keep the lower index; the authors' sort is unstable.",
+      "Of groups with equally many survivors, and of tokens with equal scores, the lower index comes first; the authors'"
+        + " sort is unstable.",
       "There are at most as many groups as components that are not 0, and at least 1; the authors' code fails below 4"
         + " tokens.",
-      "Without `attention` the scores of `llava`, too, are the components.",
-      "The [CLS] row, which the authors keep first, is the caller's.",
+      "Without `attention`, `llava` also scores by the components.",
+      "The authors keep the [CLS] row first; here the caller adds it.",
       "With a region the candidates are grouped, not the whole image.",
     ],
     budget:
-      "The kept tokens, exactly that many; the [CLS] row, which the authors count too, is the caller's.",
+      "The kept tokens, exactly that many, without the [CLS] row, which the authors count too.",
     // Sigmoids, their transpose and unit rows in float64; the matrix of products and its copy have the smaller side
     // squared, which is at most the number of elements.
     memory: MethodMemory(perElement: 64),

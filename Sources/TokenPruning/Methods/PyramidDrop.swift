@@ -26,7 +26,7 @@ struct PyramidDrop: ScoringMethod {
         "heads", .integer(1...1024), default: 32, "heads of query_weight"),
       ParameterDescriptor(
         "kv_heads", .integer(1...1024), default: nil,
-        "heads of key_weight, a divisor of `heads` (grouped-query attention); absent: as its rows tell"),
+        "heads of key_weight, a divisor of `heads` (grouped-query attention); absent: follows from its rows"),
       ParameterDescriptor(
         "image_start", .integer(0...(1 << 28)), default: 0,
         "row of hidden_states that holds the first visual token; those of all images follow each other"),
@@ -34,11 +34,11 @@ struct PyramidDrop: ScoringMethod {
       ParameterDescriptor("epsilon", .number(0...1), default: 1e-6, "of the RMSNorm"),
     ],
     deviations: [
-      "The counts are the caller's, in `stages`; the authors' are there by name.",
+      "The caller chooses the counts, in `stages`; the authors' are available by name.",
       "Either `attention`, of which the last query row is taken, or `hidden_states` with the layer's weights (and"
         + " biases, where it has any) must be given; hidden states are those of one stage, so each stage is a request of its own.",
       "The keys of a whole sequence of a large model are more work than one request may do: send `attention`.",
-      "The sequence ends with the last prompt token: padding is the caller's to cut off.",
+      "The sequence ends with the last prompt token: the caller cuts off padding.",
     ],
     schedules: [
       PublishedSchedule("published", layers: [8, 16, 24], keepRatios: [0.5, 0.25, 0.125])

@@ -24,12 +24,12 @@ struct SparseVLM: ScoringMethod, TextRatingMethod {
         "share of the pruned tokens that is merged into clusters on /compress, rounded down, plus one")
     ] + RankRule.parameters,
     deviations: [
-      "The number of kept tokens is the caller's, per layer in `stages`; the authors' table is there by name.",
+      "The caller chooses the number of kept tokens, per layer in `stages`; the authors' tables are available by name.",
       "Raters are found where `attention` is [heads, M, N] and text_features [M, D] and image_features are given;"
         + " else every query row counts.",
       "Equal densities are not told apart by random noise.",
     ],
-    budget: "The kept tokens; on /compress the rows of clusters come on top.",
+    budget: "The kept tokens; on /compress the rows of clusters are added.",
     schedules: [
       PublishedSchedule("192", of: 576, layers: layers, keepTokens: [300, 200, 110]),
       PublishedSchedule("128", of: 576, layers: layers, keepTokens: [303, 110, 36]),

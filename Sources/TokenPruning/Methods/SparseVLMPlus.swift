@@ -31,7 +31,7 @@ struct SparseVLMPlus: ScoringMethod, TextRatingMethod {
         "position of the first query row; absent: one behind the last visual token"),
     ],
     deviations: [
-      "The number of kept tokens is the caller's, per layer in `stages`; the authors' table is there by name.",
+      "The caller chooses the number of kept tokens, per layer in `stages`; the authors' tables are available by name.",
       "Fewer than 14 heads are all taken; the authors' code fails.",
       "A divisor nearer to 0 than 1e-9 counts as 1e-9.",
       "Raters are found as in `sparsevlm`.",

@@ -31,7 +31,7 @@ struct Trim: ScoringMethod {
         + " batch.",
       "Where every token is kept there is no mean row; the authors' code fails.",
     ],
-    budget: "The kept tokens, at most that many with `adaptive`; on /compress the mean row comes on top.",
+    budget: "The kept tokens, at most that many with `adaptive`; on /compress the mean row is added.",
     properties: [.nested, .scaleInvariant, .orderEquivariant],
     facts: MethodFacts(
       .question, isQuestionAware: true, cost: "O(N M D)", inexactParameter: "adaptive",

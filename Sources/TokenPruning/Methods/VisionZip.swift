@@ -25,7 +25,7 @@ struct VisionZip: PruningMethod {
     ],
     deviations: [
       "The budget counts dominant and contextual tokens. The authors' `dominant` counts the [CLS] token too,"
-        + " whose feature they put in front; here it is the caller's to add.",
+        + " whose feature they put in front; here the caller adds it.",
       "Without `key` the similarity is that of image_features.",
       "Equal scores keep the lower index; the authors' code leaves their order to torch.topk.",
     ],

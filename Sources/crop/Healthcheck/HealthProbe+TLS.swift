@@ -28,7 +28,7 @@ extension HealthProbe {
       case .needsInput:
         session.received.append(
           contentsOf: try connection.receive(atMost: 16 << 10, before: deadline))
-      case .end: throw Failure(description: "connection closed without an answer")
+      case .end: throw Failure(description: "connection closed without a response")
       case .failed(let failure): throw Failure(description: "TLS: \(failure)")
       }
     }

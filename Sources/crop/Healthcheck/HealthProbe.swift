@@ -41,7 +41,7 @@ enum HealthProbe {
     let digits = line[9...]
     guard line.starts(with: "HTTP/1.".utf8), line[8] == UInt8(ascii: " "),
       digits.allSatisfy({ $0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9") })
-    else { throw Failure(description: "the answer is not HTTP/1") }
+    else { throw Failure(description: "the response is not HTTP/1") }
     return digits.reduce(0) { $0 * 10 + Int($1 - UInt8(ascii: "0")) }
   }
 }

@@ -28,7 +28,7 @@ struct MeasuredCosts: Sendable, Equatable {
     }
     let requests = try sample("crop_http_requests_total")
     guard requests > 0 else {
-      throw InputError("the server has answered no operation yet: nothing was measured")
+      throw InputError("the server has not completed an operation yet: nothing was measured")
     }
     self.requests = requests
     processorSeconds = try sample("process_cpu_seconds_total") / requests

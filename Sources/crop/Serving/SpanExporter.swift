@@ -61,7 +61,8 @@ final class SpanExporter: Sendable {
     }
     let nanoseconds = time.components.seconds * 1_000_000_000 + time.components.attoseconds / 1_000_000_000
     if isDone.wait(timeout: .now() + .nanoseconds(Int(nanoseconds))) == .timedOut {
-      logger.warning("spans lost: no answer from the collector", metadata: ["collector": "\(url.authority)"])
+      logger.warning(
+        "spans lost: no response from the collector", metadata: ["collector": "\(url.authority)"])
     }
   }
 
