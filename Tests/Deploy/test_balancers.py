@@ -65,16 +65,27 @@ def test_under_overload_every_request_is_answered_and_no_replica_is_taken_out(ki
         data, counts, enough = slow_request(), collections.Counter(), threading.Event()
 
         def client():
-            with Connection(balancer.target, timeout=30) as connection:
-                while not enough.is_set():
-                    answer = connection.exchange(data)
-                    retry = "" if answer.status == 200 else f", Retry-After {answer.field('Retry-After')}"
-                    counts[f"{answer.status}{retry}"] += 1
+            while not enough.is_set():
+                with Connection(balancer.target, timeout=30) as connection:
+                    answer = None
+                    while not enough.is_set() and not (answer and answer.closes):
+                        # A balancer that has the replica's 429 before all of the body passes it on and closes.
+                        with contextlib.suppress(BrokenPipeError):
+                            connection.send(data)
+                        answer = connection.read_answer()
+                        retry = "" if answer.status == 200 else f", Retry-After {answer.field('Retry-After')}"
+                        counts[f"{answer.status}{retry}"] += 1
+
+        def are_both_kinds_answered():
+            for client in clients:
+                if client.done():
+                    client.result()
+            return counts["200"] >= 20 and counts["429, Retry-After 1"] >= 20
 
         with futures.ThreadPoolExecutor(8) as pool:
             clients = [pool.submit(client) for _ in range(8)]
             try:
-                wait_until(lambda: counts["200"] >= 20 and counts["429, Retry-After 1"] >= 20, "answers of both kinds", seconds=60)
+                wait_until(are_both_kinds_answered, "answers of both kinds", seconds=300)
             finally:
                 enough.set()
         for done in clients:
