@@ -15,7 +15,7 @@ from ._client import _IDLE_CONNECTIONS, Settings, _AnyAnswer, _failed, answer, l
 from ._connection import ConnectionLost
 from ._retry import pause, retry_after
 from ._shared import MINIMUM, Slot, _Array
-from ._wire import MAXIMUM_HEAD, Address, ChunkDecoder, Response, read_head
+from ._wire import MAXIMUM_HEAD, Address, ChunkDecoder, Response, read_head, usual_head
 from .answers import CompareAnswer, CompressAnswer, LocalizeAnswer, PlanAnswer, PruneAnswer, ReselectAnswer
 from .errors import Overloaded, ProtocolError, RequestTimeout, problem_error
 
@@ -144,25 +144,12 @@ class _Connection:
             except (BrokenPipeError, ConnectionResetError):
                 # The server may have answered on the head alone, and said why.
                 was_cut = True
-            while True:
-                head = read_head(received) if received else None
-                if head is not None and head.status >= 200:
-                    break
-                if head is not None:
-                    received = received[head.size :]
-                    continue
-                received += await self._more(not received and self.has_served)
-            first, body = received[: head.size], received[head.size :]
-            if head.length is not None:
-                parts, have = [body], len(body)
-                while have < head.length:
-                    parts.append(await self._more(False))
-                    have += len(parts[-1])
-                if have > head.length:
-                    raise ProtocolError(f"{have - head.length} bytes follow the response")
-                body = parts[0] if len(parts) == 1 else b"".join(parts)
+            received = await self._more(self.has_served)
+            size = usual_head(received)
+            if size > 0:
+                response, keeps_alive = Response(200, received[:size], received[size:]), True
             else:
-                body = await self._undelimited(body, head.is_chunked)
+                response, keeps_alive = await self._receive(received)
         except ConnectionLost:
             self.close()
             raise
@@ -175,9 +162,33 @@ class _Connection:
         finally:
             self._stream.finished()
         self.has_served = True
-        if was_cut or not head.keeps_alive:
+        if was_cut or not keeps_alive:
             self.close()
-        return Response(head.status, first, body)
+        return response
+
+    async def _receive(self, received: bytes) -> tuple[Response, bool]:
+        """-> the response that begins with what was received, and whether the connection stays."""
+        while True:
+            head = read_head(received)
+            if head is None:
+                received += await self._more(False)
+            elif head.status < 200:
+                # An interim response, such as 100 Continue.
+                received = received[head.size :] or await self._more(False)
+            else:
+                break
+        first, body = received[: head.size], received[head.size :]
+        if head.length is None:
+            body = await self._undelimited(body, head.is_chunked)
+        else:
+            parts, have = [body], len(body)
+            while have < head.length:
+                parts.append(await self._more(False))
+                have += len(parts[-1])
+            if have > head.length:
+                raise ProtocolError(f"{have - head.length} bytes follow the response")
+            body = parts[0] if len(parts) == 1 else b"".join(parts)
+        return Response(head.status, first, body), head.keeps_alive
 
     async def _more(self, is_stale: bool) -> bytes:
         data = await self._stream.receive()
