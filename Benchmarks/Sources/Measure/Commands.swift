@@ -41,14 +41,15 @@ struct Commands {
     }
   }
 
-  private mutating func input(_ path: String) throws -> PruningInput {
-    let file: SafetensorsFile
-    if let loaded = files[path] {
-      file = loaded
-    } else {
-      file = try SafetensorsFile(try body(path)[...])
-      files[path] = file
-    }
+  private mutating func file(_ path: String) throws -> SafetensorsFile {
+    if let loaded = files[path] { return loaded }
+    let file = try SafetensorsFile(try body(path)[...])
+    files[path] = file
+    return file
+  }
+
+  /// One for each repetition, as for each request: what one may cost is an account that all that use the same input share.
+  private static func input(_ file: SafetensorsFile) -> PruningInput {
     let tokens = (file.tensors["image_features"] ?? file.tensors["attention"]).map { tensor in
       file.tensors["image_features"] == nil ? tensor.shape[tensor.rank - 1] : tensor.shape[0]
     }
@@ -67,18 +68,18 @@ struct Commands {
   }
 
   private mutating func method(_ words: Words) throws -> String {
-    let input = try input(words[2])
+    let file = try file(words[2])
     let request = try PruneRequest(try parameters(words))
     var kept: [Int] = []
-    let times = try seconds(words.integer(4)) { kept = try prune(input, request).kept }
+    let times = try seconds(words.integer(4)) { kept = try prune(Self.input(file), request).kept }
     return "{\"seconds\":\(times),\"kept\":\(kept)}"
   }
 
   private mutating func merge(_ words: Words) throws -> String {
-    let input = try input(words[2])
+    let file = try file(words[2])
     let request = try CompressRequest(try parameters(words))
     var kept: [Int] = []
-    let times = try seconds(words.integer(4)) { kept = try compress(input, request).keptIndices }
+    let times = try seconds(words.integer(4)) { kept = try compress(Self.input(file), request).keptIndices }
     return "{\"seconds\":\(times),\"kept\":\(kept)}"
   }
 
