@@ -108,6 +108,12 @@ extension KernelSet {
     multiply: KernelsBaseline.BlockedProducts.multiply,
     symmetricProducts: KernelsBaseline.BlockedProducts.symmetricProducts,
     addWideProducts: KernelsBaseline.WideProducts.addProducts,
+    wideRows: WideRowKernelSet(
+      squaredDistance: KernelsBaseline.WideRowKernels.squaredDistance,
+      addSquaredDifferences: KernelsBaseline.WideRowKernels.addSquaredDifferences,
+      productsOfFour: KernelsBaseline.WideRowKernels.productsOfFour,
+      multiplyAdding: KernelsBaseline.WideRowKernels.multiplyAdding,
+      subtractMultiples: KernelsBaseline.WideRowKernels.subtractMultiples),
     networks: NetworkKernelSet(
       multiply: KernelsBaseline.FusedProducts.multiply, normalize: KernelsBaseline.NetworkKernels.normalize,
       addGELU: KernelsBaseline.NetworkKernels.addGELU, softmax: KernelsBaseline.NetworkKernels.softmax))
@@ -170,6 +176,12 @@ extension KernelSet {
       multiply: KernelsV3.BlockedProducts.multiply,
       symmetricProducts: KernelsV3.BlockedProducts.symmetricProducts,
       addWideProducts: KernelsV3.WideProducts.addProducts,
+      wideRows: WideRowKernelSet(
+        squaredDistance: KernelsV3.WideRowKernels.squaredDistance,
+        addSquaredDifferences: KernelsV3.WideRowKernels.addSquaredDifferences,
+        productsOfFour: KernelsV3.WideRowKernels.productsOfFour,
+        multiplyAdding: KernelsV3.WideRowKernels.multiplyAdding,
+        subtractMultiples: KernelsV3.WideRowKernels.subtractMultiples),
       networks: NetworkKernelSet(
         multiply: KernelsV3.FusedProducts.multiply, normalize: KernelsV3.NetworkKernels.normalize,
         addGELU: KernelsV3.NetworkKernels.addGELU, softmax: KernelsV3.NetworkKernels.softmax))
@@ -231,6 +243,12 @@ extension KernelSet {
       multiply: KernelsV4.BlockedProducts.multiply,
       symmetricProducts: KernelsV4.BlockedProducts.symmetricProducts,
       addWideProducts: KernelsV4.WideProducts.addProducts,
+      wideRows: WideRowKernelSet(
+        squaredDistance: KernelsV4.WideRowKernels.squaredDistance,
+        addSquaredDifferences: KernelsV4.WideRowKernels.addSquaredDifferences,
+        productsOfFour: KernelsV4.WideRowKernels.productsOfFour,
+        multiplyAdding: KernelsV4.WideRowKernels.multiplyAdding,
+        subtractMultiples: KernelsV4.WideRowKernels.subtractMultiples),
       networks: NetworkKernelSet(
         multiply: KernelsV4.FusedProducts.multiply, normalize: KernelsV4.NetworkKernels.normalize,
         addGELU: KernelsV4.NetworkKernels.addGELU, softmax: KernelsV4.NetworkKernels.softmax))

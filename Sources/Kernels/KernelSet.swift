@@ -73,6 +73,9 @@ public struct KernelSet: Sendable {
       _ depth: Int, _ target: UnsafeMutablePointer<Double>, _ targetStride: Int, _ columns: Int
     ) -> Void
 
+  /// What is computed with single rows of float64 numbers.
+  public let wideRows: WideRowKernelSet
+
   /// What learned networks compute in float32.
   public let networks: NetworkKernelSet
 

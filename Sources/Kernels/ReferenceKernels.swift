@@ -76,6 +76,7 @@ extension KernelSet {
         }
       }
     },
+    wideRows: .reference,
     networks: .reference)
 }
 

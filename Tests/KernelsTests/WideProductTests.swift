@@ -38,4 +38,29 @@ import Testing
       for kernels in KernelSet.available { #expect(sums(kernels) == expected, "\(kernels.name), \(depth)") }
     }
   }
+
+  @Test(
+    "kernels of float64 rows have the same bits at every level, and the sums of the obvious loops",
+    arguments: [0, 1, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 100])
+  func rows(_ count: Int) {
+    let narrow = Self.numbers(count + 1, seed: 4).map { Float($0) }
+    let rows = (0..<5).map { Self.numbers(count + 1, seed: UInt64($0) + 5) }
+    func results(_ kernels: WideRowKernelSet) -> [Double] {
+      var sums = rows[0]
+      kernels.addSquaredDifferences(narrow, rows[1], &sums, count)
+      var added = rows[2]
+      let product = kernels.multiplyAdding(rows[3], rows[4], 0.3, &added, count)
+      var left = rows[3]
+      kernels.subtractMultiples(&left, 0.7, rows[0], -1.1, rows[1], count)
+      let four = kernels.productsOfFour(rows[0], rows[1], rows[2], rows[3], rows[4], count)
+      return sums + added + left + [kernels.squaredDistance(narrow, rows[0], count), product]
+        + (0..<4).map { four[$0] }
+    }
+    let expected = results(.reference)
+    let portable = results(KernelSet.portable.wideRows)
+    #expect(zip(portable, expected).allSatisfy { abs($0 - $1) < 1e-12 })
+    // Elements have no order of sums.
+    #expect(portable.prefix(3 * (count + 1)) == expected.prefix(3 * (count + 1)))
+    for kernels in KernelSet.available { #expect(results(kernels.wideRows) == portable, "\(kernels.name)") }
+  }
 }
