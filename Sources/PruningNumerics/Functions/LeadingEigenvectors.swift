@@ -1,3 +1,5 @@
+import Kernels
+
 /// The eigenvectors of a symmetric matrix that belong to its largest eigenvalues.
 ///
 /// Householder reflections make the matrix tridiagonal, implicit QL finds its eigenvalues, inverse iteration the vectors
@@ -72,6 +74,7 @@ public struct LeadingEigenvectors {
   private mutating func update(from first: Int, by v: [Double]) {
     let count = v.count
     let size = size
+    let kernels = KernelSet.active.wideRows
     var w = [Double](repeating: 0, count: count)
     matrix.withUnsafeMutableBufferPointer { matrix in
       v.withUnsafeBufferPointer { v in
@@ -79,15 +82,13 @@ public struct LeadingEigenvectors {
           guard let base = matrix.baseAddress, let v = v.baseAddress, let w = w.baseAddress else { return }
           for row in 0..<count {
             let own = base + (first + row) * size + first
-            w[row] += wideDot(own, v, row) + own[row] * v[row]
-            addMultiple(v[row], own, w, row)
+            w[row] += kernels.multiplyAdding(own, v, v[row], w, row) + own[row] * v[row]
           }
           let middle = wideDot(w, v, count)
           for row in 0..<count { w[row] = 2 * (w[row] - middle * v[row]) }
           for row in 0..<count {
             let own = base + (first + row) * size + first
-            addMultiple(-v[row], w, own, row + 1)
-            addMultiple(-w[row], v, own, row + 1)
+            kernels.subtractMultiples(own, v[row], w, w[row], v, row + 1)
           }
         }
       }
@@ -150,7 +151,7 @@ public struct LeadingEigenvectors {
       for _ in 0..<2 {
         for other in vectors {
           let part = innerProduct(x, other)
-          for slot in x.indices { x[slot] -= part * other[slot] }
+          addMultiple(-part, other, &x, x.count)
         }
       }
       let largest = x.reduce(0) { max($0, $1.magnitude) }
@@ -170,10 +171,12 @@ public struct LeadingEigenvectors {
     var x = vector
     for (column, v) in reflections.enumerated().reversed() where !v.isEmpty {
       let first = column + 1
-      var part = 0.0
-      for slot in v.indices { part += v[slot] * x[first + slot] }
-      part *= 2
-      for slot in v.indices { x[first + slot] -= part * v[slot] }
+      x.withUnsafeMutableBufferPointer { x in
+        v.withUnsafeBufferPointer { v in
+          guard let x = x.baseAddress, let v = v.baseAddress else { return }
+          addMultiple(-2 * wideDot(v, x + first, size - first), v, x + first, size - first)
+        }
+      }
     }
     return x
   }

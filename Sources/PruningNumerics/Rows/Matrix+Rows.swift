@@ -25,6 +25,22 @@ extension Matrix {
     return sums
   }
 
+  /// The sums of all rows, each times its weight, in float64: one for each rows of weights [sums, rows].
+  public func weightedSums(by weights: [Double]) -> [[Double]] {
+    let count = rows > 0 ? weights.count / rows : 0
+    var sums = [Double](repeating: 0, count: count * columns)
+    sums.withUnsafeMutableBufferPointer { sums in
+      values.withUnsafeBufferPointer { values in
+        weights.withUnsafeBufferPointer { weights in
+          guard let from = values.baseAddress, let left = weights.baseAddress, let into = sums.baseAddress
+          else { return }
+          KernelSet.active.addWideProducts(left, rows, count, from, columns, rows, into, columns, columns)
+        }
+      }
+    }
+    return (0..<count).map { Array(sums[($0 * columns)..<(($0 + 1) * columns)]) }
+  }
+
   /// Adds a row times a factor [D] to sums, in float64: the product is rounded, then the sum.
   public func add(_ row: Int, times factor: Double, to sums: inout [Double]) {
     precondition(sums.count == columns && (0..<rows).contains(row))
@@ -79,24 +95,106 @@ extension Matrix {
     return largest
   }
 
-  /// Calls `body` with each element in float64, row by row.
-  public func forEachValue(_ body: (_ row: Int, _ column: Int, _ value: Double) -> Void) {
-    values.withUnsafeBufferPointer { values in
-      for row in 0..<rows {
-        for column in 0..<columns { body(row, column, Double(values[row * columns + column])) }
+  /// The given columns of all rows, in that order.
+  public func gatheredColumns(_ chosen: [Int]) -> Matrix {
+    precondition(chosen.allSatisfy { (0..<columns).contains($0) })
+    let gathered = [Float](unsafeUninitializedCapacity: rows * chosen.count) { target, count in
+      count = rows * chosen.count
+      LargeMemory.prepare(target)
+      values.withUnsafeBufferPointer { values in
+        chosen.withUnsafeBufferPointer { chosen in
+          for row in 0..<rows {
+            let (from, into) = (row * columns, row * chosen.count)
+            for slot in chosen.indices { target[into + slot] = values[from + chosen[slot]] }
+          }
+        }
+      }
+    }
+    return Matrix(rows: rows, columns: chosen.count, values: gathered)
+  }
+
+  /// The sum of some rows, each times its factor [D], in float64 and in their order.
+  public func sum(of range: Range<Int>, times factors: [Double]) -> [Double] {
+    precondition(range.lowerBound >= 0 && range.upperBound <= min(rows, factors.count))
+    // So many that their sums stay in the first cache meanwhile.
+    let height = 8
+    var sums = [Double](repeating: 0, count: columns)
+    sums.withUnsafeMutableBufferPointer { sums in
+      values.withUnsafeBufferPointer { values in
+        factors.withUnsafeBufferPointer { factors in
+          guard let from = values.baseAddress, let factors = factors.baseAddress, let into = sums.baseAddress
+          else { return }
+          for row in stride(from: range.lowerBound, to: range.upperBound, by: height) {
+            KernelSet.active.addWideProducts(
+              factors + row, rows, 1, from + row * columns, columns, min(height, range.upperBound - row),
+              into,
+              columns, columns)
+          }
+        }
+      }
+    }
+    return sums
+  }
+
+  /// The variance of each column [D], in float64: the mean of the squares of differences from the mean.
+  public func columnVariances() -> [Double] {
+    let count = Double(max(rows, 1))
+    let means = sum(of: 0..<rows, times: Array(repeating: 1, count: rows)).map { $0 / count }
+    var squares = [Double](repeating: 0, count: columns)
+    squares.withUnsafeMutableBufferPointer { squares in
+      means.withUnsafeBufferPointer { means in
+        values.withUnsafeBufferPointer { values in
+          guard let from = values.baseAddress, let means = means.baseAddress, let into = squares.baseAddress
+          else { return }
+          for row in 0..<rows {
+            KernelSet.active.wideRows.addSquaredDifferences(from + row * columns, means, into, columns)
+          }
+        }
+      }
+    }
+    return squares.map { $0 / count }
+  }
+
+  /// The square of how far a row lies from a point, in float64.
+  public func squaredDistance(of row: Int, to point: [Double]) -> Double {
+    precondition(point.count == columns && (0..<rows).contains(row))
+    return values.withUnsafeBufferPointer { values in
+      point.withUnsafeBufferPointer { point in
+        guard let from = values.baseAddress, let point = point.baseAddress else { return 0 }
+        return KernelSet.active.wideRows.squaredDistance(from + row * columns, point, columns)
       }
     }
   }
 
-  public func squaredDistance(_ a: Int, _ b: Int) -> Double {
-    values.withUnsafeBufferPointer { values in
-      var sum = 0.0
-      for column in 0..<columns {
-        let difference = Double(values[a * columns + column]) - Double(values[b * columns + column])
-        sum += difference * difference
+  /// The inner product of a row with as many float64 numbers.
+  public func product(of row: Int, with other: [Double]) -> Double {
+    precondition(other.count == columns && (0..<rows).contains(row))
+    return values.withUnsafeBufferPointer { values in
+      other.withUnsafeBufferPointer { other in
+        guard let from = values.baseAddress, let other = other.baseAddress else { return 0 }
+        return KernelSet.active.widenedDot(from + row * columns, other, columns)
       }
-      return sum
     }
+  }
+
+  /// The inner products of four rows with each of some others, in float64: [others, 4].
+  public func preciseProducts(of four: SIMD4<Int>, with others: [Int]) -> [Double] {
+    var products = [Double](repeating: 0, count: 4 * ((others.count + 3) / 4) * 4)
+    let blocks = RowBlocks(others)
+    values.withUnsafeBufferPointer { values in
+      products.withUnsafeMutableBufferPointer { products in
+        guard let base = values.baseAddress, let into = products.baseAddress else { return }
+        func row(_ index: Int) -> KernelSet.Row { base + index * columns }
+        for block in 0..<blocks.count {
+          let b = blocks[block]
+          KernelSet.active.tiles.preciseTile(
+            row(four[0]), row(four[1]), row(four[2]), row(four[3]), row(b[0]), row(b[1]), row(b[2]),
+            row(b[3]),
+            columns, into + 16 * block)
+        }
+      }
+    }
+    return products
   }
 
   /// The inner product of two rows, in float64.
@@ -104,20 +202,6 @@ extension Matrix {
     values.withUnsafeBufferPointer { values in
       guard let base = values.baseAddress else { return 0 }
       return KernelSet.active.preciseDot(base + a * columns, base + b * columns, columns)
-    }
-  }
-
-  /// How far a row lies from a weighted sum of others.
-  public func distance(of row: Int, to others: [Int], _ weights: [Double]) -> Double {
-    var sums = [Double](repeating: 0, count: columns)
-    for (other, weight) in zip(others, weights) { add(other, times: weight, to: &sums) }
-    return values.withUnsafeBufferPointer { values in
-      var sum = 0.0
-      for column in 0..<columns {
-        let difference = Double(values[row * columns + column]) - sums[column]
-        sum += difference * difference
-      }
-      return sum.squareRoot()
     }
   }
 

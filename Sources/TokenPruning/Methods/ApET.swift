@@ -112,8 +112,9 @@ struct ApET: PruningMethod {
       isChosen[next] = true
       if chosen.count == count { return chosen }
       try steps.spend(tokens.count * (10 + features.columns))
+      let point = features.row(tokens[next]).map { Double($0) }
       for (slot, token) in tokens.enumerated() {
-        distances[slot] = min(distances[slot], features.squaredDistance(token, tokens[next]))
+        distances[slot] = min(distances[slot], features.squaredDistance(of: token, to: point))
       }
       // Copies of chosen tokens lie as near as these.
       var best: Int?
@@ -141,11 +142,18 @@ struct ApET: PruningMethod {
     let factor = CholeskyFactor(gram, size: count)
     var errors: [Double] = []
     errors.reserveCapacity(tokens.count)
-    for token in tokens {
-      try steps.spend(2 * count * (10 + features.columns + count))
-      let products = basis.map { features.preciseProduct($0, token) }
-      let weights = factor.solving(products)
-      errors.append(features.distance(of: token, to: basis, weights))
+    let rows = RowBlocks(tokens)
+    let basisRows = features.gathered(basis)
+    for block in 0..<rows.count {
+      try steps.spend(8 * count * (10 + features.columns + count))
+      let products = features.preciseProducts(of: rows[block], with: basis)
+      let weights = rows.lanes(of: block).flatMap { lane in
+        factor.solving((0..<count).map { products[4 * $0 + lane] })
+      }
+      let sums = basisRows.weightedSums(by: weights)
+      for lane in rows.lanes(of: block) {
+        errors.append(features.squaredDistance(of: rows[block][lane], to: sums[lane]).squareRoot())
+      }
     }
     return errors
   }

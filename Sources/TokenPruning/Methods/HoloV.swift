@@ -37,7 +37,7 @@ struct HoloV: PruningMethod {
     ],
     budget: "The kept tokens, exactly that many; `faithful` may keep fewer.",
     // A crop's rows in float64, one array each; one crop may be all tokens.
-    memory: MethodMemory(perElement: 24),
+    memory: MethodMemory(perElement: 24, perPair: 4),
     facts: MethodFacts(
       .encoder, isQuestionAware: false, cost: "O(N^2 D / crops)", inexactParameter: "faithful",
       reported: [
@@ -65,19 +65,7 @@ struct HoloV: PruningMethod {
     let attention = try input.attentionScores()
     let runs = Self.runs(of: task.candidates, crops)
     guard task.count > 0 else { return [] }
-    var steps = StepCounter(limit: input.stepLimit)
-    let pairs = runs.reduce(0) { $0 + $1.count * $1.count }
-    try steps.spend(pairs * (2 + features.columns / 2))
-    var scores: [Double] = []
-    for run in runs {
-      try input.stepLimit.check()
-      scores.append(score(of: run, features, attention))
-    }
-    guard scores.reduce(0, { $0 + $1.magnitude }).isFinite else {
-      throw PruningError(
-        at: "attention", "is so large that the scores of crops are beyond 64-bit floats; scale it down")
-    }
-    let quotas = Self.quotas(scores, of: task.count)
+    let quotas = try quotas(of: task.count, runs, features, attention, input)
     var kept: [Int] = []
     for (run, quota) in zip(runs, quotas) where quota > 0 {
       kept += quota >= run.count ? run : Ranking.highest(quota, of: attention, among: run)
@@ -115,9 +103,112 @@ struct HoloV: PruningMethod {
     return runs
   }
 
-  private func score(of run: [Int], _ features: Matrix, _ attention: [Double]) -> Double {
+  /// How many tokens each run keeps: float32 decides where it can, float64 otherwise.
+  private func quotas(
+    of count: Int, _ runs: [[Int]], _ features: Matrix, _ attention: [Double], _ input: PruningInput
+  ) throws(PruningError) -> [Int] {
+    var steps = StepCounter(limit: input.stepLimit)
+    // Lengths are raised by 1e-6, as the authors do.
+    let norms = features.norms().map { $0 + 1e-6 }
+    if runs.allSatisfy({ $0.count <= SimilarityMatrix.maximumCount }) {
+      let space = CosineSpace(features, norms: norms)
+      var scores: [ClosedRange<Double>] = []
+      for run in runs {
+        // A single token has no variance.
+        let variances =
+          run.count > 1
+          ? Self.meanVariances(try SimilarityMatrix(space, run, sharing: input.sharing, &steps)) : 0...0
+        scores.append(scoreRange(of: run, attention, variances))
+      }
+      if let quotas = Self.quotas(within: scores, of: count) { return quotas }
+    }
+    try steps.spend(runs.reduce(0) { $0 + $1.count * $1.count } * (2 + features.columns / 2))
+    var scores: [Double] = []
+    for run in runs {
+      try input.stepLimit.check()
+      scores.append(score(of: run, features, norms, attention))
+    }
+    guard scores.reduce(0, { $0 + $1.magnitude }).isFinite else {
+      throw PruningError(
+        at: "attention", "is so large that the scores of crops are beyond 64-bit floats; scale it down")
+    }
+    return Self.quotas(scores, of: count)
+  }
+
+  /// In what range the score lies of a run whose tokens' variances have a mean in a range.
+  private func scoreRange(
+    of run: [Int], _ attention: [Double], _ variances: ClosedRange<Double>
+  ) -> ClosedRange<Double> {
+    guard run.count > 1 else { return attention[run[0]]...attention[run[0]] }
+    let count = Double(run.count)
+    let mean = run.reduce(0) { $0 + 1000 * attention[$1] } / count
+    let magnitude = run.reduce(0) { $0 + (1000 * attention[$1]).magnitude } / count
+    // The sum over tokens of s v is their number times mean |A| mean v / (mean v + 1e-6), since no v is negative.
+    func score(_ variance: Double) -> Double { mean + beta * magnitude * (variance / (variance + 1e-6)) }
+    // What float64 rounds, here and in `score(of:)`.
+    let rounding = 1e-11 * (magnitude + beta * magnitude)
+    let (lowest, highest) = (score(variances.lowerBound) - rounding, score(variances.upperBound) + rounding)
+    return lowest <= highest ? lowest...highest : -.infinity ... .infinity
+  }
+
+  /// In what range the mean of the tokens' variances lies, from similarities in float32.
+  ///
+  /// A difference from the mean errs by at most 2 e, e the error of a similarity, so a variance v by at most
+  /// (4 e sum |c - mean| + 4 e^2 n) / (n - 1), which is below 4 e sqrt(2 v) + 8 e^2; and so does the mean of all.
+  static func meanVariances(_ matrix: SimilarityMatrix) -> ClosedRange<Double> {
+    var matrix = matrix
+    let count = matrix.count
+    let error = Double(matrix.error)
+    let similarities = matrix.takeSimilarities()
+    let others = Double(max(count - 1, 1))
+    var sum = 0.0
+    similarities.withUnsafeBufferPointer { similarities in
+      for row in 0..<count {
+        var (ones, squares) = (0.0, 0.0)
+        for other in (row * count)..<((row + 1) * count) where other != row * (count + 1) {
+          let cosine = Double(similarities[other])
+          ones += cosine
+          squares += cosine * cosine
+        }
+        let mean = ones / others
+        sum += max(squares - mean * mean * Double(count - 2), 0) / others
+      }
+    }
+    let variance = sum / Double(count)
+    let slack = 4 * error * (2 * variance).squareRoot() + 8 * error * error + 1e-12
+    return max(variance - slack, 0)...(variance + slack)
+  }
+
+  /// What ``quotas(_:of:)`` gives for all scores within their ranges; nil where it does not give the same for all.
+  static func quotas(within ranges: [ClosedRange<Double>], of count: Int) -> [Int]? {
+    let lowest = ranges.reduce(1e-6) { $0 + $1.lowerBound }
+    let highest = ranges.reduce(1e-6) { $0 + $1.upperBound }
+    guard highest.isFinite, ranges.allSatisfy({ $0.lowerBound > 0 }) else { return nil }
+    let rounding = 1e-12
+    var quotas: [Int] = []
+    for range in ranges {
+      let least = range.lowerBound / highest * Double(count) * (1 - rounding)
+      let most = range.upperBound / lowest * Double(count) * (1 + rounding)
+      guard least.rounded(.down) == most.rounded(.down), most < Double(count) else { return nil }
+      quotas.append(Int(least.rounded(.down)))
+    }
+    let rest = min(max(count - quotas.reduce(0, +), 0), quotas.count)
+    let middles = ranges.map { $0.lowerBound / 2 + $0.upperBound / 2 }
+    let raised = Ranking.highest(rest, of: middles, among: Array(quotas.indices))
+    let isRaised = Set(raised)
+    let least = raised.map { ranges[$0].lowerBound }.min() ?? .infinity
+    for crop in quotas.indices where !isRaised.contains(crop) {
+      guard ranges[crop].upperBound * (1 + rounding) < least * (1 - rounding) else { return nil }
+    }
+    for crop in raised { quotas[crop] += 1 }
+    return quotas
+  }
+
+  private func score(
+    of run: [Int], _ features: Matrix, _ norms: [Double], _ attention: [Double]
+  ) -> Double {
     guard run.count > 1 else { return attention[run[0]] }
-    let variances = Self.variances(of: run, features)
+    let variances = Self.variances(of: run, features, norms)
     let count = Double(run.count)
     let scaled = run.map { 1000 * attention[$0] }
     let scale =
@@ -127,13 +218,8 @@ struct HoloV: PruningMethod {
   }
 
   /// Of each token of a run the variance of its cosines with the others, its own place counted as 0.
-  private static func variances(of run: [Int], _ features: Matrix) -> [Double] {
-    // Lengths are raised by 1e-6, as the authors do.
-    let rows = run.map { token -> [Double] in
-      let row = features.row(token).map { Double($0) }
-      let length = row.reduce(0) { $0 + $1 * $1 }.squareRoot() + 1e-6
-      return row.map { $0 / length }
-    }
+  static func variances(of run: [Int], _ features: Matrix, _ norms: [Double]) -> [Double] {
+    let rows = run.map { token in features.row(token).map { Double($0) / norms[token] } }
     let others = Double(run.count - 1)
     return rows.indices.map { row in
       let cosines = rows.indices.map { $0 == row ? 0 : innerProduct(rows[row], rows[$0]) }

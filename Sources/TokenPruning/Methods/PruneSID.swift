@@ -1,4 +1,5 @@
 import JSON
+import Kernels
 import PruningNumerics
 
 /// PruneSID groups tokens by their dominant principal component, thins each group of near copies, and divides the budget
@@ -105,7 +106,7 @@ struct PruneSID: PruningMethod {
     let mean = rows.mean(of: 0..<rows.count)
     // The sum over all pairs is the square of the sum.
     let all = innerProduct(mean, mean) * count * count
-    let own = rows.values.reduce(0) { $0 + $1 * $1 }
+    let own = Double(rows.directionCount)
     return isQwen ? (all + own) / 2 / (count * count) : (all - own) / (count * (count - 1))
   }
 
@@ -164,16 +165,6 @@ struct ThinnedGroup {
   }
 }
 
-extension UnitRows {
-  /// The cosine of two rows.
-  func product(_ a: Int, _ b: Int) -> Double {
-    values.withUnsafeBufferPointer { values in
-      guard let base = values.baseAddress else { return 0 }
-      return wideDot(base + a * columns, base + b * columns, columns)
-    }
-  }
-}
-
 /// The principal components of tokens, which are the variables; channels are the samples.
 struct PrincipalComponents {
   /// How many there are.
@@ -219,8 +210,11 @@ struct PrincipalComponents {
       let vector = found.vectors[component]
       if isWide { return vector }
       let length = found.values[component].squareRoot()
-      return (0..<rows).map { row in
-        innerProduct(Array(values[(row * columns)..<((row + 1) * columns)]), vector) / length
+      return values.withUnsafeBufferPointer { values in
+        vector.withUnsafeBufferPointer { vector in
+          guard let base = values.baseAddress, let vector = vector.baseAddress else { return [] }
+          return (0..<rows).map { wideDot(base + $0 * columns, vector, columns) / length }
+        }
       }
     }
     var groups = [Int](repeating: 0, count: rows)
@@ -237,12 +231,24 @@ struct PrincipalComponents {
   }
 
   private static func centredSigmoids(of features: Matrix) -> [Double] {
-    var values = features.values.map { 1 / (1 + exponential(-Double($0))) }
     let columns = features.columns
-    for row in 0..<features.rows {
-      let range = (row * columns)..<((row + 1) * columns)
-      let mean = values[range].reduce(0, +) / Double(columns)
-      for slot in range { values[slot] -= mean }
+    // 1 / (1 + e^-x) by powers that cannot overflow.
+    var values = features.values.map { -Double($0.magnitude) }
+    values.withUnsafeMutableBufferPointer { values in
+      guard let base = values.baseAddress else { return }
+      KernelSet.active.coverage.widePowers(base, values.count, 0, 1)
+      features.values.withUnsafeBufferPointer { features in
+        for slot in values.indices {
+          let power = values[slot]
+          values[slot] = (features[slot] < 0 ? power : 1) / (1 + power)
+        }
+      }
+      for start in stride(from: 0, to: values.count, by: max(columns, 1)) {
+        var sum = 0.0
+        for slot in start..<(start + columns) { sum += values[slot] }
+        let mean = sum / Double(columns)
+        for slot in start..<(start + columns) { values[slot] -= mean }
+      }
     }
     return values
   }
@@ -259,6 +265,8 @@ struct PrincipalComponents {
   private static func products(_ values: [Double], _ rows: Int, _ columns: Int, _ sharing: WorkSharing)
     -> [Double]
   {
+    // So many columns that four rows stay in the first cache while all rows of a part meet them.
+    let strip = 512
     var products = [Double](repeating: 0, count: rows * rows)
     products.withUnsafeMutableBufferPointer { target in
       guard let base = target.baseAddress else { return }
@@ -266,9 +274,18 @@ struct PrincipalComponents {
       sharing.forEach((rows + 15) / 16) { part in
         values.withUnsafeBufferPointer { values in
           guard let into = into.pointer, let from = values.baseAddress else { return }
-          for row in (16 * part)..<min(16 * part + 16, rows) {
-            for other in 0...row {
-              into[row * rows + other] = wideDot(from + row * columns, from + other * columns, columns)
+          let own = (16 * part)..<min(16 * part + 16, rows)
+          for start in stride(from: 0, to: columns, by: strip) {
+            let width = min(strip, columns - start)
+            for first in stride(from: 0, to: own.upperBound, by: 4) {
+              func other(_ lane: Int) -> UnsafePointer<Double> {
+                from + min(first + lane, rows - 1) * columns + start
+              }
+              for row in own where row >= first {
+                let four = KernelSet.active.wideRows.productsOfFour(
+                  from + row * columns + start, other(0), other(1), other(2), other(3), width)
+                for lane in 0...min(3, row - first) { into[row * rows + first + lane] += four[lane] }
+              }
             }
           }
         }

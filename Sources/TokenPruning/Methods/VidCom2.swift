@@ -93,27 +93,18 @@ struct VidCom2: PruningMethod {
 
   /// The floor(D / 2) channels, at least 1, with the lowest variance, ascending.
   static func quietChannels(of features: Matrix) -> [Int] {
-    let columns = features.columns
-    let count = Double(max(features.rows, 1))
-    var means = [Double](repeating: 0, count: columns)
-    var squares = means
-    features.forEachValue { _, column, value in means[column] += value }
-    for column in means.indices { means[column] /= count }
-    features.forEachValue { _, column, value in
-      let difference = value - means[column]
-      squares[column] += difference * difference
-    }
-    return Ranking.highestAscending(
-      max(columns / 2, 1), of: squares.map { -$0 / count }, among: Array(0..<columns))
+    Ranking.highestAscending(
+      max(features.columns / 2, 1), of: features.columnVariances().map { -$0 },
+      among: Array(0..<features.columns))
   }
 
   /// How much each token is like the video (v) and like its frame (f).
   static func scores(of rows: UnitRows, frameSize: Int) -> (video: [Double], frame: [Double]) {
-    let all = rows.mean(of: 0..<rows.count)
+    let all = UnitRows.Point(rows.mean(of: 0..<rows.count))
     var (video, frame) = ([Double](), [Double]())
     for start in stride(from: 0, to: rows.count, by: max(frameSize, 1)) {
       let range = start..<min(start + frameSize, rows.count)
-      let own = rows.mean(of: range)
+      let own = UnitRows.Point(rows.mean(of: range))
       for row in range {
         video.append(likeness(rows.squaredDistance(of: row, to: all)))
         frame.append(likeness(rows.squaredDistance(of: row, to: own)))
@@ -178,54 +169,44 @@ struct FrameCount: Sendable {
   }
 }
 
-/// Some columns of a matrix, each row divided by its length, in float64; a zero row stays zero.
+/// Some columns of a matrix, compared in float64 as if each row were divided by its length; a zero row stays zero.
 struct UnitRows {
-  let count: Int
-  let columns: Int
-  private(set) var values: [Double]
+  private let matrix: Matrix
+  /// 1 / length of each row; 0 for a zero row.
+  private let factors: [Double]
 
-  /// - Parameter channels: ascending; all where none are named.
+  /// - Parameter channels: all where none are named.
   init(_ matrix: Matrix, channels: [Int]? = nil) {
-    count = matrix.rows
-    columns = channels?.count ?? matrix.columns
-    values = []
-    values.reserveCapacity(count * columns)
-    for row in 0..<count {
-      let own = matrix.row(row)
-      let start = values.count
-      if let channels {
-        for channel in channels { values.append(Double(own[own.startIndex + channel])) }
-      } else {
-        for value in own { values.append(Double(value)) }
-      }
-      let length = values[start...].reduce(0) { $0 + $1 * $1 }.squareRoot()
-      guard length > 0 else { continue }
-      for slot in start..<values.count { values[slot] /= length }
-    }
+    self.matrix = channels.map(matrix.gatheredColumns) ?? matrix
+    factors = self.matrix.norms().map { $0 > 0 ? 1 / $0 : 0 }
   }
+
+  var count: Int { matrix.rows }
+  var columns: Int { matrix.columns }
+  /// How many rows are not zero, which is the sum of their squared lengths.
+  var directionCount: Int { factors.count { $0 > 0 } }
 
   func mean(of rows: Range<Int>) -> [Double] {
-    var sums = [Double](repeating: 0, count: columns)
-    values.withUnsafeBufferPointer { values in
-      sums.withUnsafeMutableBufferPointer { sums in
-        for row in rows {
-          for column in 0..<columns { sums[column] += values[row * columns + column] }
-        }
-      }
-    }
-    return sums.map { $0 / Double(rows.count) }
+    matrix.sum(of: rows, times: factors).map { $0 / Double(rows.count) }
   }
 
-  func squaredDistance(of row: Int, to point: [Double]) -> Double {
-    values.withUnsafeBufferPointer { values in
-      point.withUnsafeBufferPointer { point in
-        var sum = 0.0
-        for column in 0..<columns {
-          let difference = values[row * columns + column] - point[column]
-          sum += difference * difference
-        }
-        return sum
-      }
+  /// The cosine of two rows.
+  func product(_ a: Int, _ b: Int) -> Double { matrix.preciseProduct(a, b) * (factors[a] * factors[b]) }
+
+  /// |x|^2 - 2 x p + |p|^2; rounding moves it by about 1e-15, since no row is longer than 1.
+  func squaredDistance(of row: Int, to point: Point) -> Double {
+    let product = matrix.product(of: row, with: point.values) * factors[row]
+    return max((factors[row] > 0 ? 1 : 0) - 2 * product + point.square, 0)
+  }
+
+  /// Where rows are compared with.
+  struct Point {
+    let values: [Double]
+    let square: Double
+
+    init(_ values: [Double]) {
+      self.values = values
+      square = innerProduct(values, values)
     }
   }
 }
