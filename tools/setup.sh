@@ -28,6 +28,8 @@ find_missing() {
   command -v curl >/dev/null || need curl ca-certificates
   command -v ld >/dev/null || need binutils
   command -v make >/dev/null || need make
+  # SwiftPM asks it for OpenSSL and zlib, and complains of both where it is not there.
+  command -v pkg-config >/dev/null || need pkg-config
   if ! command -v c++ >/dev/null && ! command -v g++ >/dev/null; then need g++ libc6-dev; fi
   [ -e /usr/include/zlib.h ] || [ -e /usr/local/include/zlib.h ] || need zlib1g-dev
   # The header of a cross-architecture folder is in the package as well, so this one is enough.
