@@ -42,14 +42,12 @@ enum FormatLoops<Format: FloatFormat> {
   }
 
   /// The same for four rows that lie one after the other, which `target` has room for.
-  ///
-  /// The sums of four rows wait for one another's additions less than those of one.
   @inline(__always)
   static func measureFour(_ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int)
     -> SIMD4<Double>
   {
     widenAll(source, target, 4 &* count)
-    return SIMDKernels.preciseSquares(target, target + count, target + 2 &* count, target + 3 &* count, count)
+    return SIMDKernels.preciseSquares(target, count)
   }
 
   /// `SIMDKernels.measuredDot` of four rows that lie one after the other with `direction`, to the bit: the squares,
@@ -60,7 +58,7 @@ enum FormatLoops<Format: FloatFormat> {
     _ count: Int, _ sums: UnsafeMutablePointer<Double>
   ) {
     widenAll(source, room, 4 &* count)
-    SIMDKernels.measuredDots(room, room + count, room + 2 &* count, room + 3 &* count, direction, count, sums)
+    SIMDKernels.measuredDots(room, direction, count, sums)
   }
 
   /// Widens `count` elements.
@@ -187,9 +185,7 @@ public enum FloatFormatKernels {
   ) {
     // Where they lie as numbers, there is nothing to widen.
     if UInt(bitPattern: source).isMultiple(of: UInt(MemoryLayout<Float>.alignment)) {
-      let row = source.assumingMemoryBound(to: Float.self)
-      SIMDKernels.measuredDots(
-        row, row + count, row + 2 &* count, row + 3 &* count, direction, count, sums)
+      SIMDKernels.measuredDots(source.assumingMemoryBound(to: Float.self), direction, count, sums)
     } else {
       FormatLoops<Binary32>.measureWith(direction, source, room, count, sums)
     }

@@ -1,6 +1,6 @@
 /// The arithmetic inner loops, written once and compiled once per processor level.
 ///
-/// The targets KernelsBaseline, KernelsV3 and KernelsV4 hold this same file (the latter two as a link) and differ
+/// The targets KernelsBaseline, KernelsV3 and KernelsV4 hold this same file (the folders of the latter two are links) and differ
 /// in compiler flags and two conditions: FUSED where the processor multiplies and adds in one step, WIDE where its
 /// registers hold sixteen floats. Lanes are explicit, because the optimiser may not reorder a floating-point sum.
 ///
@@ -95,24 +95,31 @@ public enum SIMDKernels {
     return sum
   }
 
-  /// The bits of `preciseDot` of each of four rows with itself.
+  /// The bits of `preciseDot` with itself of each of four rows that lie one after the other.
+  ///
+  /// Two at a time: their sums fill half of the sixteen registers of AVX2, and those of one row alone would wait for their
+  /// additions with AVX-512.
   @inline(__always)
-  static func preciseSquares(_ a: Row, _ b: Row, _ c: Row, _ d: Row, _ count: Int) -> SIMD4<Double> {
-    var low = (SIMD8<Double>.zero, SIMD8<Double>.zero, SIMD8<Double>.zero, SIMD8<Double>.zero)
+  static func preciseSquares(_ rows: Row, _ count: Int) -> SIMD4<Double> {
+    SIMD4(
+      lowHalf: squares(rows, rows + count, count),
+      highHalf: squares(rows + 2 &* count, rows + 3 &* count, count))
+  }
+
+  @inline(__always)
+  private static func squares(_ a: Row, _ b: Row, _ count: Int) -> SIMD2<Double> {
+    var low = (SIMD8<Double>.zero, SIMD8<Double>.zero)
     var high = low
     var index = 0
     while index &+ 16 <= count {
       addSquares(a, index, &low.0, &high.0)
       addSquares(b, index, &low.1, &high.1)
-      addSquares(c, index, &low.2, &high.2)
-      addSquares(d, index, &low.3, &high.3)
       index &+= 16
     }
-    var sums = SIMD4(
-      total(low.0, high.0), total(low.1, high.1), total(low.2, high.2), total(low.3, high.3))
+    var sums = SIMD2(total(low.0, high.0), total(low.1, high.1))
     while index < count {
-      let four = SIMD4(Double(a[index]), Double(b[index]), Double(c[index]), Double(d[index]))
-      sums += four * four
+      let two = SIMD2(Double(a[index]), Double(b[index]))
+      sums += two * two
       index &+= 1
     }
     return sums
@@ -150,64 +157,17 @@ public enum SIMDKernels {
     return sums
   }
 
-  /// The same of four rows: `direction` is loaded once, and the sums of one row wait for those of the others less than
-  /// for their own.
+  /// The same of four rows that lie one after the other: squares at `sums`, products at sums[4].
   ///
-  /// The squares of the rows are at `sums`, the products at sums[4].
+  /// One at a time: with AVX2 the sums of two would not fit the registers.
   @inline(__always)
   static func measuredDots(
-    _ a: Row, _ b: Row, _ c: Row, _ d: Row, _ direction: UnsafePointer<Double>, _ count: Int,
-    _ sums: UnsafeMutablePointer<Double>
+    _ rows: Row, _ direction: UnsafePointer<Double>, _ count: Int, _ sums: UnsafeMutablePointer<Double>
   ) {
-    let zero = Measured()
-    var (s, t, u, v) = (zero, zero, zero, zero)
-    var index = 0
-    while index &+ 16 <= count {
-      let y = (loadWide(direction, index), loadWide(direction, index &+ 8))
-      s.add(loadWide(a, index), loadWide(a, index &+ 8), y)
-      t.add(loadWide(b, index), loadWide(b, index &+ 8), y)
-      u.add(loadWide(c, index), loadWide(c, index &+ 8), y)
-      v.add(loadWide(d, index), loadWide(d, index &+ 8), y)
-      index &+= 16
-    }
-    s.store(a, direction, index, count, sums)
-    t.store(b, direction, index, count, sums + 1)
-    u.store(c, direction, index, count, sums + 2)
-    v.store(d, direction, index, count, sums + 3)
-  }
-
-  /// The running sums of ``measuredDots(_:_:_:_:_:_:_:)`` for one row.
-  private struct Measured {
-    private var squares = (SIMD8<Double>.zero, SIMD8<Double>.zero)
-    private var products = (SIMD8<Double>.zero, SIMD8<Double>.zero)
-
-    @inline(__always)
-    init() {}
-
-    @inline(__always)
-    mutating func add(
-      _ low: SIMD8<Double>, _ high: SIMD8<Double>, _ direction: (SIMD8<Double>, SIMD8<Double>)
-    ) {
-      squares.0.add(exact: low, times: low)
-      squares.1.add(exact: high, times: high)
-      products.0 += low * direction.0
-      products.1 += high * direction.1
-    }
-
-    @inline(__always)
-    func store(
-      _ row: Row, _ direction: UnsafePointer<Double>, _ start: Int, _ count: Int,
-      _ sums: UnsafeMutablePointer<Double>
-    ) {
-      var total = SIMD2(
-        SIMDKernels.total(squares.0, squares.1), SIMDKernels.total(products.0, products.1))
-      var index = start
-      while index < count {
-        total += SIMD2(Double(row[index]), direction[index]) * Double(row[index])
-        index &+= 1
-      }
-      sums[0] = total[0]
-      sums[4] = total[1]
+    for row in 0..<4 {
+      let both = measuredDot(rows + row &* count, direction, count)
+      sums[row] = both[0]
+      sums[row &+ 4] = both[1]
     }
   }
 
