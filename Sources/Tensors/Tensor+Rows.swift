@@ -65,6 +65,25 @@ extension Tensor {
     }
   }
 
+  /// The mean of rows `first`, `first + step`, ... of the tensor, read as rows of `width` elements.
+  ///
+  /// Rows are added in float64, one after the other. Of elements no wider than float32 a mean is finite exactly when all
+  /// that went into it are.
+  /// - Precondition: the tensor holds those `count` rows.
+  public func meanRow(first: Int = 0, step: Int = 1, count: Int, width: Int) -> [Double] {
+    var mean = [Double](room: width) { target, count in
+      target.initialize(repeating: 0)
+      count = width
+    }
+    addRows(first: first, step: step, count: count, to: &mean)
+    guard count > 1 else { return mean }
+    let rows = Double(count)
+    mean.withUnsafeMutableBufferPointer { mean in
+      for index in mean.indices { mean[index] /= rows }
+    }
+    return mean
+  }
+
   /// Of each row of `columns` elements the sum of squares in float64: finite exactly when the row is.
   ///
   /// - Precondition: columns >= 1, and the elements are whole rows of that many.

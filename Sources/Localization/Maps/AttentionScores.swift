@@ -43,15 +43,18 @@ package enum AttentionScores {
   private static func meanRow(
     of name: String, in tensors: [String: Tensor], _ count: Int
   ) throws(PruningError) -> [Double] {
-    let tensor = try LocalizationTensors.finite(name, in: tensors)
+    let tensor = try LocalizationTensors.present(name, in: tensors)
     guard (1...3).contains(tensor.rank), tensor.shape[tensor.rank - 1] == count, tensor.elementCount > 0
     else {
       throw LocalizationTensors.wrongShape(
         name, expected: "[N], [heads, N] or [heads, queries, N] with N = \(count)", tensor.shape)
     }
     let rows = tensor.elementCount / count
-    var sums = Array(uniform: 0.0, count: count)
-    tensor.addRows(first: 0, step: 1, count: rows, to: &sums)
-    return rows == 1 ? sums : sums.map { $0 / Double(rows) }
+    let mean = tensor.meanRow(count: rows, width: count)
+    // One row is read faster than its mean; float64 elements have to fit float32 as well.
+    if rows == 1 || tensor.elementType == .float64 || !mean.allSatisfy(\.isFinite) {
+      _ = try LocalizationTensors.finite(name, in: tensors)
+    }
+    return mean
   }
 }

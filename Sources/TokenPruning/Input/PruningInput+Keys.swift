@@ -18,10 +18,8 @@ extension PruningInput {
     guard tensor.rank == 3, tensor.shape[0] > 1 else {
       return Matrix(rows: tokenCount, columns: width, values: tensor.floats())
     }
-    let heads = tensor.shape[0]
-    var sums = [Double](repeating: 0, count: tokenCount * width)
-    tensor.addRows(first: 0, step: 1, count: heads, to: &sums)
-    return Matrix(rows: tokenCount, columns: width, values: sums.map { Float($0 / Double(heads)) })
+    let mean = tensor.meanRow(count: tensor.shape[0], width: tokenCount * width)
+    return Matrix(rows: tokenCount, columns: width, values: mean.map { Float($0) })
   }
 
   /// A tensor [rows, d] or [heads, rows, d] as one matrix per head.

@@ -88,14 +88,12 @@ extension PruningInput {
     }
     guard count > 0 else { return [] }
     let rows = RowSelection(tensor.shape, queries)
-    // So few float32 numbers cannot overflow float64: a sum is finite exactly when all that went into it are.
-    let sumsTell =
+    let mean = tensor.meanRow(first: rows.first, step: rows.step, count: rows.count, width: count)
+    // Rows that do not count are rejected as well, one row is read faster than its mean, and float64 has to fit float32.
+    let meanTells =
       rows.count > 1 && rows.count * count == tensor.elementCount && tensor.elementType != .float64
-    if !sumsTell { try requireFinite(tensor, named: name) }
-    var sums = Array(uniform: 0.0, count: count)
-    tensor.addRows(first: rows.first, step: rows.step, count: rows.count, to: &sums)
-    if sumsTell, !sums.allSatisfy(\.isFinite) { try requireFinite(tensor, named: name) }
-    return rows.count == 1 ? sums : sums.map { $0 / Double(rows.count) }
+    if !meanTells || !mean.allSatisfy(\.isFinite) { try requireFinite(tensor, named: name) }
+    return mean
   }
 
   /// The tensor of that name.
