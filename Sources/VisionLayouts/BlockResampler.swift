@@ -54,24 +54,31 @@ public struct BlockResampler: Sendable {
       for slot in cells[cell]..<cells[cell + 1] { body(all[slot].block, all[slot].width) }
     }
 
-    /// For each block what the cells of one row share with it.
+    /// For each block what the cells of four rows share with it: those of the first row at `sums`, of the second behind
+    /// its blocks.
     ///
-    /// A sum stays in a register until its block ends; cells are added in their order.
+    /// Sums stay in registers until their block ends; the cells of a row are added in their order.
     @inline(__always)
     func sum(
-      _ firstToken: Int, _ value: (_ token: Int) -> Double, to sums: UnsafeMutableBufferPointer<Double>
+      _ firstTokens: SIMD4<Int>, _ value: (_ token: Int) -> Double,
+      to sums: UnsafeMutableBufferPointer<Double>
     ) {
       all.withUnsafeBufferPointer { all in
         blocks.withUnsafeBufferPointer { blocks in
           var slot = 0
           for block in 0..<BlockRegion.side {
-            var sum = 0.0
+            var sum = SIMD4<Double>.zero
             let end = blocks[block &+ 1]
             while slot < end {
-              sum += value(firstToken &+ all[slot].cell) * all[slot].width
+              let cell = all[slot].cell
+              sum +=
+                all[slot].width
+                * SIMD4(
+                  value(firstTokens[0] &+ cell), value(firstTokens[1] &+ cell),
+                  value(firstTokens[2] &+ cell), value(firstTokens[3] &+ cell))
               slot &+= 1
             }
-            sums[block] = sum
+            for lane in 0..<4 { sums[lane &* BlockRegion.side &+ block] = sum[lane] }
           }
         }
       }
@@ -119,14 +126,21 @@ public struct BlockResampler: Sendable {
     let side = BlockRegion.side
     var sums = Array(uniform: 0.0, count: side * side)
     sums.withUnsafeMutableBufferPointer { sums in
-      withUnsafeTemporaryAllocation(of: Double.self, capacity: side) { rowSums in
+      withUnsafeTemporaryAllocation(of: Double.self, capacity: 4 * side) { rowSums in
         rowSums.initialize(repeating: 0)
         for index in views.indices {
           let view = views[index].view
-          for row in 0..<view.rows {
-            views[index].columns.sum(view.token(row: row, column: 0), value, to: rowSums)
-            views[index].rows.forEach(of: row) { block, height in
-              for column in 0..<side { sums[block &* side &+ column] += rowSums[column] * height }
+          for first in Swift.stride(from: 0, to: view.rows, by: 4) {
+            // Behind the last row it is read again, and not counted.
+            func token(_ lane: Int) -> Int { view.token(row: min(first + lane, view.rows - 1), column: 0) }
+            views[index].columns.sum(SIMD4(token(0), token(1), token(2), token(3)), value, to: rowSums)
+            for row in first..<min(first + 4, view.rows) {
+              let start = (row - first) * side
+              views[index].rows.forEach(of: row) { block, height in
+                for column in 0..<side {
+                  sums[block &* side &+ column] += rowSums[start &+ column] * height
+                }
+              }
             }
           }
         }

@@ -23,6 +23,31 @@ public enum Ranking {
     }
   }
 
+  /// 0..<bound without the given indices.
+  ///
+  /// - Precondition: these ascend, are unique and lie in 0..<bound.
+  /// - Complexity: O(bound).
+  public static func indices(below bound: Int, without left: [Int]) -> [Int] {
+    [Int](room: bound - left.count) { target, count in
+      var (next, slot) = (0, 0)
+      for index in left {
+        precondition(next <= index && index < bound)
+        while next < index {
+          target.initializeElement(at: slot, to: next)
+          slot &+= 1
+          next &+= 1
+        }
+        next &+= 1
+      }
+      while next < bound {
+        target.initializeElement(at: slot, to: next)
+        slot &+= 1
+        next &+= 1
+      }
+      count = slot
+    }
+  }
+
   /// Indices in ascending order.
   ///
   /// - Precondition: they are unique and lie in 0..<bound.

@@ -102,6 +102,10 @@ struct RegionSelection {
 
   /// Tokens of the region and the others, each in the order in which they come.
   private func split(_ tokens: [Int]) -> (inside: [Int], outside: [Int]) {
+    // Of all tokens those outside are what the region leaves, which takes no look at each.
+    guard tokens.count < isInside.count else {
+      return (region, Ranking.indices(below: isInside.count, without: region))
+    }
     var inside: [Int] = []
     let outside = [Int](room: tokens.count) { outside, outsideCount in
       inside = [Int](room: tokens.count) { inside, insideCount in
