@@ -212,6 +212,42 @@ def test_explanations_are_charged():
         {413, 422, 503}, seconds=22, mebibytes=1200)
 
 
+def prompt(images, previous=False):
+    """About 700,000 tokens of text before and after each image, which a request tells in two numbers."""
+    document = {"batched": True, "attention": tensor([images, 1, 2], bytes([1, 2]) * images),
+                "bookkeeping": {"text_tokens": [349_000, 349_000]}}
+    if previous:
+        return {**document, "layout": {"type": "grid", "rows": 1, "columns": 2}, "previous": [{"kept_indices": [0]}] * images}
+    return {**document, "layout": {"type": "qwen2_vl", "grid_thw": [1, 2, 4]}, "method": "topk", "keep_tokens": 1}
+
+
+def test_position_ids_of_a_prompt_are_charged():
+    """A few hundred bytes ask for 14 MB of ids in JSON, and for each image of a batch as much again."""
+    check([post("/prune", prompt(1))], {200}, seconds=4, mebibytes=300)
+    check([post("/prune", prompt(64)), post("/prune", prompt(4_096))], {422}, seconds=1, mebibytes=60)
+    check([post("/prune", prompt(1))], {413}, seconds=1, mebibytes=60, flags=("--max-in-flight-bytes", "64MiB"))
+    plan = {"layout": [{"type": "qwen2_vl", "grid_thw": [1, 2, 2]}] * 512, "keep_tokens": 1,
+            "bookkeeping": {"text_tokens": [349_000, 349_000]}}
+    check([post("/plan", plan)], {200, 503}, seconds=3, mebibytes=100)
+
+
+def test_parameters_of_many_images_do_not_hold_an_event_loop():
+    """What fits beside a head is prepared on the loop, which others wait for: 14 KB took it five seconds."""
+    check([post("/reselect", prompt(512, previous=True))], {422}, seconds=1, mebibytes=60)
+
+
+def test_memory_is_there_before_a_request_is_prepared():
+    """A layout of a million tokens is a hundred bytes, and 32 methods hold what each of them prepares."""
+    image = {"layout": {"type": "grid", "rows": 1_024, "columns": 1_024}, "keep_tokens": 1}
+    region = {"region": {"box": [0, 0, 1, 1]}, "region_policy": "first"}
+    dropped = {"already_dropped": tensor([1 << 20], bytes(1 << 20))}
+    methods = {"methods": ["uniform"] * 32}
+    check(
+        [post("/compare", {**image, **methods}), post("/compare", {**image, **methods, **region}),
+         post("/prune", {**image, **dropped, "method": "uniform"})],
+        {413}, seconds=2, mebibytes=70, flags=("--max-in-flight-bytes", "64MiB"))
+
+
 # Work
 
 def ones(rows, columns):

@@ -18,14 +18,7 @@ extension Endpoints {
         mainTensor: { _ in "image_features" }, deadline: deadline)
       let run = RunContext(models: models.current, request, deadline: deadline)
       let comparison = try context.timing.measure("compute") { () throws(Problem) in
-        try CompareOperation.run(document, run) { prepared, search throws(Problem) in
-          // The search and the methods run one after the other, and the answers of all are held.
-          let needs = prepared.map {
-            $0.memoryBytes(decodedBytes: decodedBytes, threads: request.threadCount, models: run.models)
-          }
-          let answers = prepared.reduce(0) { $0 &+ $1.memoryOfAnswers }
-          try OperationHandler.use(max(needs.max() ?? 0, search) &+ answers, in: request)
-        }
+        try CompareOperation.run(document, run, Reservation(request, decodedBytes: decodedBytes))
       }
       context.metrics.recordTokens(
         received: comparison.tokenCount * comparison.entries.count, kept: comparison.keptCount)

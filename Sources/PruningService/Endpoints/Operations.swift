@@ -62,7 +62,9 @@ struct OperationHandler: Sendable {
         isOverdue: { deadline.map { ContinuousClock.now >= $0 } ?? false }))
     guard
       let prepared = try PreparedOperation(
-        operation, document, context, maximumTokens: isBrief ? Self.briefTokens : .max)
+        operation, document, context,
+        isBrief ? .none : Reservation(request, decodedBytes: decodedBytes),
+        maximumTokens: isBrief ? Self.briefTokens : .max, maximumForms: isBrief ? Self.briefForms : .max)
     else { return nil }
     let body = prepared.plan == nil ? nil : BodyPlan(request.body, sources)
     resolved.operations.add(prepared, for: document, format, decodedBytes: decodedBytes, body)
@@ -75,6 +77,8 @@ struct OperationHandler: Sendable {
   private static let briefBodyBytes = 64 << 10
   private static let briefDecodedBytes = 256 << 10
   private static let briefTokens = 8 << 10
+  /// Each image of a batch may have parameters of its own, and all together those of the body.
+  private static let briefForms = 16
 
   func respond(_ context: Endpoint.Context, into response: inout Response) throws(Problem) {
     let request = context.request
@@ -191,6 +195,15 @@ struct OperationHandler: Sendable {
     }
     try query.merge(into: &document.parameters)
     return document
+  }
+}
+
+extension Reservation {
+  /// For an HTTP request whose body took `decodedBytes` to decode.
+  init(_ request: Request, decodedBytes: Int) {
+    self.init(decodedBytes: decodedBytes, threads: request.threadCount) { bytes throws(Problem) in
+      try OperationHandler.use(bytes, in: request)
+    }
   }
 }
 

@@ -35,12 +35,8 @@ struct InferenceHandler: Sendable {
     let deadline = [timeout, given].compactMap { $0 }.min().map { start + $0 }
     let answer = try context.timing.measure("compute") { () throws(Problem) -> Answer in
       let run = RunContext(models: models.current, context.request, deadline: deadline)
-      return try model.operation.run(request.document, run) { prepared throws(Problem) in
-        try OperationHandler.use(
-          prepared.memoryBytes(
-            decodedBytes: decodedBytes, threads: context.request.threadCount, models: run.models),
-          in: context.request)
-      }
+      return try model.operation.run(
+        request.document, run, Reservation(context.request, decodedBytes: decodedBytes))
     }
     context.metrics.recordTokens(received: answer.tokenCount, kept: answer.keptCount)
     let encoded = try context.timing.measure("encode") { () throws(Problem) in

@@ -9,6 +9,8 @@ struct Bookkeeping: Sendable {
   private let textTokens: [Int]?
   private let times: [Double]?
   private let renumbers: Bool
+  /// How many numbers an answer has of it at most, objects and lists counted as those that they take the room of.
+  let numberCount: Int
 
   /// - Returns: nil where it is not asked for.
   /// - Throws: where a member is wrong, or does not fit the layout.
@@ -35,8 +37,17 @@ struct Bookkeeping: Sendable {
     case let other?:
       throw PruningError(at: "/bookkeeping", "must be true, false or an object, not \(other.kindWithArticle)")
     }
-    _ = try sequence(keeping: [], in: layout)
+    let layout = try Self.needed(layout)
+    try SequenceBookkeeping.validate(textTokens: textTokens, times: times, in: layout)
+    let text = try Self.length(of: textTokens, beside: 0)
+    let ids = textTokens == nil ? 0 : text + layout.tokenCount
+    numberCount =
+      ids * (layout.rotaryGrid == nil ? 1 : 3) + Self.numbersPerView
+      * (layout.views.count + layout.imageCount)
   }
+
+  /// Counts and sums, a span in a list of its own, and a frame as an object.
+  private static let numbersPerView = 20
 
   private static let maximumText = 1 << 20
   /// The ids of a prompt that an answer may hold.
@@ -53,28 +64,31 @@ struct Bookkeeping: Sendable {
     return elements
   }
 
-  private func sequence(
-    keeping kept: [Int], in layout: TokenLayout?
-  ) throws(PruningError) -> SequenceBookkeeping {
+  private static func needed(_ layout: TokenLayout?) throws(PruningError) -> TokenLayout {
     guard let layout else {
       throw PruningError(at: "/bookkeeping", "needs a layout, which has the images, tiles and frames")
     }
-    if let textTokens {
-      let (length, overflow) = textTokens.reduce((kept.count, false)) {
-        let (sum, overflow) = $0.0.addingReportingOverflow($1)
-        return (sum, $0.1 || overflow)
-      }
-      guard !overflow, length <= Self.maximumIDs / 3 else {
-        throw PruningError(
-          at: "/bookkeeping/text_tokens", "would need more position ids than a response may have")
-      }
+    return layout
+  }
+
+  /// The prompt's tokens, where they do not need too many position ids.
+  private static func length(of textTokens: [Int]?, beside kept: Int) throws(PruningError) -> Int {
+    let (length, overflow) = (textTokens ?? []).reduce((kept, false)) {
+      let (sum, overflow) = $0.0.addingReportingOverflow($1)
+      return (sum, $0.1 || overflow)
     }
-    return try SequenceBookkeeping(
-      keeping: kept, in: layout, textTokens: textTokens, times: times, renumber: renumbers)
+    guard textTokens == nil || !overflow && length <= maximumIDs / 3 else {
+      throw PruningError(
+        at: "/bookkeeping/text_tokens", "would need more position ids than a response may have")
+    }
+    return length
   }
 
   func members(keeping kept: [Int], _ input: PruningInput) throws(PruningError) -> JSONObject {
-    let found = try sequence(keeping: kept, in: input.layout)
+    _ = try Self.length(of: textTokens, beside: kept.count)
+    let found = try SequenceBookkeeping(
+      keeping: kept, in: try Self.needed(input.layout), textTokens: textTokens, times: times,
+      renumber: renumbers)
     var members: JSONObject = [
       "image_tokens": Self.numbers(found.imageTokens), "view_tokens": Self.numbers(found.viewTokens),
       "cu_seqlens": Self.numbers(found.cumulativeLengths),

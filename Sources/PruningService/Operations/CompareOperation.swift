@@ -41,11 +41,10 @@ public enum CompareOperation {
       RunContext(models: models, isAbandoned: isAbandoned, isOverdue: isOverdue, sharing: sharing))
   }
 
-  /// - Parameter reserve: told the prepared methods, and how much memory the search for the region takes, before anything
-  ///   is computed; throws where there is no memory for them.
+  /// - Parameter reservation: asked for memory before anything is prepared, and again once the networks are known that the
+  ///   methods ask.
   static func run(
-    _ document: TensorDocument, _ context: RunContext,
-    reserve: ([PreparedOperation], _ search: Int) throws(Problem) -> Void = { _, _ throws(Problem) in }
+    _ document: TensorDocument, _ context: RunContext, _ reservation: Reservation = .none
   ) throws(Problem) -> Comparison {
     try refuseUnknown(document)
     var shared = document
@@ -62,23 +61,38 @@ public enum CompareOperation {
         .invalidInput, "methods are compared on one image, and this is a batch of \(batch.samples.count)",
         pointer: "/batched")
     }
+    let documents = contestants.map { contestant in
+      TensorDocument(
+        tensors: shared.tensors, parameters: parameters(of: contestant, shared.parameters),
+        otherMetadata: shared.otherMetadata)
+    }
+    // The search and the methods run one after the other; what is prepared and answered of all is held.
+    let needs = documents.map { MemoryNeed(.prune, $0, batch) }
+    let search = MemoryNeed(.localize, shared, batch)
+    let answers = needs.reduce(0) { $0 &+ $1.answers }
+    let largest = (needs + [search]).reduce(0) {
+      max($0, $1.total(decodedBytes: reservation.decodedBytes, threads: reservation.threads))
+    }
+    try reservation.hold(largest &+ answers)
     var prepared: [Result<PreparedOperation, Problem>] = []
-    for contestant in contestants {
+    for document in documents {
       prepared.append(
         try part { () throws(Problem) in
-          var own = shared
-          own.parameters = parameters(of: contestant, shared.parameters)
-          guard let operation = try PreparedOperation(.prune, own, context) else {
+          guard let operation = try PreparedOperation(.prune, document, context, .none) else {
             preconditionFailure("no number of tokens is too many here")
           }
           return operation
         })
     }
     let subject = try Subject(batch.samples[0], shared.parameters, context)
-    try reserve(
-      prepared.compactMap { try? $0.get() },
-      MemoryNeed(.localize, shared, batch).total(decodedBytes: 0, threads: 1)
-        &+ (subject.modelUse?.bytes(context.models) ?? 0))
+    let withNetworks = prepared.compactMap { try? $0.get() }.map {
+      $0.memoryBytes(
+        decodedBytes: reservation.decodedBytes, threads: reservation.threads, models: context.models)
+    }
+    let searched =
+      search.total(decodedBytes: reservation.decodedBytes, threads: 1)
+      &+ (subject.modelUse?.bytes(context.models) ?? 0)
+    try reservation.hold(max(searched, withNetworks.max() ?? 0) &+ answers)
     let localization = try subject.localization()
     let bytes = TensorForms.bytes(of: document.tensors)
     var entries: [Comparison.Entry] = []

@@ -14,6 +14,7 @@ struct ComputeCost: Sendable {
   private static let perTask = 5_000.0
   private static let perElement = 0.15
   private static let perToken = 15.0
+  private static let perListedNumber = 30.0
   private static let perRectangleSearch = 5_000.0
   /// Of each number of each pair of rows that are compared.
   private static let perProduct = 0.005
@@ -24,6 +25,9 @@ struct ComputeCost: Sendable {
   private static let explanationFactor = 4.0
 
   private init(nanoseconds: Double) { self.nanoseconds = nanoseconds }
+
+  /// Of numbers in the answer that no token is the reason for.
+  init(listing numbers: Int) { nanoseconds = Self.perListedNumber * Double(numbers) }
 
   /// Of finding a region.
   init(_ input: PruningInput, _ plan: RegionPlan) {

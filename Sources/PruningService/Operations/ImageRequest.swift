@@ -156,10 +156,12 @@ struct ImageRequest: Sendable {
 
   /// Memory for the answer about this image, as much as its lists take if all tokens stay.
   ///
-  /// - Parameter listsPerToken: beside the indices.
-  func answerBytes(listsPerToken: Int = 0, stages: Int = 0) -> Int {
+  /// - Parameters:
+  ///   - listsPerToken: beside the indices.
+  ///   - otherNumbers: listed beside those of the tokens.
+  func answerBytes(listsPerToken: Int = 0, stages: Int = 0, otherNumbers: Int = 0) -> Int {
     let lists = 1 + listsPerToken + 2 * stages
-    return Self.imageBytes + stages * Self.stageBytes + lists * tokenCount * Self.listedBytes
+    return Self.imageBytes + stages * Self.stageBytes + (lists * tokenCount + otherNumbers) * Self.listedBytes
   }
 
   static func withoutPlaces(_ layout: TokenLayout) -> PruningError {

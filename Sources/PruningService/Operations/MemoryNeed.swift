@@ -11,14 +11,14 @@ struct MemoryNeed: Sendable {
   /// Of each image while it is computed, the largest first.
   private let work: [Int]
   /// Of all answers.
-  let answers: Int
+  private(set) var answers: Int
   /// Of the tensors where decoding made them.
   private let tensors: Int
 
   /// What each token takes whatever is done with it: its place, its rank, lists of indices, its part of an answer.
   private static let perToken = 320
-  /// The same for each index of a stage's answer, as numbers, as JSON values and as text.
-  private static let perStageIndex = 96
+  /// The same for each index of a stage's answer and any other number that it lists, as such, as JSON values and as text.
+  private static let perListedNumber = 96
   /// Each element of merged rows: the sums, the row, the bytes of its type, the text of a JSON answer and the room in
   /// which that grows.
   private static let perMergedElement = 56
@@ -41,7 +41,7 @@ struct MemoryNeed: Sendable {
           &+ method.bytes(
             elements: elements, tokens: tokens, kept: Self.keptCount(of: tokens, parameters),
             texts: Self.textCount(sample)))
-      answers &+= tokens &* (operation == .prune ? stages &* Self.perStageIndex : Self.perToken / 2)
+      answers &+= tokens &* (operation == .prune ? stages &* Self.perListedNumber : Self.perToken / 2)
       if operation == .compress {
         answers &+= (sample["image_features"]?.elementCount ?? 0) &* Self.perMergedElement
       }
@@ -50,6 +50,9 @@ struct MemoryNeed: Sendable {
     self.answers = answers
     tensors = Self.held(by: document.tensors) &+ document.reorderedBytes
   }
+
+  /// Counts numbers of the answers that are no token's.
+  mutating func addListed(_ numbers: Int) { answers &+= numbers &* Self.perListedNumber }
 
   /// - Parameters:
   ///   - decodedBytes: the most that decoding the body took.

@@ -59,15 +59,15 @@ public enum Operation: String, CaseIterable, Sendable {
       RunContext(models: models, isAbandoned: isAbandoned, isOverdue: isOverdue, sharing: sharing))
   }
 
-  /// - Parameter reserve: called once everything is validated and before anything is computed.
   func run(
-    _ document: TensorDocument, _ context: RunContext,
-    reserve: (PreparedOperation) throws(Problem) -> Void = { _ throws(Problem) in }
+    _ document: TensorDocument, _ context: RunContext, _ reservation: Reservation = .none
   ) throws(Problem) -> Answer {
-    guard let prepared = try PreparedOperation(self, document, context) else {
+    guard let prepared = try PreparedOperation(self, document, context, reservation) else {
       preconditionFailure("no number of tokens is too many here")
     }
-    try reserve(prepared)
+    try reservation.hold(
+      prepared.memoryBytes(
+        decodedBytes: reservation.decodedBytes, threads: reservation.threads, models: context.models))
     return try prepared.run(TensorForms.bytes(of: document.tensors), context)
   }
 }

@@ -22,7 +22,8 @@ public enum PlanOperation {
     try run(parameters, StepLimit(.max, isOverdue: isOverdue), reserve: { _ in })
   }
 
-  /// - Parameter reserve: told how much memory the answer takes at most, before it is made; throws where there is none.
+  /// - Parameter reserve: told how much memory reading the request and the answer take at most, before it is taken; throws
+  ///   where there is none.
   static func run(
     _ parameters: JSONObject, _ limit: StepLimit, reserve: (Int) throws(Problem) -> Void
   ) throws(Problem) -> JSONObject {
@@ -33,14 +34,15 @@ public enum PlanOperation {
     _ = try OperationParameters.batched(given)
     _ = try DeclaredAxes(given)
     _ = try SixteenBits.declared(given)
-    let layouts: Layouts
+    var layouts: Layouts
     do throws(PruningError) {
       layouts = try Layouts(given, limit)
     } catch {
       throw Problem(error)
     }
-    try reserve(layouts.answerBytes)
+    try reserve(layouts.bytes)
     do throws(PruningError) {
+      try layouts.readRequests(limit)
       return try answer(given, layouts, limit)
     } catch {
       throw Problem(error)
@@ -53,6 +55,8 @@ public enum PlanOperation {
     let images: ImageParameters
     private(set) var layouts: [TokenLayout] = []
     private(set) var requests: [PruneRequest] = []
+    private let stageCount: Int
+    private var tokenCount = 0
 
     init(_ given: JSONObject, _ limit: StepLimit) throws(PruningError) {
       guard let layout = given["layout"] else {
@@ -65,12 +69,15 @@ public enum PlanOperation {
           at: "/layout", "must have 1 to \(Batch.maximumCount) layouts, not \(listed.count)")
       }
       images = try ImageParameters(given, batchCount: listed?.count)
-      var tokenCount = 0
+      stageCount = PruneOperation.stageTensorNames(given).count
       var viewCount = 0
       for index in 0..<(listed?.count ?? 1) {
         try limit.check()
         do throws(PruningError) {
-          let (layout, request) = try PlanOperation.sketch(images[index])
+          guard let json = images[index]["layout"] else {
+            throw PruningError(at: "/layout", "is null; a plan needs the layout of every image")
+          }
+          let layout = try TokenLayout(json, tokenCount: nil)
           tokenCount += layout.tokenCount
           viewCount += layout.views.count
           guard tokenCount <= TokenLayout.maximumTokenCount, viewCount <= PlanOperation.maximumViewCount
@@ -81,15 +88,26 @@ public enum PlanOperation {
                 + "views")
           }
           layouts.append(layout)
-          requests.append(request)
         } catch {
           throw listed == nil ? error : images.error(error, inImage: index)
+        }
+      }
+    }
+
+    /// Reads what is asked of each layout, once there is memory for it.
+    mutating func readRequests(_ limit: StepLimit) throws(PruningError) {
+      for (index, layout) in layouts.enumerated() {
+        try limit.check()
+        do throws(PruningError) {
+          requests.append(try PlanOperation.request(images[index], for: layout))
+        } catch {
+          throw isListed ? images.error(error, inImage: index) : error
         }
       }
       guard requests[0].stages.count * tokenCount <= PruneOperation.maximumStageIndices else {
         throw PruneOperation.tooManyStages(requests[0].stages.count, tokenCount)
       }
-      if listed != nil {
+      if isListed {
         // As in a batch: all have the same budget.
         let largest = zip(layouts, requests).map { layout, request in
           request.scope.largestBudget(of: layout.tokenCount, layout, request.newlines)
@@ -98,11 +116,11 @@ public enum PlanOperation {
       }
     }
 
-    /// An upper bound of what the answer about all of them takes, as values and as text.
-    var answerBytes: Int {
-      let stages = requests[0].stages.count
-      return layouts.reduce(0) { bytes, layout in
-        bytes + (layout.views.count + 1) << 10 + stages * (768 + layout.imageCount << 6)
+    /// An upper bound of what the lists of tokens take while requests are read, and the answer about all of them, as values
+    /// and as text.
+    var bytes: Int {
+      layouts.reduce(tokenCount * 48) { bytes, layout in
+        bytes + (layout.views.count + 1) << 10 + stageCount * (768 + layout.imageCount << 6)
       }
     }
   }
@@ -140,11 +158,9 @@ public enum PlanOperation {
 
   private static let maximumViewCount = 1 << 16
 
-  private static func sketch(_ parameters: JSONObject) throws(PruningError) -> (TokenLayout, PruneRequest) {
-    guard let json = parameters["layout"] else {
-      throw PruningError(at: "/layout", "is null; a plan needs the layout of every image")
-    }
-    let layout = try TokenLayout(json, tokenCount: nil)
+  private static func request(
+    _ parameters: JSONObject, for layout: TokenLayout
+  ) throws(PruningError) -> PruneRequest {
     var tokens: [Int]?
     if let region = parameters["region"] {
       guard !layout.views.isEmpty else { throw ImageRequest.withoutPlaces(layout) }
@@ -160,7 +176,7 @@ public enum PlanOperation {
     _ = try ParameterReading(parameters).boolean("renumber")
     _ = try Bookkeeping(parameters, layout)
     _ = try PreviousTokens(parameters, dropped: nil)?.indices(below: layout.tokenCount)
-    return (layout, request)
+    return request
   }
 
   private static func localizes(

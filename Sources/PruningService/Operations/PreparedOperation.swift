@@ -16,6 +16,8 @@ protocol PreparedTask: Sendable {
   var readsElements: Bool { get }
   /// The learned networks that are asked, one after the other.
   var modelUses: [ModelUse] { get }
+  /// How many numbers the answer lists beside those of its tokens, since it speaks of the whole prompt.
+  var sequenceNumbers: Int { get }
 
   /// - Parameters:
   ///   - input: of the same shapes and layout as the one this was prepared for.
@@ -29,6 +31,7 @@ protocol PreparedTask: Sendable {
 extension PreparedTask {
   var readsElements: Bool { true }
   var modelUses: [ModelUse] { [] }
+  var sequenceNumbers: Int { 0 }
 }
 
 /// An operation on the tensors of one request of which everything is decided that does not depend on their elements, as a
@@ -74,12 +77,15 @@ final class PreparedOperation: Sendable {
 
   /// - Parameters:
   ///   - context: its limit is asked between images; nothing of it is kept.
+  ///   - reservation: asked for the memory that preparing and running take, before anything is prepared.
   ///   - maximumTokens: of all images.
-  /// - Returns: nil where there are more tokens.
+  ///   - maximumForms: how many images may differ from the one before in more than what they show.
+  /// - Returns: nil where there is more of either.
   /// - Throws: at the first member or tensor that is wrong; whatever can be told without computing is told here.
   /// - Complexity: O(tokens), and O(elements) where these have to be brought in another order.
   init?(
-    _ operation: Operation, _ document: TensorDocument, _ context: RunContext, maximumTokens: Int = .max
+    _ operation: Operation, _ document: TensorDocument, _ context: RunContext,
+    _ reservation: Reservation, maximumTokens: Int = .max, maximumForms: Int = .max
   ) throws(Problem) {
     try OperationParameters.refuseUnknown(document, for: operation)
     let given = document.parameters.withoutNulls
@@ -92,10 +98,12 @@ final class PreparedOperation: Sendable {
     isBatched = batch.isBatched
     let isTogether = operation == .prune && batch.isBatched && given["budget_scope"] == "request"
     self.isTogether = isTogether
-    memory = MemoryNeed(operation, document, batch)
+    var memory = MemoryNeed(operation, document, batch)
+    try reservation.hold(memory)
     do throws(PruningError) {
       parameters = try ImageParameters(given, batchCount: batch.isBatched ? batch.samples.count : nil)
-      let found = try Self.images(operation, batch, parameters, isTogether, context, maximumTokens)
+      let found = try Self.images(
+        operation, batch, parameters, isTogether, context, maximumTokens, maximumForms)
       guard let found else { return nil }
       images = found
       if isTogether { try Self.validateTogether(found, parameters) }
@@ -104,6 +112,8 @@ final class PreparedOperation: Sendable {
     } catch {
       throw Problem(error)
     }
+    memory.addListed(images.reduce(0) { $0 &+ $1.task.sequenceNumbers })
+    self.memory = memory
     modelUses = images.map(\.task.modelUses).filter { !$0.isEmpty }
     cost = images.dropFirst().reduce(images[0].task.cost) { $0 + $1.task.cost }
     tokenCount = images.reduce(0) { $0 + $1.request.tokenCount }
@@ -122,10 +132,10 @@ final class PreparedOperation: Sendable {
 
   private static func images(
     _ operation: Operation, _ batch: Batch, _ parameters: ImageParameters, _ isTogether: Bool,
-    _ context: RunContext, _ maximumTokens: Int
+    _ context: RunContext, _ maximumTokens: Int, _ maximumForms: Int
   ) throws(PruningError) -> [Image]? {
     var requests: [ImageRequest] = []
-    var tokens = 0
+    var (tokens, forms) = (0, 0)
     requests.reserveCapacity(batch.samples.count)
     /// Whether an image is like the one before in all but what it shows, as most of a batch are.
     func isAlike(_ index: Int) -> Bool {
@@ -140,6 +150,8 @@ final class PreparedOperation: Sendable {
     }
     for (index, sample) in batch.samples.enumerated() {
       try context.stepLimit.check()
+      if !isAlike(index) { forms += 1 }
+      guard forms <= maximumForms else { return nil }
       requests.append(
         isAlike(index)
           ? requests[index - 1]
@@ -208,9 +220,6 @@ final class PreparedOperation: Sendable {
     let needs = modelUses.map { uses in uses.reduce(0) { max($0, $1.bytes(models)) } }
     return needs.sorted(by: >).prefix(max(threads, 1)).reduce(bytes, &+)
   }
-
-  /// Of that, what the answers take.
-  var memoryOfAnswers: Int { memory.answers }
 
   // MARK: Running
 

@@ -44,6 +44,7 @@ struct PruneTask: PreparedTask {
   let cost: ComputeCost
   let modelUses: [ModelUse]
   let readsElements: Bool
+  let sequenceNumbers: Int
   private let plan: RegionPlan
   private let request: PruneRequest
   /// nil where the budget is one for all images of a batch.
@@ -67,11 +68,12 @@ struct PruneTask: PreparedTask {
     }
     positions = try PositionMembers(image, input)
     bookkeeping = try Bookkeeping(image.parameters, image.layout)
+    sequenceNumbers = bookkeeping?.numberCount ?? 0
     model = try ModelDimensions.parse(image.parameters)
     // An explanation has a score, a rule, a rank and a region for each token; positions have up to three numbers.
     answerBytes = image.answerBytes(
       listsPerToken: (request.explain ? 4 : 0) + (positions.areAnswered ? 3 : 0),
-      stages: request.stages.count)
+      stages: request.stages.count, otherNumbers: sequenceNumbers)
     pruning = isTogether ? nil : try PreparedPruning(input, request)
     // The attention of stages is validated whoever decides.
     let hasStages = !request.stages.isEmpty || request.schedule != nil
@@ -79,7 +81,9 @@ struct PruneTask: PreparedTask {
     readsElements =
       isFound || hasStages || input.tensors["position_ids"] != nil || pruning?.deciding.readsValues ?? true
     cost =
-      pruning.map { [plan, request] in ComputeCost(input, plan, $0, explains: request.explain) } ?? .unbounded
+      ComputeCost(listing: sequenceNumbers)
+      + (pruning.map { [plan, request] in ComputeCost(input, plan, $0, explains: request.explain) }
+        ?? .unbounded)
   }
 
   /// CROP is about a region, so it is localized unasked; any other method only where the request asks for it.

@@ -38,10 +38,8 @@ public struct SequenceBookkeeping: Sendable, Hashable {
     keeping kept: [Int], in layout: TokenLayout, textTokens: [Int]? = nil, times: [Double]? = nil,
     renumber: Bool = false
   ) throws(PruningError) {
-    guard let owners = layout.viewOfEachToken() else {
-      throw PruningError(
-        at: "/bookkeeping", "counts tokens by image and view, and layout '\(layout.type)' does not tell them")
-    }
+    let owners = try Self.owners(in: layout)
+    try Self.validate(textTokens: textTokens, times: times, in: layout)
     var views = [Int](repeating: 0, count: layout.views.count)
     var images = [Int](repeating: 0, count: layout.imageCount)
     for token in kept {
@@ -51,23 +49,12 @@ public struct SequenceBookkeeping: Sendable, Hashable {
     viewTokens = views
     imageTokens = images
     cumulativeLengths = views.reduce(into: [0]) { $0.append(($0.last ?? 0) + $1) }
-    let byFrame = layout.rotaryGrid?.hasTextBetweenFrames ?? false
-    let counts = byFrame ? views : images
-    if let textTokens, textTokens.count != counts.count + 1 {
-      throw PruningError(
-        at: "/bookkeeping/text_tokens",
-        "must tell the text before each of \(counts.count) \(byFrame ? "frames" : "images") and after the last: "
-          + "\(counts.count + 1) numbers, not \(textTokens.count)")
-    }
+    let byFrame = Self.countsByFrame(layout)
     var start = 0
-    placeholderSpans = counts.enumerated().map { segment, count in
+    placeholderSpans = (byFrame ? views : images).enumerated().map { segment, count in
       start += textTokens?[segment] ?? 0
       defer { start += count }
       return [start, count]
-    }
-    if let times, times.count != views.count {
-      throw PruningError(
-        at: "/bookkeeping/timestamps", "must have one time per frame, \(views.count), not \(times.count)")
     }
     frames = times.map { times in
       times.indices.filter { views[$0] > 0 }.map { Frame(index: $0, time: times[$0], tokens: views[$0]) }
@@ -82,6 +69,41 @@ public struct SequenceBookkeeping: Sendable, Hashable {
       renumber: renumber)
     positionIDs = ids
     positionDelta = (ids.joined().max().map { $0 + 1 } ?? 0) - (ids.first?.count ?? 0)
+  }
+
+  private static func owners(in layout: TokenLayout) throws(PruningError) -> [Int] {
+    guard let owners = layout.viewOfEachToken() else {
+      throw PruningError(
+        at: "/bookkeeping", "counts tokens by image and view, and layout '\(layout.type)' does not tell them")
+    }
+    return owners
+  }
+
+  /// Whether the segments are frames, not images.
+  private static func countsByFrame(_ layout: TokenLayout) -> Bool {
+    layout.rotaryGrid?.hasTextBetweenFrames ?? false
+  }
+
+  /// Rejects what ``init(keeping:in:textTokens:times:renumber:)`` would reject, whichever tokens are kept.
+  ///
+  /// - Complexity: O(N), however long the text is.
+  public static func validate(
+    textTokens: [Int]?, times: [Double]?, in layout: TokenLayout
+  ) throws(PruningError) {
+    _ = try owners(in: layout)
+    let byFrame = countsByFrame(layout)
+    let count = byFrame ? layout.views.count : layout.imageCount
+    if let textTokens, textTokens.count != count + 1 {
+      throw PruningError(
+        at: "/bookkeeping/text_tokens",
+        "must tell the text before each of \(count) \(byFrame ? "frames" : "images") and after the last: "
+          + "\(count + 1) numbers, not \(textTokens.count)")
+    }
+    if let times, times.count != layout.views.count {
+      throw PruningError(
+        at: "/bookkeeping/timestamps",
+        "must have one time per frame, \(layout.views.count), not \(times.count)")
+    }
   }
 
   /// The ids of the kept tokens and of all text.
@@ -99,6 +121,7 @@ public struct SequenceBookkeeping: Sendable, Hashable {
     for token in 0..<layout.tokenCount { tokens[segment(owners[token])].append(token) }
     let isKept = Set(kept)
     var rows = [[Int]](repeating: [], count: grid == nil ? 1 : 3)
+    for row in rows.indices { rows[row].reserveCapacity(length) }
     var next = 0
     for (index, text) in textTokens.enumerated() {
       for position in next..<(next + text) { for row in rows.indices { rows[row].append(position) } }
