@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Looks for requests that take more memory than the server counts for them, over endpoints, methods, formats, element
-types and shapes; with --hold, posts the worst of each endpoint and method from many connections at once to a server
+"""Looks for requests that take more memory than the server counts for them, over endpoints, methods, parameters, formats,
+element types and shapes; with --hold, posts the worst of each endpoint and method from many connections at once to a server
 that the system gives no more memory than that.
 
     tools/memory.py [--crop BINARY] [--runs N] [--seed N]    ends with 1 when a request took more than counted
@@ -16,6 +16,7 @@ was resident before; what was counted is the growth of crop_work_bytes_total. Ne
 """
 import argparse
 import contextlib
+import io
 import json
 import os
 import pathlib
@@ -93,6 +94,36 @@ class Body:
         parts += [f"{json.dumps(name)}:{json.dumps(value)}" for name, value in self.parameters.items()]
         return "application/json", ("{" + ",".join(parts) + "}").encode()
 
+    def arrays(self):
+        """-> the tensors as numpy has them; bfloat16, which it lacks, becomes float16."""
+        for name, (dtype, shape) in self.tensors.items():
+            dtype = "F16" if dtype == "BF16" else dtype
+            data = elements(self.rng, dtype, int(np.prod(shape)))
+            yield name, np.frombuffer(data, NUMPY[dtype]).reshape(shape)
+
+    def npz(self):
+        stream = io.BytesIO()
+        save = np.savez_compressed if self.rng.random() < 0.7 else np.savez
+        save(stream, **dict(self.arrays()), parameters=json.dumps(self.parameters))
+        return "application/x-npz", stream.getvalue()
+
+    def form(self):
+        parts = [(name, npy(array)) for name, array in self.arrays()] + [("parameters", json.dumps(self.parameters).encode())]
+        body = b"".join(
+            b'--parts\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name.encode(), data) for name, data in parts)
+        return "multipart/form-data; boundary=parts", body + b"--parts--\r\n"
+
+    def inference(self):
+        """Of the Open Inference Protocol, with the operation's own parameters."""
+        names = {"F64": "FP64", "F32": "FP32", "F16": "FP16", "BF16": "BF16", "I64": "INT64", "I32": "INT32", "I8": "INT8",
+                 "U8": "UINT8", "BOOL": "BOOL"}
+        inputs = [
+            {"name": name, "datatype": names[dtype], "shape": shape, "data": [dtype == "BOOL" or 1] * int(np.prod(shape))}
+            for name, (dtype, shape) in self.tensors.items()]
+        texts = {name: value if isinstance(value, (str, int, float)) else json.dumps(value)
+                 for name, value in self.parameters.items()}
+        return "application/json", json.dumps({"inputs": inputs, "parameters": texts}, separators=(",", ":")).encode()
+
 
 def shape_of_features(rng, budget):
     """-> [tokens, width] of about `budget` elements, from one token to one column."""
@@ -104,7 +135,9 @@ def shape_of_features(rng, budget):
 
 def case(rng, known, megabytes, method=None):
     """-> (endpoint, body, description): one random request of at most about so many megabytes of elements."""
-    endpoint = rng.choice(["localize", "compress", "compare", "prune", "prune"])
+    endpoint = rng.choice(["localize", "compress", "compare", "reselect", "plan", "prune", "prune", "prune"])
+    if endpoint == "plan":
+        return plan(rng)
     dtype = rng.choice(list(TYPES))
     method = method or rng.choice(list(known))
     if endpoint == "compress" and rng.random() < 0.5:
@@ -113,7 +146,9 @@ def case(rng, known, megabytes, method=None):
     tokens, width = shape_of_features(rng, budget)
     tensors, parameters = {}, {}
     names = known[method]["required_inputs"] + known[method]["optional_inputs"] if method else ["image_features"]
-    if endpoint == "localize" or method == "crop":
+    if endpoint == "reselect":
+        names = ["attention", "prefill_scores"]
+    elif endpoint == "localize" or method == "crop":
         names = rng.choice([["attention"], ["image_features", "text_features"], ["query", "key"],
                             ["attention", "reference_attention"]])
     if endpoint == "compress":
@@ -129,7 +164,7 @@ def case(rng, known, megabytes, method=None):
             "text_raters": [8], "hidden_states": [tokens + 8, share], "norm_weight": [share],
             "query_weight": [share, share], "key_weight": [share, share],
             "encoder_features": [tokens, share], "pixel_values": [tokens, share], "value_states": [tokens + 8, share],
-            "padding_mask": [tokens],
+            "padding_mask": [tokens], "prefill_scores": [tokens],
         }.get(name, [min(share, 32), max(1, share // 32), tokens])
         if name in ("query_weight", "key_weight") and share > 1024:
             continue
@@ -141,7 +176,7 @@ def case(rng, known, megabytes, method=None):
         parameters["method"] = method
     elif endpoint == "compress":
         parameters["anchors"] = rng.choice(["diversity", "density_peaks", "uniform"])
-    if endpoint != "localize":
+    if endpoint not in ("localize", "reselect"):
         parameters["keep_ratio"] = rng.choice([0.01, 0.5, 1])
     if endpoint == "prune" and rng.random() < 0.2:
         tensors["image_features"] = tensors.get("image_features", (dtype, ([images] if images else []) + [tokens, share]))
@@ -161,10 +196,73 @@ def case(rng, known, megabytes, method=None):
         side = int(tokens ** 0.5)
         if side * side == tokens:
             parameters["layout"] = {"type": "grid", "rows": side, "columns": side}
+    ask_more(rng, endpoint, tokens, images, tensors, parameters)
     body = Body(rng, tensors, parameters)
-    form = rng.choice(["safetensors", "safetensors", "base64", "numbers"])
+    form = rng.choice(["safetensors", "safetensors", "base64", "numbers", "npz", "form", "inference"])
+    if form == "inference":
+        if endpoint == "compare":
+            form = "numbers"
+        else:
+            endpoint = f"v2/models/crop-{endpoint}/infer"
     media_type, data = getattr(body, form)()
     return endpoint, media_type, data, f"{endpoint} {form} {json.dumps(parameters)} {tensors}"
+
+
+def layout(rng, tokens):
+    """-> of so many tokens."""
+    rows = next(rows for rows in (32, 16, 8, 4, 2, 1) if tokens % rows == 0)
+    columns = tokens // rows
+    return rng.choice([
+        {"type": "grid", "rows": rows, "columns": columns},
+        {"type": "video", "frames": columns, "rows": rows, "columns": 1} if columns <= 4096 else {"type": "raw", "tokens": tokens},
+        {"type": "qwen2_vl", "grid_thw": [1, 2 * rows, 2 * columns]},
+        {"type": "qwen2_5_vl", "grid_thw": [rows, 2, 2 * columns]},
+    ])
+
+
+def ask_more(rng, endpoint, tokens, images, tensors, parameters):
+    """Adds parameters and tensors that cost memory beside the method's."""
+    batch = [images] if images else []
+    if endpoint == "reselect":
+        parameters["explain"] = rng.random() < 0.5
+    if endpoint == "reselect" or rng.random() < 0.1:
+        tensors["already_dropped"] = ("U8", [*batch, tokens])
+    if endpoint in ("prune", "compress", "reselect") and rng.random() < 0.2:
+        tensors["position_ids"] = (rng.choice(["I64", "I32"]), [*batch, *rng.choice([[], [3]]), tokens])
+        parameters["renumber"] = rng.random() < 0.5
+    if rng.random() < 0.5:
+        parameters["layout"] = layout(rng, tokens)
+        if rng.random() < 0.3 and endpoint != "localize":
+            parameters["budget_scope"] = rng.choice(["tile", "request"])
+        if rng.random() < 0.3 and endpoint != "reselect":
+            parameters.pop("localize", None)
+            parameters["region"] = [{"box": [0, 0, 1, 1]}] * rng.choice([1, 64])
+        if endpoint in ("prune", "reselect") and rng.random() < 0.5:
+            parameters["bookkeeping"] = rng.choice([True, {"text_tokens": [rng.choice([1, 10_000, 340_000]), 7]}])
+    transposed = [name for name in ("image_features", "attention") if name in tensors]
+    if transposed and rng.random() < 0.2:
+        name = rng.choice(transposed)
+        dtype, shape = tensors[name]
+        letters = "nd" if name == "image_features" else "hqn"
+        tensors[name] = (dtype, shape[::-1])
+        parameters["axes"] = {name: (("b" if images else "") + letters)[::-1]}
+
+
+def plan(rng):
+    """-> the same for a plan, whose memory is all its parameters'."""
+    images = rng.choice([1, 1, 16, 1_024])
+    tokens = rng.choice([16, 1_024]) if images > 1 else rng.choice([576, 65_536, 1 << 20])
+    parameters = {"keep_ratio": 0.5, "budget_scope": rng.choice(["image", "tile"])}
+    if tokens * images <= 1 << 16 and rng.random() < 0.5:
+        parameters["stages"] = [{"layer": layer, "keep_ratio": 0.5} for layer in range(16)]
+        del parameters["keep_ratio"]
+    layouts = [layout(rng, tokens)] * images
+    parameters["layout"] = layouts if images > 1 else layouts[0]
+    if rng.random() < 0.3:
+        parameters["region"] = {"box": [0, 0, 1, 1]}
+    if rng.random() < 0.3:
+        parameters["bookkeeping"] = {"text_tokens": [340_000, 7]}
+    return "plan", "application/json", json.dumps(parameters).encode(), f"plan of {images}: {json.dumps(parameters)[:300]}"
 
 
 class Watched:
