@@ -10,7 +10,7 @@ extension FuzzTarget {
     for coding in [ZipCoding.zlib, unchecked] {
       let hints = DecodingHints(
         parameterNames: ["keep_tokens", "layout", "tensor_dtype"], zipCoding: coding,
-        maximumDecodedBytes: 1 << 22)
+        maximumDecodedBytes: 1 << 16)
       let needed = NPZFormat.decodingBytes(of: bytes[...], hints)
       try require(needed >= 0, "memory needed is a count of bytes")
       guard let document = try TensorLaws.decode(NPZFormat.self, bytes, hints) else { continue }
