@@ -229,6 +229,22 @@ import TokenPruning
     #expect(Reply(service.respond(to: request), isRejected: false).summary.hasSuffix("at \(pointer)"))
   }
 
+  @Test(
+    "An event loop prepares few images that differ, and leaves more of them to compute threads",
+    arguments: [(16, true), (17, false)])
+  func fewForms(images: Int, isPrepared: Bool) throws {
+    let layouts = [JSONValue](repeating: ["type": "grid", "rows": 1, "columns": 2], count: images)
+    let body = Body(
+      [("attention", try .random([images, 1, 2], seed: 1))],
+      ["batched": true, "layout": .array(layouts), "keep_tokens": 1, "method": "topk"]
+    ).safetensors()
+    let head = try TestService.head("POST /prune", contentLength: body.count)
+    var request = Request(head: head, body: body)
+    let service = TestService().service
+    #expect((service.prepare(&request) != nil) == isPrepared)
+    #expect(Reply(service.respond(to: request), isRejected: false).status == 200)
+  }
+
   @Test("Bodies are recognised by everything but their elements, and by nothing less")
   func bodyPlans() throws {
     let tensor = try Tensor.random([8], seed: 1)
