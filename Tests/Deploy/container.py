@@ -91,6 +91,9 @@ class Container:
         return self
 
     def __exit__(self, *_):
+        # Becoming another user, the program lost the signal that it gets when unshare ends.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
         self.process.kill()
         self.process.communicate()
 
@@ -116,6 +119,13 @@ class Container:
     def stop(self):
         """Sends the image's stop signal."""
         os.kill(self.pid, getattr(signal, self.image.config["StopSignal"]))
+
+    def kill_thread(self, name, number):
+        """Sends a signal to one of the threads of that name."""
+        threads = pathlib.Path(f"/proc/{self.pid}/task").iterdir()
+        thread = next(int(one.name) for one in threads if (one / "comm").read_text().strip() == name)
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.tgkill(self.pid, thread, number) == 0, os.strerror(ctypes.get_errno())
 
     def wait(self, seconds=60):
         """-> its exit status, and the rest of its log."""

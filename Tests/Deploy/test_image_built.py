@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -121,6 +122,19 @@ def test_it_runs_read_only_without_rights_answers_its_health_check_and_drains(im
         assert code == 0, log[-2000:]
         for line in log.splitlines():
             assert json.loads(line)["level"] != "error", line
+
+
+def test_a_crash_tells_the_functions_it_happened_in(image, root):
+    """An event loop is hit while it waits: of the functions below it, ours are known by name."""
+    with Container(image, root) as running:
+        running.kill_thread("crop-loop", signal.SIGSEGV)
+        said = []
+        for line in running.process.stderr:
+            said.append(line)
+            if "Backtrace took" in line:
+                break
+        text = "".join(said)
+        assert '"crop-loop" crashed' in text and re.search(r"EventLoop\.run\(\) \+ \d+ in crop\n", text), text[-2000:]
 
 
 def test_a_touched_test_or_page_of_documentation_compiles_nothing(image):
