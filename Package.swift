@@ -59,8 +59,12 @@ let package = Package(
   // between mirrors.
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-configuration", exact: "1.4.0", traits: []),
     .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
     .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+    // What swift-configuration is made of, and would take the newest of.
+    .package(url: "https://github.com/apple/swift-collections", exact: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-system", exact: "1.8.1"),
   ],
   targets: [
     // Pure: no Foundation, no Dispatch, no Glibc, no clock, no environment.
@@ -136,7 +140,11 @@ let package = Package(
         "ContentCodings", "HTTP1", "JSON", "Kernels", "LibC", "Locking", "PruningService", "TensorFormats",
         "Tensors", "TLS", "TokenPictures", "TokenPruning", "Transport", "YAML",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Logging", package: "swift-log"),
+        // Parts of Configuration, named so that their versions can be.
+        .product(name: "DequeModule", package: "swift-collections"),
+        .product(name: "SystemPackage", package: "swift-system"),
       ] + pruningParts,
       swiftSettings: settings),
 

@@ -104,11 +104,11 @@ def test_licences_and_the_list_of_what_is_linked_are_complete(folder):
     listed = json.loads((folder / "sbom.spdx.json").read_text())
     packages = {one["name"]: one for one in listed["packages"]}
     assert listed["spdxVersion"] == "SPDX-2.3" and packages["crop"]["licenseDeclared"] == "Apache-2.0"
-    assert {"swift", "swift-argument-parser", "swift-log"} <= packages.keys()
+    assert {"swift", "swift-argument-parser", "swift-configuration", "swift-log"} <= packages.keys()
     debian = {name: one["versionInfo"] for name, one in packages.items() if name.startswith("debian/")}
     assert debian == {"debian/libssl3": "3.0.17", "debian/zlib1g": "1:1.2.13"}
     manifest = (ROOT / "Package.swift").read_text()
-    for name in ("swift-argument-parser", "swift-log"):
+    for name in ("swift-argument-parser", "swift-configuration", "swift-log"):
         assert f'/{name}", exact: "{packages[name]["versionInfo"]}"' in manifest
         assert packages[name]["licenseDeclared"] == "Apache-2.0" and "Apache License" in (folder / "licences" / f"{name}.txt").read_text()
     identifiers = {one["SPDXID"] for one in listed["packages"]} | {"SPDXRef-DOCUMENT"}

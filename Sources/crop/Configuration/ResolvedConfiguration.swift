@@ -1,3 +1,6 @@
+import Configuration
+import Locking
+
 /// The configuration in force, and where each value came from.
 struct ResolvedConfiguration: Sendable {
   struct Entry: Sendable, Equatable {
@@ -19,11 +22,31 @@ struct ResolvedConfiguration: Sendable {
   init(
     flags: [String: String] = [:], environment: [String: String] = [:], file: ConfigurationFile? = nil
   ) throws(ConfigurationError) {
-    let variables = try EnvironmentSource(environment)
-    warnings = variables.warnings
+    let platform = Self.platformTexts(environment)
+    let environment = try EnvironmentSource(environment)
+    warnings = environment.warnings
+    let sources: [Source] = [
+      .flags, .environment, .file, .platform, .standard(environment.standard), .defaults,
+    ]
+    let recorder = ProviderRecorder()
+    let reader = ConfigReader(
+      providers: [
+        InMemoryProvider(name: "flags", texts: flags),
+        EnvironmentVariablesProvider(environmentVariables: environment.variables)
+          .prefixKeys(with: ConfigKey(Self.environmentScope)),
+        InMemoryProvider(name: "file", texts: file?.values ?? [:]),
+        InMemoryProvider(name: "platform", texts: platform),
+        InMemoryProvider(name: "OpenTelemetry", texts: environment.standard.values.mapValues(\.text)),
+        InMemoryProvider(
+          name: "defaults",
+          texts: Dictionary(uniqueKeysWithValues: Setting.all.map { ($0.key, $0.defaultText) })),
+      ], accessReporter: recorder)
     var problems: [String] = []
     for setting in Setting.all {
-      let (text, origin) = Self.source(of: setting, flags, variables, file, platform: environment)
+      guard let text = reader.string(forKey: ConfigKey(setting.key)), let rank = recorder.lastAnswering else {
+        preconditionFailure("every setting has a default")
+      }
+      let origin = sources[rank].origin(of: setting, in: file)
       if !setting.set(text, in: &configuration) {
         problems.append("\(origin): '\(text)' is not \(setting.expected)")
       }
@@ -33,27 +56,17 @@ struct ResolvedConfiguration: Sendable {
     guard problems.isEmpty else { throw ConfigurationError(problems) }
   }
 
-  /// What the highest source that knows of a setting says.
-  private static func source(
-    of setting: Setting, _ flags: [String: String], _ environment: EnvironmentSource,
-    _ file: ConfigurationFile?,
-    platform: [String: String]
-  ) -> (text: String, origin: Origin) {
-    if let text = flags[setting.key] { return (text, .flag(setting.flag)) }
-    let variable = setting.environmentName
-    if let text = environment.variables[variable] { return (text, .environment(variable)) }
-    if let file, let text = file.values[setting.key] {
-      return (text, .file(path: file.path, key: setting.key))
+  /// By setting key. An empty variable is none.
+  private static func platformTexts(_ environment: [String: String]) -> [String: String] {
+    var texts: [String: String] = [:]
+    for setting in Setting.all {
+      guard let name = setting.platformVariable, let text = environment[name], !text.isEmpty else { continue }
+      texts[setting.key] = text
     }
-    // An empty variable is none.
-    if let variable = setting.platformVariable, let text = platform[variable], !text.isEmpty {
-      return (text, .platform(variable))
-    }
-    if let value = environment.standard.values[setting.key] {
-      return (value.text, .environment(value.variable))
-    }
-    return (setting.defaultText, .byDefault)
+    return texts
   }
+
+  private static let environmentScope = String(Setting.environmentPrefix.dropLast()).lowercased()
 
   /// Values that are fine alone and not together.
   private var contradictions: [String] { bodyBudgetProblems + listenProblems + adminProblems + tlsProblems }
@@ -105,5 +118,43 @@ struct ResolvedConfiguration: Sendable {
       guard let origin = entry(given)?.origin, entry(needed) == nil else { return nil }
       return "\(origin): \(given) needs \(needed), which is not given"
     }
+  }
+
+  /// The ranks of the providers, highest first.
+  private enum Source {
+    case flags, environment, file, platform, defaults
+    case standard(OpenTelemetryEnvironment)
+
+    func origin(of setting: Setting, in file: ConfigurationFile?) -> Origin {
+      switch self {
+      case .flags: .flag(setting.flag)
+      case .environment: .environment(setting.environmentName)
+      case .file: .file(path: file?.path ?? "", key: setting.key)
+      case .platform: .platform(setting.platformVariable ?? "")
+      case .standard(let environment): .environment(environment.values[setting.key]?.variable ?? "")
+      case .defaults: .byDefault
+      }
+    }
+  }
+}
+
+/// Notes which provider answered the last question.
+private final class ProviderRecorder: AccessReporter {
+  private let rank = Locked<Int?>(nil)
+
+  var lastAnswering: Int? { rank.withLock { $0 } }
+
+  func report(_ event: AccessEvent) {
+    let answering = event.providerResults.firstIndex { (try? $0.result.get().value) != nil }
+    rank.withLock { $0 = answering }
+  }
+}
+
+extension InMemoryProvider {
+  fileprivate init(name: String, texts: [String: String]) {
+    let pairs = texts.map {
+      (AbsoluteConfigKey(ConfigKey($0.key)), ConfigValue(.string($0.value), isSecret: false))
+    }
+    self.init(name: name, values: Dictionary(uniqueKeysWithValues: pairs))
   }
 }
