@@ -86,10 +86,10 @@ def test_the_sizes_are_within_their_limits(image, root):
     whole = size(root)
     print(f"{image.variant}: program {program / MEGABYTE:.1f} MB, image {whole / MEGABYTE:.1f} MB, "
           f"{(whole - base) / MEGABYTE:.1f} MB over its base", flush=True)
-    assert program <= 20 * MEGABYTE
+    assert program <= 21 * MEGABYTE
     # 30 MB was aimed at; the program that prints backtraces takes 7, OpenSSL 6, and FoundationEssentials, which the command line's
     # parser uses, 5.
-    assert whole - base <= 34 * MEGABYTE
+    assert whole - base <= 35 * MEGABYTE
 
 
 def test_it_runs_read_only_without_rights_answers_its_health_check_and_drains(image, root):
