@@ -48,3 +48,25 @@ def test_every_method_has_random_requests(connection):
     listed = connection.exchange(request(target="/methods")).json["methods"]
     # auto hands over to one of the others; AutoTests say to which.
     assert {each["name"] for each in listed} == set(random_cases.CASES) | {"auto"}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_cdpruner_with_mostly_padding(connection, seed):
+    """An image's worth of rows, seven of ten of them zero."""
+    generator = np.random.default_rng(seed)
+    image = generator.standard_normal((64, 32)).astype(np.float32)
+    image[generator.random(64) < 0.7] = 0
+    tensors = {
+        "image_features": image,
+        "relevance_features": generator.standard_normal((64, 8)).astype(np.float32),
+        "text_features": generator.standard_normal((2, 8)).astype(np.float32),
+    }
+    case = random_cases.Case(
+        tensors, {},
+        lambda given, count: random_cases.reference.cdpruner(
+            given["image_features"], given["relevance_features"], given["text_features"], count),
+        16)
+    body = safetensors_bytes(tensors, {"method": "cdpruner", "keep_tokens": 16, "batched": False})
+    reply = connection.exchange(request("POST", "/prune", body=body))
+    assert reply.status == 200, reply.body
+    assert case.accepts(reply.json["kept_indices"]) or not random_cases.is_decided(case)

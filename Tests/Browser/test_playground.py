@@ -272,8 +272,9 @@ def test_with_keys_the_page_is_open_and_asks_for_one(browser, tmp_path):
         assert "0123456789abcdef" not in page.run("location.href + document.getElementById('curl').textContent")
 
 
-def test_the_contract_is_drawn(browser, server):
-    with browser.page() as page:
+@pytest.mark.parametrize("options", [{}, {"width": 390, "height": 1500, "mobile": True}], ids=["desktop", "phone"])
+def test_the_contract_is_drawn(browser, server, options):
+    with browser.page(**options) as page:
         page.open(server.url + "/docs")
         page.wait("document.querySelectorAll('#main > details').length > 20")
         page.run("document.getElementById('prune').open = true")

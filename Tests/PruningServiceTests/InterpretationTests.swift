@@ -288,7 +288,7 @@ struct InterpretationTests {
     }
     let list = "{\"attention\":[1,2,3,4],\"layout\":[{\"type\":\"raw\",\"tokens\":4}],\"keep_tokens\":1}"
     let reply = try service.post("/prune?method=topk", list)
-    #expect(reply.status == 422 && reply.text.contains("list of layouts"), "\(reply.text)")
+    #expect(reply.status == 422 && reply.text.contains("send one layout for one image"), "\(reply.text)")
   }
 
   @Test("what curl does to files and forms is named")

@@ -37,7 +37,9 @@ struct Reading {
     }
     if isDeclaredBatched == true, found == nil {
       throw Problem(
-        .invalidInput, "is true, or implied by a list of layouts, but no tensor has an axis of images",
+        .invalidInput,
+        "is true, or implied by a list of layouts, but no tensor has an axis of images; give tensors one in front or a name for "
+          + "each image ('attention.0', 'attention.1'), or send one layout for one image",
         pointer: "/batched")
     }
     return found?.count
