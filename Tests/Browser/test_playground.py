@@ -282,6 +282,45 @@ def test_the_contract_is_drawn(browser, server, options):
         assert page.run("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+def test_the_contract_of_a_server_with_keys(browser, tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text("lab 0123456789abcdefABCDEF\n")
+    keys.chmod(0o600)
+    with Server("--api-key-file", str(keys)) as server:
+        # Not closed by `with`, which minds the 401 that is expected here.
+        page = browser.page()
+        page.open(server.url + "/docs")
+        page.wait("document.getElementById('load') && !document.querySelector('#main > details')")
+        page.wait("document.body.innerText.includes('API keys')")
+        page.run("""(key => { key.value = '0123456789abcdefABCDEF'; key.dispatchEvent(new Event('input')); })(
+          document.getElementById('key'))""")
+        page.run("document.getElementById('load').click()")
+        page.wait("document.querySelectorAll('#main > details').length > 20")
+        page.run("document.getElementById('prune').open = true")
+        page.wait("document.querySelector('#prune pre')")
+        # The command names a variable; the key itself is shown nowhere.
+        assert "$CROP_KEY" in page.run("document.querySelector('#prune pre').textContent")
+        assert "0123456789abcdef" not in page.run("location.href + document.body.innerText")
+
+
+def test_a_command_is_copied_without_a_secure_context(browser, server):
+    with browser.page() as page:
+        page.open(server.url + "/docs")
+        page.wait("document.querySelectorAll('#main > details').length > 20")
+        page.run("document.getElementById('prune').open = true")
+        page.wait("document.querySelector('#prune pre')")
+        page.run("""Object.defineProperty(navigator, 'clipboard', { value: undefined });
+          document.execCommand = name => {
+            window.copiedText = name + ': ' + getSelection().toString() + document.activeElement.value;
+            return true;
+          };
+          [...document.querySelectorAll('#prune button')].find(one => one.textContent === 'copy').click()""")
+        page.wait("[...document.querySelectorAll('#prune button')].some(one => one.textContent === 'copied')")
+        copied = page.run("window.copiedText")
+        assert copied.startswith("copy: ") and "curl" in copied
+        assert not page.run("document.querySelector('.copying')")
+
+
 def test_every_operation_can_be_opened_and_sent(browser, server):
     with browser.page() as page:
         page.open(server.url + "/docs")
