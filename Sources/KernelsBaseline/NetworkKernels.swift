@@ -148,7 +148,7 @@ public enum NetworkKernels {
   @inline(__always)
   private static func poisoned(_ x: Lanes) -> Lanes { exponential(x) + (x - x) }
 
-  /// e^x for small and negative x, for x <= 0 within three units in the last place; 0 below -87, where the results leave the normal numbers.
+  /// e^x, for x <= 0 within three units in the last place; 0 below -87, where the results leave the normal numbers.
   ///
   /// x = n ln 2 + r with |r| <= ln(2) / 2 and ln 2 in two parts (W. J. Cody and W. Waite, "Software Manual for the
   /// Elementary Functions", 1980), then the Taylor polynomial of degree 7.

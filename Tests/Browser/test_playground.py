@@ -255,11 +255,18 @@ def test_it_works_by_keyboard_and_is_named_for_screen_readers(browser, server):
         assert page.run("document.documentElement.lang") == "en"
 
 
-def test_with_keys_the_page_is_open_and_asks_for_one(browser, tmp_path):
-    keys = tmp_path / "keys"
-    keys.write_text("lab 0123456789abcdefABCDEF\n")
+KEY = "0123456789abcdefABCDEF"
+
+
+def server_with_key(folder):
+    keys = folder / "keys"
+    keys.write_text(f"lab {KEY}\n")
     keys.chmod(0o600)
-    with Server("--api-key-file", str(keys)) as server:
+    return Server("--api-key-file", str(keys))
+
+
+def test_with_keys_the_page_is_open_and_asks_for_one(browser, tmp_path):
+    with server_with_key(tmp_path) as server:
         page = browser.page()
         page.open(server.url + "/")
         page.wait("!document.getElementById('problem').hidden")
@@ -283,10 +290,7 @@ def test_the_contract_is_drawn(browser, server, options):
 
 
 def test_the_contract_of_a_server_with_keys(browser, tmp_path):
-    keys = tmp_path / "keys"
-    keys.write_text("lab 0123456789abcdefABCDEF\n")
-    keys.chmod(0o600)
-    with Server("--api-key-file", str(keys)) as server:
+    with server_with_key(tmp_path) as server:
         # Not closed by `with`, which minds the 401 that is expected here.
         page = browser.page()
         page.open(server.url + "/docs")

@@ -116,7 +116,7 @@ extension Matrix {
   /// The sum of some rows, each times its factor [D], in float64 and in their order.
   public func sum(of range: Range<Int>, times factors: [Double]) -> [Double] {
     precondition(range.lowerBound >= 0 && range.upperBound <= min(rows, factors.count))
-    // So many that their sums stay in the first cache meanwhile.
+    // Few enough rows that the sums stay in the first cache from one group to the next.
     let height = 8
     var sums = [Double](repeating: 0, count: columns)
     sums.withUnsafeMutableBufferPointer { sums in

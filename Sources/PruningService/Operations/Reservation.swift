@@ -1,4 +1,4 @@
-/// How a request holds memory: each time it knows better how much it needs, and before it takes any of it.
+/// Asks for a request's memory before any of it is taken, and again when a later step tells more exactly how much it is.
 struct Reservation {
   /// The most that decoding the body took.
   var decodedBytes = 0
@@ -7,7 +7,8 @@ struct Reservation {
   /// Told how much memory the request holds from now on; throws where there is not as much.
   let hold: (_ bytes: Int) throws(Problem) -> Void
 
-  /// For requests of nobody else's memory.
+  /// Where no memory is asked for: on the command line, for requests small enough for an event loop, and for parts of a
+  /// request that holds it already.
   static var none: Reservation { Reservation { _ throws(Problem) in } }
 
   /// For one operation.
