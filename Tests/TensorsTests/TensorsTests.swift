@@ -182,3 +182,43 @@ struct TensorTests {
     #expect(bundle["c"] == nil)
   }
 }
+
+@Suite("Means of rows")
+struct MeanRowTests {
+  @Test("are the sums in float64, one row after the other, over their number", arguments: [1, 2, 3, 8])
+  func means(_ count: Int) throws {
+    let width = 19
+    let values = (0..<(2 * count * width)).map { Float(($0 * 37) % 101) / 16 - 3 }
+    let floats = try Tensor(
+      elementType: .float32, shape: Shape([2 * count, width]),
+      bytes: values.flatMap { withUnsafeBytes(of: $0.bitPattern.littleEndian, Array.init) }[...])
+    let doubles = try Tensor(
+      elementType: .float64, shape: Shape([2 * count, width]),
+      bytes: values.flatMap { withUnsafeBytes(of: Double($0).bitPattern.littleEndian, Array.init) }[...])
+    for (first, step) in [(0, 1), (1, 2), (0, 2)] {
+      let expected = (0..<width).map { column in
+        (0..<count).reduce(0.0) { $0 + Double(values[(first + $1 * step) * width + column]) } / Double(count)
+      }
+      #expect(floats.meanRow(first: first, step: step, count: count, width: width) == expected)
+      #expect(doubles.meanRow(first: first, step: step, count: count, width: width) == expected)
+    }
+  }
+
+  @Test(
+    "of numbers up to float32 are finite exactly when all of them are",
+    arguments: [Float.nan, .infinity, -.infinity])
+  func notFinite(_ bad: Float) throws {
+    for slot in 0..<6 {
+      var values = [Float](repeating: .greatestFiniteMagnitude, count: 6)
+      #expect(try tensor(values).meanRow(count: 3, width: 2).allSatisfy(\.isFinite))
+      values[slot] = bad
+      #expect(try !tensor(values).meanRow(count: 3, width: 2).allSatisfy(\.isFinite))
+    }
+  }
+
+  private func tensor(_ values: [Float]) throws -> Tensor {
+    try Tensor(
+      elementType: .float32, shape: Shape([3, 2]),
+      bytes: values.flatMap { withUnsafeBytes(of: $0.bitPattern.littleEndian, Array.init) }[...])
+  }
+}

@@ -103,6 +103,8 @@ import Testing
     for share in 1...4 {
       let indices = (0..<bound).filter { _ in numbers.below(share) == 0 }
       #expect(Ranking.ascending(indices, below: bound) == indices)
+      let left = Set(indices)
+      #expect(Ranking.indices(below: bound, without: indices) == (0..<bound).filter { !left.contains($0) })
       let cut = indices.count / 3
       #expect(Ranking.merged(Array(indices[..<cut]), Array(indices[cut...])) == indices)
       let (even, odd) = (indices.filter { $0 % 2 == 0 }, indices.filter { $0 % 2 == 1 })
