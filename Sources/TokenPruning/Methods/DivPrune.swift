@@ -35,6 +35,11 @@ struct DivPrune: PruningMethod {
     properties: [.nested, .scaleInvariant, .orderEquivariant],
     facts: MethodFacts(
       .diversity, isQuestionAware: false, cost: "O(N^2 D)", inexactParameter: "faithful",
+      reported: [
+        MethodFacts.Report(
+          "84 % fewer FLOPs on LLaVA-1.5-7B with no loss on POPE and 12.7 % on COCO captions",
+          source: "arXiv 2503.02175, as others summarise it")
+      ],
       automatic: AutomaticUse(
         .image, ["image_features"],
         "needs features alone, keeps those farthest apart, and is what later papers compare themselves with"))

@@ -23,7 +23,10 @@ struct EVS: ScoringMethod {
     budget: "The kept tokens of all frames together, exactly that many.",
     properties: [.nested, .scaleInvariant],
     facts: MethodFacts(
-      .video, isQuestionAware: false, cost: "O(N D)"))
+      .video, isQuestionAware: false, cost: "O(N D)",
+      reported: [
+        MethodFacts.Report("first token up to 4 times sooner with minimal loss", source: "arXiv 2510.14624")
+      ]))
 
   static let firstFrameScore = 255.0
 

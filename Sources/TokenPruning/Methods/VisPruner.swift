@@ -36,7 +36,11 @@ struct VisPruner: PruningMethod {
       "Equal similarities go by the earlier place; the authors' code leaves their order to torch.argsort.",
     ], properties: [.scaleInvariant, .orderEquivariant],
     facts: MethodFacts(
-      .encoder, isQuestionAware: false, cost: "O(N^2 D)"))
+      .encoder, isQuestionAware: false, cost: "O(N^2 D)",
+      reported: [
+        MethodFacts.Report(
+          "91 % fewer FLOPs and 75 % less latency of LLaVA-1.5-7B at comparable accuracy", source: "arXiv 2412.01818")
+      ]))
 
   static let removedPerRound = 8
   static let maximumResidue = SimilarityMatrix.maximumCount
