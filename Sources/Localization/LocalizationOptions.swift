@@ -31,7 +31,7 @@ public struct LocalizationOptions: Sendable, Hashable {
   package private(set) var source: LocalizationSource?
   package private(set) var model: String?
   var objective: Objective
-  var maximumRegions: Int
+  package var maximumRegions: Int
   var minimumContrast: Double
   var minimumOverlap: Double
   var imageSize: ImageSize?

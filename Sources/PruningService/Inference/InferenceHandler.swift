@@ -1,6 +1,7 @@
 import HTTP1
 import PruningNumerics
 import TensorFormats
+import Tensors
 import TokenPruning
 
 /// Answers inference requests: the operations, with bodies and responses of the Open Inference Protocol.
@@ -33,14 +34,22 @@ struct InferenceHandler: Sendable {
     }
     let given = request.timeout.map { Duration.microseconds($0) }
     let deadline = [timeout, given].compactMap { $0 }.min().map { start + $0 }
+    let run = RunContext(models: models.current, context.request, deadline: deadline)
+    var held = 0
     let answer = try context.timing.measure("compute") { () throws(Problem) -> Answer in
-      let run = RunContext(models: models.current, context.request, deadline: deadline)
-      return try model.operation.run(
-        request.document, run, Reservation(context.request, decodedBytes: decodedBytes))
+      let reservation = Reservation(decodedBytes: decodedBytes, threads: context.request.threadCount) {
+        bytes throws(Problem) in
+        held = bytes
+        try OperationHandler.use(bytes, in: context.request)
+      }
+      return try model.operation.run(request.document, run, reservation)
     }
     context.metrics.recordTokens(received: answer.tokenCount, kept: answer.keptCount)
     let encoded = try context.timing.measure("encode") { () throws(Problem) in
-      try write(answer, to: request, model, OperationHandler.mustStop(context.request, deadline))
+      let tensors = answer.namedTensors(includingIndices: true)
+      try Self.reserveStacked(tensors, run, beside: held, in: context.request)
+      return try write(
+        answer, tensors, to: request, model, OperationHandler.mustStop(context.request, deadline))
     }
     let isJSON = encoded.jsonByteCount == nil
     var fields = [Response.Field("Content-Type", isJSON ? "application/json" : "application/octet-stream")]
@@ -128,8 +137,24 @@ struct InferenceHandler: Sendable {
     }
   }
 
+  /// Asks for the memory of tensors in which all images are as long as the longest, before they are made.
+  private static func reserveStacked(
+    _ tensors: [(name: String, tensor: Tensor)], _ run: RunContext, beside held: Int, in request: Request
+  ) throws(Problem) {
+    let byteCount = InferenceResponse.stackedByteCount(tensors)
+    guard byteCount > 0 else { return }
+    do throws(PruningError) {
+      try run.stepLimit.reserveAnswer(bytes: byteCount)
+    } catch {
+      throw Problem(error)
+    }
+    // Once as tensors and once in the body.
+    try OperationHandler.use(held + 2 * byteCount, in: request)
+  }
+
   private func write(
-    _ answer: Answer, to request: InferenceRequest, _ model: InferenceModel,
+    _ answer: Answer, _ tensors: [(name: String, tensor: Tensor)], to request: InferenceRequest,
+    _ model: InferenceModel,
     _ mustStop: @escaping Interruption
   ) throws(Problem) -> InferenceResponse {
     // Looked up before anything is written, so that a name that does not exist leaves no output half done.
@@ -140,8 +165,7 @@ struct InferenceHandler: Sendable {
     do throws(TensorFormatError) {
       response = try InferenceResponse(
         to: request, model: model.name, version: InferenceModel.version,
-        answer.namedTensors(includingIndices: true), response: answer.members(includingIndices: false),
-        isInterrupted: mustStop)
+        tensors, response: answer.members(includingIndices: false), isInterrupted: mustStop)
     } catch {
       throw error.kind == .interrupted ? .writingTookTooLong : Problem(error)
     }

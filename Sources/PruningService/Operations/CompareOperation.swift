@@ -75,12 +75,19 @@ public enum CompareOperation {
     }
     try reservation.hold(largest &+ answers)
     var prepared: [Result<PreparedOperation, Problem>] = []
+    var held = 0
     for document in documents {
+      let beside = answers &+ held
+      let own = Reservation(decodedBytes: reservation.decodedBytes, threads: reservation.threads) {
+        bytes throws(Problem) in
+        try reservation.hold(max(largest, bytes) &+ beside)
+      }
       prepared.append(
         try part { () throws(Problem) in
-          guard let operation = try PreparedOperation(.prune, document, context, .none) else {
+          guard let operation = try PreparedOperation(.prune, document, context, own) else {
             preconditionFailure("no number of tokens is too many here")
           }
+          held &+= operation.preparedBytes
           return operation
         })
     }
@@ -92,7 +99,7 @@ public enum CompareOperation {
     let searched =
       search.total(decodedBytes: reservation.decodedBytes, threads: 1)
       &+ (subject.modelUse?.bytes(context.models) ?? 0)
-    try reservation.hold(max(searched, withNetworks.max() ?? 0) &+ answers)
+    try reservation.hold(max(searched, withNetworks.max() ?? 0) &+ answers &+ held)
     let localization = try subject.localization()
     let bytes = TensorForms.bytes(of: document.tensors)
     var entries: [Comparison.Entry] = []

@@ -45,15 +45,18 @@ struct CompressSettings: Sendable {
   let positions: PositionMembers
   let model: ModelDimensions?
   let answerBytes: Int
+  let otherNumbers: Int
   /// Of the rows: what `dtype` asks for, else the type of the features.
   private let elementType: ElementType
 
   init(_ image: ImageRequest, _ input: PruningInput, _ models: ModelSet) throws(PruningError) {
     positions = try PositionMembers(image, input)
-    // Assignments, sizes, and the positions of rows, of which there are as many as tokens at most.
-    answerBytes = image.answerBytes(listsPerToken: 5 + (positions.areAnswered ? 3 : 0))
     // Without a region all tokens are one part; nothing is localized unasked.
     plan = image.asksForRegion ? try image.regionPlan(input, models) : .none
+    otherNumbers = plan.listedNumbers(withMaps: false)
+    // Assignments, sizes, and the positions of rows, of which there are as many as tokens at most.
+    answerBytes = image.answerBytes(
+      listsPerToken: 5 + (positions.areAnswered ? 3 : 0), otherNumbers: otherNumbers)
     model = try ModelDimensions.parse(image.parameters)
     elementType = try Self.elementType(image.parameters, input)
   }
@@ -146,6 +149,7 @@ struct MergeTask: PreparedTask {
   let cost: ComputeCost
 
   var answerBytes: Int { settings.answerBytes }
+  var otherNumbers: Int { settings.otherNumbers }
   let modelUses: [ModelUse]
 
   init(_ image: ImageRequest, _ input: PruningInput, _ models: ModelSet) throws(PruningError) {

@@ -210,6 +210,19 @@ enum RegionPlan: Sendable {
   /// The tokens of a region that does not depend on what tensors hold.
   var givenTokens: [Int]? { if case .given(let region) = self { region.tokens } else { nil } }
 
+  /// How many numbers an answer lists about regions, and about their maps where it shows these.
+  func listedNumbers(withMaps: Bool) -> Int {
+    // Blocks, box, score, area and image, each with a name.
+    let perRegion = 16
+    return switch self {
+    case .none: 0
+    case .given(let region): perRegion * region.regions.count
+    case .found(let search):
+      search.imageCount
+        * (perRegion * search.maximumRegions + (withMaps ? BlockRegion.side * BlockRegion.side : 0))
+    }
+  }
+
   /// The learned network that finds it, if one does.
   func modelUse(on input: PruningInput) -> ModelUse? {
     if case .found(let search) = self { search.modelUse(on: input) } else { nil }

@@ -9,12 +9,14 @@ import VisionLayouts
 struct LocalizeTask: PreparedTask {
   private let plan: RegionPlan
   let answerBytes: Int
+  let otherNumbers: Int
   let modelUses: [ModelUse]
   let cost: ComputeCost
 
   init(_ image: ImageRequest, _ input: PruningInput, _ models: ModelSet) throws(PruningError) {
-    answerBytes = image.answerBytes()
     plan = try image.regionPlan(input, models)
+    otherNumbers = plan.listedNumbers(withMaps: true)
+    answerBytes = image.answerBytes(otherNumbers: otherNumbers)
     modelUses = [plan.modelUse(on: input)].compactMap(\.self)
     cost = ComputeCost(input, plan)
   }

@@ -14,6 +14,10 @@ struct MemoryNeed: Sendable {
   private(set) var answers: Int
   /// Of the tensors where decoding made them.
   private let tensors: Int
+  /// Of all images while the batch is prepared and run: layouts, and the groups of tokens that have a budget.
+  private(set) var prepared = 0
+  /// Whether all images of the batch are computed at the same time, since they share a budget.
+  private let isTogether: Bool
 
   /// What each token takes whatever is done with it: its place, its rank, lists of indices, its part of an answer.
   private static let perToken = 320
@@ -26,8 +30,14 @@ struct MemoryNeed: Sendable {
   private static let searchPerElement = 8
   /// An image's tensors and parameters, however small.
   private static let perImage = 8 << 10
+  /// One image of a layout with several: its input, its state and its part of the answer, however small.
+  private static let perPart = 2 << 10
+  /// A view, its group and the list of that group's tokens, and each token there.
+  private static let perView = 256
+  private static let perPreparedToken = 24
 
-  init(_ operation: Operation, _ document: TensorDocument, _ batch: Batch) {
+  init(_ operation: Operation, _ document: TensorDocument, _ batch: Batch, isTogether: Bool = false) {
+    self.isTogether = isTogether
     let parameters = document.parameters
     let method = Self.memory(of: operation, parameters)
     let stages = operation == .prune ? max(PruneOperation.stageTensorNames(parameters).count, 1) : 1
@@ -54,11 +64,21 @@ struct MemoryNeed: Sendable {
   /// Counts numbers of the answers that are no token's.
   mutating func addListed(_ numbers: Int) { answers &+= numbers &* Self.perListedNumber }
 
+  /// Counts what preparing an image holds beside those before it.
+  ///
+  /// - Parameter isAlike: whether it shares what was prepared for the one before.
+  mutating func addPrepared(_ layout: TokenLayout?, tokenCount: Int, isAlike: Bool) {
+    if let parts = layout?.imageCount, parts > 1 { prepared &+= parts &* Self.perPart }
+    guard !isAlike else { return }
+    prepared &+= tokenCount &* Self.perPreparedToken &+ (layout?.views.count ?? 0) &* Self.perView
+  }
+
   /// - Parameters:
   ///   - decodedBytes: the most that decoding the body took.
   ///   - threads: how many images of a batch may be computed at the same time.
   func total(decodedBytes: Int, threads: Int) -> Int {
-    work.prefix(max(threads, 1)).reduce(answers &+ min(decodedBytes, tensors), &+)
+    let atOnce = isTogether ? work.count : max(threads, 1)
+    return work.prefix(atOnce).reduce(prepared &+ answers &+ min(decodedBytes, tensors), &+)
   }
 
   /// Of the method that decides, and of the search for a region before it.

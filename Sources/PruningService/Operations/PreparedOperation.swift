@@ -16,8 +16,8 @@ protocol PreparedTask: Sendable {
   var readsElements: Bool { get }
   /// The learned networks that are asked, one after the other.
   var modelUses: [ModelUse] { get }
-  /// How many numbers the answer lists beside those of its tokens, since it speaks of the whole prompt.
-  var sequenceNumbers: Int { get }
+  /// How many numbers the answer lists beside those of its tokens: of the whole prompt, of regions, of maps.
+  var otherNumbers: Int { get }
 
   /// - Parameters:
   ///   - input: of the same shapes and layout as the one this was prepared for.
@@ -31,7 +31,7 @@ protocol PreparedTask: Sendable {
 extension PreparedTask {
   var readsElements: Bool { true }
   var modelUses: [ModelUse] { [] }
-  var sequenceNumbers: Int { 0 }
+  var otherNumbers: Int { 0 }
 }
 
 /// An operation on the tensors of one request of which everything is decided that does not depend on their elements, as a
@@ -68,10 +68,12 @@ final class PreparedOperation: Sendable {
   /// Of all images.
   let tokenCount: Int
   var imageCount: Int { images.count }
-  private let readsElements: Bool
-  /// The one answer to all requests, where elements play no part.
+  /// Whether one answer to all requests is kept: elements play no part, and it is short.
+  private let keepsAnswer: Bool
   private let answer = Locked<Answer?>(nil)
 
+  /// What an answer takes at most that is kept and written on an event loop: some 5,000 numbers.
+  private static let longestKeptAnswer = 512 << 10
   /// Batches of fewer numbers take less time than waking another thread is worth.
   private static let leastShared = 1 << 18
 
@@ -98,26 +100,31 @@ final class PreparedOperation: Sendable {
     isBatched = batch.isBatched
     let isTogether = operation == .prune && batch.isBatched && given["budget_scope"] == "request"
     self.isTogether = isTogether
-    var memory = MemoryNeed(operation, document, batch)
+    var memory = MemoryNeed(operation, document, batch, isTogether: isTogether)
     try reservation.hold(memory)
     do throws(PruningError) {
       parameters = try ImageParameters(given, batchCount: batch.isBatched ? batch.samples.count : nil)
-      let found = try Self.images(
-        operation, batch, parameters, isTogether, context, maximumTokens, maximumForms)
-      guard let found else { return nil }
-      images = found
-      if isTogether { try Self.validateTogether(found, parameters) }
-      answerBytes = images.reduce(0) { $0 &+ $1.task.answerBytes }
-      try StepLimit(.max).reserveAnswer(bytes: answerBytes)
     } catch {
       throw Problem(error)
     }
-    memory.addListed(images.reduce(0) { $0 &+ $1.task.sequenceNumbers })
+    let found = try Self.images(
+      operation, batch, parameters, isTogether, context, reservation, &memory, maximumTokens, maximumForms)
+    guard let found else { return nil }
+    images = found
+    answerBytes = images.reduce(0) { $0 &+ $1.task.answerBytes }
+    memory.addListed(images.reduce(0) { $0 &+ $1.task.otherNumbers })
     self.memory = memory
+    do throws(PruningError) {
+      try StepLimit(.max).reserveAnswer(bytes: answerBytes)
+      if isTogether { try Self.validateTogether(images, parameters, context) }
+    } catch {
+      throw Problem(error)
+    }
     modelUses = images.map(\.task.modelUses).filter { !$0.isEmpty }
     cost = images.dropFirst().reduce(images[0].task.cost) { $0 + $1.task.cost }
     tokenCount = images.reduce(0) { $0 + $1.request.tokenCount }
-    readsElements = isTogether || images.contains { $0.task.readsElements }
+    keepsAnswer =
+      !isTogether && memory.answers <= Self.longestKeptAnswer && !images.contains { $0.task.readsElements }
     reading = PreparedMembers(
       Interpretation(
         batch.samples, tokenCounts: images.map(\.request.tokenCount), hasLayout: given["layout"] != nil,
@@ -132,8 +139,9 @@ final class PreparedOperation: Sendable {
 
   private static func images(
     _ operation: Operation, _ batch: Batch, _ parameters: ImageParameters, _ isTogether: Bool,
-    _ context: RunContext, _ maximumTokens: Int, _ maximumForms: Int
-  ) throws(PruningError) -> [Image]? {
+    _ context: RunContext, _ reservation: Reservation, _ memory: inout MemoryNeed, _ maximumTokens: Int,
+    _ maximumForms: Int
+  ) throws(Problem) -> [Image]? {
     var requests: [ImageRequest] = []
     var (tokens, forms) = (0, 0)
     requests.reserveCapacity(batch.samples.count)
@@ -141,33 +149,34 @@ final class PreparedOperation: Sendable {
     func isAlike(_ index: Int) -> Bool {
       index > 0 && parameters.areShared && alike(batch.samples[index], batch.samples[index - 1])
     }
-    func about<T>(_ index: Int, _ body: () throws(PruningError) -> T) throws(PruningError) -> T {
+    func about<T>(_ index: Int, _ body: () throws(PruningError) -> T) throws(Problem) -> T {
       do throws(PruningError) {
+        try context.stepLimit.check()
         return try body()
       } catch {
-        throw batch.isBatched ? parameters.error(error, inImage: index) : error
+        throw Problem(batch.isBatched ? parameters.error(error, inImage: index) : error)
       }
     }
     for (index, sample) in batch.samples.enumerated() {
-      try context.stepLimit.check()
       if !isAlike(index) { forms += 1 }
       guard forms <= maximumForms else { return nil }
-      requests.append(
+      let request = try about(index) { () throws(PruningError) in
         isAlike(index)
           ? requests[index - 1]
-          : try about(index) { () throws(PruningError) in
-            try ImageRequest(
-              tensors: sample, parameters: parameters[index],
-              batchCount: batch.isBatched ? batch.samples.count : nil)
-          })
-      tokens += requests[index].tokenCount
+          : try ImageRequest(
+            tensors: sample, parameters: parameters[index],
+            batchCount: batch.isBatched ? batch.samples.count : nil)
+      }
+      requests.append(request)
+      tokens += request.tokenCount
       guard tokens <= maximumTokens else { return nil }
+      memory.addPrepared(request.layout, tokenCount: request.tokenCount, isAlike: isAlike(index))
+      try reservation.hold(memory)
     }
     let largest = batch.isBatched ? requests.map(\.largestBudget).max() : nil
     var images: [Image] = []
     images.reserveCapacity(requests.count)
     for (index, sample) in batch.samples.enumerated() {
-      try context.stepLimit.check()
       if isAlike(index) {
         images.append(images[index - 1])
         continue
@@ -186,10 +195,11 @@ final class PreparedOperation: Sendable {
   }
 
   private static func validateTogether(
-    _ images: [Image], _ parameters: ImageParameters
+    _ images: [Image], _ parameters: ImageParameters, _ context: RunContext
   ) throws(PruningError) {
     do throws(SharedPruningError) {
-      try PruneTask.validateTogether(images.compactMap { $0.task as? PruneTask }, images.map(\.request))
+      try PruneTask.validateTogether(
+        images.compactMap { $0.task as? PruneTask }, images.map { $0.request.input([:], context) })
     } catch {
       throw error.image.map { parameters.error(error.error, inImage: $0) } ?? error.error
     }
@@ -221,10 +231,13 @@ final class PreparedOperation: Sendable {
     return needs.sorted(by: >).prefix(max(threads, 1)).reduce(bytes, &+)
   }
 
+  /// What it holds before it runs.
+  var preparedBytes: Int { memory.prepared }
+
   // MARK: Running
 
-  /// The answer where it is known whatever the tensors hold.
-  var knownAnswer: Answer? { readsElements ? nil : answer.withLock { $0 } }
+  /// The answer where it is known whatever the tensors hold, and short.
+  var knownAnswer: Answer? { keepsAnswer ? answer.withLock { $0 } : nil }
 
   /// - Parameter sources: the bytes of the request's tensors, in the order of ``TensorForms/bytes(of:)``; they differ from
   ///   those this was prepared for in the elements alone.
@@ -244,7 +257,7 @@ final class PreparedOperation: Sendable {
     }
     if isBatched { shared["batched"] = true }
     let answer = Answer(samples: samples, isBatched: isBatched, shared: shared, reading: reading)
-    if !readsElements { self.answer.withLock { $0 = answer } }
+    if keepsAnswer { self.answer.withLock { $0 = answer } }
     return answer
   }
 

@@ -44,7 +44,7 @@ struct PruneTask: PreparedTask {
   let cost: ComputeCost
   let modelUses: [ModelUse]
   let readsElements: Bool
-  let sequenceNumbers: Int
+  let otherNumbers: Int
   private let plan: RegionPlan
   private let request: PruneRequest
   /// nil where the budget is one for all images of a batch.
@@ -68,12 +68,12 @@ struct PruneTask: PreparedTask {
     }
     positions = try PositionMembers(image, input)
     bookkeeping = try Bookkeeping(image.parameters, image.layout)
-    sequenceNumbers = bookkeeping?.numberCount ?? 0
+    otherNumbers = (bookkeeping?.numberCount ?? 0) + plan.listedNumbers(withMaps: false)
     model = try ModelDimensions.parse(image.parameters)
     // An explanation has a score, a rule, a rank and a region for each token; positions have up to three numbers.
     answerBytes = image.answerBytes(
       listsPerToken: (request.explain ? 4 : 0) + (positions.areAnswered ? 3 : 0),
-      stages: request.stages.count, otherNumbers: sequenceNumbers)
+      stages: request.stages.count, otherNumbers: otherNumbers)
     pruning = isTogether ? nil : try PreparedPruning(input, request)
     // The attention of stages is validated whoever decides.
     let hasStages = !request.stages.isEmpty || request.schedule != nil
@@ -81,7 +81,7 @@ struct PruneTask: PreparedTask {
     readsElements =
       isFound || hasStages || input.tensors["position_ids"] != nil || pruning?.deciding.readsValues ?? true
     cost =
-      ComputeCost(listing: sequenceNumbers)
+      ComputeCost(listing: otherNumbers)
       + (pruning.map { [plan, request] in ComputeCost(input, plan, $0, explains: request.explain) }
         ?? .unbounded)
   }
@@ -111,13 +111,11 @@ struct PruneTask: PreparedTask {
 
   /// Rejects what does not depend on what tensors hold, of images of a batch under one budget.
   ///
+  /// - Parameter inputs: without tensors.
   /// - Throws: with the image that is wrong.
   static func validateTogether(
-    _ tasks: [PruneTask], _ images: [ImageRequest]
+    _ tasks: [PruneTask], _ inputs: [PruningInput]
   ) throws(SharedPruningError) {
-    let inputs = images.map {
-      PruningInput(tokenCount: $0.tokenCount, tensors: [:], layout: $0.layout, previous: $0.previous)
-    }
     try validatePruningTogether(inputs, tasks.map(\.request))
   }
 

@@ -12,6 +12,7 @@ struct ResampleTask: PreparedTask {
   let cost = ComputeCost.unbounded
 
   var answerBytes: Int { settings.answerBytes }
+  var otherNumbers: Int { settings.otherNumbers }
   let modelUses: [ModelUse]
 
   init(_ image: ImageRequest, _ input: PruningInput, _ models: ModelSet) throws(PruningError) {

@@ -15,18 +15,18 @@ struct ReselectTask: PreparedTask {
   private let bookkeeping: Bookkeeping?
   let answerBytes: Int
   let cost: ComputeCost
-  let sequenceNumbers: Int
+  let otherNumbers: Int
 
   init(_ image: ImageRequest, _ input: PruningInput) throws(PruningError) {
     request = try ReselectRequest(image.parameters)
     positions = try PositionMembers(image, input)
     bookkeeping = try Bookkeeping(image.parameters, image.layout)
-    sequenceNumbers = bookkeeping?.numberCount ?? 0
+    otherNumbers = bookkeeping?.numberCount ?? 0
     // Swaps are listed twice, as indices and with their scores; positions have up to three numbers.
     answerBytes = image.answerBytes(
       listsPerToken: 8 + (request.explain ? 1 : 0) + (positions.areAnswered ? 3 : 0),
-      otherNumbers: sequenceNumbers)
-    cost = ComputeCost(input, .none) + ComputeCost(listing: sequenceNumbers)
+      otherNumbers: otherNumbers)
+    cost = ComputeCost(input, .none) + ComputeCost(listing: otherNumbers)
   }
 
   func run(

@@ -17,10 +17,10 @@ struct NPZDocument {
   private var textBytesLeft = maximumTextBytes
   private var valuesLeft = maximumValueCount
 
-  /// The most memory that so much text takes: its characters, and values of some hundred bytes; nothing where that is what
-  /// any request may take.
+  /// The most memory that so much text takes: its characters, and values of some hundred bytes. A form may have thousands
+  /// of small archives.
   static func bytesOfTexts(_ byteCount: Int) -> Int {
-    byteCount > maximumValueCount ? 8 * byteCount + 160 * maximumValueCount : 0
+    8 * byteCount + 160 * min(byteCount, maximumValueCount)
   }
 
   /// - Parameter start: index of the archive's first byte, for errors.

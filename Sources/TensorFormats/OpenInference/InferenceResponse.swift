@@ -74,6 +74,19 @@ public struct InferenceResponse: Sendable {
     self.body = body
   }
 
+  /// How many bytes the tensors of a batch take once shorter images are filled up; 0 where there is no batch.
+  ///
+  /// A few images of one token beside a long one make a tensor far larger than all of theirs.
+  public static func stackedByteCount(_ tensors: [(name: String, tensor: Tensor)]) -> Int {
+    var lists: [String: (count: Int, longest: Int)] = [:]
+    for (name, tensor) in tensors {
+      guard let list = TensorLists.listIndex(name)?.list else { continue }
+      let known = lists[list, default: (0, 0)]
+      lists[list] = (known.count + 1, max(known.longest, tensor.bytes.count))
+    }
+    return lists.values.reduce(0) { $0 &+ $1.count &* $1.longest }
+  }
+
   private static func outputs(
     _ tensors: [(name: String, tensor: Tensor)], _ response: JSONObject, _ isInterrupted: Interruption?
   ) throws(TensorFormatError) -> [InferenceOutput] {

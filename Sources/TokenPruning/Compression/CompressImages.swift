@@ -17,9 +17,7 @@ func compressing(
   for (image, part) in parts.enumerated() {
     do throws(PruningError) {
       var own = request
-      own.regionTokens = request.regionTokens?.filter(part.tokens.contains).map {
-        $0 - part.tokens.lowerBound
-      }
+      own.regionTokens = request.regionTokens?.offsets(within: part.tokens)
       own.largestPeer = [request.largestPeer, largest].compactMap { $0 }.max()
       results.append(try compressingImage(part.input, own, run))
     } catch {

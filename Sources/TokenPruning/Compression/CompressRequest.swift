@@ -34,6 +34,7 @@ public struct CompressRequest: Sendable, Hashable {
 
   /// nil only with the two ratios, which then decide the total.
   public var budget: TokenBudget?
+  /// Ascending; nil without a region.
   public var regionTokens: [Int]?
   public var split: RegionSplit?
   public var anchors: AnchorStrategy

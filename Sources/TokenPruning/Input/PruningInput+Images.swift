@@ -14,15 +14,21 @@ extension TokenLayout {
 
   /// The images in order; separators belong to the image of the token before them.
   ///
-  /// - Complexity: O(views x images).
+  /// - Complexity: O(views + separators + images log separators).
   var imageParts: [ImagePart] {
     var starts = [0]
-    for view in views {
-      while starts.count <= view.image { starts.append(view.firstToken) }
+    var firstViews = [0]
+    for (index, view) in views.enumerated() {
+      while starts.count <= view.image {
+        starts.append(view.firstToken)
+        firstViews.append(index)
+      }
     }
-    return starts.indices.map { image in
-      let tokens = starts[image]..<(image + 1 < starts.count ? starts[image + 1] : tokenCount)
-      let views = views.filter { $0.image == image }.map { view in
+    starts.append(tokenCount)
+    firstViews.append(views.count)
+    return (0..<starts.count - 1).map { image in
+      let tokens = starts[image]..<starts[image + 1]
+      let views = views[firstViews[image]..<firstViews[image + 1]].map { view in
         TokenView(
           firstToken: view.firstToken - tokens.lowerBound, rows: view.rows, columns: view.columns,
           rowStride: view.rowStride, box: view.box, image: 0, role: view.role)
@@ -31,7 +37,7 @@ extension TokenLayout {
         tokens: tokens,
         layout: TokenLayout(
           type: type, tokenCount: tokens.count, views: views,
-          separators: separators.filter(tokens.contains).map { $0 - tokens.lowerBound },
+          separators: separators.offsets(within: tokens),
           imageSizes: imageSizes.indices.contains(image) ? [imageSizes[image]] : [], rotaryGrid: rotaryGrid))
     }
   }
@@ -57,7 +63,7 @@ extension PruningInput {
     let parts = layout.imageParts
     return parts.map { part in
       var own = tensors
-      let left = previous.map { $0.indices(from: part.tokens) }
+      let left = previous.map { $0.indices(within: part.tokens) }
       for (name, tensor) in tensors {
         guard let axis = TokenAxis.of(name, rank: tensor.rank), tokenCount > 0 else { continue }
         // What is about the tokens that are left lies in their order.
@@ -105,15 +111,6 @@ enum TokenAxis {
     if first.contains(name) { return 0 }
     if secondToLast.contains(name) { return rank >= 2 ? rank - 2 : nil }
     return rank - 1
-  }
-}
-
-extension [Int] {
-  /// The places of an ascending list whose numbers lie in a range.
-  fileprivate func indices(from range: Range<Int>) -> Range<Int> {
-    let first = firstIndex { $0 >= range.lowerBound } ?? count
-    let end = firstIndex { $0 >= range.upperBound } ?? count
-    return first..<end
   }
 }
 

@@ -19,9 +19,11 @@ func pruneImages(
 struct ImagesRun {
   private let inputs: [PruningInput]
   private let requests: [PruneRequest]
-  private let parts: [[PruningInput.ImagePart]]
+  private var parts: [[PruningInput.ImagePart]] = []
   /// Of each image its input, and its place there.
-  private let owners: [(input: Int, image: Int)]
+  private var owners: [(input: Int, image: Int)] = []
+  /// The images of each input.
+  private var images: [Range<Int>] = []
   private let isShared: Bool
   private var traces: [PruningTrace] = []
   /// Of each image, or one for all where they share a budget.
@@ -33,7 +35,7 @@ struct ImagesRun {
   static func results(
     of inputs: [PruningInput], _ requests: [PruneRequest], _ registry: MethodRegistry
   ) throws(SharedPruningError) -> [PruneResult] {
-    var run = ImagesRun(inputs, requests)
+    var run = try ImagesRun(inputs, requests)
     do throws(SharedPruningError) {
       try run.prepare(registry)
       for number in run.quotas[0].steps.indices { try run.keep(atStep: number) }
@@ -47,7 +49,7 @@ struct ImagesRun {
   static func check(
     _ inputs: [PruningInput], _ requests: [PruneRequest], _ registry: MethodRegistry
   ) throws(SharedPruningError) {
-    var run = ImagesRun(inputs, requests)
+    var run = try ImagesRun(inputs, requests)
     do throws(SharedPruningError) {
       try run.prepare(registry)
     } catch {
@@ -55,12 +57,17 @@ struct ImagesRun {
     }
   }
 
-  private init(_ inputs: [PruningInput], _ requests: [PruneRequest]) {
+  private init(_ inputs: [PruningInput], _ requests: [PruneRequest]) throws(SharedPruningError) {
     self.inputs = inputs
     self.requests = requests
-    parts = inputs.map { $0.imageParts() }
-    owners = parts.enumerated().flatMap { input, images in images.indices.map { (input, $0) } }
     isShared = requests[0].scope == .request
+    for (index, input) in inputs.enumerated() {
+      try SharedPruningError.about(index) { () throws(PruningError) in try input.stepLimit.check() }
+      let own = input.imageParts()
+      parts.append(own)
+      images.append(owners.count..<owners.count + own.count)
+      owners += own.indices.map { (index, $0) }
+    }
   }
 
   private mutating func prepare(_ registry: MethodRegistry) throws(SharedPruningError) {
@@ -73,7 +80,8 @@ struct ImagesRun {
       let own = requests[owner.input].about(part.tokens)
       traces.append(
         try SharedPruningError.about(index) { () throws(PruningError) in
-          try PruningTrace(
+          try part.input.stepLimit.check()
+          return try PruningTrace(
             part.input, own.expandingSchedule(for: part.input, registry: registry),
             method: method.remaining(in: part.input),
             scope: request.scope)
@@ -114,11 +122,10 @@ struct ImagesRun {
   /// The images of an input as a step sees them: the attention of a stage is that of all its survivors.
   private func inputs(of input: Int, atStep number: Int) throws(SharedPruningError) -> [PruningInput] {
     guard let stage = quotas[0].steps[number].stage else { return parts[input].map(\.input) }
-    let own = traces.indices.filter { owners[$0].input == input }
-    let held = zip(parts[input], own).flatMap { part, index in
-      traces[index].held.map { $0 + part.tokens.lowerBound }
+    let held = zip(parts[input], traces[images[input]]).flatMap { part, trace in
+      trace.held.map { $0 + part.tokens.lowerBound }
     }
-    let whole = try SharedPruningError.about(own[0]) { () throws(PruningError) in
+    let whole = try SharedPruningError.about(images[input].lowerBound) { () throws(PruningError) in
       try inputs[input].attending(by: stage, number: number, over: held)
     }
     return whole.imageParts().map(\.input)
@@ -129,11 +136,11 @@ struct ImagesRun {
       trace.result(notes: quotas[isShared ? 0 : index].notes, decidedBy: decidedBy)
     }
     return parts.indices.map { input in
-      let own = owners.indices.filter { owners[$0].input == input }.map { each[$0] }
+      let own = each[images[input]]
       return own.count == 1
-        ? own[0]
+        ? own[own.startIndex]
         : PruneResult(
-          joining: own, at: parts[input].map(\.tokens.lowerBound), layerCount: requests[input].layerCount)
+          joining: Array(own), at: parts[input].map(\.tokens.lowerBound), layerCount: requests[input].layerCount)
     }
   }
 
@@ -204,7 +211,7 @@ extension PruneRequest {
   /// What it asks of some of the tokens, which are an image of several.
   func about(_ tokens: Range<Int>) -> PruneRequest {
     var request = self
-    request.regionTokens = regionTokens?.filter(tokens.contains).map { $0 - tokens.lowerBound }
+    request.regionTokens = regionTokens?.offsets(within: tokens)
     return request
   }
 }

@@ -83,9 +83,10 @@ public struct PrunePlan: Sendable {
     }
     layers = request.stages.map(\.layer)
     var joined: [Part] = []
+    var next = planned[...]
     for own in images {
-      joined.append(Part(joining: Array(planned.prefix(own.count))))
-      planned.removeFirst(own.count)
+      joined.append(Part(joining: Array(next.prefix(own.count))))
+      next = next.dropFirst(own.count)
     }
     // Who shares a budget with nobody else knows the total, whatever scores decide.
     if joined.count == 1 { joined[0].kept = kept }

@@ -31,7 +31,7 @@ public struct PruneRequest: Sendable, Hashable {
   public var stages: [PruningStage]
   /// The name of one of the method's ``PublishedSchedule``s.
   public var schedule: String?
-  /// The tokens of the contextual region; nil when there is none.
+  /// The tokens of the contextual region, ascending; nil when there is none.
   public var regionTokens: [Int]?
   /// nil: `first` when there is a region, else `none`.
   public var policy: RegionPolicy?

@@ -56,6 +56,12 @@ public struct PreparedLocalization: Sendable {
   /// the size of the image.
   public var searchCount: Int? { images[0].options.searchCount.map { $0 * images.count } }
 
+  /// The images of the layout.
+  public var imageCount: Int { images.count }
+
+  /// How many regions are found at most in each of them.
+  public var maximumRegions: Int { images[0].options.maximumRegions }
+
   /// Whether a learned network gives the scores.
   public var usesModel: Bool { images[0].source == .model }
 
