@@ -45,15 +45,7 @@ extension Tensor {
     guard count > 0, width > 0 else { return }
     precondition((first + (count - 1) * step + 1) * width <= elementCount)
     guard elementType.byteWidth <= 4, elementType.isFloatingPoint, let format else {
-      // A piece at a time: all of it would take up to eight times the bytes that are there.
-      for row in 0..<count {
-        let start = (first + row * step) * width
-        for piece in Swift.stride(from: 0, to: width, by: Self.widenedAtOnce) {
-          let end = min(piece + Self.widenedAtOnce, width)
-          let values = elements((start + piece)..<(start + end)).doubles()
-          for index in piece..<end { sums[index] += values[index - piece] }
-        }
-      }
+      widenRows(first: first, step: step, count: count, to: &sums)
       return
     }
     bytes.withUnsafeBytes { source in
@@ -61,6 +53,28 @@ extension Tensor {
         guard let from = source.baseAddress, let into = target.baseAddress else { return }
         format.accumulate(
           from + first * width * elementType.byteWidth, count, step * width, into, width)
+      }
+    }
+  }
+
+  /// The same for types that are converted one by one. A piece at a time, since all of it would take up to eight times
+  /// the bytes that are there; of short rows many, since there may be one for every byte.
+  private func widenRows(first: Int, step: Int, count: Int, to sums: inout [Double]) {
+    let width = sums.count
+    let atOnce = max(Self.widenedAtOnce / (step * width), 1)
+    for row in Swift.stride(from: 0, to: count, by: atOnce) {
+      let rows = min(atOnce, count - row)
+      let start = (first + row * step) * width
+      let end = start + ((rows - 1) * step + 1) * width
+      for piece in Swift.stride(from: start, to: end, by: Self.widenedAtOnce) {
+        let values = elements(piece..<min(piece + Self.widenedAtOnce, end)).doubles()
+        guard rows > 1 else {
+          for index in values.indices { sums[piece - start + index] += values[index] }
+          continue
+        }
+        for row in 0..<rows {
+          for index in 0..<width { sums[index] += values[row * step * width + index] }
+        }
       }
     }
   }

@@ -200,7 +200,8 @@ def test_the_search_for_a_region_is_counted_whatever_methods_read(endpoint, para
         "image_features": numpy.ones((4096, 4096), numpy.int8), "text_features": numpy.ones((1, 4096), numpy.int8),
     }
     body = safetensors_bytes(tensors, {"keep_ratio": 0.5, "batched": False, **parameters})
-    watched = memory.Watched(["--compute-threads", "1", "--event-loops", "1", "--max-in-flight-bytes", "8GiB"], BINARY)
+    watched = memory.Watched(["--compute-threads", "1", "--event-loops", "1", "--max-in-flight-bytes", "8GiB",
+                              "--compute-timeout", "60s"], BINARY)
     try:
         answer, took, counted = memory.measure(watched, endpoint, "application/x-safetensors", body)
         assert answer.status == 200, answer.body

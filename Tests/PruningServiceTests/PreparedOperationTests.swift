@@ -245,6 +245,48 @@ import TokenPruning
     #expect(Reply(service.respond(to: request), isRejected: false).status == 200)
   }
 
+  @Test(
+    "A short answer that no element decides is known once the start of a body is there, a long one is not",
+    arguments: [(0, true), (1_000, true), (10_000, false)])
+  func knownAnswers(textTokens: Int, isKnown: Bool) throws {
+    let tensor = try Tensor.random([64, 8], seed: 1)
+    let body = Body(
+      [("image_features", tensor)],
+      [
+        "keep_tokens": 8, "method": "uniform", "layout": ["type": "qwen2_vl", "grid_thw": [1, 16, 16]],
+        "bookkeeping": ["text_tokens": [.integer(textTokens), 1]],
+      ]
+    ).safetensors()
+    var client = Client()
+    let whole = try client.send("/prune", [], body)
+    #expect(whole.status == 200)
+    var head = try TestService.head("POST /prune", contentLength: body.count)
+    head.resolution = client.heads.values.first?.resolution
+    let start = Request(head: head, body: Array(body.dropLast(tensor.bytes.count)))
+    var response = Response()
+    let isAnswered = client.service.respondToStart(of: start, bodyByteCount: body.count, into: &response)
+    #expect(isAnswered == isKnown)
+    if isKnown { #expect(response.body == Array(whole.text.utf8)) }
+  }
+
+  @Test(
+    "Searches among many rows are known to take long, however short the rows",
+    arguments: ["divprune", "tome", "prunesid", "mmtok", "cdpruner", "density_peaks"])
+  func narrowRows(name: String) throws {
+    var tensors = [(name: "image_features", tensor: try Tensor.random([2_000, 1], seed: 1))]
+    if ["mmtok", "cdpruner"].contains(name) {
+      tensors.append((name: "text_features", tensor: try .random([1, 1], seed: 2)))
+    }
+    let merges = name == "density_peaks"
+    let parameters: JSONObject = ["keep_ratio": 0.5, merges ? "anchors" : "method": .string(name)]
+    let body = Body(tensors, parameters).safetensors()
+    let head = try TestService.head("POST /\(merges ? "compress" : "prune")", contentLength: body.count)
+    var request = Request(head: head, body: body)
+    let estimate = try #require(TestService().service.prepare(&request))
+    // An idle event loop computes what takes less than 0.3 ms.
+    #expect(estimate.nanoseconds > 1_000_000)
+  }
+
   @Test("Bodies are recognised by everything but their elements, and by nothing less")
   func bodyPlans() throws {
     let tensor = try Tensor.random([8], seed: 1)

@@ -45,7 +45,8 @@ import Testing
     }
     let wanted = variances.reduce(0, +) / Double(count)
     let norms = features.norms().map { $0 + 1e-6 }
-    let own = HoloV.variances(of: Array(0..<count), features, norms)
+    var ownSteps = StepCounter(limit: .unlimited)
+    let own = try HoloV.variances(of: Array(0..<count), features, norms, &ownSteps)
     #expect(zip(own, variances).allSatisfy { abs($0 - $1) < 1e-12 })
     for kernels in KernelSet.available {
       var steps = StepCounter(limit: .unlimited)

@@ -150,14 +150,17 @@ public struct CoverageSearch<Weights: CoverageWeights> {
         open.append(try finalist(index, slot))
       }
     }
+    var shareCount = Self.firstShareCount
     while open.count > 1 {
+      try steps.spend(open.reduce(0) { $0 + $1.rows.count } * Self.stepsPerFinalistRow)
       for finalist in open {
         let (low, high) = bounds(of: finalist)
         for slot in finalist.slots { contenders[slot].high = min(contenders[slot].high, high) }
         score = max(score, low)
       }
       open.removeAll { contenders[$0.slots[0]].high < score }
-      if open.count > 1, try !findShares(for: open) { break }
+      if open.count > 1, try !findShares(shareCount, for: open) { break }
+      shareCount *= 2
     }
     var best: BoundHeap.Entry?
     for finalist in open {
@@ -180,8 +183,10 @@ public struct CoverageSearch<Weights: CoverageWeights> {
 
   /// Contenders are looked at for copies of these; more are not worth it.
   private static var mostCompared: Int { 4 }
-  /// Shares that are looked up before gains are compared again.
-  private static var sharesAtOnce: Int { 2 }
+  /// Shares that are looked up before gains are compared again; then twice as many each time.
+  private static var firstShareCount: Int { 2 }
+  /// What bounding a finalist and finding its missing shares cost for each row.
+  private static var stepsPerFinalistRow: Int { 16 }
 
   private func isEqual(_ a: Int, _ b: Int) -> Bool {
     factors[a] == factors[b] && addends[a] == addends[b] && weights.isCopy(a, of: b)
@@ -226,7 +231,9 @@ public struct CoverageSearch<Weights: CoverageWeights> {
   }
 
   /// Finds those exact shares that tell most about the finalists' gains; false when all are known.
-  private mutating func findShares(for finalists: [Finalist]) throws(PruningError) -> Bool {
+  private mutating func findShares(
+    _ count: Int, for finalists: [Finalist]
+  ) throws(PruningError) -> Bool {
     var terms: [Int: Double] = [:]
     for finalist in finalists {
       for (row, excess) in zip(finalist.rows, finalist.excess) where exactShares[row].isNaN {
@@ -235,7 +242,7 @@ public struct CoverageSearch<Weights: CoverageWeights> {
     }
     if terms.isEmpty { return false }
     let largest = terms.sorted { $0.value != $1.value ? $0.value > $1.value : $0.key < $1.key }
-    for (row, _) in largest.prefix(Self.sharesAtOnce) {
+    for (row, _) in largest.prefix(count) {
       exactShares[row] = try weights.exactShare(of: row, &steps)
       exactCount.shares += 1
     }

@@ -1,3 +1,5 @@
+public import PruningNumerics
+
 /// Greedy determinantal selection as OpenVINO GenAI's processor path computes it: float32, on a given kernel.
 ///
 /// The algorithm is that of ``DeterminantalSearch``, eager, with OpenVINO's guards: 1e-6 is added under the root,
@@ -10,7 +12,10 @@ public enum FloatDeterminantalSearch {
   /// - Parameter kernel: symmetric [size, size], row-major.
   /// - Precondition: 0 <= count <= size.
   /// - Returns: `count` rows in the order of choice; equal gains go by the lower index.
-  public static func select(_ count: Int, of kernel: [Float], size: Int) -> [Int] {
+  /// - Throws: when it is more work than the request may still do.
+  public static func select(
+    _ count: Int, of kernel: [Float], size: Int, _ steps: inout StepCounter
+  ) throws(PruningError) -> [Int] {
     precondition(kernel.count == size * size && (0...size).contains(count))
     var gains = (0..<size).map { kernel[$0 * size + $0] }
     assert(gains.allSatisfy { !$0.isNaN }, "a gain is not a number")
@@ -18,6 +23,7 @@ public enum FloatDeterminantalSearch {
     var order: [Int] = []
     var projections: [[Float]] = []
     while order.count < count {
+      try steps.spend((projections.count + 2) * size)
       var best: Int?
       for row in 0..<size where !isChosen[row] {
         if let leader = best, gains[row] <= gains[leader] { continue }

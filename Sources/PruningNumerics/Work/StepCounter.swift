@@ -75,6 +75,9 @@ public struct StepCounter: Sendable {
   /// The same in float64, which is asked for of a few rows at a time, each looked up.
   public static func exactComparison(columns: Int) -> Int { 100 + columns / 2 }
 
+  /// The same for two rows after two others, in a plain loop.
+  public static func plainComparison(columns: Int) -> Int { 8 + columns / 2 }
+
   /// Finding the lowest in a ``BoundTable`` of that many slots, and raising what is found.
   public static func look(atSlots count: Int) -> Int { 100 + count / 64 }
 

@@ -7,6 +7,8 @@ import HTTP1
 enum ResponseCoding {
   /// Below this the saving is about what the wrapper and a network packet cost.
   static let minimumByteCount = 1 << 10
+  /// Above this compressing takes longer than a second, which no clock ends.
+  static let maximumByteCount = 8 << 20
 
   /// - Returns: how the body was compressed, nil where it was not.
   static func apply(to response: inout Response, for head: RequestHead) -> ContentCoding? {
@@ -29,7 +31,7 @@ enum ResponseCoding {
   }
 
   private static func isEligible(_ response: Response) -> Bool {
-    guard response.body.count >= minimumByteCount, response.status != 204, response.status != 304,
+    guard (minimumByteCount...maximumByteCount).contains(response.body.count), response.status != 204, response.status != 304,
       let name = response.fields.first(where: { $0.name == "Content-Type" })?.value,
       let type = MediaType(name)
     else { return false }

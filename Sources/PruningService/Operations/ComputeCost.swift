@@ -18,8 +18,9 @@ struct ComputeCost: Sendable {
   private static let perRectangleSearch = 5_000.0
   /// Of each number of each pair of rows that are compared.
   private static let perProduct = 0.005
-  /// How much more of them all pairs are than those that searches compare, and what is done with each pair's product.
+  /// How much more of them all pairs are than those that searches compare.
   private static let allPairsFactor = 2.0
+  /// What is done with each pair, however short its rows are.
   private static let perPair = 3.0
   /// How much more than choosing it takes to say why.
   private static let explanationFactor = 4.0
@@ -39,7 +40,7 @@ struct ComputeCost: Sendable {
     let comparing =
       switch pruning.deciding.cost {
       case .linear: 0.0
-      case .quadratic: Self.comparing(input)
+      case .quadratic: Self.comparing(input) + Self.perPair * Self.pairs(input)
       case .allPairs: Self.allPairsFactor * Self.comparing(input) + Self.perPair * Self.pairs(input)
       }
     let choosing = Self.reading(input) + comparing
@@ -50,7 +51,9 @@ struct ComputeCost: Sendable {
 
   /// Of finding a region and merging tokens.
   init(merging input: PruningInput, _ plan: RegionPlan) {
-    nanoseconds = Self.perTask + Self.reading(input) + Self.finding(plan) + Self.comparing(input)
+    nanoseconds =
+      Self.perTask + Self.reading(input) + Self.finding(plan) + Self.comparing(input)
+      + Self.perPair * Self.pairs(input)
   }
 
   static func + (a: ComputeCost, b: ComputeCost) -> ComputeCost {

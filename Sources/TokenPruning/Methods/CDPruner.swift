@@ -109,7 +109,6 @@ struct CDPruner: PruningMethod {
     }
     let space = CosineSpace(try input.features())
     var steps = StepCounter(limit: input.stepLimit)
-    try steps.spend(task.count * (task.count / 2 + 1) * rows.count)
     var kernel = [Float](repeating: 0, count: rows.count * rows.count)
     for (i, a) in rows.enumerated() {
       try steps.spend(comparingWith: i + 1, of: space, exactly: true)
@@ -119,7 +118,7 @@ struct CDPruner: PruningMethod {
         kernel[j * rows.count + i] = value
       }
     }
-    return FloatDeterminantalSearch.select(task.count, of: kernel, size: rows.count).map { rows[$0] }
+    return try FloatDeterminantalSearch.select(task.count, of: kernel, size: rows.count, &steps).map { rows[$0] }
   }
 
   private func qualityAndFeatures(

@@ -122,11 +122,8 @@ struct HoloV: PruningMethod {
       }
       if let quotas = Self.quotas(within: scores, of: count) { return quotas }
     }
-    try steps.spend(runs.reduce(0) { $0 + $1.count * $1.count } * (2 + features.columns / 2))
-    var scores: [Double] = []
-    for run in runs {
-      try input.stepLimit.check()
-      scores.append(score(of: run, features, norms, attention))
+    let scores = try runs.map { (run) throws(PruningError) in
+      try score(of: run, features, norms, attention, &steps)
     }
     guard scores.reduce(0, { $0 + $1.magnitude }).isFinite else {
       throw PruningError(
@@ -205,10 +202,10 @@ struct HoloV: PruningMethod {
   }
 
   private func score(
-    of run: [Int], _ features: Matrix, _ norms: [Double], _ attention: [Double]
-  ) -> Double {
+    of run: [Int], _ features: Matrix, _ norms: [Double], _ attention: [Double], _ steps: inout StepCounter
+  ) throws(PruningError) -> Double {
     guard run.count > 1 else { return attention[run[0]] }
-    let variances = Self.variances(of: run, features, norms)
+    let variances = try Self.variances(of: run, features, norms, &steps)
     let count = Double(run.count)
     let scaled = run.map { 1000 * attention[$0] }
     let scale =
@@ -218,10 +215,13 @@ struct HoloV: PruningMethod {
   }
 
   /// Of each token of a run the variance of its cosines with the others, its own place counted as 0.
-  static func variances(of run: [Int], _ features: Matrix, _ norms: [Double]) -> [Double] {
+  static func variances(
+    of run: [Int], _ features: Matrix, _ norms: [Double], _ steps: inout StepCounter
+  ) throws(PruningError) -> [Double] {
     let rows = run.map { token in features.row(token).map { Double($0) / norms[token] } }
     let others = Double(run.count - 1)
-    return rows.indices.map { row in
+    return try rows.indices.map { (row) throws(PruningError) in
+      try steps.spend(rows.count * StepCounter.plainComparison(columns: features.columns))
       let cosines = rows.indices.map { $0 == row ? 0 : innerProduct(rows[row], rows[$0]) }
       let mean = cosines.reduce(0, +) / others
       return cosines.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / others

@@ -40,7 +40,7 @@ struct PruneSID: PruningMethod {
       "The kept tokens, exactly that many, without the [CLS] row, which the authors count too.",
     // Sigmoids, their transpose and unit rows in float64; the matrix of products and its copy have the smaller side
     // squared, which is at most the number of elements.
-    memory: MethodMemory(perElement: 64),
+    cost: .allPairs, memory: MethodMemory(perElement: 64),
     facts: MethodFacts(
       .encoder, isQuestionAware: false, cost: "O(N m D + m^3), m = min(N, D)",
       reported: [
@@ -70,8 +70,7 @@ struct PruneSID: PruningMethod {
     var groups = [[Int]](repeating: [], count: components.count)
     for (slot, group) in components.groups.enumerated() { groups[group].append(slot) }
     let thinned = try groups.map { (group) throws(PruningError) -> ThinnedGroup in
-      try steps.spend(group.count * group.count * (2 + unit.columns / 2) / 2)
-      return ThinnedGroup(group, scores: scores, unit, threshold)
+      try ThinnedGroup(group, scores: scores, unit, threshold, &steps)
     }
     let lower = thinned.map { min(1, $0.ranking.count) }
     let free = max(0, total - (isQwen ? 0 : 1) - lower.reduce(0, +))
@@ -148,13 +147,16 @@ struct ThinnedGroup {
   let survivorCount: Int
 
   /// - Parameter scores: of all tokens; one of 0 or less survives nothing.
-  init(_ group: [Int], scores: [Double], _ rows: UnitRows, _ threshold: Double) {
+  init(
+    _ group: [Int], scores: [Double], _ rows: UnitRows, _ threshold: Double, _ steps: inout StepCounter
+  ) throws(PruningError) {
     let order = Ranking.highest(group.count, of: scores, among: group)
     var isOpen = [Bool](repeating: true, count: order.count)
     var survivors: [Int] = []
     for (slot, token) in order.enumerated() where isOpen[slot] && scores[token] > 0 {
       survivors.append(token)
       isOpen[slot] = false
+      try steps.spend((order.count - slot) * StepCounter.plainComparison(columns: rows.columns))
       for other in (slot + 1)..<order.count where isOpen[other] {
         if rows.product(token, order[other]) > threshold { isOpen[other] = false }
       }

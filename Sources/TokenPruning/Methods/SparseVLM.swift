@@ -55,7 +55,8 @@ struct SparseVLM: ScoringMethod, TextRatingMethod {
 
   func scores(of input: PruningInput) throws(PruningError) -> [Double] {
     let attention = try TextAttention(of: input)
-    return attention.mean(over: try TextRaters.rows(of: input, count: attention.queries))
+    var steps = StepCounter(limit: input.stepLimit, work: "reading the attention of these text tokens")
+    return try attention.mean(over: try TextRaters.rows(of: input, count: attention.queries), &steps)
   }
 
   var mayKeepFewer: Bool { rankRule != nil }

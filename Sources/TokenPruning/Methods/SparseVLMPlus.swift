@@ -78,7 +78,7 @@ struct SparseVLMPlus: ScoringMethod, TextRatingMethod {
     for head in 0..<attention.heads {
       var sum = [Double](repeating: 0, count: input.tokenCount)
       for (slot, rater) in raters.enumerated() {
-        for (token, value) in attention.row(head: head, query: rater).enumerated() {
+        for (token, value) in try attention.row(head: head, query: rater, &steps).enumerated() {
           sum[token] += value / divisors[slot][token]
         }
       }

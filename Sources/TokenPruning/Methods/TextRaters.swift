@@ -121,17 +121,21 @@ struct TextAttention {
     queries = tensor.rank == 3 && tokenCount > 0 ? tensor.shape[1] : 1
   }
 
-  func row(head: Int, query: Int) -> [Double] {
+  /// What a row costs beside its numbers, of which it may have only one.
+  private static let stepsPerRow = 300
+
+  func row(head: Int, query: Int, _ steps: inout StepCounter) throws(PruningError) -> [Double] {
+    try steps.spend(Self.stepsPerRow + 2 * tokenCount)
     let first = (head * queries + query) * tokenCount
     return tensor.elements(first..<(first + tokenCount)).doubles()
   }
 
   /// The mean over all heads and the given query rows [N].
-  func mean(over rows: [Int]) -> [Double] {
+  func mean(over rows: [Int], _ steps: inout StepCounter) throws(PruningError) -> [Double] {
     var sums = [Double](repeating: 0, count: tokenCount)
     for head in 0..<heads {
       for query in rows {
-        for (token, value) in row(head: head, query: query).enumerated() { sums[token] += value }
+        for (token, value) in try row(head: head, query: query, &steps).enumerated() { sums[token] += value }
       }
     }
     return sums.map { $0 / Double(heads * rows.count) }
@@ -146,11 +150,11 @@ struct TextAttention {
       throw PruningError(at: "attention", "has \(rows.count) raters; the rank rule takes at most 512")
     }
     var steps = StepCounter(limit: stepLimit)
-    try steps.spend(rows.count * (rows.count + 2 * heads) * tokenCount)
-    let averaged = rows.map { query in
+    try steps.spend(rows.count * rows.count * tokenCount)
+    let averaged = try rows.map { (query) throws(PruningError) in
       var sums = [Double](repeating: 0, count: tokenCount)
       for head in 0..<heads {
-        for (token, value) in row(head: head, query: query).enumerated() { sums[token] += value }
+        for (token, value) in try row(head: head, query: query, &steps).enumerated() { sums[token] += value }
       }
       return sums
     }

@@ -146,7 +146,7 @@ extension Setting {
       "Origins of web pages that may read responses in a browser, comma-separated."),
     Setting(
       "response-compression", \.responseCompression, .toggle,
-      "Compress text responses of 1 KiB and more with gzip or deflate for clients that prefer it; never tensors."
+      "Compress text responses of 1 KiB to 8 MiB with gzip or deflate for clients that prefer it; never tensors."
     ),
   ]
 

@@ -1,4 +1,5 @@
 import JSON
+import PruningNumerics
 import Tensors
 import Testing
 
@@ -18,7 +19,9 @@ import Testing
   func openVINO(_ golden: GoldenCase) throws {
     let kernel = try #require(golden.tensors["kernel"])
     let count = try TokenBudget(ParameterReading(golden.parameters)).resolve(total: kernel.shape[0])
-    let order = FloatDeterminantalSearch.select(count, of: kernel.floats(), size: kernel.shape[0])
+    var steps = StepCounter(limit: .unlimited)
+    let order = try FloatDeterminantalSearch.select(
+      count, of: kernel.floats(), size: kernel.shape[0], &steps)
     #expect(order.count == count && Set(order).count == count)
     if golden.isFlagged("documents_bug") {
       let bug = golden.flags["bug"]?.stringValue ?? ""
