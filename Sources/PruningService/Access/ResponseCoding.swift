@@ -31,7 +31,8 @@ enum ResponseCoding {
   }
 
   private static func isEligible(_ response: Response) -> Bool {
-    guard (minimumByteCount...maximumByteCount).contains(response.body.count), response.status != 204, response.status != 304,
+    guard (minimumByteCount...maximumByteCount).contains(response.body.count), response.status != 204,
+      response.status != 304,
       let name = response.fields.first(where: { $0.name == "Content-Type" })?.value,
       let type = MediaType(name)
     else { return false }

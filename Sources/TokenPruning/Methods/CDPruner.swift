@@ -118,7 +118,9 @@ struct CDPruner: PruningMethod {
         kernel[j * rows.count + i] = value
       }
     }
-    return try FloatDeterminantalSearch.select(task.count, of: kernel, size: rows.count, &steps).map { rows[$0] }
+    return try FloatDeterminantalSearch.select(task.count, of: kernel, size: rows.count, &steps).map {
+      rows[$0]
+    }
   }
 
   private func qualityAndFeatures(

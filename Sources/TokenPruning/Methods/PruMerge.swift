@@ -29,7 +29,8 @@ struct PruMerge: ScoringMethod {
     facts: MethodFacts(
       .encoder, isQuestionAware: false, cost: "O(N log N), O(K N D) to merge", inexactParameter: "adaptive",
       reported: [
-        MethodFacts.Report("14 times fewer tokens on LLaVA-1.5 at comparable accuracy", source: "arXiv 2403.15388")
+        MethodFacts.Report(
+          "14 times fewer tokens on LLaVA-1.5 at comparable accuracy", source: "arXiv 2403.15388")
       ]))
 
   static let neighbourParameter = ParameterDescriptor(

@@ -39,7 +39,8 @@ struct VisPruner: PruningMethod {
       .encoder, isQuestionAware: false, cost: "O(N^2 D)",
       reported: [
         MethodFacts.Report(
-          "91 % fewer FLOPs and 75 % less latency of LLaVA-1.5-7B at comparable accuracy", source: "arXiv 2412.01818")
+          "91 % fewer FLOPs and 75 % less latency of LLaVA-1.5-7B at comparable accuracy",
+          source: "arXiv 2412.01818")
       ]))
 
   static let removedPerRound = 8

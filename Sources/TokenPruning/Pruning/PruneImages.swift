@@ -140,7 +140,8 @@ struct ImagesRun {
       return own.count == 1
         ? own[own.startIndex]
         : PruneResult(
-          joining: Array(own), at: parts[input].map(\.tokens.lowerBound), layerCount: requests[input].layerCount)
+          joining: Array(own), at: parts[input].map(\.tokens.lowerBound),
+          layerCount: requests[input].layerCount)
     }
   }
 
