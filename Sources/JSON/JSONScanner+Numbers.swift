@@ -1,29 +1,13 @@
 extension JSONScanner {
-  /// Reads a number: `.integer` when it is written as one and fits, else `.number`.
+  /// Reads a number: `.integer` or `.unsigned` when it is written as one and fits, else `.number`.
   mutating func readNumber() throws(JSONError) -> JSONValue {
     let start = cursor
     let number = try readDecimal()
     if let integer = number.integer { return .integer(integer) }
-    if number.isWhole, cursor - start <= 20, let unsigned = Self.unsigned(bytes[start..<cursor]) {
+    if number.isWhole, let unsigned = UInt64(String(decoding: bytes[start..<cursor], as: UTF8.self)) {
       return .unsigned(unsigned)
     }
-    return .number(
-      try finite(
-        number.doubleIfDecidable ?? number.exactlyRounded(to: Double.self)
-          ?? Self.exactDouble(bytes[start..<cursor]), from: start))
-  }
-
-  /// Digits alone that denote a number from 2^63 to 2^64 - 1.
-  private static func unsigned(_ text: ArraySlice<UInt8>) -> UInt64? {
-    var value: UInt64 = 0
-    for digit in text {
-      guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(digit) else { return nil }
-      let (product, tooLarge) = value.multipliedReportingOverflow(by: 10)
-      let (sum, overflow) = product.addingReportingOverflow(UInt64(digit - UInt8(ascii: "0")))
-      guard !tooLarge, !overflow else { return nil }
-      value = sum
-    }
-    return value > UInt64(Int.max) ? value : nil
+    return .number(try double(number, from: start))
   }
 
   /// Reads a number as float64, correctly rounded.
@@ -31,9 +15,7 @@ extension JSONScanner {
     try requireNumber()
     let start = cursor
     let number = try readDecimal()
-    return try finite(
-      number.doubleIfDecidable ?? number.exactlyRounded(to: Double.self)
-        ?? Self.exactDouble(bytes[start..<cursor]), from: start)
+    return try double(number, from: start)
   }
 
   /// Reads a whole number: `3` and `3.0` both are, `3.5` is not. Written with a point or exponent it must not
@@ -48,32 +30,12 @@ extension JSONScanner {
     if number.isWhole, let whole = Int128(String(decoding: bytes[start..<cursor], as: UTF8.self)) {
       return whole
     }
-    let value = try finite(
-      number.doubleIfDecidable ?? number.exactlyRounded(to: Double.self)
-        ?? Self.exactDouble(bytes[start..<cursor]), from: start)
+    let value = try double(number, from: start)
     guard abs(value) <= 0x1p53, let whole = Int128(exactly: value) else {
       let found = Self.shortened(bytes[start..<cursor])
       throw JSONError(.content, offset: start - bytes.startIndex, "expected a whole number, found \(found)")
     }
     return whole
-  }
-
-  /// Reads the remaining elements of an array of numbers and its `]`, each rounded once to float32.
-  ///
-  /// - Parameter values: the elements are appended to it.
-  /// - Throws: with a pointer to the element, counted from the first one read by this call.
-  /// - Complexity: one pass, no value is allocated per element.
-  public mutating func readRemainingFloats(into values: inout [Float]) throws(JSONError) {
-    var index = 0
-    while try readFloats(into: &values, &index) {
-      // The fast loop stopped in front of a number it cannot decide.
-      do throws(JSONError) {
-        values.append(try readFloat())
-      } catch {
-        throw error.inside(index)
-      }
-      index += 1
-    }
   }
 
   /// Reads a number as float32, correctly rounded.
@@ -89,67 +51,6 @@ extension JSONScanner {
         .content, offset: start - bytes.startIndex, "\(text) exceeds the range of 32-bit floats")
     }
     return value
-  }
-
-  /// The fast loop of ``readRemainingFloats(into:)``.
-  ///
-  /// - Returns: true in front of an element that needs the exact path, false behind the closing bracket.
-  private mutating func readFloats(
-    into values: inout [Float], _ index: inout Int
-  ) throws(JSONError) -> Bool {
-    var position = 0
-    var count = index
-    let outcome = bytes[cursor...].withUnsafeBufferPointer { text -> FastLoopEnd in
-      Self.readFloats(text, &position, &values, &count)
-    }
-    cursor += position
-    index = count
-    switch outcome {
-    case .closed: return false
-    case .undecided: return true
-    case .unexpectedSeparator: throw unexpected("',' or ']'")
-    }
-  }
-
-  private enum FastLoopEnd { case closed, undecided, unexpectedSeparator }
-
-  private static func readFloats(
-    _ text: UnsafeBufferPointer<UInt8>, _ position: inout Int, _ values: inout [Float], _ index: inout Int
-  ) -> FastLoopEnd {
-    while true {
-      skipSpace(text, &position)
-      if position < text.count, text[position] == UInt8(ascii: "]"), index == 0 {
-        position &+= 1
-        return .closed
-      }
-      if index > 0 {
-        guard position < text.count else { return .unexpectedSeparator }
-        if text[position] == UInt8(ascii: "]") {
-          position &+= 1
-          return .closed
-        }
-        guard text[position] == UInt8(ascii: ",") else { return .unexpectedSeparator }
-        position &+= 1
-        skipSpace(text, &position)
-      }
-      let first = position
-      guard let number = try? DecimalNumber.read(text, &position), let value = number.floatIfDecidable else {
-        // The exact path reads it again, and words what may be wrong with it.
-        position = first
-        return .undecided
-      }
-      values.append(value)
-      index &+= 1
-    }
-  }
-
-  @inline(__always)
-  private static func skipSpace(_ text: UnsafeBufferPointer<UInt8>, _ position: inout Int) {
-    while position < text.count, text[position] <= 0x20 {
-      let byte = text[position]
-      guard byte == 0x20 || byte == 0x0a || byte == 0x0d || byte == 0x09 else { return }
-      position &+= 1
-    }
   }
 
   /// Passes over an array of numbers and of such arrays without looking at the numbers.
@@ -209,17 +110,16 @@ extension JSONScanner {
     }
   }
 
-  private func finite(_ value: Double, from start: Int) throws(JSONError) -> Double {
+  /// The number whose text begins at `start` and ends here, correctly rounded to float64.
+  private func double(_ number: DecimalNumber, from start: Int) throws(JSONError) -> Double {
+    if let value = number.doubleIfDecidable ?? number.exactlyRounded(to: Double.self) { return value }
+    let value = Double(String(decoding: bytes[start..<cursor], as: UTF8.self)) ?? .infinity
     guard value.isFinite else {
       let text = Self.shortened(bytes[start..<cursor])
       throw JSONError(
         .content, offset: start - bytes.startIndex, "\(text) exceeds the range of 64-bit floats")
     }
     return value
-  }
-
-  private static func exactDouble(_ text: ArraySlice<UInt8>) -> Double {
-    Double(String(decoding: text, as: UTF8.self)) ?? .infinity
   }
 
   private static func shortened(_ text: ArraySlice<UInt8>) -> String {

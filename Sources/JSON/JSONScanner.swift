@@ -148,6 +148,14 @@ public struct JSONScanner: Sendable {
   /// - Parameter index: how many elements have been read; the call adds one.
   /// - Returns: whether an element follows.
   public mutating func nextElement(_ index: inout Int) throws(JSONError) -> Bool {
+    guard try nextPlace(&index) else { return false }
+    if index > 1, peek() == UInt8(ascii: "]") { throw unexpected("a value") }
+    return true
+  }
+
+  /// The same for whoever says by itself what it misses behind a comma.
+  @inline(__always)
+  public mutating func nextPlace(_ index: inout Int) throws(JSONError) -> Bool {
     let next = peek()
     if next == UInt8(ascii: "]") {
       cursor += 1
@@ -156,7 +164,6 @@ public struct JSONScanner: Sendable {
     if index > 0 {
       guard next == UInt8(ascii: ",") else { throw unexpected("',' or ']'") }
       cursor += 1
-      guard peek() != UInt8(ascii: "]") else { throw unexpected("a value") }
     }
     index += 1
     return true

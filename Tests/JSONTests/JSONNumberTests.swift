@@ -7,8 +7,15 @@ struct JSONNumberTests {
   static func floats(_ text: String) throws(JSONError) -> [Float] {
     var scanner = JSONScanner(Array(text.utf8)[...])
     var values: [Float] = []
+    var index = 0
     try scanner.openArray()
-    try scanner.readRemainingFloats(into: &values)
+    while try scanner.nextPlace(&index) {
+      do throws(JSONError) {
+        values.append(try scanner.readFloat())
+      } catch {
+        throw error.inside(index - 1)
+      }
+    }
     try scanner.finish()
     return values
   }

@@ -10,10 +10,8 @@ struct NestedNumbers {
   /// Whether arrays of depth 1 may differ in length.
   let allowsRagged: Bool
   private let isInterrupted: Interruption?
-  private(set) var count = 0
-  /// The numbers of an F32 value; those of other types go straight to ``narrowed``.
-  private var floats: [Float] = []
-  private var narrowed: [UInt8] = []
+  /// The numbers, each little-endian.
+  private(set) var bytes: [UInt8] = []
   /// The extent of each axis as the first array of that depth showed it.
   private var extents: [Int?] = []
   /// The depth at which arrays hold numbers; nil until a number was seen.
@@ -40,9 +38,6 @@ struct NestedNumbers {
 
   /// So many elements take about a tenth of a millisecond.
   private static let pollInterval = 1 << 10
-
-  /// The numbers as little-endian bytes.
-  var bytes: [UInt8] { elementType == .float32 ? floats.withUnsafeBytes { Array($0) } : narrowed }
 
   /// Reads one array, whose bracket is the scanner's next byte.
   ///
@@ -86,7 +81,6 @@ struct NestedNumbers {
   }
 
   private mutating func readLeaf(_ scanner: inout JSONScanner, depth: Int) throws(JSONError) -> Int {
-    let before = count
     if scanner.peek() != UInt8(ascii: "]") {
       // Arrays were seen at the next depth, so this one must hold arrays as well.
       if depth + 1 < extents.count || (leafDepth ?? depth) > depth {
@@ -94,28 +88,16 @@ struct NestedNumbers {
       }
       leafDepth = depth
     }
-    switch elementType {
-    case .float32:
-      try scanner.readRemainingFloats(into: &floats)
-      count = floats.count
-    case .float16, .bfloat16:
-      var leaf: [Float] = []
-      try scanner.readRemainingFloats(into: &leaf)
-      try NumberNarrowing.append(leaf, elementType, endingAt: scanner.offset, to: &narrowed)
-      count += leaf.count
-    default:
-      var index = 0
-      while try scanner.nextElement(&index) {
-        if index % Self.pollInterval == 0 { try scanner.check(isInterrupted) }
-        do throws(JSONError) {
-          try NumberNarrowing.append(&scanner, elementType, to: &narrowed)
-        } catch {
-          throw error.inside(index - 1)
-        }
+    var index = 0
+    while try scanner.nextPlace(&index) {
+      if index % Self.pollInterval == 0 { try scanner.check(isInterrupted) }
+      do throws(JSONError) {
+        try NumberNarrowing.append(&scanner, elementType, to: &bytes)
+      } catch {
+        throw error.inside(index - 1)
       }
-      count += index
     }
-    return count - before
+    return index
   }
 
   private mutating func record(_ count: Int, depth: Int, offset: Int) throws(JSONError) {

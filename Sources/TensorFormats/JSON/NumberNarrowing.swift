@@ -8,7 +8,7 @@ import Tensors
 enum NumberNarrowing {
   /// Little-endian float32 values as little-endian values of 16 bits; nil when one is too large for them.
   static func narrowed(_ floats: [UInt8], _ elementType: ElementType) -> [UInt8]? {
-    let exponent: UInt16 = elementType == .float16 ? 0x7c00 : 0x7f80
+    let exponent = exponent(of: elementType)
     var isFinite = true
     let bytes = floats.withUnsafeBytes { source in
       [UInt8](unsafeUninitializedCapacity: source.count / 2) { buffer, count in
@@ -25,22 +25,7 @@ enum NumberNarrowing {
     return isFinite ? bytes : nil
   }
 
-  /// Narrows one array's numbers and appends their little-endian bytes.
-  ///
-  /// - Parameter offset: where the array ends; the place of a single number is its index.
-  static func append(
-    _ values: [Float], _ elementType: ElementType, endingAt offset: Int, to bytes: inout [UInt8]
-  ) throws(JSONError) {
-    let exponent: UInt16 = elementType == .float16 ? 0x7c00 : 0x7f80
-    for (index, value) in values.enumerated() {
-      let bits = HalfPrecision.bits(of: value, as: elementType)
-      guard bits & exponent != exponent else { throw outOfRange(value, elementType, offset).inside(index) }
-      bytes.append(UInt8(truncatingIfNeeded: bits))
-      bytes.append(UInt8(truncatingIfNeeded: bits >> 8))
-    }
-  }
-
-  /// Reads one element of a type other than the 16-bit floats and appends its little-endian bytes.
+  /// Reads one element and appends its little-endian bytes.
   static func append(
     _ scanner: inout JSONScanner, _ elementType: ElementType, to bytes: inout [UInt8]
   ) throws(JSONError) {
@@ -49,7 +34,12 @@ enum NumberNarrowing {
     switch elementType {
     case .float32: append(try scanner.readFloat().bitPattern, to: &bytes)
     case .float64: append(try scanner.readDouble().bitPattern, to: &bytes)
-    case .float16, .bfloat16: preconditionFailure("16-bit floats are narrowed a whole array at a time")
+    case .float16, .bfloat16:
+      let value = try scanner.readFloat()
+      let bits = HalfPrecision.bits(of: value, as: elementType)
+      let exponent = exponent(of: elementType)
+      guard bits & exponent != exponent else { throw outOfRange(value, elementType, offset) }
+      append(bits, to: &bytes)
     case .int64: append(try integer(&scanner, Int64.self, elementType, offset), to: &bytes)
     case .int32: append(try integer(&scanner, Int32.self, elementType, offset), to: &bytes)
     case .int16: append(try integer(&scanner, Int16.self, elementType, offset), to: &bytes)
@@ -68,6 +58,11 @@ enum NumberNarrowing {
     let value = try scanner.readInteger()
     guard let integer = Integer(exactly: value) else { throw outOfRange(value, elementType, offset) }
     return integer
+  }
+
+  /// All bits of the exponent, which only infinities and NaN have.
+  private static func exponent(of elementType: ElementType) -> UInt16 {
+    elementType == .float16 ? 0x7c00 : 0x7f80
   }
 
   private static func append(_ bits: some FixedWidthInteger, to bytes: inout [UInt8]) {
