@@ -166,10 +166,15 @@ let package = Package(
     .target(name: "FuzzCorpus", path: "Tests/FuzzCorpus", swiftSettings: settings),
     .testTarget(name: "FuzzTests", dependencies: ["FuzzCorpus", "FuzzTargets"], swiftSettings: settings),
     .testTarget(
-      name: "GuardPageTests", dependencies: ["FuzzCorpus", "HTTP1", "JSON", "Kernels"],
+      name: "GuardPageTests", dependencies: ["FuzzCorpus", "HTTP1", "JSON", "KernelReferences", "Kernels"],
       swiftSettings: settings),
 
-    .testTarget(name: "KernelsTests", dependencies: ["Kernels"], swiftSettings: settings),
+    // The obvious loops, which every set of kernels is compared with.
+    .target(
+      name: "KernelReferences", dependencies: ["Kernels", "KernelsBaseline"], path: "Tests/KernelReferences",
+      swiftSettings: settings),
+    .testTarget(
+      name: "KernelsTests", dependencies: ["KernelReferences", "Kernels"], swiftSettings: settings),
     .testTarget(
       name: "YAMLTests", dependencies: ["YAML", .product(name: "Yams", package: "Yams")],
       swiftSettings: settings),
@@ -187,7 +192,9 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "TokenPruningTests",
-      dependencies: ["JSON", "Kernels", "Locking", "Tensors", "TokenPruning", "TensorFormats"] + pruningParts,
+      dependencies: [
+        "JSON", "KernelReferences", "Kernels", "Locking", "Tensors", "TokenPruning", "TensorFormats",
+      ] + pruningParts,
       swiftSettings: settings),
     .testTarget(
       name: "TensorFormatsTests",

@@ -1,3 +1,4 @@
+import KernelReferences
 import Testing
 
 @testable import Kernels

@@ -1,4 +1,5 @@
 import JSON
+import KernelReferences
 import Kernels
 import Tensors
 import Testing

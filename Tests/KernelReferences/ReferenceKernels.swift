@@ -1,5 +1,7 @@
 import KernelsBaseline
 
+@testable public import Kernels
+
 extension KernelSet {
   /// The obvious loops with float64 accumulators: what every other set is compared with.
   public static let reference = KernelSet(
