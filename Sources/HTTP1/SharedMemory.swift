@@ -115,16 +115,12 @@ public struct SharedMemoryReference: Sendable, Equatable {
   public static let fieldName = "crop-shared-memory"
 
   /// Nil for the descriptor that comes with the request.
-  public let name: String?
-  public let offset: Int
+  public private(set) var name: String?
+  public private(set) var offset = 0
   public let length: Int
+}
 
-  public init(name: String? = nil, offset: Int = 0, length: Int) {
-    self.name = name
-    self.offset = offset
-    self.length = length
-  }
-
+extension SharedMemoryReference {
   /// RFC 9651, section 3.3.1.
   private static let largestInteger = 999_999_999_999_999
   private static let maximumNameBytes = 256

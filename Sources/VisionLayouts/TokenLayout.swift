@@ -120,9 +120,4 @@ public struct RotaryGrid: Sendable, Hashable {
   public let temporalStep: Double
   /// Whether text stands between the frames, so that ids depend on its length.
   public let hasTextBetweenFrames: Bool
-
-  public init(temporalStep: Double = 1, hasTextBetweenFrames: Bool = false) {
-    self.temporalStep = temporalStep
-    self.hasTextBetweenFrames = hasTextBetweenFrames
-  }
 }

@@ -13,11 +13,6 @@ public struct YAMLNode: Sendable, Equatable {
   public struct Entry: Sendable, Equatable {
     public let key: YAMLNode
     public let value: YAMLNode
-
-    public init(key: YAMLNode, value: YAMLNode) {
-      self.key = key
-      self.value = value
-    }
   }
 
   public let content: Content

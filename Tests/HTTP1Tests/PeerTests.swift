@@ -66,7 +66,7 @@ struct PeerTests {
         1, 18, 103, 1, 187,
       ]
       + [4, 0, 0]
-    let expected = ProxyHeader(source: PeerAddress(try #require(read("192.0.2.7")), port: 4711))
+    let expected = ProxyHeader(source: PeerAddress(address: try #require(read("192.0.2.7")), port: 4711))
     for header in [line, binary] {
       for count in 0..<header.count { #expect(try ProxyHeader.parse(Array(header[..<count])) == .incomplete) }
       #expect(try ProxyHeader.parse(header) == .complete(expected, byteCount: header.count))

@@ -1,5 +1,6 @@
-import HTTP1
 import Testing
+
+@testable import HTTP1
 
 @Suite("Where a request says that its body lies in shared memory")
 struct SharedMemoryReferenceTests {

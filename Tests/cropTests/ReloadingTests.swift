@@ -23,7 +23,7 @@ struct ReloadingTests {
     var ends: [Int32] = [0, 0]
     #expect(pipe(&ends) == 0)
     let sink = LogSink(descriptor: ends[1]) { Array("\($0) lost\n".utf8) }
-    let logger = Logger(label: "test") { _ in LineLogHandler(format: .text, level: .info, sink: sink) }
+    let logger = Logger(label: "test") { _ in LineLogHandler(format: .text, logLevel: .info, sink: sink) }
     Reloading(entries: entries, logger: logger).run()
     sink.flush()
     close(ends[1])

@@ -67,7 +67,7 @@ public struct ProxyHeader: Sendable, Equatable {
     guard let port = port(words[3]), Self.port(words[4]) != nil else {
       throw invalid("a port must be a number from 0 to 65535 without leading zeros")
     }
-    return ProxyHeader(source: PeerAddress(source, port: port))
+    return ProxyHeader(source: PeerAddress(address: source, port: port))
   }
 
   private static func address(_ word: ArraySlice<UInt8>, _ family: IPAddress.Family) -> IPAddress? {
@@ -116,10 +116,10 @@ public struct ProxyHeader: Sendable, Equatable {
     switch addressCount {
     case 12:
       return PeerAddress(
-        IPAddress(v4: number(at: 16, as: UInt32.self)), port: number(at: 24, as: UInt16.self))
+        address: IPAddress(v4: number(at: 16, as: UInt32.self)), port: number(at: 24, as: UInt16.self))
     case 36:
       return PeerAddress(
-        IPAddress(v6: number(at: 16, as: UInt128.self)), port: number(at: 48, as: UInt16.self))
+        address: IPAddress(v6: number(at: 16, as: UInt128.self)), port: number(at: 48, as: UInt16.self))
     default: return nil
     }
   }
@@ -133,11 +133,6 @@ public struct ProxyHeader: Sendable, Equatable {
 public struct PeerAddress: Sendable, Hashable, CustomStringConvertible {
   public let address: IPAddress
   public let port: UInt16
-
-  public init(_ address: IPAddress, port: UInt16) {
-    self.address = address
-    self.port = port
-  }
 
   public var description: String {
     address.family == .v6 ? "[\(address)]:\(port)" : "\(address):\(port)"

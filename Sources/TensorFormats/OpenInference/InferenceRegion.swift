@@ -8,14 +8,10 @@ public struct InferenceRegion: Sendable, Equatable {
   /// Within the region.
   public let offset: Int
   public let byteCount: Int
+}
 
+extension InferenceRegion {
   private static let names = ["shared_memory_region", "shared_memory_offset", "shared_memory_byte_size"]
-
-  public init(name: String, offset: Int = 0, byteCount: Int) {
-    self.name = name
-    self.offset = offset
-    self.byteCount = byteCount
-  }
 
   /// Whether the parameter of an input or an output is about shared memory.
   static func describes(_ parameter: String) -> Bool { names.contains(parameter) }

@@ -11,15 +11,9 @@ public struct InferenceRequest: Sendable, Equatable {
   public struct Output: Sendable, Equatable {
     public let name: String
     /// Nil leaves it to the whole request.
-    public let isBinary: Bool?
+    public private(set) var isBinary: Bool?
     /// Where to write it instead.
-    public let region: InferenceRegion?
-
-    public init(name: String, isBinary: Bool? = nil, region: InferenceRegion? = nil) {
-      self.name = name
-      self.isBinary = isBinary
-      self.region = region
-    }
+    public private(set) var region: InferenceRegion?
   }
 
   /// To be repeated in the response.

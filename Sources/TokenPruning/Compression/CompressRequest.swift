@@ -28,35 +28,22 @@ public struct CompressRequest: Sendable, Hashable {
   public static let defaultShare = 0.75
   public static let defaultMethod = "crop"
 
-  /// `crop` merges by `anchors` within the region's border; any other name is that method's own merging.
-  public var method: String
-  public var methodParameters: JSONObject
-
   /// nil only with the two ratios, which then decide the total.
   public var budget: TokenBudget?
   /// Ascending; nil without a region.
   public var regionTokens: [Int]?
   public var split: RegionSplit?
-  public var anchors: AnchorStrategy
+  public var anchors = AnchorStrategy.diversity
+  /// `crop` merges by `anchors` within the region's border; any other name is that method's own merging.
+  public var method = Self.defaultMethod
+  public var methodParameters: JSONObject = [:]
   /// What becomes of newline tokens, which are never merged unless they count as candidates.
-  public var newlines: NewlinePolicy
+  public var newlines = NewlinePolicy.drop
   /// For one image of several with the same `keep_tokens`: the candidates of the largest budget of all.
   public var largestPeer: Int?
+}
 
-  public init(
-    budget: TokenBudget?, regionTokens: [Int]? = nil, split: RegionSplit? = nil,
-    anchors: AnchorStrategy = .diversity, method: String = defaultMethod, methodParameters: JSONObject = [:],
-    newlines: NewlinePolicy = .drop
-  ) {
-    self.newlines = newlines
-    self.method = method
-    self.methodParameters = methodParameters
-    self.budget = budget
-    self.regionTokens = regionTokens
-    self.split = split
-    self.anchors = anchors
-  }
-
+extension CompressRequest {
   /// Reads the budget, `region_share` or `region_ratio` with `background_ratio`, `anchors`, `method`,
   /// `method_parameters` and `newline_policy`.
   ///

@@ -9,13 +9,7 @@ public struct PruningStage: Sendable, Hashable {
   /// A ratio is of the original number of tokens, in every stage.
   public let budget: TokenBudget
   /// The tensor with this stage's attention: over all N tokens, or over those the previous stage kept.
-  public let attention: String
-
-  public init(layer: Int, budget: TokenBudget, attention: String = "attention") {
-    self.layer = layer
-    self.budget = budget
-    self.attention = attention
-  }
+  public private(set) var attention = "attention"
 }
 
 /// What to prune by and how far: a budget for one step, or stages with a budget each.
@@ -24,11 +18,11 @@ public struct PruneRequest: Sendable, Hashable {
   /// The most stages accepted; the deepest schedules published have three.
   public static let maximumStageCount = 64
 
-  public var method: String
-  public var methodParameters: JSONObject
+  public var method = Self.defaultMethod
+  public var methodParameters: JSONObject = [:]
   /// Exactly one of `budget`, `stages` and `schedule` says how many tokens to keep.
   public var budget: TokenBudget?
-  public var stages: [PruningStage]
+  public var stages: [PruningStage] = []
   /// The name of one of the method's ``PublishedSchedule``s.
   public var schedule: String?
   /// The tokens of the contextual region, ascending; nil when there is none.
@@ -38,34 +32,16 @@ public struct PruneRequest: Sendable, Hashable {
   /// The LLM's layers; needed for the layer-averaged token count of a schedule.
   public var layerCount: Int?
   /// Whether the answer says of each token why it stayed or went, with its score where the method has any.
-  public var explain: Bool
+  public var explain = false
   /// Which tokens share the budget.
-  public var scope: BudgetScope
+  public var scope = BudgetScope.image
   /// What becomes of newline tokens.
-  public var newlines: NewlinePolicy
+  public var newlines = NewlinePolicy.drop
   /// For one image of several with the same `keep_tokens`: the candidates of the largest budget of all.
   public var largestPeer: Int?
+}
 
-  init(
-    method: String = defaultMethod, methodParameters: JSONObject = [:], budget: TokenBudget? = nil,
-    stages: [PruningStage] = [], schedule: String? = nil, regionTokens: [Int]? = nil,
-    policy: RegionPolicy? = nil,
-    layerCount: Int? = nil, explain: Bool = false, scope: BudgetScope = .image,
-    newlines: NewlinePolicy = .drop
-  ) {
-    self.method = method
-    self.methodParameters = methodParameters
-    self.budget = budget
-    self.stages = stages
-    self.schedule = schedule
-    self.regionTokens = regionTokens
-    self.policy = policy
-    self.layerCount = layerCount
-    self.explain = explain
-    self.scope = scope
-    self.newlines = newlines
-  }
-
+extension PruneRequest {
   /// Reads `method`, `method_parameters`, the budget, `stages`, `region_policy` and its numbers,
   /// `model_dimensions.layers`, `explain`, `budget_scope` and `newline_policy`. Other members are someone else's.
   ///

@@ -17,25 +17,16 @@ public struct ReselectRequest: Sendable, Hashable {
   /// The most swaps of one answer; nil for no limit.
   public var maximumSwaps: Int?
   /// 0 or more.
-  public var margin: Double
+  public var margin = Self.defaultMargin
   /// In 0...1; nil for the default where the request has a prefill tensor.
   public var prefillWeight: Double?
   /// Which tokens share a count that stays as it is.
-  public var scope: BudgetScope
+  public var scope = BudgetScope.image
   /// Whether the answer has every token's score.
-  public var explain: Bool
+  public var explain = false
+}
 
-  init(
-    maximumSwaps: Int? = nil, margin: Double = defaultMargin, prefillWeight: Double? = nil,
-    scope: BudgetScope = .image, explain: Bool = false
-  ) {
-    self.maximumSwaps = maximumSwaps
-    self.margin = margin
-    self.prefillWeight = prefillWeight
-    self.scope = scope
-    self.explain = explain
-  }
-
+extension ReselectRequest {
   /// Reads the members of ``parameterNames``; others are someone else's.
   public init(_ parameters: JSONObject) throws(PruningError) {
     let given = ParameterReading(parameters)

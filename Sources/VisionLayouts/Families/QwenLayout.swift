@@ -86,20 +86,16 @@ extension TokenLayout {
 
 /// Patches before merging: t frames of h x w.
 private struct PatchGrid {
-  public let frames: Int
-  public let rows: Int
-  public let columns: Int
+  let frames: Int
+  let rows: Int
+  let columns: Int
+}
 
-  public init(frames: Int, rows: Int, columns: Int) {
-    self.frames = frames
-    self.rows = rows
-    self.columns = columns
-  }
-
+extension PatchGrid {
   /// Of an image resized to whole merged tokens, about its own shape, within the limits of pixels.
   ///
   /// The package's `smart_resize`, Python's rounding half to even included.
-  public init(
+  init(
     _ size: ImageSize, _ family: TokenLayout.QwenFamily, merge: Int, _ limits: (minimum: Int, maximum: Int),
     at pointer: String
   ) throws(PruningError) {

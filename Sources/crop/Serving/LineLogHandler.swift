@@ -3,16 +3,10 @@ import Logging
 
 /// One line per message: `time level message key=value ...`, or the same as a JSON object.
 struct LineLogHandler: LogHandler {
-  private let format: ServerConfiguration.LogFormat
-  private let sink: LogSink
+  let format: ServerConfiguration.LogFormat
   var logLevel: Logger.Level
+  let sink: LogSink
   var metadata: Logger.Metadata = [:]
-
-  init(format: ServerConfiguration.LogFormat, level: Logger.Level, sink: LogSink) {
-    self.format = format
-    self.sink = sink
-    logLevel = level
-  }
 
   subscript(metadataKey key: String) -> Logger.Metadata.Value? {
     get { metadata[key] }

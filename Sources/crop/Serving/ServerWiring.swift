@@ -334,7 +334,7 @@ extension ServerConfiguration {
   fileprivate func logger(to sink: LogSink) -> Logger {
     let format = logFormat
     let level = Logger.Level(rawValue: logLevel.rawValue) ?? .info
-    return Logger(label: "crop") { _ in LineLogHandler(format: format, level: level, sink: sink) }
+    return Logger(label: "crop") { _ in LineLogHandler(format: format, logLevel: level, sink: sink) }
   }
 
   fileprivate func accessLog(to sink: LogSink) -> AccessLog? {
