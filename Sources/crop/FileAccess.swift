@@ -35,6 +35,19 @@ func readFile(_ path: String, upTo limit: Int = .max) throws(FileFailure) -> [UI
   return bytes
 }
 
+/// The same of a file that the command line names.
+///
+/// - Parameter name: what messages call it, where that is not its path alone.
+func readInput(
+  _ path: String, named name: String? = nil, upTo limit: Int = .max
+) throws(InputError) -> [UInt8] {
+  do throws(FileFailure) {
+    return try readFile(path, upTo: limit)
+  } catch {
+    throw InputError("\(name ?? path): cannot be read (\(error))")
+  }
+}
+
 /// Creates or replaces a file, whole or not at all; a pipe or a device is written to.
 func writeFile(_ bytes: [UInt8], to path: String) throws(InputError) {
   var status = stat()

@@ -12,7 +12,7 @@ import Testing
 struct ParameterOptionTests {
   private func prune(_ arguments: [String]) throws -> JSONObject {
     let command = try #require(try Crop.parseAsRoot(["prune", "x.npy"] + arguments) as? Prune)
-    return try command.parameters()
+    return try command.parameters().object
   }
 
   @Test(
@@ -40,7 +40,7 @@ struct ParameterOptionTests {
   @Test("compress adds its mode")
   func mode() throws {
     let command = try #require(try Crop.parseAsRoot(["compress", "x.npy", "--mode", "merge"]) as? Compress)
-    #expect(try command.parameters() == ["mode": "merge"])
+    #expect(try command.parameters().object == ["mode": "merge"])
   }
 
   @Test("a flag wins over --parameters, and a budget flag over every budget there")

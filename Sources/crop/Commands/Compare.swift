@@ -22,8 +22,6 @@ struct Compare: ParsableCommand {
           --parameters '{"methods": ["dart", {"method": "divprune"}]}'
       """)
 
-  enum Format: String, CaseIterable, ExpressibleByArgument { case table, json }
-
   @Argument(
     help: ArgumentHelp(
       "Tensors: .npy, .npz, .safetensors or .json; - is standard input.", valueName: "files"))
@@ -38,7 +36,7 @@ struct Compare: ParsableCommand {
   var tensor: String?
 
   @Option(help: "Output format: tables, or the result as json.")
-  var format = Format.table
+  var format = OutputFormat.table
 
   @Option(
     parsing: .unconditional,
@@ -67,23 +65,18 @@ struct Compare: ParsableCommand {
     }
   }
 
-  func parameters() throws(InputError) -> JSONObject {
-    let names = Operation.parameterNames.union(CompareOperation.parameterNames)
-    var object = try common.object(among: names)
-    try budget.add(to: &object)
-    if let methods { object["methods"] = .string(methods) }
-    return object
-  }
-
   func run() throws {
     let models = try learned.load()
     do throws(InputError) {
-      let given = try parameters()
-      var document = try InputFiles.document(
-        paths: files, tensorName: tensor,
-        parameterNames: Operation.parameterNames.union(CompareOperation.parameterNames))
-      document.parameters.merge(given)
-      let comparison = try answer(document, models)
+      var own = try budget.members()
+      own["methods"] = methods.map(JSONValue.string)
+      let names = Operation.parameterNames.union(CompareOperation.parameterNames)
+      let given = try common.given(beside: own, among: names)
+      var document = try InputFiles.document(paths: files, tensorName: tensor, parameterNames: names)
+      document.parameters.merge(given.object)
+      let comparison = try given.answered { () throws(Problem) in
+        try CompareOperation.run(document, models: models)
+      }
       if let out {
         let bytes = try bytes(of: comparison, for: out)
         guard !out.hasPrefix("-.") else { return StandardStreams.writeOutput(bytes) }
@@ -93,15 +86,6 @@ struct Compare: ParsableCommand {
         format == .json ? JSONValue.object(comparison.json).description + "\n" : Self.tables(of: comparison))
     } catch {
       throw Exit.badInput.saying("\(error)")
-    }
-  }
-
-  private func answer(_ document: TensorDocument, _ models: ModelSet) throws(InputError) -> Comparison {
-    do throws(Problem) {
-      return try CompareOperation.run(document, models: models)
-    } catch {
-      let flags = budget.flags.union(common.flags).union(methods == nil ? [] : ["methods"])
-      throw InputError(error, flags: flags)
     }
   }
 

@@ -16,13 +16,11 @@ struct Models: ParsableCommand {
         crop models weights --format json
       """)
 
-  enum Format: String, CaseIterable, ExpressibleByArgument { case table, json }
-
   @Argument(help: ArgumentHelp("The folder.", valueName: "folder"))
   var folder: String
 
   @Option(help: "Output format: table or json.")
-  var format = Format.table
+  var format = OutputFormat.table
 
   func run() throws {
     let set = try ModelOptions.load(folder)

@@ -7,8 +7,6 @@ import TokenPruning
 
 /// Input and output, the same for every operation.
 struct OperationOptions: ParsableArguments {
-  enum Format: String, CaseIterable, ExpressibleByArgument { case table, json }
-
   @Argument(
     help: ArgumentHelp(
       "Tensors: .npy, .npz, .safetensors or .json; - is standard input. An .npy file is named after its tensor (attention.npy).",
@@ -20,11 +18,11 @@ struct OperationOptions: ParsableArguments {
   var tensor: String?
 
   @Option(help: "Output format: a readable table, or the result as json.")
-  var format = Format.table
+  var format = OutputFormat.table
 
   /// What `format` was called before the other commands had it.
   @Option(name: .customLong("output"), help: .hidden)
-  var formerFormat: Format?
+  var formerFormat: OutputFormat?
 
   @Option(
     // Values that begin with a dash are names here.
@@ -39,18 +37,18 @@ struct OperationOptions: ParsableArguments {
   @OptionGroup var picture: PictureOptions
 
   /// Reads, runs, prints; whatever is wrong with the input ends the program with status 65.
-  ///
-  /// - Parameter flags: the parameters that flags of their own gave.
   func run(
-    _ operation: Operation, flags: Set<String>, with parameters: () throws(InputError) -> JSONObject
+    _ operation: Operation, with parameters: () throws(InputError) -> GivenParameters
   ) throws(ExitCode) {
     let models = try learned.load()
     do throws(InputError) {
       let given = try parameters()
       var document = try InputFiles.document(
         paths: files, tensorName: tensor, parameterNames: Operation.parameterNames)
-      document.parameters.merge(given)
-      let answer = try Self.answer(operation, document, models, flags)
+      document.parameters.merge(given.object)
+      let answer = try given.answered { () throws(Problem) in
+        try operation.run(document, models: models)
+      }
       if let out {
         let bytes = try answer.file(named: out)
         guard !out.hasPrefix("-.") else { return StandardStreams.writeOutput(bytes) }
@@ -65,16 +63,6 @@ struct OperationOptions: ParsableArguments {
       }
     } catch {
       throw Exit.badInput.saying("\(error)")
-    }
-  }
-
-  private static func answer(
-    _ operation: Operation, _ document: TensorDocument, _ models: ModelSet, _ flags: Set<String>
-  ) throws(InputError) -> Answer {
-    do throws(Problem) {
-      return try operation.run(document, models: models)
-    } catch {
-      throw InputError(error, flags: flags)
     }
   }
 }
@@ -110,9 +98,7 @@ struct Localize: ParsableCommand {
   @OptionGroup(title: "Parameters") var common: CommonParameterOptions
 
   func run() throws {
-    try options.run(.localize, flags: common.flags) { () throws(InputError) in
-      try common.object()
-    }
+    try options.run(.localize) { () throws(InputError) in try common.given() }
   }
 }
 
@@ -135,18 +121,13 @@ struct Compress: ParsableCommand {
     help: ArgumentHelp("How tokens are compressed: merge, or resampler with weights.", valueName: "mode"))
   var mode: String?
 
-  func parameters() throws(InputError) -> JSONObject {
-    var object = try common.object()
-    try selection.add(to: &object)
-    if let mode { object["mode"] = .string(mode) }
-    return object
+  func parameters() throws(InputError) -> GivenParameters {
+    var own = try selection.members()
+    own["mode"] = mode.map(JSONValue.string)
+    return try common.given(beside: own)
   }
 
-  func run() throws {
-    try options.run(
-      .compress, flags: selection.flags.union(common.flags).union(mode == nil ? [] : ["mode"]),
-      with: parameters)
-  }
+  func run() throws { try options.run(.compress, with: parameters) }
 }
 
 struct Prune: ParsableCommand {
@@ -168,13 +149,11 @@ struct Prune: ParsableCommand {
   @OptionGroup(title: "Parameters") var selection: SelectionParameterOptions
   @OptionGroup(title: "Parameters") var common: CommonParameterOptions
 
-  func parameters() throws(InputError) -> JSONObject {
-    var object = try common.object()
-    try selection.add(to: &object)
-    return object
+  func parameters() throws(InputError) -> GivenParameters {
+    try common.given(beside: try selection.members())
   }
 
-  func run() throws { try options.run(.prune, flags: selection.flags.union(common.flags), with: parameters) }
+  func run() throws { try options.run(.prune, with: parameters) }
 }
 
 struct Reselect: ParsableCommand {
@@ -215,23 +194,18 @@ struct Reselect: ParsableCommand {
     }
   }
 
-  func parameters() throws(InputError) -> JSONObject {
-    var object = try common.object()
-    if let kept { object["previous"] = try Self.previous(from: kept) }
-    if let maxSwaps { object["max_swaps"] = .integer(maxSwaps) }
-    if let swapMargin { object["swap_margin"] = .number(swapMargin) }
-    if let prefillWeight { object["prefill_weight"] = .number(prefillWeight) }
-    return object
+  func parameters() throws(InputError) -> GivenParameters {
+    var own = JSONObject()
+    if let kept { own["previous"] = try Self.previous(from: kept) }
+    own["max_swaps"] = maxSwaps.map(JSONValue.integer)
+    own["swap_margin"] = swapMargin.map(JSONValue.number)
+    own["prefill_weight"] = prefillWeight.map(JSONValue.number)
+    return try common.given(beside: own)
   }
 
   /// The `kept_indices` of an answer; of a batch a list of them.
   private static func previous(from path: String) throws(InputError) -> JSONValue {
-    let bytes: [UInt8]
-    do throws(FileFailure) {
-      bytes = try readFile(path)
-    } catch {
-      throw InputError("--kept \(path): cannot be read (\(error))")
-    }
+    let bytes = try readInput(path, named: "--kept \(path)")
     let answer = try jsonObject(String(decoding: bytes, as: UTF8.self), from: "--kept \(path)")
     guard let kept = answer["kept_indices"]?.arrayValue else {
       throw InputError("--kept \(path): has no kept_indices; write it with crop prune --out kept.json")
@@ -240,12 +214,5 @@ struct Reselect: ParsableCommand {
     return .array(kept.map { ["kept_indices": $0] })
   }
 
-  func run() throws {
-    let given: [(String, Bool)] = [
-      ("previous", kept != nil), ("max_swaps", maxSwaps != nil), ("swap_margin", swapMargin != nil),
-      ("prefill_weight", prefillWeight != nil),
-    ]
-    let own = Set(given.filter(\.1).map(\.0))
-    try options.run(.reselect, flags: own.union(common.flags), with: parameters)
-  }
+  func run() throws { try options.run(.reselect, with: parameters) }
 }

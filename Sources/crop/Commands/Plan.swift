@@ -25,21 +25,13 @@ struct Plan: ParsableCommand {
 
   func run() throws {
     do throws(InputError) {
-      var parameters = try common.object(
+      let given = try common.given(
+        beside: try selection.members(),
         among: Operation.parameterNames.union(PlanOperation.parameterNames))
-      try selection.add(to: &parameters)
-      StandardStreams.writeOutput(
-        prettyText(of: .object(try Self.answer(parameters, flags: selection.flags.union(common.flags)))))
+      let answer = try given.answered { () throws(Problem) in try PlanOperation.run(given.object) }
+      StandardStreams.writeOutput(prettyText(of: .object(answer)))
     } catch {
       throw Exit.badInput.saying("\(error)")
-    }
-  }
-
-  static func answer(_ parameters: JSONObject, flags: Set<String> = []) throws(InputError) -> JSONObject {
-    do throws(Problem) {
-      return try PlanOperation.run(parameters)
-    } catch {
-      throw InputError(error, flags: flags)
     }
   }
 }

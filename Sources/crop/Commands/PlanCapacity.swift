@@ -14,8 +14,6 @@ struct PlanCapacity: ParsableCommand {
           --body-bytes 1200000 --answer-bytes 1000 --price 0.04
       """)
 
-  enum Format: String, CaseIterable, ExpressibleByArgument { case table, json }
-
   @Option(help: ArgumentHelp("Requests per second at peak load.", valueName: "number"))
   var requestsPerSecond: Double
 
@@ -53,7 +51,7 @@ struct PlanCapacity: ParsableCommand {
   var price: Double?
 
   @Option(help: "Output format: table or json.")
-  var format = Format.table
+  var format = OutputFormat.table
 
   func validate() throws {
     let positive = [
@@ -117,13 +115,8 @@ struct PlanCapacity: ParsableCommand {
 
   private func measuredCosts() throws(InputError) -> MeasuredCosts? {
     guard let metrics else { return nil }
-    let bytes: [UInt8]
-    do throws(FileFailure) {
-      bytes = try readFile(metrics, upTo: 1 << 24)
-    } catch {
-      throw InputError("\(metrics): cannot be read (\(error))")
-    }
-    return try MeasuredCosts(String(decoding: bytes, as: UTF8.self))
+    return try MeasuredCosts(
+      String(decoding: try readInput(metrics, upTo: 1 << 24), as: UTF8.self))
   }
 
   struct Row: Equatable {

@@ -21,8 +21,6 @@ struct Serve: ParsableCommand {
         crop serve --config config/crop.yaml --print-config
       """)
 
-  enum Format: String, CaseIterable, ExpressibleByArgument { case table, json }
-
   @Option(help: ArgumentHelp("Settings as YAML or JSON; config/crop.yaml shows them all.", valueName: "path"))
   var config: String?
 
@@ -30,7 +28,7 @@ struct Serve: ParsableCommand {
   var printConfig = false
 
   @Option(help: "Output format of --print-config: table or json.")
-  var format = Format.table
+  var format = OutputFormat.table
 
   @OptionGroup(title: "Settings") var flags: ServerFlags
 

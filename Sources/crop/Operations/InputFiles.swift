@@ -43,7 +43,7 @@ enum InputFiles {
     for path in paths {
       let hints = DecodingHints(
         parameterNames: parameterNames, tensorName: tensorName ?? stem(of: path), zipCoding: .zlib)
-      let bytes = try contents(of: path)
+      let bytes = try readInput(path)
       let isNamed = path != "-" || tensorName != nil
       guard isNamed || TensorFormats.sniff(bytes.prefix(16)[...])?.name != NPYFormat.name else {
         throw InputError(
@@ -71,14 +71,6 @@ enum InputFiles {
     let name = path.split(separator: "/").last.map { String($0) } ?? path
     guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return name }
     return String(name[..<dot])
-  }
-
-  private static func contents(of path: String) throws(InputError) -> [UInt8] {
-    do throws(FileFailure) {
-      return try readFile(path)
-    } catch {
-      throw InputError("\(path): cannot be read (\(error))")
-    }
   }
 
   private static func decode(

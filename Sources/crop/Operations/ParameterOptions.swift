@@ -4,6 +4,22 @@ import Parameters
 import PruningService
 import TokenPruning
 
+/// The parameters of one call of the program.
+struct GivenParameters {
+  let object: JSONObject
+  /// The names of those that have a flag of their own and were given by it.
+  let flags: Set<String>
+
+  /// What the service makes of them; its problems in the words of the command line.
+  func answered<Answer>(_ answer: () throws(Problem) -> Answer) throws(InputError) -> Answer {
+    do throws(Problem) {
+      return try answer()
+    } catch {
+      throw InputError(error, flags: flags)
+    }
+  }
+}
+
 /// Parameters every operation takes.
 struct CommonParameterOptions: ParsableArguments {
   @Option(help: ArgumentHelp("All parameters as one JSON object; flags override it.", valueName: "json"))
@@ -16,16 +32,15 @@ struct CommonParameterOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Seed of all random choices.", valueName: "number"))
   var seed: Int?
 
-  /// The parameters that a flag of their own gave.
-  var flags: Set<String> {
-    let given: [(String, Bool)] = [("layout", layout != nil), ("seed", seed != nil)]
-    return Set(given.filter(\.1).map(\.0))
-  }
-
-  /// - Throws: for text that is not JSON or not of the form described, naming the flag.
+  /// What `--parameters` says, overridden by what flags say.
   ///
-  /// - Parameter names: of the parameters that there are.
-  func object(among names: Set<String> = Operation.parameterNames) throws(InputError) -> JSONObject {
+  /// - Parameters:
+  ///   - others: given by flags of other groups.
+  ///   - names: of the parameters that there are.
+  /// - Throws: for text that is not JSON or not of the form described, naming the flag.
+  func given(
+    beside others: JSONObject = [:], among names: Set<String> = Operation.parameterNames
+  ) throws(InputError) -> GivenParameters {
     var object = JSONObject()
     if let parameters {
       object = try jsonObject(parameters, from: "--parameters")
@@ -34,9 +49,11 @@ struct CommonParameterOptions: ParsableArguments {
         throw InputError("--parameters: unknown parameter '\(name)'; \(hint)")
       }
     }
-    if let layout { object["layout"] = try layoutValue(layout) }
-    if let seed { object["seed"] = .integer(seed) }
-    return object
+    var flags = others
+    if let layout { flags["layout"] = try layoutValue(layout) }
+    flags["seed"] = seed.map(JSONValue.integer)
+    object.merge(flags)
+    return GivenParameters(object: object, flags: Set(flags.names))
   }
 }
 
@@ -75,27 +92,14 @@ struct BudgetParameterOptions: ParsableArguments {
     }
   }
 
-  /// The parameters that a flag of their own gave.
-  var flags: Set<String> {
-    let given: [(String, Bool)] = [
-      ("keep_tokens", keepTokens != nil), ("keep_ratio", keepRatio != nil),
-      ("prune_ratio", pruneRatio != nil),
-      ("region", region != nil), ("region_policy", regionPolicy != nil),
-    ]
-    return Set(given.filter(\.1).map(\.0))
-  }
-
-  /// Adds what was given; a budget flag replaces whatever budget is there.
-  func add(to object: inout JSONObject) throws(InputError) {
-    let budgets: [(String, JSONValue?)] = [
-      ("keep_tokens", keepTokens.map { .integer($0) }), ("keep_ratio", keepRatio.map { .number($0) }),
-      ("prune_ratio", pruneRatio.map { .number($0) }),
-    ]
-    if budgets.contains(where: { $0.1 != nil }) {
-      for (name, value) in budgets { object[name] = value }
-    }
-    if let region { object["region"] = try regionValue(region) }
-    if let regionPolicy { object["region_policy"] = .string(regionPolicy) }
+  func members() throws(InputError) -> JSONObject {
+    var members = JSONObject()
+    members["keep_tokens"] = keepTokens.map(JSONValue.integer)
+    members["keep_ratio"] = keepRatio.map(JSONValue.number)
+    members["prune_ratio"] = pruneRatio.map(JSONValue.number)
+    if let region { members["region"] = try regionValue(region) }
+    members["region_policy"] = regionPolicy.map(JSONValue.string)
+    return members
   }
 }
 
@@ -111,20 +115,13 @@ struct SelectionParameterOptions: ParsableArguments {
 
   @OptionGroup var budget: BudgetParameterOptions
 
-  /// The parameters that a flag of their own gave.
-  var flags: Set<String> {
-    let given: [(String, Bool)] = [
-      ("method", method != nil), ("method_parameters", methodParameters != nil),
-    ]
-    return budget.flags.union(given.filter(\.1).map(\.0))
-  }
-
-  func add(to object: inout JSONObject) throws(InputError) {
-    if let method { object["method"] = .string(method) }
+  func members() throws(InputError) -> JSONObject {
+    var members = try budget.members()
+    members["method"] = method.map(JSONValue.string)
     if let methodParameters {
-      object["method_parameters"] = .object(try jsonObject(methodParameters, from: "--method-parameters"))
+      members["method_parameters"] = .object(try jsonObject(methodParameters, from: "--method-parameters"))
     }
-    try budget.add(to: &object)
+    return members
   }
 }
 

@@ -48,12 +48,7 @@ struct PictureOptions: ParsableArguments {
 /// - Throws: for what cannot be read, is too large or is no picture, naming the flag.
 func photograph(_ path: String, flag: String) throws(InputError) -> PictureDocument.Photograph {
   let limit = 32 << 20
-  let bytes: [UInt8]
-  do throws(FileFailure) {
-    bytes = try readFile(path, upTo: limit)
-  } catch {
-    throw InputError("\(flag) \(path): cannot be read (\(error))")
-  }
+  let bytes = try readInput(path, named: "\(flag) \(path)", upTo: limit)
   guard bytes.count <= limit else { throw InputError("\(flag) \(path): is larger than \(limit >> 20) MiB") }
   guard let type = pictureType(of: bytes) else {
     throw InputError("\(flag) \(path): is neither JPEG, PNG, WebP nor GIF")
