@@ -76,33 +76,9 @@ extension KernelSet {
       widePowers: KernelsBaseline.CoverageKernels.widePowers),
     widenFloat16: KernelsBaseline.FloatFormatKernels.widenFloat16,
     widenBFloat16: KernelsBaseline.FloatFormatKernels.widenBFloat16,
-    float32: FormatKernels(
-      widen: KernelsBaseline.FloatFormatKernels.widenRowFloat32,
-      measure: KernelsBaseline.FloatFormatKernels.measureFloat32,
-      measureFour: KernelsBaseline.FloatFormatKernels.measureFourFloat32,
-      measureWith: KernelsBaseline.FloatFormatKernels.measureWithFloat32, isDirect: true,
-      accumulate: KernelsBaseline.FloatFormatKernels.accumulateFloat32,
-      column: KernelsBaseline.RowProductKernels.columnFloat32,
-      tile: KernelsBaseline.RowProductKernels.tileFloat32,
-      product: KernelsBaseline.RowProductKernels.productFloat32),
-    float16: FormatKernels(
-      widen: KernelsBaseline.FloatFormatKernels.widenRowFloat16,
-      measure: KernelsBaseline.FloatFormatKernels.measureFloat16,
-      measureFour: KernelsBaseline.FloatFormatKernels.measureFourFloat16,
-      measureWith: KernelsBaseline.FloatFormatKernels.measureWithFloat16, isDirect: widensHalf,
-      accumulate: KernelsBaseline.FloatFormatKernels.accumulateFloat16,
-      column: KernelsBaseline.RowProductKernels.columnFloat16,
-      tile: KernelsBaseline.RowProductKernels.tileFloat16,
-      product: KernelsBaseline.RowProductKernels.productFloat16),
-    bfloat16: FormatKernels(
-      widen: KernelsBaseline.FloatFormatKernels.widenRowBFloat16,
-      measure: KernelsBaseline.FloatFormatKernels.measureBFloat16,
-      measureFour: KernelsBaseline.FloatFormatKernels.measureFourBFloat16,
-      measureWith: KernelsBaseline.FloatFormatKernels.measureWithBFloat16, isDirect: true,
-      accumulate: KernelsBaseline.FloatFormatKernels.accumulateBFloat16,
-      column: KernelsBaseline.RowProductKernels.columnBFloat16,
-      tile: KernelsBaseline.RowProductKernels.tileBFloat16,
-      product: KernelsBaseline.RowProductKernels.productBFloat16),
+    float32: FormatKernels(KernelsBaseline.FormatTable.float32),
+    float16: FormatKernels(KernelsBaseline.FormatTable.float16, isDirect: widensHalf),
+    bfloat16: FormatKernels(KernelsBaseline.FormatTable.bfloat16),
     panelWidth: KernelsBaseline.BlockedProducts.panelWidth,
     pack: KernelsBaseline.BlockedProducts.pack,
     multiply: KernelsBaseline.BlockedProducts.multiply,
@@ -147,30 +123,9 @@ extension KernelSet {
         widePowers: KernelsV3.CoverageKernels.widePowers),
       widenFloat16: KernelsV3.FloatFormatKernels.widenFloat16,
       widenBFloat16: KernelsV3.FloatFormatKernels.widenBFloat16,
-      float32: FormatKernels(
-        widen: KernelsV3.FloatFormatKernels.widenRowFloat32,
-        measure: KernelsV3.FloatFormatKernels.measureFloat32,
-        measureFour: KernelsV3.FloatFormatKernels.measureFourFloat32,
-        measureWith: KernelsV3.FloatFormatKernels.measureWithFloat32, isDirect: true,
-        accumulate: KernelsV3.FloatFormatKernels.accumulateFloat32,
-        column: KernelsV3.RowProductKernels.columnFloat32, tile: KernelsV3.RowProductKernels.tileFloat32,
-        product: KernelsV3.RowProductKernels.productFloat32),
-      float16: FormatKernels(
-        widen: KernelsV3.FloatFormatKernels.widenRowFloat16,
-        measure: KernelsV3.FloatFormatKernels.measureFloat16,
-        measureFour: KernelsV3.FloatFormatKernels.measureFourFloat16,
-        measureWith: KernelsV3.FloatFormatKernels.measureWithFloat16, isDirect: true,
-        accumulate: KernelsV3.FloatFormatKernels.accumulateFloat16,
-        column: KernelsV3.RowProductKernels.columnFloat16, tile: KernelsV3.RowProductKernels.tileFloat16,
-        product: KernelsV3.RowProductKernels.productFloat16),
-      bfloat16: FormatKernels(
-        widen: KernelsV3.FloatFormatKernels.widenRowBFloat16,
-        measure: KernelsV3.FloatFormatKernels.measureBFloat16,
-        measureFour: KernelsV3.FloatFormatKernels.measureFourBFloat16,
-        measureWith: KernelsV3.FloatFormatKernels.measureWithBFloat16, isDirect: true,
-        accumulate: KernelsV3.FloatFormatKernels.accumulateBFloat16,
-        column: KernelsV3.RowProductKernels.columnBFloat16, tile: KernelsV3.RowProductKernels.tileBFloat16,
-        product: KernelsV3.RowProductKernels.productBFloat16),
+      float32: FormatKernels(KernelsV3.FormatTable.float32),
+      float16: FormatKernels(KernelsV3.FormatTable.float16),
+      bfloat16: FormatKernels(KernelsV3.FormatTable.bfloat16),
       panelWidth: KernelsV3.BlockedProducts.panelWidth,
       pack: KernelsV3.BlockedProducts.pack,
       multiply: KernelsV3.BlockedProducts.multiply,
@@ -214,30 +169,9 @@ extension KernelSet {
         widePowers: KernelsV4.CoverageKernels.widePowers),
       widenFloat16: KernelsV4.FloatFormatKernels.widenFloat16,
       widenBFloat16: KernelsV4.FloatFormatKernels.widenBFloat16,
-      float32: FormatKernels(
-        widen: KernelsV4.FloatFormatKernels.widenRowFloat32,
-        measure: KernelsV4.FloatFormatKernels.measureFloat32,
-        measureFour: KernelsV4.FloatFormatKernels.measureFourFloat32,
-        measureWith: KernelsV4.FloatFormatKernels.measureWithFloat32, isDirect: true,
-        accumulate: KernelsV4.FloatFormatKernels.accumulateFloat32,
-        column: KernelsV4.RowProductKernels.columnFloat32, tile: KernelsV4.RowProductKernels.tileFloat32,
-        product: KernelsV4.RowProductKernels.productFloat32),
-      float16: FormatKernels(
-        widen: KernelsV4.FloatFormatKernels.widenRowFloat16,
-        measure: KernelsV4.FloatFormatKernels.measureFloat16,
-        measureFour: KernelsV4.FloatFormatKernels.measureFourFloat16,
-        measureWith: KernelsV4.FloatFormatKernels.measureWithFloat16, isDirect: true,
-        accumulate: KernelsV4.FloatFormatKernels.accumulateFloat16,
-        column: KernelsV4.RowProductKernels.columnFloat16, tile: KernelsV4.RowProductKernels.tileFloat16,
-        product: KernelsV4.RowProductKernels.productFloat16),
-      bfloat16: FormatKernels(
-        widen: KernelsV4.FloatFormatKernels.widenRowBFloat16,
-        measure: KernelsV4.FloatFormatKernels.measureBFloat16,
-        measureFour: KernelsV4.FloatFormatKernels.measureFourBFloat16,
-        measureWith: KernelsV4.FloatFormatKernels.measureWithBFloat16, isDirect: true,
-        accumulate: KernelsV4.FloatFormatKernels.accumulateBFloat16,
-        column: KernelsV4.RowProductKernels.columnBFloat16, tile: KernelsV4.RowProductKernels.tileBFloat16,
-        product: KernelsV4.RowProductKernels.productBFloat16),
+      float32: FormatKernels(KernelsV4.FormatTable.float32),
+      float16: FormatKernels(KernelsV4.FormatTable.float16),
+      bfloat16: FormatKernels(KernelsV4.FormatTable.bfloat16),
       panelWidth: KernelsV4.BlockedProducts.panelWidth,
       pack: KernelsV4.BlockedProducts.pack,
       multiply: KernelsV4.BlockedProducts.multiply,
@@ -252,5 +186,30 @@ extension KernelSet {
       networks: NetworkKernelSet(
         multiply: KernelsV4.FusedProducts.multiply, normalize: KernelsV4.NetworkKernels.normalize,
         addGELU: KernelsV4.NetworkKernels.addGELU, softmax: KernelsV4.NetworkKernels.softmax))
+  #endif
+}
+
+extension FormatKernels {
+  fileprivate init(_ table: KernelsBaseline.FormatTable, isDirect: Bool = true) {
+    self.init(
+      widen: table.widen, measure: table.measure, measureFour: table.measureFour,
+      measureWith: table.measureWith, isDirect: isDirect, accumulate: table.accumulate,
+      column: table.column, tile: table.tile, product: table.product)
+  }
+
+  #if arch(x86_64)
+    fileprivate init(_ table: KernelsV3.FormatTable, isDirect: Bool = true) {
+      self.init(
+        widen: table.widen, measure: table.measure, measureFour: table.measureFour,
+        measureWith: table.measureWith, isDirect: isDirect, accumulate: table.accumulate,
+        column: table.column, tile: table.tile, product: table.product)
+    }
+
+    fileprivate init(_ table: KernelsV4.FormatTable, isDirect: Bool = true) {
+      self.init(
+        widen: table.widen, measure: table.measure, measureFour: table.measureFour,
+        measureWith: table.measureWith, isDirect: isDirect, accumulate: table.accumulate,
+        column: table.column, tile: table.tile, product: table.product)
+    }
   #endif
 }

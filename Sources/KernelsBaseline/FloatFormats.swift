@@ -57,8 +57,15 @@ enum FormatLoops<Format: FloatFormat> {
     _ direction: UnsafePointer<Double>, _ source: UnsafeRawPointer, _ room: UnsafeMutablePointer<Float>,
     _ count: Int, _ sums: UnsafeMutablePointer<Double>
   ) {
-    widenAll(source, room, 4 &* count)
-    SIMDKernels.measuredDots(room, direction, count, sums)
+    // Where they lie as numbers, there is nothing to widen.
+    if Format.self == Binary32.self,
+      UInt(bitPattern: source).isMultiple(of: UInt(MemoryLayout<Float>.alignment))
+    {
+      SIMDKernels.measuredDots(source.assumingMemoryBound(to: Float.self), direction, count, sums)
+    } else {
+      widenAll(source, room, 4 &* count)
+      SIMDKernels.measuredDots(room, direction, count, sums)
+    }
   }
 
   /// Widens `count` elements.
@@ -131,96 +138,8 @@ enum FormatLoops<Format: FloatFormat> {
   }
 }
 
-/// ``FormatLoops`` of each format, for the table.
+/// ``FormatLoops`` without a rest, for the table.
 public enum FloatFormatKernels {
-  @Sendable @inline(never)
-  public static func widenRowFloat32(
-    _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int
-  ) { FormatLoops<Binary32>.widenAll(source, target, count) }
-
-  @Sendable @inline(never)
-  public static func measureFloat32(
-    _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int
-  ) -> Double { FormatLoops<Binary32>.measure(source, target, count) }
-
-  @Sendable @inline(never)
-  public static func measureFourFloat32(
-    _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int
-  ) -> SIMD4<Double> { FormatLoops<Binary32>.measureFour(source, target, count) }
-
-  @Sendable @inline(never)
-  public static func widenRowFloat16(
-    _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int
-  ) { FormatLoops<Binary16>.widenAll(source, target, count) }
-
-  @Sendable @inline(never)
-  public static func measureFloat16(
-    _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int
-  ) -> Double { FormatLoops<Binary16>.measure(source, target, count) }
-
-  @Sendable @inline(never)
-  public static func measureFourFloat16(
-    _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int
-  ) -> SIMD4<Double> { FormatLoops<Binary16>.measureFour(source, target, count) }
-
-  @Sendable @inline(never)
-  public static func widenRowBFloat16(
-    _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int
-  ) { FormatLoops<Brain16>.widenAll(source, target, count) }
-
-  @Sendable @inline(never)
-  public static func measureBFloat16(
-    _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int
-  ) -> Double { FormatLoops<Brain16>.measure(source, target, count) }
-
-  @Sendable @inline(never)
-  public static func measureFourBFloat16(
-    _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int
-  ) -> SIMD4<Double> { FormatLoops<Brain16>.measureFour(source, target, count) }
-
-  @Sendable @inline(never)
-  public static func measureWithFloat32(
-    _ direction: UnsafePointer<Double>, _ source: UnsafeRawPointer, _ room: UnsafeMutablePointer<Float>,
-    _ count: Int, _ sums: UnsafeMutablePointer<Double>
-  ) {
-    // Where they lie as numbers, there is nothing to widen.
-    if UInt(bitPattern: source).isMultiple(of: UInt(MemoryLayout<Float>.alignment)) {
-      SIMDKernels.measuredDots(source.assumingMemoryBound(to: Float.self), direction, count, sums)
-    } else {
-      FormatLoops<Binary32>.measureWith(direction, source, room, count, sums)
-    }
-  }
-
-  @Sendable @inline(never)
-  public static func accumulateFloat32(
-    _ source: UnsafeRawPointer, _ rows: Int, _ stride: Int, _ sums: UnsafeMutablePointer<Double>,
-    _ count: Int
-  ) { FormatLoops<Binary32>.accumulate(source, rows, stride, sums, count) }
-
-  @Sendable @inline(never)
-  public static func measureWithFloat16(
-    _ direction: UnsafePointer<Double>, _ source: UnsafeRawPointer, _ room: UnsafeMutablePointer<Float>,
-    _ count: Int, _ sums: UnsafeMutablePointer<Double>
-  ) { FormatLoops<Binary16>.measureWith(direction, source, room, count, sums) }
-
-  @Sendable @inline(never)
-  public static func accumulateFloat16(
-    _ source: UnsafeRawPointer, _ rows: Int, _ stride: Int, _ sums: UnsafeMutablePointer<Double>,
-    _ count: Int
-  ) { FormatLoops<Binary16>.accumulate(source, rows, stride, sums, count) }
-
-  @Sendable @inline(never)
-  public static func measureWithBFloat16(
-    _ direction: UnsafePointer<Double>, _ source: UnsafeRawPointer, _ room: UnsafeMutablePointer<Float>,
-    _ count: Int, _ sums: UnsafeMutablePointer<Double>
-  ) { FormatLoops<Brain16>.measureWith(direction, source, room, count, sums) }
-
-  @Sendable @inline(never)
-  public static func accumulateBFloat16(
-    _ source: UnsafeRawPointer, _ rows: Int, _ stride: Int, _ sums: UnsafeMutablePointer<Double>,
-    _ count: Int
-  ) { FormatLoops<Brain16>.accumulate(source, rows, stride, sums, count) }
-
   /// Widens the first `count / 16 * 16` binary16 patterns of `source` to float32, exactly.
   ///
   /// - Returns: how many elements it wrote; the rest, fewer than sixteen, is the caller's.
