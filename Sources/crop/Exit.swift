@@ -34,6 +34,15 @@ enum Exit: Sendable {
     return code
   }
 
+  /// Runs `body`, whose failure ends the program with this status, said as ``saying(_:)`` does.
+  func unless<Value, Failure: Error>(_ body: () throws(Failure) -> Value) throws(ExitCode) -> Value {
+    do throws(Failure) {
+      return try body()
+    } catch {
+      throw saying("\(error)")
+    }
+  }
+
   static let explanation = """
     EXIT STATUS
       0   done (healthcheck: healthy)

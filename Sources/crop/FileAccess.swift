@@ -48,6 +48,20 @@ func readInput(
   }
 }
 
+/// The same of a file that a setting names, whole.
+///
+/// - Parameter name: what messages call it.
+func readFile(_ path: String, named name: String, upTo limit: Int) throws(ConfigurationError) -> [UInt8] {
+  let bytes: [UInt8]
+  do throws(FileFailure) {
+    bytes = try readFile(path, upTo: limit)
+  } catch {
+    throw ConfigurationError("\(name): cannot be read (\(error))")
+  }
+  guard bytes.count <= limit else { throw ConfigurationError("\(name): larger than \(limit) bytes") }
+  return bytes
+}
+
 /// Creates or replaces a file, whole or not at all; a pipe or a device is written to.
 func writeFile(_ bytes: [UInt8], to path: String) throws(InputError) {
   var status = stat()

@@ -67,7 +67,7 @@ struct Compare: ParsableCommand {
 
   func run() throws {
     let models = try learned.load()
-    do throws(InputError) {
+    try Exit.badInput.unless { () throws(InputError) in
       var own = try budget.members()
       own["methods"] = methods.map(JSONValue.string)
       let names = Operation.parameterNames.union(CompareOperation.parameterNames)
@@ -84,8 +84,6 @@ struct Compare: ParsableCommand {
       }
       StandardStreams.writeOutput(
         format == .json ? JSONValue.object(comparison.json).description + "\n" : Self.tables(of: comparison))
-    } catch {
-      throw Exit.badInput.saying("\(error)")
     }
   }
 

@@ -58,10 +58,6 @@ struct ModelOptions: ParsableArguments {
   }
 
   static func load(_ folder: String) throws(ExitCode) -> ModelSet {
-    do throws(ConfigurationError) {
-      return try ModelDirectory(path: folder).load()
-    } catch {
-      throw Exit.badInput.saying("\(error)")
-    }
+    try Exit.badInput.unless(ModelDirectory(path: folder).load)
   }
 }

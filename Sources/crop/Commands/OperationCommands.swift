@@ -41,7 +41,7 @@ struct OperationOptions: ParsableArguments {
     _ operation: Operation, with parameters: () throws(InputError) -> GivenParameters
   ) throws(ExitCode) {
     let models = try learned.load()
-    do throws(InputError) {
+    try Exit.badInput.unless { () throws(InputError) in
       let given = try parameters()
       var document = try InputFiles.document(
         paths: files, tensorName: tensor, parameterNames: Operation.parameterNames)
@@ -61,8 +61,6 @@ struct OperationOptions: ParsableArguments {
         let grid = TokenGrid(layout: document.parameters["layout"], tokenCount: document.tokenCount)
         StandardStreams.writeOutput(answer.summary(grid: grid))
       }
-    } catch {
-      throw Exit.badInput.saying("\(error)")
     }
   }
 }

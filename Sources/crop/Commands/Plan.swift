@@ -24,14 +24,12 @@ struct Plan: ParsableCommand {
   @OptionGroup(title: "Parameters") var common: CommonParameterOptions
 
   func run() throws {
-    do throws(InputError) {
+    try Exit.badInput.unless { () throws(InputError) in
       let given = try common.given(
         beside: try selection.members(),
         among: Operation.parameterNames.union(PlanOperation.parameterNames))
       let answer = try given.answered { () throws(Problem) in try PlanOperation.run(given.object) }
       StandardStreams.writeOutput(prettyText(of: .object(answer)))
-    } catch {
-      throw Exit.badInput.saying("\(error)")
     }
   }
 }

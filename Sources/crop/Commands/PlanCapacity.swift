@@ -82,7 +82,7 @@ struct PlanCapacity: ParsableCommand {
   }
 
   func run() throws {
-    do throws(InputError) {
+    try Exit.badInput.unless { () throws(InputError) in
       let load = try load()
       let plan = CapacityPlan(
         load,
@@ -98,8 +98,6 @@ struct PlanCapacity: ParsableCommand {
         for row in rows { object[row.name] = .number(row.value) }
         StandardStreams.writeOutput(prettyText(of: .object(object)))
       }
-    } catch {
-      throw Exit.badInput.saying("\(error)")
     }
   }
 

@@ -43,11 +43,7 @@ struct Serve: ParsableCommand {
       }
       return
     }
-    do {
-      try resolved.configuration.cpuLevel.choose()
-    } catch {
-      throw Exit.badConfiguration.saying("\(error)")
-    }
+    try Exit.badConfiguration.unless(resolved.configuration.cpuLevel.choose)
     try resolved.configuration.checkThreads()
     let manager = try serviceManager()
     let inherited = try inheritedListeners()
@@ -71,22 +67,18 @@ struct Serve: ParsableCommand {
 /// Whom to tell how the server is, once: afterwards the environment no longer names it.
 private func serviceManager() throws(ExitCode) -> ServiceManager? {
   defer { ServiceManager.forget() }
-  do {
-    return try ServiceManager(
+  return try Exit.badConfiguration.unless {
+    try ServiceManager(
       ProcessInfo.processInfo.environment, process: ProcessInfo.processInfo.processIdentifier)
-  } catch {
-    throw Exit.badConfiguration.saying("\(error)")
   }
 }
 
 /// The sockets of a service manager, once: afterwards the environment no longer announces them.
 private func inheritedListeners() throws(ExitCode) -> [ListenerConfiguration] {
   defer { SocketActivation.forget() }
-  do {
-    return try SocketActivation.listeners(
+  return try Exit.badConfiguration.unless {
+    try SocketActivation.listeners(
       in: ProcessInfo.processInfo.environment, process: ProcessInfo.processInfo.processIdentifier)
-  } catch {
-    throw Exit.badConfiguration.saying("\(error)")
   }
 }
 
@@ -94,10 +86,8 @@ private func inheritedListeners() throws(ExitCode) -> [ListenerConfiguration] {
 func resolveConfiguration(
   flags: [String: String], environment: [String: String], path: String?
 ) throws(ExitCode) -> ResolvedConfiguration {
-  do {
-    return try ResolvedConfiguration(
+  try Exit.badConfiguration.unless {
+    try ResolvedConfiguration(
       flags: flags, environment: environment, file: path.map(ConfigurationFile.init(path:)))
-  } catch {
-    throw Exit.badConfiguration.saying("\(error)")
   }
 }

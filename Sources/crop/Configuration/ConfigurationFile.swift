@@ -13,15 +13,7 @@ struct ConfigurationFile: Sendable, Equatable {
 
   /// - Throws: when the file cannot be read, or for what `init(path:text:)` throws.
   init(path: String) throws(ConfigurationError) {
-    let data: [UInt8]
-    do throws(FileFailure) {
-      data = try readFile(path, upTo: Self.maximumByteCount)
-    } catch {
-      throw ConfigurationError("file \(path): cannot be read (\(error))")
-    }
-    guard data.count <= Self.maximumByteCount else {
-      throw ConfigurationError("file \(path): larger than \(Self.maximumByteCount) bytes")
-    }
+    let data = try readFile(path, named: "file \(path)", upTo: Self.maximumByteCount)
     guard let text = String(validating: data, as: UTF8.self) else {
       throw ConfigurationError("file \(path): not UTF-8 text")
     }

@@ -74,38 +74,20 @@ extension ValueGrammar<[ListenAddress]> {
 extension ValueGrammar<String?> {
   /// An absolute path, or `none`.
   static var path: Self {
-    Self(
-      valueName: "path", expected: "an absolute path, or none",
-      parse: { text in
-        if text == "none" { return .some(nil) }
-        // A comma would end the path where paths stand in lists.
-        guard text.hasPrefix("/"), text.utf8.count > 1, !text.utf8.contains(0), !text.contains(",") else {
-          return nil
-        }
-        return text
-      },
-      render: { $0 ?? "none" })
+    optional("path", expected: "an absolute path") {
+      // A comma would end the path where paths stand in lists.
+      $0.hasPrefix("/") && $0.utf8.count > 1 && !$0.utf8.contains(0) && !$0.contains(",")
+    }
   }
-}
 
-extension ValueGrammar<String?> {
   /// A path, from the working directory where it is relative, or `none`; whether the file is there shows at the start.
-  static var file: Self {
-    Self(
-      valueName: "file", expected: "the path of a file, or none",
-      parse: { text in
-        if text == "none" { return .some(nil) }
-        guard !text.isEmpty, !text.utf8.contains(0) else { return nil }
-        return text
-      },
-      render: { $0 ?? "none" })
-  }
+  static var file: Self { optional("file", expected: "the path of a file", isValid: isPath) }
 
   /// The path of a folder, relative to where the server starts unless it begins with a slash.
-  static var folder: Self {
-    Self(
-      valueName: "folder", expected: "the path of a folder, or none", parse: file.parse, render: file.render)
-  }
+  static var folder: Self { optional("folder", expected: "the path of a folder", isValid: isPath) }
+
+  @Sendable
+  private static func isPath(_ text: String) -> Bool { !text.isEmpty && !text.utf8.contains(0) }
 }
 
 extension ValueGrammar<Int> {

@@ -88,16 +88,11 @@ enum CollectorAddress {
 
 extension ValueGrammar<String?> {
   static var collector: Self {
-    Self(
-      valueName: "url",
+    optional(
+      "url",
       expected:
-        "an address such as http://127.0.0.1:4318 (without TLS: a collector on this machine can add it), or none",
-      parse: { text in
-        if text == "none" { return .some(nil) }
-        guard CollectorAddress.url(text) != nil else { return nil }
-        return .some(text)
-      },
-      render: { $0 ?? "none" })
+        "an address such as http://127.0.0.1:4318 (without TLS: a collector on this machine can add it)"
+    ) { CollectorAddress.url($0) != nil }
   }
 }
 

@@ -75,6 +75,22 @@ extension ValueGrammar<String> {
   }
 }
 
+extension ValueGrammar<String?> {
+  /// A text, or `none`.
+  static func optional(
+    _ valueName: String, expected: String, isValid: @escaping @Sendable (String) -> Bool
+  ) -> Self {
+    Self(
+      valueName: valueName, expected: "\(expected), or none",
+      parse: { text in
+        if text == "none" { return .some(nil) }
+        guard isValid(text) else { return nil }
+        return text
+      },
+      render: { $0 ?? "none" })
+  }
+}
+
 extension ValueGrammar where Value: RawRepresentable<String> & CaseIterable {
   static func choice() -> Self {
     let names = Value.allCases.map(\.rawValue)

@@ -31,15 +31,7 @@ struct KeyFile: Sendable {
   var warning: String? { readersWarning(ofSecret: path, setting: "api-key-file") }
 
   private static func table(in path: String) throws(ConfigurationError) -> APIKeyTable {
-    let data: [UInt8]
-    do throws(FileFailure) {
-      data = try readFile(path, upTo: maximumByteCount)
-    } catch {
-      throw ConfigurationError("api-key-file \(path): cannot be read (\(error))")
-    }
-    guard data.count <= maximumByteCount else {
-      throw ConfigurationError("api-key-file \(path): larger than \(maximumByteCount) bytes")
-    }
+    let data = try readFile(path, named: "api-key-file \(path)", upTo: maximumByteCount)
     do {
       return try APIKeyTable(parsing: data)
     } catch {

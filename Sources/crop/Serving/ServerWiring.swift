@@ -117,26 +117,31 @@ private func loadTLS(
   _ files: CertificateFiles?, _ sink: LogSink, _ logger: Logger
 ) throws -> TLSSource? {
   guard let files else { return nil }
-  do throws(TLSConfigurationError) {
-    let context = try files.load()
-    files.log(context, to: logger)
-    return TLSSource(context)
-  } catch {
-    sink.flush()
-    throw Exit.badConfiguration.saying("\(error)")
-  }
+  let context = try configured(sink, files.load)
+  files.log(context, to: logger)
+  return TLSSource(context)
 }
 
 private func loadKeys(
   _ configuration: ServerConfiguration, _ sink: LogSink, _ logger: Logger
 ) throws -> KeyFile? {
-  do throws(ConfigurationError) {
-    let file = try configuration.apiKeyFile.map(KeyFile.init(path:))
-    if let warning = file?.warning { logger.warning("\(warning)") }
-    return file
-  } catch {
-    sink.flush()
-    throw Exit.badConfiguration.saying("\(error)")
+  guard let path = configuration.apiKeyFile else { return nil }
+  let file = try configured(sink) { () throws(ConfigurationError) in try KeyFile(path: path) }
+  if let warning = file.warning { logger.warning("\(warning)") }
+  return file
+}
+
+/// Ends the program where what the configuration names cannot be had, after what was logged before.
+private func configured<Value, Failure: Error>(
+  _ sink: LogSink, _ load: () throws(Failure) -> Value
+) throws(ExitCode) -> Value {
+  try Exit.badConfiguration.unless { () throws(Failure) in
+    do throws(Failure) {
+      return try load()
+    } catch {
+      sink.flush()
+      throw error
+    }
   }
 }
 
@@ -146,14 +151,9 @@ private func loadModels(
   let store = ModelStore()
   guard let path = configuration.models else { return (store, []) }
   let directory = ModelDirectory(path: path)
-  do throws(ConfigurationError) {
-    let set = try directory.load()
-    store.replace(with: set)
-    logger.notice("models", metadata: ["folder": "\(path)", "now": "\(ModelDirectory.text(of: set))"])
-  } catch {
-    sink.flush()
-    throw Exit.badConfiguration.saying("\(error)")
-  }
+  let set = try configured(sink, directory.load)
+  store.replace(with: set)
+  logger.notice("models", metadata: ["folder": "\(path)", "now": "\(ModelDirectory.text(of: set))"])
   return (store, [directory.reloading(store)])
 }
 
