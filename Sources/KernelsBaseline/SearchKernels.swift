@@ -2,7 +2,6 @@
 ///
 /// Arrays hold a multiple of ``block`` elements.
 public enum SearchKernels {
-  private typealias Four = (TileLanes, TileLanes, TileLanes, TileLanes)
   private static let width = TileLanes.scalarCount
 
   /// Arrays are padded to a multiple of this many elements, at every level.

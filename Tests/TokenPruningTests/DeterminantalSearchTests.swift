@@ -76,7 +76,8 @@ import Testing
     for kernels in KernelSet.available {
       for isEager in [false, true] {
         var search = try DeterminantalSearch(
-          features, quality: quality, among: Array(0..<features.rows), capacity: count, kernels: kernels,
+          MeasuredRows(features, kernels: kernels), quality: quality, among: Array(0..<features.rows),
+          capacity: count, kernels: kernels,
           isEager: isEager)
         #expect(try search.next(count) == expected, "\(kernels.name) \(isEager)")
       }

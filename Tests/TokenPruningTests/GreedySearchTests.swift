@@ -65,7 +65,7 @@ import Testing
       expected.append(best)
     }
     var search = try DeterminantalSearch(
-      features, quality: quality, among: candidates, given: given, capacity: 8)
+      MeasuredRows(features), quality: quality, among: candidates, given: given, capacity: 8)
     #expect(try search.next(2) + search.next(4) == expected)
   }
 
@@ -75,7 +75,8 @@ import Testing
     let values = (0..<10).flatMap { row in (0..<3).map { Float($0 == row % 3 ? 1 : 0) } }
     let quality = [0.5, 0.6, 0.7, 0.9, 0.8, 0.7, 0.1, 0.8, 0.2, 0.3]
     var search = try DeterminantalSearch(
-      Matrix(rows: 10, columns: 3, values: values), quality: quality, among: Array(0..<10), capacity: 10)
+      MeasuredRows(Matrix(rows: 10, columns: 3, values: values)), quality: quality, among: Array(0..<10),
+      capacity: 10)
     #expect(try search.next(10) == [3, 4, 2, 7, 5, 1, 0, 9, 8, 6])
   }
 
@@ -126,7 +127,7 @@ import Testing
     var farthest = FarthestPointSearch(CosineSpace(features), among: Array(0..<6))
     #expect(try farthest.next(6).last == 1)
     var determinantal = try DeterminantalSearch(
-      features, quality: [1, 1, 1, 1, 0.9, 0.9], among: Array(0..<6), capacity: 6)
+      MeasuredRows(features), quality: [1, 1, 1, 1, 0.9, 0.9], among: Array(0..<6), capacity: 6)
     #expect(try !determinantal.next(4).contains(1))
   }
 

@@ -106,8 +106,8 @@ import Testing
       for kernels in KernelSet.available {
         for isEager in [false, true] {
           var search = try DeterminantalSearch(
-            features, quality: quality, among: candidates, given: given, capacity: features.rows,
-            kernels: kernels, isEager: isEager)
+            MeasuredRows(features, kernels: kernels), quality: quality, among: candidates, given: given,
+            capacity: features.rows, kernels: kernels, isEager: isEager)
           var found: [Int] = []
           for count in Self.counts(of: candidates.count) { found += try search.next(count - found.count) }
           #expect(found == expected, "\(kernels.name) \(isEager) \(given.count)")

@@ -102,17 +102,6 @@ public struct DeterminantalSearch {
     return (open, closed)
   }
 
-  /// The same of a matrix.
-  public init(
-    _ features: Matrix, quality: [Double], among candidates: [Int], given: [Int] = [], capacity: Int,
-    stepLimit: StepLimit = .unlimited, kernels: KernelSet = .active, isEager: Bool? = nil
-  ) throws(PruningError) {
-    try self.init(
-      MeasuredRows(features, kernels: kernels), quality: quality, among: candidates,
-      given: given,
-      capacity: capacity, stepLimit: stepLimit, kernels: kernels, isEager: isEager)
-  }
-
   private mutating func withReader<Value>(
     _ body: (inout DeterminantalSearch, MeasuredRows.Reader) throws(PruningError) -> Value
   ) throws(PruningError) -> Value {
