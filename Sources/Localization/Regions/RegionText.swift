@@ -143,7 +143,7 @@ enum Prose {
   static func withoutThinking(_ text: [UInt8]) -> [UInt8] {
     var rest = text[...]
     for end in ["</think>", "◁/think▷"] {
-      if let last = rest.lastRange(of: Array(end.utf8)) { rest = rest[last.upperBound...] }
+      if let last = rest.ranges(of: Array(end.utf8)).last { rest = rest[last.upperBound...] }
     }
     for begin in ["<think>", "◁think▷"] {
       if let first = rest.firstRange(of: Array(begin.utf8)) { rest = rest[..<first.lowerBound] }
@@ -180,27 +180,5 @@ enum Prose {
       }
     }
     return !word.isEmpty && !harmless.contains(word.lowercased())
-  }
-}
-
-extension ArraySlice<UInt8> {
-  fileprivate func firstRange(of pattern: [UInt8]) -> Range<Int>? {
-    guard let first = pattern.first, count >= pattern.count else { return nil }
-    var start = startIndex
-    while start <= endIndex - pattern.count {
-      if self[start] == first, self[start...].starts(with: pattern) { return start..<(start + pattern.count) }
-      start += 1
-    }
-    return nil
-  }
-
-  fileprivate func lastRange(of pattern: [UInt8]) -> Range<Int>? {
-    guard let first = pattern.first, count >= pattern.count else { return nil }
-    var start = endIndex - pattern.count
-    while start >= startIndex {
-      if self[start] == first, self[start...].starts(with: pattern) { return start..<(start + pattern.count) }
-      start -= 1
-    }
-    return nil
   }
 }
