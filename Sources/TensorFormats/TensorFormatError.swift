@@ -64,6 +64,17 @@ extension Tensor {
       throw TensorFormatError(.invalidContent, tensor: name, error.description)
     }
   }
+
+  /// A tensor whose faults are reported at its place in a JSON text.
+  static func inJSON(
+    _ elementType: ElementType, _ dimensions: [Int], _ bytes: ArraySlice<UInt8>, at offset: Int
+  ) throws(JSONError) -> Tensor {
+    do throws(TensorError) {
+      return try Tensor(elementType: elementType, shape: Shape(dimensions), bytes: bytes)
+    } catch {
+      throw JSONError(.content, offset: offset, error.description)
+    }
+  }
 }
 
 extension Shape {

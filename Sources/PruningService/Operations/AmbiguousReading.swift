@@ -205,10 +205,7 @@ enum AmbiguousReading {
 extension Tensor {
   /// The same elements behind an axis of extent 1.
   fileprivate var withLeadingAxis: Tensor {
-    guard let shape = try? Shape([1] + shape.dimensions),
-      let tensor = try? Tensor(elementType: elementType, shape: shape, bytes: bytes)
-    else { preconditionFailure("as many elements as before") }
-    return tensor
+    reshaped([1] + shape.dimensions, bytes)
   }
 
   /// The same elements without an axis of extent 1.
@@ -216,10 +213,7 @@ extension Tensor {
     precondition(shape[axis] == 1)
     var extents = shape.dimensions
     extents.remove(at: axis)
-    guard let shape = try? Shape(extents),
-      let tensor = try? Tensor(elementType: elementType, shape: shape, bytes: bytes)
-    else { preconditionFailure("as many elements as before") }
-    return tensor
+    return reshaped(extents, bytes)
   }
 
   /// [a, b, ...] as [b, a, ...].
@@ -235,8 +229,12 @@ extension Tensor {
         moved += rows[start..<(start + row)]
       }
     }
-    guard let shape = try? Shape([second, first] + shape.dimensions.dropFirst(2)),
-      let tensor = try? Tensor(elementType: elementType, shape: shape, bytes: moved[...])
+    return reshaped([second, first] + shape.dimensions.dropFirst(2), moved[...])
+  }
+
+  private func reshaped(_ extents: [Int], _ bytes: ArraySlice<UInt8>) -> Tensor {
+    guard let shape = try? Shape(extents),
+      let tensor = try? Tensor(elementType: elementType, shape: shape, bytes: bytes)
     else { preconditionFailure("as many elements as before") }
     return tensor
   }

@@ -42,10 +42,12 @@ enum TensorObject {
       }
     case (nil, let text?):
       do throws(JSONError) {
-        if let bytes = parts.decoded {
-          return try tensor(bytes, at: text.offset, parts.elementType ?? .float32, parts.dimensions)
+        guard let dimensions = parts.dimensions else {
+          throw JSONError(.content, offset: text.offset, "a tensor in base64 needs a shape")
         }
-        return try tensor(text.text, at: text.offset, parts.elementType ?? .float32, parts.dimensions)
+        let bytes =
+          if let decoded = parts.decoded { decoded } else { try decoded(text.text, at: text.offset) }
+        return try .inJSON(parts.elementType ?? .float32, dimensions, bytes[...], at: text.offset)
       } catch {
         throw error.inside("base64")
       }
@@ -153,31 +155,11 @@ enum TensorObject {
     return dimensions
   }
 
-  private static func tensor(
-    _ text: ArraySlice<UInt8>, at offset: Int, _ elementType: ElementType, _ dimensions: [Int]?
-  ) throws(JSONError) -> Tensor {
-    guard let dimensions else {
-      throw JSONError(.content, offset: offset, "a tensor in base64 needs a shape")
-    }
-    let bytes: [UInt8]
+  private static func decoded(_ text: ArraySlice<UInt8>, at offset: Int) throws(JSONError) -> [UInt8] {
     do throws(Base64.Failure) {
-      bytes = try Base64.decodeWrapped(text)
+      return try Base64.decodeWrapped(text)
     } catch {
       throw JSONError(.content, offset: offset + error.offset, error.message)
-    }
-    return try tensor(bytes, at: offset, elementType, dimensions)
-  }
-
-  private static func tensor(
-    _ bytes: [UInt8], at offset: Int, _ elementType: ElementType, _ dimensions: [Int]?
-  ) throws(JSONError) -> Tensor {
-    guard let dimensions else {
-      throw JSONError(.content, offset: offset, "a tensor in base64 needs a shape")
-    }
-    do throws(TensorError) {
-      return try Tensor(elementType: elementType, shape: Shape(dimensions), bytes: bytes[...])
-    } catch {
-      throw JSONError(.content, offset: offset, error.description)
     }
   }
 
@@ -213,11 +195,6 @@ enum TensorObject {
         .content, offset: offset,
         "shape \(shape) takes \(shape.elementCount) elements, but data hold \(count)")
     }
-    do throws(TensorError) {
-      let shape = try Shape(dimensions ?? given)
-      return try Tensor(elementType: elementType, shape: shape, bytes: bytes[...])
-    } catch {
-      throw JSONError(.content, offset: offset, error.description)
-    }
+    return try .inJSON(elementType, dimensions ?? given, bytes[...], at: offset)
   }
 }

@@ -176,16 +176,8 @@ struct InferenceInput {
 
   private func content(of bytes: ArraySlice<UInt8>) throws(JSONError) -> Content {
     switch datatype {
-    case .numbers(let type): return .tensor(try tensor(type, bytes))
+    case .numbers(let type): return .tensor(try .inJSON(type, dimensions, bytes, at: offset))
     case .bytes: return .texts(try texts(bytes))
-    }
-  }
-
-  private func tensor(_ type: ElementType, _ bytes: ArraySlice<UInt8>) throws(JSONError) -> Tensor {
-    do throws(TensorError) {
-      return try Tensor(elementType: type, shape: Shape(dimensions), bytes: bytes)
-    } catch {
-      throw JSONError(.content, offset: offset, error.description)
     }
   }
 

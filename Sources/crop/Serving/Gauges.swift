@@ -85,11 +85,11 @@ extension Metrics {
     }
   }
 
-  private func gauge(_ name: String, _ help: String, _ read: @escaping @Sendable () -> Int) {
+  func gauge(_ name: String, _ help: String, _ read: @escaping @Sendable () -> Int) {
     add(Gauge(name, help) { Double(read()) })
   }
 
-  private func counter(_ name: String, _ help: String, _ read: @escaping @Sendable () -> Double) {
+  func counter(_ name: String, _ help: String, _ read: @escaping @Sendable () -> Double) {
     add(Gauge(name, help, isCounter: true, read: read))
   }
 }

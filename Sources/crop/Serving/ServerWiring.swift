@@ -348,26 +348,21 @@ extension ServerConfiguration {
 
 extension Metrics {
   fileprivate func add(counterOf sink: LogSink) {
-    add(
-      Gauge("crop_log_lines_lost_total", "Log lines that could not be written.", isCounter: true) {
-        Double(sink.droppedLineCount)
-      })
+    counter("crop_log_lines_lost_total", "Log lines that could not be written.") {
+      Double(sink.droppedLineCount)
+    }
   }
 
   fileprivate func add(gaugesOf regions: SharedRegions) {
-    add(
-      Gauge("crop_shared_memory_regions", "Regions of shared memory that are registered by name.") {
-        Double(regions.count)
-      })
+    gauge("crop_shared_memory_regions", "Regions of shared memory that are registered by name.") {
+      regions.count
+    }
   }
 
   fileprivate func add(gaugeOf tls: TLSSource) {
-    add(
-      Gauge(
-        "crop_tls_certificate_expiry_timestamp_seconds",
-        "When the current TLS certificate expires, in seconds since 1970."
-      ) {
-        Double(tls.current.certificate.notAfter)
-      })
+    gauge(
+      "crop_tls_certificate_expiry_timestamp_seconds",
+      "When the current TLS certificate expires, in seconds since 1970."
+    ) { tls.current.certificate.notAfter }
   }
 }

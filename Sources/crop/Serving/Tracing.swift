@@ -22,17 +22,12 @@ extension ServerConfiguration {
 
 extension Metrics {
   func add(countersOf tracer: Tracer) {
-    add(
-      Gauge("crop_spans_exported_total", "Spans accepted by the collector.", isCounter: true) {
-        Double(tracer.exportedCount)
-      })
-    add(
-      Gauge(
-        "crop_spans_dropped_total",
-        "Spans dropped because too many were pending or no collector accepted them.",
-        isCounter: true
-      ) {
-        Double(tracer.droppedCount)
-      })
+    counter("crop_spans_exported_total", "Spans accepted by the collector.") {
+      Double(tracer.exportedCount)
+    }
+    counter(
+      "crop_spans_dropped_total",
+      "Spans dropped because too many were pending or no collector accepted them."
+    ) { Double(tracer.droppedCount) }
   }
 }
