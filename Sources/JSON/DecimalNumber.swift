@@ -57,15 +57,13 @@ struct DecimalNumber {
   /// Appends digits to the significand, eight at a time while they last. Wraps around on overflow.
   @inline(__always)
   private mutating func accumulateDigits(_ text: UnsafeBufferPointer<UInt8>, _ position: inout Int) {
-    let raw = UnsafeRawBufferPointer(text)
-    while position &+ 8 <= text.count {
-      let chunk = UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: position, as: UInt64.self))
-      // All eight bytes are digits when each high nibble is 3 and adding 6 leaves it so.
-      let nibbles = chunk & 0xf0f0_f0f0_f0f0_f0f0
-      let carried = (chunk &+ 0x0606_0606_0606_0606) & 0xf0f0_f0f0_f0f0_f0f0
-      guard nibbles | (carried &>> 4) == 0x3333_3333_3333_3333 else { break }
-      significand = significand &* 100_000_000 &+ Self.eightDigits(chunk)
-      position &+= 8
+    if let start = UnsafeRawPointer(text.baseAddress) {
+      while position &+ 8 <= text.count {
+        let run = DigitRun(at: start + position)
+        guard run.count == 8 else { break }
+        significand = significand &* 100_000_000 &+ run.value(ofFirst: 8)
+        position &+= 8
+      }
     }
     while position < text.count {
       let digit = text[position] &- 0x30
@@ -73,16 +71,6 @@ struct DecimalNumber {
       significand = significand &* 10 &+ UInt64(digit)
       position &+= 1
     }
-  }
-
-  /// The value of eight ASCII digits, pairs first, then pairs of pairs.
-  @inline(__always)
-  private static func eightDigits(_ chunk: UInt64) -> UInt64 {
-    var value = chunk &- 0x3030_3030_3030_3030
-    value = (value &* 10) &+ (value &>> 8)
-    let low = (value & 0x0000_00ff_0000_00ff) &* (100 &+ (1_000_000 &<< 32))
-    let high = ((value &>> 16) & 0x0000_00ff_0000_00ff) &* (1 &+ (10_000 &<< 32))
-    return (low &+ high) &>> 32
   }
 
   @inline(__always)
