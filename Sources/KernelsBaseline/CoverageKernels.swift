@@ -173,40 +173,4 @@ public enum CoverageKernels {
     return (significand * power * second)
       .replacing(with: Wide.zero, where: x .< Wide(repeating: -745.1332191019412))
   }
-
-  // MARK: Pieces
-
-  @inline(__always)
-  private static func load(_ row: UnsafePointer<Float>, _ index: Int) -> Lanes {
-    UnsafeRawPointer(row + index).loadUnaligned(as: Lanes.self)
-  }
-
-  @inline(__always)
-  private static func store(_ lanes: Lanes, _ row: UnsafeMutablePointer<Float>, _ index: Int) {
-    UnsafeMutableRawPointer(row + index).storeBytes(of: lanes, as: Lanes.self)
-  }
-
-  /// `count` elements, the other lanes 0.
-  @inline(__always)
-  private static func loadPart(_ row: UnsafePointer<Float>, _ index: Int, _ count: Int) -> Lanes {
-    var lanes = Lanes.zero
-    for lane in 0..<count { lanes[lane] = row[index &+ lane] }
-    return lanes
-  }
-
-  /// Halves onto halves.
-  @inline(__always)
-  private static func total(_ lanes: Lanes) -> Float {
-    let eight = lanes.lowHalf + lanes.highHalf
-    let four = eight.lowHalf + eight.highHalf
-    let two = four.lowHalf + four.highHalf
-    return two[0] + two[1]
-  }
-
-  @inline(__always)
-  private static func total(_ lanes: Wide) -> Double {
-    let four = lanes.lowHalf + lanes.highHalf
-    let two = four.lowHalf + four.highHalf
-    return two[0] + two[1]
-  }
 }

@@ -175,38 +175,10 @@ public enum NetworkKernels {
   // MARK: Pieces
 
   @inline(__always)
-  private static func load(_ row: UnsafePointer<Float>, _ index: Int) -> Lanes {
-    UnsafeRawPointer(row + index).loadUnaligned(as: Lanes.self)
-  }
-
-  @inline(__always)
-  private static func store(_ lanes: Lanes, _ row: UnsafeMutablePointer<Float>, _ index: Int) {
-    UnsafeMutableRawPointer(row + index).storeBytes(of: lanes, as: Lanes.self)
-  }
-
-  /// `count` elements, the other lanes `filling`.
-  @inline(__always)
-  private static func loadPart(
-    _ row: UnsafePointer<Float>, _ index: Int, _ count: Int, _ filling: Float
-  ) -> Lanes {
-    var lanes = Lanes(repeating: filling)
-    for lane in 0..<count { lanes[lane] = row[index &+ lane] }
-    return lanes
-  }
-
-  @inline(__always)
   private static func storePart(
     _ lanes: Lanes, _ row: UnsafeMutablePointer<Float>, _ index: Int, _ count: Int
   ) {
     for lane in 0..<count { row[index &+ lane] = lanes[lane] }
-  }
-
-  @inline(__always)
-  private static func total(_ lanes: Lanes) -> Float {
-    let eight = lanes.lowHalf + lanes.highHalf
-    let four = eight.lowHalf + eight.highHalf
-    let two = four.lowHalf + four.highHalf
-    return two[0] + two[1]
   }
 
   @inline(__always)
