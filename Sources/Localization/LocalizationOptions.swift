@@ -98,10 +98,8 @@ public struct LocalizationOptions: Sendable, Hashable {
         at: given.path("model"), "only applies to source 'model', not '\(source.rawValue)'")
     }
     if let source, source != .similarity {
-      for name in ["similarity_sign", "temperature"] where given.member(name) != nil {
-        throw PruningError(
-          at: given.path(name), "only applies to source 'similarity', not '\(source.rawValue)'")
-      }
+      try given.refuse(
+        ["similarity_sign", "temperature"], "only applies to source 'similarity', not '\(source.rawValue)'")
     }
   }
 }

@@ -60,6 +60,11 @@ public struct ParameterReading {
     return number
   }
 
+  /// Rejects the first of these members that is given where none has a meaning.
+  public func refuse(_ names: [String], _ reason: String) throws(PruningError) {
+    if let name = names.first(where: { member($0) != nil }) { throw PruningError(at: path(name), reason) }
+  }
+
   public func requiredInteger(_ name: String, in range: ClosedRange<Int>) throws(PruningError) -> Int {
     guard let number = try integer(name, in: range) else {
       throw PruningError(at: path(name), "is missing; a whole number in \(Self.text(range)) is needed")

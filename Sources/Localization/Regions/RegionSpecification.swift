@@ -106,9 +106,8 @@ private struct RegionObject {
         return try Box(box.numbers, boxFormat, in: frame(resized, image, for: boxFormat), at: pointer)
       }
     case "blocks":
-      for name in ["box_format", "resized_size"] where reading.member(name) != nil {
-        throw PruningError(at: reading.path(name), "has no meaning beside blocks, which are always 0...7")
-      }
+      try reading.refuse(
+        ["box_format", "resized_size"], "has no meaning beside blocks, which are always 0...7")
       return [try Box(numbers(at: "blocks"), .blocks, in: BoxFrame(), at: pointer)]
     default:
       let boxFormat = format ?? .normalized

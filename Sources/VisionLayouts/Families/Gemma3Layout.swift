@@ -13,9 +13,7 @@ extension TokenLayout {
     let size = try given.size("image_size")
     let side = try given.integer("tokens_per_side", in: 1...1024) ?? 16
     let scans = try given.boolean("pan_and_scan") ?? false
-    if !scans, let name = scanning.first(where: { given.member($0) != nil }) {
-      throw PruningError(at: given.path(name), "only applies with pan_and_scan: true")
-    }
+    if !scans { try given.refuse(scanning, "only applies with pan_and_scan: true") }
     var sequence = ViewSequence(at: given.pointer)
     guard scans else {
       try sequence.append(rows: side, columns: side, role: .image)

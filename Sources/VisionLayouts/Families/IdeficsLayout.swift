@@ -33,7 +33,7 @@ extension TokenLayout {
     let scale = try given.integer("scale_factor", in: 1...patches) ?? min(family.scaleFactor, patches)
     let longestEdge = try given.integer("longest_edge", in: 1...16_384) ?? family.longestEdge
     let splits = try given.boolean("split") ?? true
-    if !splits { try given.refuseIfPresent(["tiles", "longest_edge"], "has no meaning with split: false") }
+    if !splits { try given.refuse(["tiles", "longest_edge"], "has no meaning with split: false") }
     try given.refuse(["longest_edge"], beside: "tiles")
     let (tiles, size) =
       splits ? try given.tilesOrSize() : (TileGrid(rows: 1, columns: 1), try given.size("image_size"))
@@ -79,11 +79,5 @@ extension TokenLayout {
     let shortTiles = max((shortPixels + tileSize - 1) / tileSize, 1)
     return isWide
       ? TileGrid(rows: shortTiles, columns: longTiles) : TileGrid(rows: longTiles, columns: shortTiles)
-  }
-}
-
-extension ParameterReading {
-  fileprivate func refuseIfPresent(_ names: [String], _ why: String) throws(PruningError) {
-    if let name = names.first(where: { member($0) != nil }) { throw PruningError(at: path(name), why) }
   }
 }

@@ -89,7 +89,6 @@ extension ParameterReading {
 
   /// The members beside `image_size` that only matter when the tiles follow from it.
   public func refuse(_ names: [String], beside other: String) throws(PruningError) {
-    guard member(other) != nil, let name = names.first(where: { member($0) != nil }) else { return }
-    throw PruningError(at: path(name), "has no meaning beside \(other)")
+    if member(other) != nil { try refuse(names, "has no meaning beside \(other)") }
   }
 }
