@@ -6,7 +6,7 @@ import sys
 DEFAULT_CACHE = os.path.expanduser("~/.cache/crop-evaluation")
 COUNTS = dict(train=12000, validation=300, test=600)
 # Steps of each stage; a longer training is asked for with --steps and goes on from what there is.
-STEPS = dict(encoder=2000, language=3000, localizer=1000)
+STEPS = dict(encoder=2000, language=3000, localizer=4200)
 
 
 # Scene and question of the example that is shipped with the localizer.
@@ -62,7 +62,9 @@ def train_or_export(arguments):
     trainings = dict(encoder=training.train_encoder, language=training_language.train, localizer=localizer.train)
     shipped = os.path.join(weights.REPOSITORY, "config", "models", "scenes.safetensors")
     if arguments.stage == "export":
-        weights.export(arguments.cache)
+        # A localizer trained on the committed encoder leaves the other weights as they are.
+        if os.path.exists(os.path.join(arguments.cache, "checkpoints", "language.pt")):
+            weights.export(arguments.cache)
         localizer.export(arguments.cache, shipped)
         return
     for name in trainings if arguments.stage == "train" else [arguments.stage]:

@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from . import dataset, features, model, optimizer, scenes, training, training_language, vocabulary
 
-# Four questions a pass share the features of an image, which are loaded once.
+# Eight questions a pass share the features of an image, which are loaded once.
 BATCH, QUESTIONS = 6, 8
-IMAGES = training_language.IMAGES
+IMAGES = training.IMAGES
 CONFIGURATION = dict(kind="localizer", version=1, image_width=model.WIDTH, text_width=model.WIDTH, width=128, heads=4, layers=2,
                      mlp_width=256, grid=[8, 8], position="sine")
 
@@ -29,22 +29,44 @@ def sine_positions(width, grid=scenes.GRID):
 
 
 class CrossAttention(nn.Module):
-    """Rows of x read rows of y. Submodules have the names of the file's tensors."""
+    """Submodules have the names of the file's tensors. Words are few and patches many, so weights that would multiply patches
+    multiply the words first: the equations of docs/models.md, and a fifth less time for a step of training."""
 
     def __init__(self, width, heads, outputs):
         super().__init__()
-        self.heads = heads
+        self.shape = (heads, width // heads)
         self.query_norm, self.key_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
         self.output = nn.Linear(width, outputs)
 
-    def forward(self, x, y, mask=None):
-        q = self.query(self.query_norm(x)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        source = self.key_norm(y)
-        k, v = (part(source).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.key, self.value))
-        scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
-        weights = (scores if mask is None else scores + mask).softmax(-1)
-        return self.output((weights.to(v.dtype) @ v).transpose(1, 2).flatten(2))
+    def by_head(self, x):
+        return x.unflatten(-1, self.shape).transpose(-2, -3)
+
+
+class Gather(CrossAttention):
+    """Words read patches. A key's bias adds the same to all scores of a word, and so nothing to the softmax."""
+
+    def forward(self, words, patches):
+        source = self.key_norm(patches)
+        queries = self.by_head(self.query(self.query_norm(words))) @ self.key.weight.unflatten(0, self.shape)
+        scores = queries.flatten(1, 2) @ source.transpose(-1, -2) * self.shape[1] ** -0.5
+        read = (scores.softmax(-1) @ source).unflatten(1, (self.shape[0], -1))
+        values = read @ self.value.weight.unflatten(0, self.shape).transpose(-1, -2)
+        return self.output(values.transpose(1, 2).flatten(2) + self.value.bias)
+
+
+class Attend(CrossAttention):
+    """Patches read words, except those that `mask` excludes."""
+
+    def forward(self, patches, words, mask):
+        source = self.key_norm(words)
+        keys, values = self.by_head(self.key(source)), self.by_head(self.value(source))
+        bias = keys @ self.query.bias.view(*self.shape, 1)
+        keys = (keys @ self.query.weight.unflatten(0, self.shape)).flatten(1, 2)
+        scores = self.query_norm(patches) @ keys.transpose(-1, -2) + bias.flatten(1)[:, None]
+        weights = (scores.unflatten(-1, (self.shape[0], -1)) * self.shape[1] ** -0.5 + mask).softmax(-1)
+        outputs = values @ self.output.weight.T.unflatten(0, self.shape)
+        return weights.flatten(2) @ outputs.flatten(1, 2) + self.output.bias
 
 
 class Perceptron(nn.Module):
@@ -75,7 +97,7 @@ class Localizer(nn.Module):
         self.text = Side(configuration["text_width"], width)
         self.text.null = nn.Parameter(torch.randn(width) * 0.1)
         self.blocks = nn.ModuleList([nn.ModuleDict(dict(
-            gather=CrossAttention(width, heads, width), attend=CrossAttention(width, heads, width),
+            gather=Gather(width, heads, width), attend=Attend(width, heads, width),
             mlp=Perceptron(width, configuration["mlp_width"]))) for _ in range(configuration["layers"])])
         self.head = nn.ModuleDict(dict(image_norm=nn.LayerNorm(width), text_norm=nn.LayerNorm(width),
                                        image=nn.Linear(width, width), text=nn.Linear(width, width), score=nn.Linear(width, 1)))
@@ -96,8 +118,9 @@ class Localizer(nn.Module):
                 block["mlp"].output.weight.mul_(0.3)
 
     def forward(self, image, text, lengths):
-        """Logits [rows, tokens] of image [rows, tokens, D] and text [rows, words, E], of which `lengths` [rows] count."""
-        patches = self.image(image) + self.position
+        """Logits [rows, tokens] of image [images, tokens, D], each of which as many rows ask about, and text
+        [rows, words, E], of which `lengths` [rows] count."""
+        patches = (self.image(image) + self.position).repeat_interleave(len(text) // len(image), 0)
         words = self.text(text)
         rows = torch.cat([self.text.null.expand(len(words), 1, -1).to(words.dtype), words], 1)
         counts = torch.arange(words.shape[1]) < lengths[:, None]
@@ -107,10 +130,10 @@ class Localizer(nn.Module):
             patches = patches + block["attend"](patches, rows, mask)
             patches = patches + block["mlp"](patches)
         mean = (rows[:, 1:] * counts[..., None]).sum(1) / lengths[:, None]
-        direction = self.head["text"](self.head["text_norm"](mean))
-        normalized = self.head["image_norm"](patches)
-        match = (self.head["image"](normalized) * direction[:, None]).sum(-1) * self.position.shape[1] ** -0.5
-        return (match + self.head["score"](normalized)[..., 0]).float()
+        direction = self.head["text"](self.head["text_norm"](mean)) * self.position.shape[1] ** -0.5
+        weights = direction @ self.head["image"].weight + self.head["score"].weight
+        bias = (direction * self.head["image"].bias).sum(-1, keepdim=True) + self.head["score"].bias
+        return ((self.head["image_norm"](patches) @ weights[..., None])[..., 0] + bias).float()
 
 
 def token_targets(answers):
@@ -131,17 +154,38 @@ def rectangle_masks():
     return (rows[:, :, None] & columns[:, None, :]).reshape(len(RECTANGLES), 64).astype(np.float64)
 
 
+def separation_weights():
+    """[rectangles, 64]: a rectangle's separation is the sum of its weights times the blocks of the map."""
+    area = MASKS.sum(1, keepdims=True)
+    inside, outside = MASKS / area, (1 - MASKS) / np.maximum(1, 64 - area)
+    return (inside - outside) * np.sqrt(area * (64 - area) / 64)
+
+
 MASKS = rectangle_masks()
+AREA = MASKS.sum(1)
+SEPARATION = separation_weights()
+# The service's `minimum_contrast`: the whole image where the best rectangle does not stand out as much.
+MINIMUM_CONTRAST = 5.0
+# Share of the variance that the best rectangle may explain of a flat map: somewhat less than the service accepts, 0.29.
+FLAT = 0.2
+# Rectangles are drawn with a probability proportional to exp(SHARPNESS * separation) in training.
+SHARPNESS = 10.0
+
+
+def block_means(scores):
+    """[rows, 64] of token scores [rows, 256]."""
+    return scores.reshape(-1, 8, 2, 8, 2).mean((2, 4)).reshape(-1, 64)
 
 
 def best_rectangles(scores):
-    """Inclusive blocks [rows, 4] of the rectangle with the best separation, for token scores [rows, 256]."""
-    blocks = scores.reshape(-1, 8, 2, 8, 2).mean((2, 4)).reshape(-1, 64)
-    area = MASKS.sum(1)
-    inside = blocks @ MASKS.T
-    outside = blocks.sum(1, keepdims=True) - inside
-    value = (inside / area - outside / np.maximum(1, 64 - area)) * np.sqrt(area * (64 - area) / 64)
-    return RECTANGLES[value.argmax(1)]
+    """Inclusive blocks [rows, 4] that the service finds for token scores [rows, 256]: the rectangle with the best separation,
+    or all blocks of a map that is too flat."""
+    blocks = block_means(scores)
+    values = blocks @ SEPARATION.T
+    explained = values.max(1) ** 2
+    remaining = np.maximum(0, ((blocks - blocks.mean(1, keepdims=True)) ** 2).sum(1) - explained)
+    flat = explained <= MINIMUM_CONTRAST ** 2 * remaining / 62
+    return np.where(flat[:, None], (0, 0, 7, 7), RECTANGLES[values.argmax(1)])
 
 
 def overlap(found, evidence):
@@ -151,6 +195,25 @@ def overlap(found, evidence):
     common = np.maximum(0, end - corner + 1).prod(1)
     area = lambda boxes: (boxes[:, 2:] - boxes[:, :2] + 1).prod(1)
     return common / (area(found) + area(evidence) - common), common / area(evidence)
+
+
+def search_loss(scores, answers):
+    """What the service's search over rectangles loses on token scores [rows, 256] of questions with answers [rows, 8].
+
+    For a question about a place: -log of the mean worth of rectangles that are drawn by their separation. The worth is the IoU
+    with the evidence times its covered share, since a missed block loses the answer and a needless one only a few tokens.
+    For a question about the whole image: the share of the map's variance that the best rectangle explains, above FLAT.
+    """
+    blocks = block_means(scores)
+    values = blocks @ torch.from_numpy(SEPARATION.T).float()
+    evidence = block_means(token_targets(answers))
+    common = evidence @ torch.from_numpy(MASKS.T).float()
+    covered = common / evidence.sum(1, keepdim=True)
+    iou = common / (evidence.sum(1, keepdim=True) + torch.from_numpy(AREA).float() - common)
+    worth = ((SHARPNESS * values).log_softmax(1) + (iou * covered).clamp(min=1e-6).log()).logsumexp(1)
+    variance = (blocks - blocks.mean(1, keepdim=True)).square().sum(1) + 1e-5
+    explained = values.square().max(1)[0] / variance
+    return torch.where(answers[:, 7] == 0, -worth, (explained - FLAT).clamp(min=0)).mean()
 
 
 def train(cache, steps, initial=None):
@@ -167,10 +230,7 @@ def train(cache, steps, initial=None):
         network.load_state_dict({name: tensor.float() for name, tensor in load_file(initial).items()})
     else:
         network.align(whole)
-    run = training.Run(cache, "localizer", dict(localizer=network), [
-        torch.optim.AdamW(network.parameters(), lr=1.5e-3, weight_decay=0.01, betas=(0.9, 0.98))])
-    for group in run.pair[0].param_groups:
-        group["peak"] = 1.5e-3
+    run = training.Run(cache, "localizer", dict(localizer=network), optimizer.optimizers(network, 0.01, 1e-3))
     parameters = list(network.parameters())
     for index in training.batches(IMAGES, BATCH, training.SEED + 2, run.step):
         if run.step >= steps:
@@ -180,13 +240,12 @@ def train(cache, steps, initial=None):
         with training.mixed_precision():
             logits, answers = _logits(network, embedding, cached[index], data["words"][index][:, asked],
                                       data["answers"][index][:, asked])
-        target = token_targets(answers)
-        # Regions are small: weigh them twice, not more, or the rectangles grow.
-        weight = 1.0 + target
-        loss = functional.binary_cross_entropy_with_logits(logits, target, weight)
+        tokens = functional.binary_cross_entropy_with_logits(logits, token_targets(answers))
+        search = search_loss(logits.sigmoid(), answers)
+        loss = tokens + search
         run.advance(loss, parameters, training.schedule(run.step, steps, min(100, steps // 10), 0.4), limit=1.0)
         if run.step % training.REPORT_STEPS == 0:
-            run.report({"loss": loss.item()})
+            run.report({"tokens": tokens.item(), "search": search.item()})
         if run.step % (5 * training.REPORT_STEPS) == 0 or run.step == steps:
             print("validation:", figures(network, embedding, held_features, held, 60), flush=True)
     run.save()
@@ -195,14 +254,14 @@ def train(cache, steps, initial=None):
 def _logits(network, embedding, image, words, answers):
     """All questions of a batch as rows -> (logits [rows, 256], answers [rows, 8])"""
     words, answers = torch.from_numpy(words).long(), torch.from_numpy(answers).long()
-    image = torch.from_numpy(image).float()[:, 1:].repeat_interleave(words.shape[1], 0)
+    image = torch.from_numpy(image).float()[:, 1:]
     rows = answers.flatten(0, 1)
     return network(image, embedding[words.flatten(0, 1)], rows[:, 2]), rows
 
 
 @torch.no_grad()
 def figures(network, embedding, held_features, held, count):
-    """IoU and coverage of the evidence, in all and by kind; how often a global question's map is flat."""
+    """IoU and coverage of the evidence, in all and by kind; how often the whole image is the answer."""
     scores, answers = [], []
     for start in range(0, count, 10):
         part = slice(start, start + 10)
@@ -212,8 +271,10 @@ def figures(network, embedding, held_features, held, count):
         answers.append(rows.numpy())
     scores, answers = np.concatenate(scores).astype(np.float64), np.concatenate(answers)
     local = answers[:, 7] == 0
-    iou, covered = overlap(best_rectangles(scores[local]), answers[local, 3:7])
-    text = f"IoU {iou.mean():.3f} covered {covered.mean():.3f} score of global {scores[~local].mean():.3f} of local {scores[local].mean():.3f}"
+    found = best_rectangles(scores)
+    whole = (found == (0, 0, 7, 7)).all(1)
+    iou, covered = overlap(found[local], answers[local, 3:7])
+    text = f"IoU {iou.mean():.3f} covered {covered.mean():.3f} whole image of global {whole[~local].mean():.3f} of local {whole[local].mean():.3f}"
     for number, kind in enumerate(vocabulary.KINDS):
         chosen = answers[local, 1] == number
         if chosen.any():

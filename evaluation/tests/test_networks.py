@@ -95,6 +95,29 @@ def test_best_rectangle_finds_a_region_of_high_scores():
     assert localizer.token_targets(evidence).sum() == 24
 
 
+def test_a_map_of_noise_means_the_whole_image_as_in_the_service():
+    scores = 0.9 + 0.01 * np.random.default_rng(5).random((4, 256))
+    assert localizer.best_rectangles(scores).tolist() == [[0, 0, 7, 7]] * 4
+
+
+def test_the_loss_of_the_search_is_least_for_the_evidence_and_greatest_for_a_missed_block():
+    answer = torch.tensor([[0, 0, 0, 2, 2, 4, 3, 0]])
+
+    def loss(*blocks):
+        found = torch.tensor([[0, 0, 0, *blocks, 0]])
+        return localizer.search_loss(0.05 + 0.9 * localizer.token_targets(found), answer).item()
+
+    exact, wider, narrower, elsewhere = loss(2, 2, 4, 3), loss(2, 2, 5, 3), loss(2, 2, 3, 3), loss(6, 6, 7, 7)
+    assert exact < 0.2 and exact < wider < narrower < elsewhere
+
+
+def test_the_loss_of_a_question_about_the_whole_image_is_nothing_for_a_flat_map():
+    answer = torch.tensor([[0, 0, 0, 0, 0, 7, 7, 1]])
+    noise = 0.9 + 0.01 * torch.rand(1, 256)
+    region = 0.05 + 0.9 * localizer.token_targets(torch.tensor([[0, 0, 0, 2, 2, 4, 3, 0]]))
+    assert localizer.search_loss(noise, answer).item() < 0.2 < localizer.search_loss(region, answer).item()
+
+
 def test_a_training_goes_on_with_the_same_batches():
     whole = training.batches(40, 8, 1, 0)
     expected = [next(whole).tolist() for _ in range(12)]
