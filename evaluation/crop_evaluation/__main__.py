@@ -30,6 +30,10 @@ def main():
     table = stages.add_parser("table", help="answer every question with the tokens of every method, selected over HTTP")
     table.add_argument("--check", action="store_true", help="compare with the committed table, exit 1 where a figure moved")
     table.add_argument("--scenes", type=int, help="fewer scenes, for a first look")
+    rows = stages.add_parser("rows", help="print some rows of the table at some budgets; write nothing")
+    rows.add_argument("names", nargs="+")
+    rows.add_argument("--keep", type=int, nargs="+", default=[28, 14])
+    rows.add_argument("--scenes", type=int)
     smoke = stages.add_parser("smoke", help="a few scenes at one budget, compared with their committed figures")
     smoke.add_argument("--update", action="store_true", help="commit to the figures of this run")
     stages.add_parser("variants", help="what CROP's default could be, on the validation split")
@@ -49,7 +53,7 @@ def main():
         sheet.draw(arguments.cache, arguments.path)
     if arguments.stage in (*STEPS, "train", "export"):
         train_or_export(arguments)
-    if arguments.stage in ("table", "smoke", "variants", "localizer-figures", "report", "example"):
+    if arguments.stage in ("table", "rows", "smoke", "variants", "localizer-figures", "report", "example"):
         sys.exit(measure(arguments))
 
 
@@ -97,6 +101,8 @@ def measure(arguments):
             dataset.generate(arguments.cache, split, count, 2)
     if arguments.stage == "table":
         moved = evaluate.make_table(arguments.cache, arguments.check, arguments.scenes or evaluate.SCENES)
+    elif arguments.stage == "rows":
+        evaluate.print_rows(arguments.cache, arguments.names, arguments.keep, arguments.scenes or evaluate.SCENES)
     elif arguments.stage == "smoke":
         moved = evaluate.smoke(arguments.cache, arguments.update)
     elif arguments.stage == "variants":

@@ -27,6 +27,15 @@ def make_table(cache, check, scenes=SCENES):
     return _run(cache, "test", 0, scenes, names, tuple(selections.BUDGETS.values()), TABLE, check)
 
 
+def print_rows(cache, names, keeps, scenes=SCENES):
+    """Some rows of the table at some budgets, for a look at what a change does; nothing is written."""
+    with service.running(BINARY, MODELS) as (url, _):
+        measured = table.run(cache, "test", url, 0, scenes, names, keeps, processes=PROCESSES)
+    for line in table.summary(*measured):
+        if line["method"] in names:
+            print(json.dumps(table.rounded(line)))
+
+
 def smoke(cache, update):
     """A few scenes at one budget, drawn here and now, against their own committed figures."""
     dataset.generate(cache, "smoke", SMOKE_SCENES, drawn_as="test")
