@@ -18,8 +18,10 @@ public struct QueryItem: Sendable, Equatable {
   public static func decode(
     _ query: String, maximumCount: Int = 100
   ) throws(PercentEncodingError) -> [QueryItem] {
+    let pairs = Array(query.utf8).split(separator: UInt8(ascii: "&"))
     var items: [QueryItem] = []
-    for pair in Array(query.utf8).split(separator: UInt8(ascii: "&")) {
+    items.reserveCapacity(min(pairs.count, maximumCount))
+    for pair in pairs {
       guard items.count < maximumCount else {
         throw PercentEncodingError(reason: "the query has more than \(maximumCount) parameters")
       }
@@ -50,6 +52,10 @@ public enum PercentEncoding {
   public static func decode(
     _ bytes: some Collection<UInt8>, plusIsSpace: Bool = false
   ) throws(PercentEncodingError) -> String {
+    // As most are: ASCII that stands for itself.
+    if bytes.allSatisfy({ $0 < 0x80 && $0 != UInt8(ascii: "%") && $0 != UInt8(ascii: "+") }) {
+      return String(decoding: bytes, as: UTF8.self)
+    }
     var decoded: [UInt8] = []
     decoded.reserveCapacity(bytes.count)
     var iterator = bytes.makeIterator()

@@ -39,6 +39,7 @@ public struct JSONObject: Sendable, Hashable, ExpressibleByDictionaryLiteral {
 
   public init(dictionaryLiteral elements: (String, JSONValue)...) {
     members = []
+    members.reserveCapacity(elements.count)
     for (name, value) in elements { self[name] = value }
   }
 
@@ -46,16 +47,24 @@ public struct JSONObject: Sendable, Hashable, ExpressibleByDictionaryLiteral {
 
   /// The members as ``JSONWriter`` writes them on one line, without the braces.
   public var compactMembers: [UInt8] {
-    var writer = JSONWriter()
-    writer.write(self)
-    return Array(writer.takeBytes().dropFirst().dropLast())
+    var bytes: [UInt8] = []
+    // Of what most answers say, so that the text seldom grows.
+    bytes.reserveCapacity(256)
+    var writer = JSONWriter(appendingTo: consume bytes)
+    writer.writeMembers(of: self)
+    return writer.takeBytes()
   }
 
   public var names: [String] { members.map(\.name) }
 
   /// The member's value; assigning nil removes it, assigning a new name appends it.
   public subscript(name: String) -> JSONValue? {
-    get { members.first { Name.areSame($0.name, name) }?.value }
+    get {
+      for index in members.indices where Name.areSame(members[index].name, name) {
+        return members[index].value
+      }
+      return nil
+    }
     set {
       let index = members.firstIndex { Name.areSame($0.name, name) }
       switch (index, newValue) {

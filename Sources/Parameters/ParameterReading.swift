@@ -24,11 +24,15 @@ public struct ParameterReading {
   }
 
   /// - Throws: at the first member that is not among `known`, naming the nearest one.
-  public func refuseUnknown(besides known: [String], of what: String) throws(PruningError) {
+  public func refuseUnknown(
+    besides known: @autoclosure () -> [String], of what: @autoclosure () -> String
+  ) throws(PruningError) {
+    guard !object.isEmpty else { return }
+    let known = known()
     for name in object.names where !known.contains(name) {
       throw PruningError(
         at: path(name),
-        "\(what) has no member '\(Self.excerpt(name))'; \(nameSuggestion(for: name, among: known))")
+        "\(what()) has no member '\(Self.excerpt(name))'; \(nameSuggestion(for: name, among: known))")
     }
   }
 
@@ -85,20 +89,30 @@ public struct ParameterReading {
   /// The member as one of the given names.
   public func name(_ name: String, among known: [String]) throws(PruningError) -> String? {
     guard let value = member(name) else { return nil }
-    let choices = "one of \(known.joined(separator: ", "))"
-    guard let text = value.stringValue else { throw mismatch(name, choices, value) }
-    guard known.contains(text) else {
-      let hint = nearestName(to: text, among: known).map { "; did you mean '\($0)'?" } ?? ""
-      throw PruningError(at: path(name), "must be \(choices), not '\(Self.excerpt(text))'\(hint)")
-    }
+    guard let text = value.stringValue, known.contains(text) else { throw wrongName(name, value, known) }
     return text
   }
 
   /// The member as one of an enumeration's names.
+  ///
+  /// Specialised where it is used: generic code asks the runtime for its types in every call.
+  @inlinable
   public func choice<Choice: RawRepresentable & CaseIterable>(
     _ name: String, _ type: Choice.Type
   ) throws(PruningError) -> Choice? where Choice.RawValue == String {
-    try self.name(name, among: Choice.allCases.map(\.rawValue)).flatMap(Choice.init(rawValue:))
+    guard let value = member(name) else { return nil }
+    guard let choice = value.stringValue.flatMap(Choice.init(rawValue:)) else {
+      throw wrongName(name, value, Choice.allCases.map { $0.rawValue })
+    }
+    return choice
+  }
+
+  @usableFromInline
+  func wrongName(_ name: String, _ value: JSONValue, _ known: [String]) -> PruningError {
+    let choices = "one of \(known.joined(separator: ", "))"
+    guard let text = value.stringValue else { return mismatch(name, choices, value) }
+    let hint = nearestName(to: text, among: known).map { "; did you mean '\($0)'?" } ?? ""
+    return PruningError(at: path(name), "must be \(choices), not '\(Self.excerpt(text))'\(hint)")
   }
 
   private func mismatch(_ name: String, _ expected: String, _ value: JSONValue) -> PruningError {

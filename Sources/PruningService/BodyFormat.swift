@@ -12,11 +12,11 @@ enum BodyFormat {
   /// Rejects on the head what would be rejected after the body anyway.
   ///
   /// - Returns: the coding to undo while the body comes.
-  static func checkHead(_ head: RequestHead, framing: BodyFraming) throws(Problem) -> ContentCoding? {
+  static func checkHead(
+    _ head: RequestHead, framing: BodyFraming, _ declaration: Result<Declaration, Problem>
+  ) throws(Problem) -> ContentCoding? {
     guard framing != .none else { throw noBody }
-    if let essence = try explicitType(head) {
-      guard TensorFormats.named(mediaType: essence) != nil else { throw unsupported(essence) }
-    }
+    _ = try declaration.get()
     if case .shared = framing, head.fields.contains("content-encoding") {
       throw Problem(
         .unsupportedFormat, "a body in shared memory must not have a Content-Encoding; send it uncompressed")
@@ -40,11 +40,14 @@ enum BodyFormat {
     let boundary: String?
 
     init(_ head: RequestHead) throws(Problem) {
-      format = try explicitType(head).map { (essence) throws(Problem) in
-        guard let format = TensorFormats.named(mediaType: essence) else { throw unsupported(essence) }
+      let type = try explicitType(head)
+      format = try type.map { (type) throws(Problem) in
+        guard let format = TensorFormats.named(mediaType: type.essence) else {
+          throw unsupported(type.essence)
+        }
         return format
       }
-      boundary = head.contentType?.parameter("boundary")
+      boundary = type?.parameter("boundary")
     }
   }
 
@@ -121,13 +124,27 @@ enum BodyFormat {
     return Dictionary(uniqueKeysWithValues: names.compactMap { name in MediaType(name).map { (name, $0) } })
   }()
 
-  private static func explicitType(_ head: RequestHead) throws(Problem) -> String? {
+  private static func explicitType(_ head: RequestHead) throws(Problem) -> MediaType? {
     guard head.fields.contains("content-type") else { return nil }
+    // Written as it is listed, as most are, it needs no parsing.
+    if let written = head.fields.single("content-type"),
+      let known = listedTypes.first(where: {
+        $0.text.count == written.count && written.elementsEqual($0.text)
+      })
+    {
+      return known.type
+    }
     guard let type = head.contentType else {
       throw Problem(.unsupportedFormat, "Content-Type is not a media type; send \(mediaTypes)")
     }
-    return genericTypes.contains(type.essence) ? nil : type.essence
+    return genericTypes.contains(type.essence) ? nil : type
   }
+
+  /// Media types without parameters, and what ``explicitType(_:)`` makes of them.
+  private static let listedTypes: [(text: [UInt8], type: MediaType?)] =
+    (genericTypes.sorted() + TensorFormats.all.flatMap { $0.mediaTypes }).map { name in
+      (Array(name.utf8), genericTypes.contains(name) ? nil : MediaType(name))
+    }
 
   private static var noBody: Problem {
     Problem(.bodyRequired, "the request has no body; send tensors as \(mediaTypes)")

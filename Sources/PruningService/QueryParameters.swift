@@ -22,14 +22,13 @@ struct QueryParameters {
     } catch {
       throw Problem(.malformedQuery, error.reason)
     }
-    var names = Set<String>()
-    for item in items {
+    for (index, item) in items.enumerated() {
       guard StreamSafeText.accepts(item.value) else {
         throw Problem(
           .malformedQuery,
           "'\(item.name.prefix(60))' has more than \(StreamSafeText.longestRun) combining marks in a row")
       }
-      guard names.insert(item.name).inserted else {
+      guard !items[..<index].contains(where: { $0.name == item.name }) else {
         throw Problem(.malformedQuery, "'\(item.name.prefix(60))' is given twice")
       }
       switch item.name {

@@ -27,18 +27,20 @@ final class ResolvedHead: Sendable {
     place = router.place(of: head)
     methodIndex = Metrics.index(ofMethod: head.method)
     isProbe = router.endpoint(of: head)?.kind == .probe
+    let declaration = Result { () throws(Problem) in try BodyFormat.Declaration(head) }
+    self.declaration = declaration
     admission = Result { () throws(Problem) in
-      try Self.acceptance(of: try match.get(), head, framing, maximumBodyBytes)
+      try Self.acceptance(of: try match.get(), head, framing, declaration, maximumBodyBytes)
     }
     self.maximumBodyBytes = maximumBodyBytes
     query = Result { () throws(Problem) in try QueryParameters(head.query) }
-    declaration = Result { () throws(Problem) in try BodyFormat.Declaration(head) }
   }
 
   private static let ignoredBodyBytes = 4 << 10
 
   private static func acceptance(
-    of match: Router.Match, _ head: RequestHead, _ framing: BodyFraming, _ maximumBodyBytes: Int
+    of match: Router.Match, _ head: RequestHead, _ framing: BodyFraming,
+    _ declaration: Result<BodyFormat.Declaration, Problem>, _ maximumBodyBytes: Int
   ) throws(Problem) -> Acceptance {
     guard case .endpoint(let endpoint, _) = match, endpoint.kind == .operation else {
       let isProbe = if case .endpoint(let endpoint, _) = match { endpoint.kind == .probe } else { false }
@@ -46,7 +48,7 @@ final class ResolvedHead: Sendable {
       return Acceptance(
         maximumBodyBytes: ignoredBodyBytes, execution: .inline, isExemptFromLimits: isProbe)
     }
-    let coding = try BodyFormat.checkHead(head, framing: framing)
+    let coding = try BodyFormat.checkHead(head, framing: framing, declaration)
     if let length = framing.length, length > maximumBodyBytes {
       throw Problem(.bodyTooLarge, Problem.bodyLimit(maximumBodyBytes))
     }

@@ -7,11 +7,17 @@ public enum ParameterText {
   /// mean there; all else is a string.
   public static func value(of text: String) -> JSONValue {
     switch text {
-    case "True": .bool(true)
-    case "False": .bool(false)
-    case "None": .null
+    case "true", "True": .bool(true)
+    case "false", "False": .bool(false)
+    case "null", "None": .null
+    // No other word is JSON, and what is wrong with it need not be found out.
+    case _ where text.utf8.allSatisfy(isLetter): .string(text)
     default: (try? JSONValue.parse(Array(text.utf8)[...])) ?? .string(text)
     }
+  }
+
+  private static func isLetter(_ byte: UInt8) -> Bool {
+    (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
   }
 }
 

@@ -34,11 +34,14 @@ public struct BlockResampler: Sendable {
 
     init(of count: Int, from start: Double, to end: Double) {
       let axis = AxisCells(start: 0, end: 1, count: BlockRegion.side)
+      // Few cells lie in more than two blocks.
+      all.reserveCapacity(count + BlockRegion.side)
+      cells.reserveCapacity(count + 1)
       for cell in 0..<count {
         let low = max(start + (end - start) * (Double(cell) / Double(count)), 0)
         let high = min(start + (end - start) * (Double(cell + 1) / Double(count)), 1)
         if low < high {
-          for (block, share) in axis.shares(of: low, to: high) {
+          axis.forEachShare(of: low, to: high) { block, share in
             all.append(Entry(cell: cell, block: block, width: share))
           }
         }
@@ -91,9 +94,11 @@ public struct BlockResampler: Sendable {
       guard view.rows > 0, view.columns > 0,
         view.box.width * view.box.height / Double(view.rows * view.columns) > 0
       else { return nil }
+      let columns = Overlaps(of: view.columns, from: view.box.x0, to: view.box.x1)
+      let isSquare = view.rows == view.columns && view.box.y0 == view.box.x0 && view.box.y1 == view.box.x1
       return View(
-        view: view, columns: Overlaps(of: view.columns, from: view.box.x0, to: view.box.x1),
-        rows: Overlaps(of: view.rows, from: view.box.y0, to: view.box.y1))
+        view: view, columns: columns,
+        rows: isSquare ? columns : Overlaps(of: view.rows, from: view.box.y0, to: view.box.y1))
     }
     weights = Self.sums(over: views) { _ in 1 }
   }

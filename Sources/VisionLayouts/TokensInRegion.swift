@@ -96,18 +96,24 @@ struct AxisCells {
   ///
   /// - Complexity: O(overlapped cells).
   public func shares(of low: Double, to high: Double) -> [(cell: Int, share: Double)] {
-    guard width > 0 else { return [] }
+    var result: [(cell: Int, share: Double)] = []
+    result.reserveCapacity(count)
+    forEachShare(of: low, to: high) { result.append(($0, $1)) }
+    return result
+  }
+
+  /// The same, one after the other.
+  @inline(__always)
+  func forEachShare(of low: Double, to high: Double, _ body: (_ cell: Int, _ share: Double) -> Void) {
+    guard width > 0 else { return }
     let first = bounded(((low - start) / width).rounded(.down))
     let last = bounded(((high - start) / width).rounded(.down))
-    var result: [(cell: Int, share: Double)] = []
-    result.reserveCapacity(last - first + 1)
     for cell in first...last {
       let left = start + (end - start) * (Double(cell) / Double(count))
       let right = start + (end - start) * (Double(cell + 1) / Double(count))
       let share = (min(right, high) - max(left, low)) / width
-      if share > edgeTolerance { result.append((cell, min(share, 1))) }
+      if share > edgeTolerance { body(cell, min(share, 1)) }
     }
-    return result
   }
 
   /// The half-open range of cells that [low, high] overlaps; never empty.

@@ -135,7 +135,7 @@ struct ClientHabitTests {
   func parameterTexts() {
     for (text, value) in [
       ("64", 64), ("0.5", 0.5), ("true", true), ("True", true), ("False", false), ("None", nil),
-      ("TRUE", "TRUE"),
+      ("null", nil), ("TRUE", "TRUE"), ("truest", "truest"), ("nul", "nul"), ("NaN", "NaN"), ("true ", true),
       ("[1,2]", [1, 2]), ("crop", "crop"), ("18446744073709551615", .unsigned(.max)), ("", ""),
     ] as [(String, JSONValue)] {
       #expect(ParameterText.value(of: text) == value, "\(text)")

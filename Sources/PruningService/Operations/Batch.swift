@@ -100,7 +100,9 @@ struct TensorAxes {
   /// Whether a tensor holds scores of tokens, which are read row by row where they lie.
   static func isOfScores(_ name: String) -> Bool { of(name).description == attention.description }
 
-  static var names: [String] { known.keys.sorted() }
+  static let names = known.keys.sorted()
+
+  static func isKnown(_ name: String) -> Bool { known[name] != nil }
 
   static func of(_ name: String) -> TensorAxes { known[name] ?? attention }
 

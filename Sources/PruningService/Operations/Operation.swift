@@ -35,10 +35,10 @@ public enum Operation: String, CaseIterable, Sendable {
   /// The parameters this operation reads.
   public var parameterNames: [String] {
     switch self {
-    case .localize: OperationParameters.common + ["region", "localize"]
-    case .compress: OperationParameters.common + CompressOperation.parameterNames
-    case .prune: OperationParameters.common + PruneOperation.parameterNames
-    case .reselect: OperationParameters.common + ReselectOperation.parameterNames
+    case .localize: OperationParameters.ofLocalize
+    case .compress: OperationParameters.ofCompress
+    case .prune: OperationParameters.ofPrune
+    case .reselect: OperationParameters.ofReselect
     }
   }
 
@@ -82,6 +82,11 @@ extension JSONObject {
 /// Reading the parameters that all operations share.
 enum OperationParameters {
   static let common = ["layout", "batched", "seed", "axes", "tensor_dtype"]
+  // Put together once, since every new form of a request is compared with one of them.
+  static let ofLocalize = common + ["region", "localize"]
+  static let ofCompress = common + CompressOperation.parameterNames
+  static let ofPrune = common + PruneOperation.parameterNames
+  static let ofReselect = common + ReselectOperation.parameterNames
 
   /// - Throws: naming the nearest known parameter or tensor.
   static func refuseUnknown(_ document: TensorDocument, for operation: Operation) throws(Problem) {
@@ -104,9 +109,9 @@ enum OperationParameters {
         pointer: "/__metadata__" + JSONPointer.token(String(name.prefix(80))))
     }
     let stageTensors = PruneOperation.stageTensorNames(document.parameters)
-    let tensors = TensorAxes.names + stageTensors
-    for name in document.tensors.names where !tensors.contains(name) {
+    for name in document.tensors.names where !TensorAxes.isKnown(name) && !stageTensors.contains(name) {
       // A parameter of the wrong kind (an array where a number belongs) looks like a tensor at first.
+      let tensors = TensorAxes.names + stageTensors
       let near = UsualNames.suggestion(for: name, among: tensors + known)
       let method = document.parameters["method"]?.stringValue
       throw Problem(

@@ -184,7 +184,9 @@ struct PruneTask: PreparedTask {
 
   /// What stands in front of the region.
   private func opening(_ result: PruneResult) -> [Member] {
-    var members = [Member(name: "decided_by", value: .string(result.decidedBy))]
+    var members: [Member] = []
+    members.reserveCapacity(8)
+    members.append(Member(name: "decided_by", value: .string(result.decidedBy)))
     if let reason = result.reason { members.append(Member(name: "reason", value: .string(reason))) }
     members.append(
       Member(name: "pruned_count", value: .integer(result.tokenCount - result.kept.count)))

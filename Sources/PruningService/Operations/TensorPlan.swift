@@ -40,13 +40,15 @@ struct TensorForms: Sendable {
 
   /// The bytes of all tensors, list after list in the order of their names.
   static func bytes(of bundle: TensorBundle) -> [ArraySlice<UInt8>] {
-    bundle.names.flatMap { name in
+    var bytes: [ArraySlice<UInt8>] = []
+    for name in bundle.names {
       switch bundle[name] {
-      case .one(let tensor)?: [tensor.bytes]
-      case .many(let list)?: list.map(\.bytes)
-      case nil: [ArraySlice<UInt8>]()
+      case .one(let tensor)?: bytes.append(tensor.bytes)
+      case .many(let list)?: bytes += list.map(\.bytes)
+      case nil: break
       }
     }
+    return bytes
   }
 }
 
@@ -92,7 +94,6 @@ struct TensorPlan: Sendable {
   func samples(of sources: [ArraySlice<UInt8>]) -> [[String: Tensor]] {
     images.map { cuts in
       var sample: [String: Tensor] = [:]
-      sample.reserveCapacity(cuts.count)
       for cut in cuts {
         let source = sources[cut.source]
         let start = source.startIndex + cut.range.lowerBound

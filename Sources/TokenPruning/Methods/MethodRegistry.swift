@@ -41,14 +41,15 @@ public struct MethodRegistry: Sendable {
   ])
 
   private let methods: [any PruningMethod.Type]
+  /// In the same order.
+  public let descriptors: [MethodDescriptor]
 
   /// - Precondition: no two methods share a name.
   init(_ methods: [any PruningMethod.Type]) {
-    precondition(Set(methods.map { $0.descriptor.name }).count == methods.count, "two methods share a name")
     self.methods = methods
+    descriptors = methods.map { $0.descriptor }
+    precondition(Set(descriptors.map(\.name)).count == methods.count, "two methods share a name")
   }
-
-  public var descriptors: [MethodDescriptor] { methods.map { $0.descriptor } }
 
   /// The tensors that some method reads, by name.
   var inputNames: [String] {
@@ -73,8 +74,8 @@ public struct MethodRegistry: Sendable {
   }
 
   private func type(named name: String) throws(PruningError) -> any PruningMethod.Type {
-    if let type = methods.first(where: { $0.descriptor.name == name }) { return type }
-    let names = methods.map { $0.descriptor.name }
+    if let place = descriptors.firstIndex(where: { $0.name == name }) { return methods[place] }
+    let names = descriptors.map(\.name)
     throw PruningError(
       .unknownMethod, at: "/method",
       "there is no method '\(name.prefix(64))'; \(nameSuggestion(for: name, among: names))")

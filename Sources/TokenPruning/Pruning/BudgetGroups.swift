@@ -41,21 +41,24 @@ struct BudgetGroups {
     let separators = newlines == .count ? [] : layout?.separators ?? []
     keptSeparators = newlines == .keep ? separators : []
     droppedSeparators = newlines == .drop ? separators : []
-    var isCandidate = [Bool](repeating: true, count: tokenCount)
-    for token in separators { isCandidate[token] = false }
-    let owners = layout?.viewOfEachToken()
+    var candidates = Ranking.indices(below: tokenCount)
+    if !separators.isEmpty {
+      var isCandidate = [Bool](repeating: true, count: tokenCount)
+      for token in separators { isCandidate[token] = false }
+      candidates = candidates.filter { isCandidate[$0] }
+    }
+    let owners = scope == .tile ? layout?.viewOfEachToken() : nil
     if scope == .tile, owners == nil, tokenCount > 0 {
       throw PruningError(
         at: "/budget_scope", "'tile' gives each view its own budget, which needs a layout")
     }
-    guard scope == .tile, let layout, let owners else {
-      let all = Ranking.indices(below: tokenCount)
-      groups = [separators.isEmpty ? all : all.filter { isCandidate[$0] }]
+    guard let layout, let owners else {
+      groups = [candidates]
       views = []
       return
     }
     var groups = [[Int]](repeating: [], count: layout.views.count)
-    for token in 0..<tokenCount where isCandidate[token] { groups[owners[token]].append(token) }
+    for token in candidates { groups[owners[token]].append(token) }
     self.groups = groups
     views = Array(layout.views.indices)
   }

@@ -44,7 +44,6 @@ extension TokenLayout {
   /// - Throws: at `/layout` or below it; an unknown type names the known ones, a disagreement with
   ///   `tokenCount` names both numbers.
   public init(_ json: JSONValue, tokenCount: Int?) throws(PruningError) {
-    let known = Self.families.map(\.type)
     guard let object = json.objectValue else {
       throw PruningError(
         at: "/layout",
@@ -52,8 +51,10 @@ extension TokenLayout {
           + ParameterReading.found(json))
     }
     let given = ParameterReading(object, at: "/layout")
-    let type = try given.name("type", among: known)
+    let type = given.member("type")?.stringValue
     guard let family = Self.families.first(where: { $0.type == type }) else {
+      let known = Self.families.map(\.type)
+      _ = try given.name("type", among: known)
       throw PruningError(at: "/layout/type", "is missing; known types: \(known.joined(separator: ", "))")
     }
     let layout = try family.make(given)
