@@ -274,7 +274,8 @@ def figures(network, embedding, held_features, held, count):
     found = best_rectangles(scores)
     whole = (found == (0, 0, 7, 7)).all(1)
     iou, covered = overlap(found[local], answers[local, 3:7])
-    text = f"IoU {iou.mean():.3f} covered {covered.mean():.3f} whole image of global {whole[~local].mean():.3f} of local {whole[local].mean():.3f}"
+    text = f"IoU {iou.mean():.3f} covered {covered.mean():.3f}"
+    text += f" whole image of global {whole[~local].mean():.3f} of local {whole[local].mean():.3f}"
     for number, kind in enumerate(vocabulary.KINDS):
         chosen = answers[local, 1] == number
         if chosen.any():
