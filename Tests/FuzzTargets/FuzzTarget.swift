@@ -7,11 +7,18 @@ public struct FuzzTarget: Sendable, CustomStringConvertible {
   public let name: String
   /// The longest input worth trying: long enough to cross the limits, short enough for thousands a second.
   public let maximumBytes: Int
+  /// Whether an input is what the program reads. What it is compared with is then worth trying; where an input is
+  /// choices, noting comparisons would take a third of the time for nothing.
+  public let readsText: Bool
   private let laws: @Sendable ([UInt8]) throws(BrokenLaw) -> Void
 
-  init(_ name: String, maximumBytes: Int, _ laws: @escaping @Sendable ([UInt8]) throws(BrokenLaw) -> Void) {
+  init(
+    _ name: String, maximumBytes: Int, readsText: Bool = true,
+    _ laws: @escaping @Sendable ([UInt8]) throws(BrokenLaw) -> Void
+  ) {
     self.name = name
     self.maximumBytes = maximumBytes
+    self.readsText = readsText
     self.laws = laws
   }
 

@@ -12,14 +12,17 @@ struct OperationChoices {
   private var heads = 1
   private var sharedHeads = 1
   private var headWidth = 1
-  /// Whether this is one of the few inputs that are large.
-  private var isLarge = false
+  /// Whether this is one of the few inputs that are large. All bytes decide, so that what libFuzzer makes of a large input
+  /// is small again: a byte that says so would be kept in most of that input's descendants.
+  private let isLarge: Bool
 
-  init(_ bytes: [UInt8]) { choices = Choices(bytes) }
+  init(_ bytes: [UInt8]) {
+    choices = Choices(bytes)
+    isLarge = bytes.reduce(0, &+) == 1
+  }
 
   /// - Parameter comparing: whether it is about several methods.
   mutating func document(for operation: PruningService.Operation, comparing: Bool) -> TensorDocument {
-    isLarge = choices.chance(256)
     tokenCount = choices.pick(isLarge ? [144, 576, 1024, 4096] : [4, 1, 2, 3, 9, 16, 25, 36, 64, 0])
     width = choices.pick(isLarge ? [8, 33, 64] : [1, 2, 3, 8, 17])
     heads = choices.pick([1, 2, 4])
@@ -152,23 +155,23 @@ struct OperationChoices {
     let special = choices.pick([0, 1, 0x3c, 0x3f, 0x7c, 0x7f, 0x80, 0xff])
     var state = UInt64(choices.byte()) &+ 1
     let different = min(count, mostDifferent)
+    let withoutTopBits: UInt64 = ~(0xc0 << UInt64(8 * (width - 1)))
     return [UInt8](unsafeUninitializedCapacity: count * width) { buffer, written in
       for index in 0..<different {
         state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+        let bits =
+          switch pattern {
+          case 0: repeated(state >> 33) & withoutTopBits
+          case 1: UInt64(0)
+          case 2: UInt64(special & 0x3f) << UInt64(8 * (width - 1))
+          case 3: repeated(UInt64(index % row)) & withoutTopBits
+          case 4: repeated(UInt64(index / row / 2)) & withoutTopBits
+          case 5: repeated(state >> 40)
+          case 6 where index % 37 != 5: repeated(state >> 33) & withoutTopBits
+          default: repeated(UInt64(special))
+          }
         for byte in 0..<width {
-          let isHigh = byte == width - 1
-          let value: UInt64 =
-            switch pattern {
-            case 0: (state >> 33) & (isHigh ? 0x3f : 0xff)
-            case 1: 0
-            case 2: isHigh ? UInt64(special & 0x3f) : 0
-            case 3: UInt64((index % row) & (isHigh ? 0x3f : 0xff))
-            case 4: UInt64((index / row / 2) & (isHigh ? 0x3f : 0xff))
-            case 5: state >> 40
-            case 6: index % 37 == 5 ? UInt64(special) : (state >> 33) & (isHigh ? 0x3f : 0xff)
-            default: UInt64(special)
-            }
-          buffer[index * width + byte] = UInt8(truncatingIfNeeded: value)
+          buffer[index * width + byte] = UInt8(truncatingIfNeeded: bits >> UInt64(8 * byte))
         }
       }
       written = different * width
@@ -180,4 +183,7 @@ struct OperationChoices {
       }
     }
   }
+
+  /// Eight times the lowest byte.
+  private func repeated(_ byte: UInt64) -> UInt64 { (byte & 0xff) &* 0x0101_0101_0101_0101 }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import JSON
 import PruningNumerics
 import PruningService
@@ -9,7 +10,8 @@ extension FuzzTarget {
   /// A whole operation, comparison or plan, on tensors and parameters that are made of the input's bytes by choice: shapes,
   /// element types, values, methods and what they take, layouts, regions, stages and batches, with extreme numbers among
   /// all of them. Most are small, so that thousands are tried in a second; one in 256 has thousands of tokens.
-  static let operation = FuzzTarget("operation", maximumBytes: 512) { bytes throws(BrokenLaw) in
+  static let operation = FuzzTarget("operation", maximumBytes: 512, readsText: false) {
+    bytes throws(BrokenLaw) in
     var request = OperationChoices(bytes)
     let subject = request.choices.byte()
     let form = request.choices.byte()
@@ -28,10 +30,17 @@ extension FuzzTarget {
   }
 
   /// What needs longer is rejected for that; libFuzzer's own timeout notices what does not ask. Nothing small takes so
-  /// long, and what large inputs do after these milliseconds is what they did before.
+  /// long, and what large inputs do after these milliseconds is what they did before. The thread's own time counts, since
+  /// the same input should do the same on a busy machine.
   private static func overdue() -> @Sendable () -> Bool {
-    let deadline = ContinuousClock.now + .milliseconds(20)
-    return { ContinuousClock.now >= deadline }
+    let deadline = threadNanoseconds() + 20_000_000
+    return { threadNanoseconds() >= deadline }
+  }
+
+  private static func threadNanoseconds() -> Int {
+    var time = timespec()
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return time.tv_sec * 1_000_000_000 + time.tv_nsec
   }
 
   private static func checkOperation(

@@ -1,3 +1,4 @@
+import Comparisons
 import FuzzTargets
 import Glibc
 
@@ -9,6 +10,7 @@ private let target: FuzzTarget = {
     print("FUZZ_TARGET must be one of: \(names)")
     exit(2)
   }
+  noteComparisons(target.readsText)
   return target
 }()
 
