@@ -263,7 +263,7 @@ import TokenPruning
     var head = try TestService.head("POST /prune", contentLength: body.count)
     head.resolution = client.heads.values.first?.resolution
     let start = Request(head: head, body: Array(body.dropLast(tensor.bytes.count)))
-    var response = Response()
+    var response = Response(status: 0)
     let isAnswered = client.service.respondToStart(of: start, bodyByteCount: body.count, into: &response)
     #expect(isAnswered == isKnown)
     if isKnown { #expect(response.body == Array(whole.text.utf8)) }
