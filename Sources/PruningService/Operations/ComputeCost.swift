@@ -20,8 +20,9 @@ struct ComputeCost: Sendable {
   private static let perProduct = 0.005
   /// How much more of them all pairs are than those that searches compare.
   private static let allPairsFactor = 2.0
-  /// What is done with each pair, however short its rows are.
+  /// What is done with each pair, however short its rows are; searches look at few of them, unless many rows are alike.
   private static let perPair = 3.0
+  private static let perSearchedPair = 0.5
   /// How much more than choosing it takes to say why.
   private static let explanationFactor = 4.0
 
@@ -40,7 +41,7 @@ struct ComputeCost: Sendable {
     let comparing =
       switch pruning.deciding.cost {
       case .linear: 0.0
-      case .quadratic: Self.comparing(input) + Self.perPair * Self.pairs(input)
+      case .quadratic: Self.comparing(input) + Self.perSearchedPair * Self.pairs(input)
       case .allPairs: Self.allPairsFactor * Self.comparing(input) + Self.perPair * Self.pairs(input)
       }
     let choosing = Self.reading(input) + comparing
@@ -53,7 +54,7 @@ struct ComputeCost: Sendable {
   init(merging input: PruningInput, _ plan: RegionPlan) {
     nanoseconds =
       Self.perTask + Self.reading(input) + Self.finding(plan) + Self.comparing(input)
-      + Self.perPair * Self.pairs(input)
+      + Self.perSearchedPair * Self.pairs(input)
   }
 
   static func + (a: ComputeCost, b: ComputeCost) -> ComputeCost {
