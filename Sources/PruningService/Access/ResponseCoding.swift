@@ -7,7 +7,7 @@ import HTTP1
 enum ResponseCoding {
   /// Below this the saving is about what the wrapper and a network packet cost.
   static let minimumByteCount = 1 << 10
-  /// Above this compressing takes longer than a second, which no clock ends.
+  /// More would take seconds, which no clock ends.
   static let maximumByteCount = 8 << 20
 
   /// - Returns: how the body was compressed, nil where it was not.

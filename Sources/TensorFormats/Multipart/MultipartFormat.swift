@@ -49,7 +49,10 @@ public enum MultipartFormat: TensorFormat {
     while let part = try? reader.next() {
       let format: any TensorFormat.Type =
         if case .tensors(let format)? = try? kind(of: part, hints) { format } else { JSONTensorFormat.self }
-      let content = format.decodingBytes(of: part.content, hints)
+      let content =
+        format.name == NPZFormat.name
+        ? NPZFormat.decodingBytes(of: part.content, hints, isAlone: false)
+        : format.decodingBytes(of: part.content, hints)
       // Text is copied once, to be read under its name.
       bytes += 1024 + content + (format.name == JSONTensorFormat.name ? part.content.count : 0)
     }

@@ -12,13 +12,12 @@ struct NPZDocument {
   private static let parametersName = "parameters"
   /// Of all texts together, and of the values that they are read as: those of real requests hold a few hundred.
   static let maximumTextBytes = 1 << 20
-  private static let maximumValueCount = 1 << 14
+  static let maximumValueCount = 1 << 14
 
   private var textBytesLeft = maximumTextBytes
   private var valuesLeft = maximumValueCount
 
-  /// The most memory that so much text takes: its characters, and values of some hundred bytes. A form may have thousands
-  /// of small archives.
+  /// The most memory that so much text takes: its characters, and values of some hundred bytes.
   static func bytesOfTexts(_ byteCount: Int) -> Int {
     8 * byteCount + 160 * min(byteCount, maximumValueCount)
   }

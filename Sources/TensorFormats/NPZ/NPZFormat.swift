@@ -47,12 +47,21 @@ public enum NPZFormat: TensorFormat {
 
   /// What is decompressed, and copies where elements lie in another order.
   public static func decodingBytes(of body: ArraySlice<UInt8>, _ hints: DecodingHints) -> Int {
+    decodingBytes(of: body, hints, isAlone: true)
+  }
+
+  /// - Parameter isAlone: whether it is the whole body: then small texts take what any request may. A form may have
+  ///   thousands of small archives.
+  static func decodingBytes(
+    of body: ArraySlice<UInt8>, _ hints: DecodingHints, isAlone: Bool
+  ) -> Int {
     guard let directory = try? ZipDirectory(body) else { return 0 }
     // A small archive may hold texts of many values, which no header tells before it is decompressed.
     let content = directory.entries.reduce(0) {
       min($0 + min($1.byteCount, 1 << 40), NPZDocument.maximumTextBytes)
     }
-    var bytes = NPZDocument.bytesOfTexts(content)
+    var bytes =
+      isAlone && content <= NPZDocument.maximumValueCount ? 0 : NPZDocument.bytesOfTexts(content)
     for entry in directory.entries {
       // The header of a compressed array is not seen before it is decompressed: its elements may need a copy.
       let copies =
