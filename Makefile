@@ -122,7 +122,7 @@ bench: setup venv ## Time kernels, methods, formats and the HTTP parser by thems
 	@$(PYTHON) Benchmarks/bench_micro.py $(ARGS)
 
 .PHONY: bench-peers
-bench-peers: setup venv ## Compare with other servers and libraries, write BENCHMARKS.md; 20 minutes (ARGS=--quick: 3)
+bench-peers: setup venv ## Compare with other servers and libraries, write BENCHMARKS.md; half an hour (ARGS=--quick: 3 minutes)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r Benchmarks/peers/requirements.txt
 	@# As the Dockerfile ships it: without the libraries of the toolchain.
 	@swift build -c release --product crop --static-swift-stdlib --scratch-path .build-static
