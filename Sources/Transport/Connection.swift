@@ -288,6 +288,8 @@ final class Connection {
     let bytes = Array(input[(inputStart - known.byteCount)...])
     inputStart = input.count
     giveBackHeadBuffer()
+    // Counted again by the connection that goes on with them.
+    _ = holdBuffers(0)
     state.aborted()
     loop.handOver(self, descriptor, bytes)
     return true

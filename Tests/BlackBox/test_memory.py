@@ -91,6 +91,17 @@ def test_half_heads_take_the_memory_of_what_came_of_them():
         assert megabytes(server) - before < count * 12 / 1024 + 4
 
 
+def test_the_memory_of_half_heads_is_given_back_as_their_connections_move():
+    """A body of 8 MiB is another loop's business than the request before it, and the one behind it."""
+    requests = [request("POST", "/localize", NPY, bytes(8 << 20)), request()]
+    with Server("--header-timeout", "600s") as server, Connection(server.target, timeout=60) as moving:
+        for data in requests * 2:
+            moving.send(data[:20])
+            server.wait_for_metric("crop_connection_buffer_bytes [1-9][0-9]*")
+            moving.exchange(data[20:])
+            server.wait_for_metric("crop_connection_buffer_bytes 0")
+
+
 def test_half_heads_are_refused_when_they_take_all_memory():
     head = b"GET /livez HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: %b\r\n" % (i, b"y" * 7000) for i in range(8))
     with Server("--max-in-flight-bytes", "1MiB", "--max-body-bytes", "1MiB") as server, contextlib.ExitStack() as stack:
