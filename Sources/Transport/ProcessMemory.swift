@@ -1,11 +1,8 @@
+import CLinux
 import LibC
 
-#if os(Linux)
-  import CLinux
-#endif
-
 /// What the allocator keeps of memory that was freed.
-enum ProcessMemory {
+package enum ProcessMemory {
   /// Smaller requests do not move the peak.
   private static let leastRoom = 4 << 20
 
@@ -15,10 +12,8 @@ enum ProcessMemory {
   /// between others remain resident, and in 512 MiB there is no room for such holes. An array that is mapped for itself
   /// leaves none, but its pages are cleared by the system every time; so where there is much memory, nothing changes.
   static func keepLittle(ofClientBytes bytes: Int) {
-    #if os(Linux)
-      guard bytes < keepsAll else { return }
-      crop_map_arrays_from(Int32(max(bytes / 64, 1 << 20)))
-    #endif
+    guard bytes < keepsAll else { return }
+    crop_map_arrays_from(Int32(max(bytes / 64, 1 << 20)))
   }
 
   /// With so much for clients, what the allocator keeps of freed arrays is within the quarter that is left for it.
@@ -26,36 +21,30 @@ enum ProcessMemory {
 
   /// Has the allocator give back what it keeps when that and `bytes` more would not stay under `limit`.
   static func makeRoom(for bytes: Int, limit: Int) {
-    #if os(Linux)
-      guard bytes >= leastRoom, limit < .max, residentBytes > limit - bytes else { return }
-      crop_trim_memory()
-    #endif
+    guard bytes >= leastRoom, limit < .max, residentBytes > limit - bytes else { return }
+    crop_trim_memory()
   }
 
   /// Has the allocator give back what it keeps when that does not stay under `limit`.
   static func trim(above limit: Int) {
-    #if os(Linux)
-      guard limit < .max, residentBytes > limit else { return }
-      crop_trim_memory()
-    #endif
+    guard limit < .max, residentBytes > limit else { return }
+    crop_trim_memory()
   }
 
   /// Has an empty buffer take no memory before it is filled: the allocator hands out again what others have touched.
   static func forget(_ buffer: [UInt8]) {
-    #if os(Linux)
-      buffer.withUnsafeBytes { bytes in
-        guard let base = bytes.baseAddress else { return }
-        let page = UInt(sysconf(Int32(_SC_PAGESIZE)))
-        let start = (UInt(bitPattern: base) + page - 1) / page * page
-        let end = (UInt(bitPattern: base) + UInt(buffer.capacity)) / page * page
-        guard end > start else { return }
-        madvise(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), MADV_DONTNEED)
-      }
-    #endif
+    buffer.withUnsafeBytes { bytes in
+      guard let base = bytes.baseAddress else { return }
+      let page = UInt(sysconf(Int32(_SC_PAGESIZE)))
+      let start = (UInt(bitPattern: base) + page - 1) / page * page
+      let end = (UInt(bitPattern: base) + UInt(buffer.capacity)) / page * page
+      guard end > start else { return }
+      madvise(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), MADV_DONTNEED)
+    }
   }
 
   /// Resident memory (proc(5), statm); 0 where the system does not say.
-  static var residentBytes: Int {
+  package static var residentBytes: Int {
     let descriptor = open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return 0 }
     defer { close(descriptor) }

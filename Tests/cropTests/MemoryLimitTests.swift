@@ -4,24 +4,13 @@ import Testing
 @testable import crop
 
 @Suite struct MemoryLimitTests {
-  /// A folder with the files that the kernel shows.
-  private func withRoot(_ files: [String: String], _ body: (String) throws -> Void) throws {
-    let root = FileManager.default.temporaryDirectory.path + "/crop-memory-\(UUID().uuidString)"
-    defer { try? FileManager.default.removeItem(atPath: root) }
-    for (path, text) in files {
-      let file = root + path
-      try FileManager.default.createDirectory(
-        atPath: String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)]),
-        withIntermediateDirectories: true)
-      try Data(text.utf8).write(to: URL(filePath: file))
-    }
-    try body(root)
-  }
+  private static let unifiedMount = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
 
   @Test("The least limit of the control group and of those around it counts, version 2")
   func unified() throws {
     try withRoot([
-      "/proc/self/cgroup": "0::/pods/pod7\n", "/sys/fs/cgroup/pods/pod7/memory.max": "max\n",
+      "/proc/self/cgroup": "0::/pods/pod7\n", "/proc/self/mountinfo": Self.unifiedMount,
+      "/sys/fs/cgroup/pods/pod7/memory.max": "max\n",
       "/sys/fs/cgroup/pods/memory.max": "268435456\n", "/sys/fs/cgroup/memory.max": "max\n",
     ]) { root in
       let limit = MemoryLimit.ofThisProcess(root: root)
@@ -32,7 +21,8 @@ import Testing
   @Test("In a container the group's own path may be the host's: what is mounted at the root counts")
   func container() throws {
     try withRoot([
-      "/proc/self/cgroup": "0::/system.slice/docker-12.scope\n", "/sys/fs/cgroup/memory.max": "134217728\n",
+      "/proc/self/cgroup": "0::/system.slice/docker-12.scope\n",
+      "/proc/self/mountinfo": Self.unifiedMount, "/sys/fs/cgroup/memory.max": "134217728\n",
     ]) { root in
       #expect(MemoryLimit.ofThisProcess(root: root).bytes == 128 << 20)
     }
@@ -42,6 +32,8 @@ import Testing
   func controllers() throws {
     try withRoot([
       "/proc/self/cgroup": "5:cpu:/a\n4:memory:/a\n",
+      "/proc/self/mountinfo": "33 32 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
+        + "34 32 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n",
       "/sys/fs/cgroup/memory/a/memory.limit_in_bytes": "201326592\n",
       "/sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
     ]) { root in
@@ -70,4 +62,18 @@ import Testing
       }
     }
   }
+}
+
+/// Makes a folder with the files that the kernel shows, for `body` alone.
+func withRoot(_ files: [String: String], _ body: (String) throws -> Void) throws {
+  let root = FileManager.default.temporaryDirectory.path + "/crop-root-\(UUID().uuidString)"
+  defer { try? FileManager.default.removeItem(atPath: root) }
+  for (path, text) in files {
+    let file = root + path
+    try FileManager.default.createDirectory(
+      atPath: String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)]),
+      withIntermediateDirectories: true)
+    try Data(text.utf8).write(to: URL(filePath: file))
+  }
+  try body(root)
 }

@@ -51,6 +51,17 @@ struct ProcessorBudgetTests {
     #expect(Self.quota(files) == 0.25)
   }
 
+  @Test("the mount of control groups is found behind those of many volumes")
+  func manyMounts() throws {
+    let volumes = (0..<300).map { "\(40 + $0) 23 8:1 / /var/lib/volumes/\($0) rw - ext4 /dev/sda1 rw\n" }
+    try withRoot([
+      "/proc/self/cgroup": "0::/pod\n", "/proc/self/mountinfo": volumes.joined() + Self.unifiedMount,
+      "/sys/fs/cgroup/pod/cpu.max": "50000 100000\n",
+    ]) { root in
+      #expect(ProcessorBudget.current(root: root).quota == 0.5)
+    }
+  }
+
   @Test("version 2 in a container: its own group is all that it sees")
   func container() {
     let files = [

@@ -74,10 +74,10 @@ extension Metrics {
   }
 
   private func addProcess() {
-    let start = Process.secondsSince1970
+    let start = Double(Timestamp.nanosecondsSince1970) * 1e-9
     add(
       Gauge("process_start_time_seconds", "Start time of the process since unix epoch in seconds.") { start })
-    gauge("process_resident_memory_bytes", "Resident memory size in bytes.") { Process.residentBytes }
+    gauge("process_resident_memory_bytes", "Resident memory size in bytes.") { ProcessMemory.residentBytes }
     gauge("process_open_fds", "Number of open file descriptors.") { Process.openDescriptorCount }
     gauge("process_max_fds", "Maximum number of open file descriptors.") { Process.descriptorLimit }
     counter("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.") {

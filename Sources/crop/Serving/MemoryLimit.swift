@@ -33,7 +33,7 @@ struct MemoryLimit: Sendable, Equatable, CustomStringConvertible {
   /// - Parameter root: where /proc and /sys are, for tests.
   static func ofThisProcess(root: String = "") -> MemoryLimit {
     var limits = [MemoryLimit(bytes: machineBytes / 2, source: "half of the machine's memory")]
-    if let bytes = controlGroupLimit(root) {
+    if let bytes = ControlGroup.memoryLimit(ControlGroup.reader(root: root)) {
       limits.append(MemoryLimit(bytes: bytes, source: "control group"))
     }
     // Address space holds reserves of the allocator and stacks, too.
@@ -46,55 +46,14 @@ struct MemoryLimit: Sendable, Equatable, CustomStringConvertible {
     return limits.min { $0.bytes < $1.bytes } ?? limits[0]
   }
 
-  /// The least limit of the groups from this process's up to the root: version 2 (`memory.max`) or 1
-  /// (`memory.limit_in_bytes`); nil where none is set.
-  private static func controlGroupLimit(_ root: String) -> Int? {
-    var limits: [Int] = []
-    for line in text(of: root + "/proc/self/cgroup").split(separator: "\n") {
-      // number:controllers:path
-      let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-      guard parts.count == 3 else { continue }
-      let isUnified = parts[1].isEmpty
-      guard isUnified || parts[1].split(separator: ",").contains("memory") else { continue }
-      let mount = root + (isUnified ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory")
-      let file = isUnified ? "memory.max" : "memory.limit_in_bytes"
-      // In a container the path may be the host's, where nothing is mounted; the own group is the root then.
-      var path = String(parts[2])
-      while true {
-        let word = text(of: "\(mount)\(path == "/" ? "" : path)/\(file)").split(separator: "\n").first
-        if let word, let bytes = Int(word), bytes > 0, bytes < 1 << 60 { limits.append(bytes) }
-        guard path != "/", let slash = path.lastIndex(of: "/") else { break }
-        path = slash == path.startIndex ? "/" : String(path[..<slash])
-      }
-    }
-    return limits.min()
-  }
-
   private static var machineBytes: Int {
     Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))
   }
 
-  private static func text(of path: String) -> String {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { return "" }
-    defer { close(descriptor) }
-    let bytes = [UInt8](unsafeUninitializedCapacity: 16 << 10) { buffer, count in
-      count = max(0, read(descriptor, buffer.baseAddress, buffer.count))
-    }
-    return String(decoding: bytes, as: UTF8.self)
-  }
+  private static let addressSpace = __rlimit_resource_t(RLIMIT_AS.rawValue)
+  private static let dataSize = __rlimit_resource_t(RLIMIT_DATA.rawValue)
 
-  #if canImport(Glibc)
-    private typealias Resource = __rlimit_resource_t
-    private static let addressSpace = __rlimit_resource_t(RLIMIT_AS.rawValue)
-    private static let dataSize = __rlimit_resource_t(RLIMIT_DATA.rawValue)
-  #else
-    private typealias Resource = Int32
-    private static let addressSpace = RLIMIT_AS
-    private static let dataSize = RLIMIT_DATA
-  #endif
-
-  private static func resourceLimit(_ resource: Resource) -> Int? {
+  private static func resourceLimit(_ resource: __rlimit_resource_t) -> Int? {
     var limit = rlimit()
     guard getrlimit(resource, &limit) == 0, limit.rlim_cur < UInt64(1) << 60 else { return nil }
     return Int(limit.rlim_cur)

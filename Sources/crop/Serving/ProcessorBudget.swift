@@ -36,33 +36,61 @@ struct ProcessorBudget: Sendable, Equatable {
       + "\(fraction % 10 == 0 ? fraction / 10 : fraction)"
   }
 
-  static func current() -> ProcessorBudget {
+  /// - Parameter root: where /proc and /sys are, for tests.
+  static func current(root: String = "") -> ProcessorBudget {
     ProcessorBudget(
       online: max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))), affinity: ThreadSupply.allowedProcessors,
-      quota: ControlGroup.processorQuota { path in
-        let bytes = Process.contents(of: path)
-        return bytes.isEmpty ? nil : String(decoding: bytes, as: UTF8.self)
-      })
+      quota: ControlGroup.processorQuota(ControlGroup.reader(root: root)))
   }
 }
 
 /// The limits of the control groups that this process is in, versions 1 and 2 (cgroups(7)).
 enum ControlGroup {
-  /// Processors' worth of time that the tightest group grants; nil where none has a limit.
-  ///
-  /// - Parameter read: the text of a file, nil when it cannot be read.
-  static func processorQuota(_ read: (String) -> String?) -> Double? {
-    let memberships = (read("/proc/self/cgroup") ?? "").split(separator: "\n").compactMap(Membership.init)
-    let mounts = (read("/proc/self/mountinfo") ?? "").split(separator: "\n").compactMap(Mount.init)
-    let quotas = memberships.flatMap { membership in
-      mounts.filter { $0.serves(membership) }.flatMap { mount in
-        mount.folders(of: membership).compactMap { quota(in: $0, membership.isUnified, read) }
-      }
-    }
-    return quotas.min()
+  /// The text of a file, nil when it cannot be read.
+  typealias Reader = (_ path: String) -> String?
+
+  /// - Parameter root: where /proc and /sys are.
+  static func reader(root: String) -> Reader {
+    // Whole: where many volumes are mounted, mountinfo has many kilobytes.
+    { path in (try? readFile(root + path)).map { String(decoding: $0, as: UTF8.self) } }
   }
 
-  private static func quota(in folder: String, _ isUnified: Bool, _ read: (String) -> String?) -> Double? {
+  /// Processors' worth of time that the tightest group grants; nil where none has a limit.
+  static func processorQuota(_ read: Reader) -> Double? {
+    least(of: "cpu", read) { quota(in: $0, $1, read) }
+  }
+
+  /// Bytes of memory that the tightest group grants; nil where none has a limit.
+  static func memoryLimit(_ read: Reader) -> Int? {
+    least(of: "memory", read) { folder, isUnified in
+      let text = read(folder + (isUnified ? "/memory.max" : "/memory.limit_in_bytes"))
+      // No limit is "max" in version 2 and nearly 2^63 in version 1.
+      guard let bytes = text.flatMap({ Int($0.prefix { $0 != "\n" }) }), bytes > 0, bytes < 1 << 60 else {
+        return nil
+      }
+      return bytes
+    }
+  }
+
+  /// The least of what `limit` finds in the folders of this process's groups and of those around them.
+  private static func least<Limit: Comparable>(
+    of controller: String, _ read: Reader, _ limit: (_ folder: String, _ isUnified: Bool) -> Limit?
+  ) -> Limit? {
+    let memberships = (read("/proc/self/cgroup") ?? "").split(separator: "\n").compactMap {
+      Membership($0, controller)
+    }
+    let mounts = (read("/proc/self/mountinfo") ?? "").split(separator: "\n").compactMap {
+      Mount($0, controller)
+    }
+    let limits = memberships.flatMap { membership in
+      mounts.filter { $0.isUnified == membership.isUnified }.flatMap { mount in
+        mount.folders(of: membership).compactMap { limit($0, membership.isUnified) }
+      }
+    }
+    return limits.min()
+  }
+
+  private static func quota(in folder: String, _ isUnified: Bool, _ read: Reader) -> Double? {
     let texts: [String?]
     if isUnified {
       // "max 100000" or "50000 100000": microseconds of time, per period.
@@ -83,11 +111,12 @@ enum ControlGroup {
     let isUnified: Bool
     let path: String
 
-    init?(_ line: Substring) {
+    /// - Returns: nil for a hierarchy without the controller.
+    init?(_ line: Substring, _ controller: String) {
       let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
       guard parts.count == 3, parts[2].hasPrefix("/") else { return nil }
       isUnified = parts[1].isEmpty
-      guard isUnified || parts[1].split(separator: ",").contains("cpu") else { return nil }
+      guard isUnified || parts[1].split(separator: ",").contains(controller[...]) else { return nil }
       path = String(parts[2])
     }
   }
@@ -95,11 +124,11 @@ enum ControlGroup {
   /// A line of /proc/self/mountinfo that mounts groups (proc(5)): `... ROOT PLACE options - TYPE source superoptions`.
   private struct Mount {
     let isUnified: Bool
-    let controllers: [Substring]
     let root: Substring
     let place: String
 
-    init?(_ line: Substring) {
+    /// - Returns: nil for a hierarchy without the controller.
+    init?(_ line: Substring, _ controller: String) {
       let halves = line.split(separator: " - ", maxSplits: 1)
       guard halves.count == 2 else { return nil }
       let (fields, rest) = (halves[0].split(separator: " "), halves[1].split(separator: " "))
@@ -107,12 +136,8 @@ enum ControlGroup {
         return nil
       }
       isUnified = rest[0] == "cgroup2"
-      controllers = rest[2].split(separator: ",")
+      guard isUnified || rest[2].split(separator: ",").contains(controller[...]) else { return nil }
       (root, place) = (fields[3], String(fields[4]))
-    }
-
-    func serves(_ membership: Membership) -> Bool {
-      membership.isUnified == isUnified && (isUnified || controllers.contains("cpu"))
     }
 
     /// The group's folder and all above it: each may have a limit of its own.
