@@ -1,6 +1,7 @@
 import HTTP1
-import PruningService
 import Testing
+
+@testable import PruningService
 
 /// Memory that is an array.
 private final class FakeMemory: SharedMemory {
@@ -63,6 +64,13 @@ struct SharedRegionsTests {
     #expect(try error("c") == .tooMany(limit: 2))
     #expect(regions.unregister("a"))
     try regions.register("c", key: "/known", offset: 0, byteCount: 1)
+  }
+
+  @Test(
+    "have names that paths may escape",
+    arguments: [("a%2Fb", "a/b"), ("a+b", "a+b"), ("100%", "100%"), ("%+f", "%+f"), ("%ff", "%ff")])
+  func escapedNames(segment: String, name: String) {
+    #expect(SharedMemoryRegistration.name(segment) == name)
   }
 
   @Test("are not allowed unless something opens their keys")

@@ -21,6 +21,17 @@ struct AccessSettingsTests {
     if let parsed { #expect(ValueGrammar.origins.parse(ValueGrammar.origins.render(parsed)) == parsed) }
   }
 
+  @Test(
+    "Attributes of spans are pairs whose values are percent-encoded",
+    arguments: [
+      ("a=b%2cc, d = e", ["a": "b,c", "d": "e"]), ("none", [:]), ("a=%+f", nil), ("a=%4", nil),
+      ("a=%ff", nil),
+    ] as [(String, [String: String]?)])
+  func attributes(text: String, expected: [String: String]?) {
+    let attributes = ValueGrammar<[ResourceAttribute]>.attributes.parse(text)
+    #expect(attributes.map { Dictionary(uniqueKeysWithValues: $0.map { ($0.name, $0.value) }) } == expected)
+  }
+
   @Test("A key file is read, read again, and kept when the new one is bad")
   func keyFile() throws {
     let path = FileManager.default.temporaryDirectory

@@ -49,19 +49,9 @@ struct SharedMemoryRegistration {
   }
 
   /// The name in a path, where clients escape some characters that names may have (RFC 3986 section 2.1).
+  ///
+  /// A name that is not escaped as a whole stands for itself.
   static func name(_ segment: String) -> String {
-    var bytes: [UInt8] = []
-    var rest = Array(segment.utf8)[...]
-    while let byte = rest.popFirst() {
-      if byte == UInt8(ascii: "%"), rest.count >= 2,
-        let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
-      {
-        bytes.append(value)
-        rest = rest.dropFirst(2)
-      } else {
-        bytes.append(byte)
-      }
-    }
-    return String(decoding: bytes, as: UTF8.self)
+    (try? PercentEncoding.decode(segment.utf8)) ?? segment
   }
 }

@@ -31,7 +31,7 @@ extension ValueGrammar<[String]> {
 /// - Returns: nil for anything but `http://host`, `https://host` and the same with a port; a slash at the end is not
 ///   part of an origin and would never match.
 private func canonicalOrigin(_ part: Substring) -> String? {
-  let text = String(part.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed()).lowercased()
+  let text = trimmed(part).lowercased()
   for (scheme, usualPort) in [("https://", 443), ("http://", 80)] where text.hasPrefix(scheme) {
     var host = text.dropFirst(scheme.count)
     var port: Int?

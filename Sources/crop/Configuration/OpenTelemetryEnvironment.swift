@@ -1,3 +1,5 @@
+import HTTP1
+
 /// The variables by which all programs with OpenTelemetry are configured, as far as they say something of settings here
 /// (opentelemetry.io, "Environment Variable Specification").
 ///
@@ -138,7 +140,8 @@ extension ValueGrammar<[ResourceAttribute]> {
         let parts = text.split(separator: ",", omittingEmptySubsequences: false)
         let attributes = parts.compactMap { part -> ResourceAttribute? in
           let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-          guard pair.count == 2, let value = percentDecoded(trimmed(pair[1])) else { return nil }
+          guard pair.count == 2, let value = try? PercentEncoding.decode(trimmed(pair[1]).utf8)
+          else { return nil }
           let name = trimmed(pair[0])
           let isPlain = name.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f }
           return isPlain && !name.isEmpty ? ResourceAttribute(name: name, value: value) : nil
@@ -150,28 +153,6 @@ extension ValueGrammar<[ResourceAttribute]> {
           ? "none" : attributes.map { "\($0.name)=\(percentEncoded($0.value))" }.joined(separator: ",")
       })
   }
-}
-
-private func trimmed(_ text: Substring) -> String {
-  String(text.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
-}
-
-private func percentDecoded(_ text: String) -> String? {
-  var bytes: [UInt8] = []
-  var rest = Array(text.utf8)[...]
-  while let byte = rest.popFirst() {
-    guard byte == UInt8(ascii: "%") else {
-      bytes.append(byte)
-      continue
-    }
-    let digits = rest.prefix(2)
-    guard digits.count == 2, let number = UInt8(String(decoding: digits, as: UTF8.self), radix: 16) else {
-      return nil
-    }
-    bytes.append(number)
-    rest = rest.dropFirst(2)
-  }
-  return String(validating: bytes, as: UTF8.self)
 }
 
 private func percentEncoded(_ text: String) -> String {

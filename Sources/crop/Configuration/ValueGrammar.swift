@@ -156,3 +156,8 @@ private func durationText(_ duration: Duration) -> String {
   return attoseconds == 0
     ? "\(seconds)s" : "\(seconds * 1000 + attoseconds / 1_000_000_000_000_000)ms"
 }
+
+/// The text without the spaces around it.
+func trimmed(_ text: Substring) -> String {
+  String(text.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
+}
