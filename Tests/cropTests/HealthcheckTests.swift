@@ -29,10 +29,10 @@ struct HealthcheckTests {
   }
 
   @Test(
-    "a socket file is asked for its readiness, or for the path behind a colon",
+    "a socket file is asked whether the server lives, or for the path behind a colon",
     arguments: [
-      ("unix:/run/crop.sock", "/run/crop.sock", "/readyz"), ("unix:/a:b", "/a:b", "/readyz"),
-      ("unix:/run/crop.sock:/livez?x", "/run/crop.sock", "/livez?x"), ("unix:/a:/x/", "/a", "/x/"),
+      ("unix:/run/crop.sock", "/run/crop.sock", "/livez"), ("unix:/a:b", "/a:b", "/livez"),
+      ("unix:/run/crop.sock:/readyz?x", "/run/crop.sock", "/readyz?x"), ("unix:/a:/x/", "/a", "/x/"),
     ])
   func socketFile(text: String, path: String, target: String) throws {
     let url = try #require(HealthURL(text))

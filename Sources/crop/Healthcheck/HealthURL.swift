@@ -12,7 +12,7 @@ struct HealthURL: Equatable, Sendable {
   let target: String
 
   /// - Returns: nil for anything but `http[s]://host[:port][/path]` and `unix:/socket/file[:/path]`; without a path
-  ///   a socket file is asked for `/readyz`.
+  ///   a socket file is asked for `/livez`.
   init?(_ text: String) {
     guard text.utf8.allSatisfy({ $0 > UInt8(ascii: " ") && $0 < 0x7f && $0 != UInt8(ascii: "@") }) else {
       return nil
@@ -21,7 +21,7 @@ struct HealthURL: Equatable, Sendable {
       let parts = text.dropFirst("unix:".count).split(separator: ":/", maxSplits: 1)
       peer = .unix(path: String(parts[0]))
       isTLS = false
-      target = parts.count == 2 ? "/" + parts[1] : "/readyz"
+      target = parts.count == 2 ? "/" + parts[1] : "/livez"
       return
     }
     isTLS = text.hasPrefix("https://")
