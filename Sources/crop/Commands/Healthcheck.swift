@@ -38,15 +38,15 @@ struct Healthcheck: ParsableCommand {
       throw ValidationError(
         "--url: '\(text)' is not http://host:port/path, https://host:port/path or unix:/socket/file:/path.")
     }
+    let status: Int
     do throws(HealthProbe.Failure) {
-      let status = try HealthProbe.status(of: url, within: timeout)
-      StandardStreams.writeOutput("\(status == 200 ? "healthy" : "unhealthy"): \(status) from \(text)\n")
-      guard status == 200 else { throw HealthProbe.Failure(description: "") }
+      status = try HealthProbe.status(of: url, within: timeout)
     } catch {
-      guard !error.description.isEmpty else { throw Exit.unhealthy.code }
       StandardStreams.writeOutput("unhealthy: \(error) (\(text))\n")
       throw Exit.unhealthy.code
     }
+    StandardStreams.writeOutput("\(status == 200 ? "healthy" : "unhealthy"): \(status) from \(text)\n")
+    guard status == 200 else { throw Exit.unhealthy.code }
   }
 
   private func defaultURL() throws -> String {
