@@ -60,41 +60,7 @@ enum Authority {
       && address.allSatisfy { isUnreservedOrSubDelimiter($0) || $0 == UInt8(ascii: ":") }
   }
 
-  /// `IPv6address`: eight groups, or fewer around one `::`; the last two may be written as IPv4.
   private static func isIPv6(_ bytes: ArraySlice<UInt8>) -> Bool {
-    guard bytes.count <= 45 else { return false }
-    var groups = 0
-    var hasGap = false
-    let pieces = bytes.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
-    guard pieces.count >= 3 else { return false }
-    for (index, piece) in pieces.enumerated() {
-      let isLast = index == pieces.count - 1
-      if piece.isEmpty {
-        // `::` at either end makes two empty pieces, inside it makes one.
-        let isEdge = index == 0 ? pieces[1].isEmpty : isLast && pieces[index - 1].isEmpty
-        if index == 0 || isLast {
-          guard isEdge else { return false }
-        } else {
-          guard !hasGap else { return false }
-          hasGap = true
-        }
-      } else if isLast, piece.contains(UInt8(ascii: ".")) {
-        guard isIPv4(piece) else { return false }
-        groups += 2
-      } else {
-        guard piece.count <= 4, piece.allSatisfy({ ASCII.hexadecimal($0) != nil }) else { return false }
-        groups += 1
-      }
-    }
-    return hasGap ? groups <= 7 : groups == 8
-  }
-
-  private static func isIPv4(_ bytes: ArraySlice<UInt8>) -> Bool {
-    let pieces = bytes.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-    return pieces.count == 4
-      && pieces.allSatisfy { piece in
-        guard piece.count <= 3, let number = ASCII.number(piece) else { return false }
-        return number <= 255 && (piece.count == 1 || piece.first != UInt8(ascii: "0"))
-      }
+    bytes.contains(UInt8(ascii: ":")) && IPAddress(bytes) != nil
   }
 }
