@@ -26,7 +26,7 @@ final class ResolvedHead: Sendable {
     self.match = match
     place = router.place(of: head)
     methodIndex = Metrics.index(ofMethod: head.method)
-    isProbe = router.endpoint(of: head)?.kind == .probe
+    isProbe = (try? match.get())?.isProbe ?? false
     let declaration = Result { () throws(Problem) in try BodyFormat.Declaration(head) }
     self.declaration = declaration
     admission = Result { () throws(Problem) in
@@ -43,10 +43,9 @@ final class ResolvedHead: Sendable {
     _ declaration: Result<BodyFormat.Declaration, Problem>, _ maximumBodyBytes: Int
   ) throws(Problem) -> Acceptance {
     guard case .endpoint(let endpoint, _) = match, endpoint.kind == .operation else {
-      let isProbe = if case .endpoint(let endpoint, _) = match { endpoint.kind == .probe } else { false }
       // A body has no meaning here, but a small one does no harm.
       return Acceptance(
-        maximumBodyBytes: ignoredBodyBytes, execution: .inline, isExemptFromLimits: isProbe)
+        maximumBodyBytes: ignoredBodyBytes, execution: .inline, isExemptFromLimits: match.isProbe)
     }
     let coding = try BodyFormat.checkHead(head, framing: framing, declaration)
     if let length = framing.length, length > maximumBodyBytes {

@@ -8,6 +8,8 @@ struct Router: Sendable {
     case endpoint(Endpoint, variables: [String])
     /// OPTIONS: the methods of the path, ready for `Allow`.
     case options(allowed: String)
+
+    var isProbe: Bool { if case .endpoint(let endpoint, _) = self { endpoint.kind == .probe } else { false } }
   }
 
   private let exact: [String: [Endpoint]]
@@ -84,12 +86,6 @@ struct Router: Sendable {
       let index = routes.firstIndex(of: endpoint.route)
     else { return nil }
     return Place(route: endpoint.route, index: index, kind: endpoint.kind)
-  }
-
-  /// The endpoint that would answer, or nil.
-  func endpoint(of head: RequestHead) -> Endpoint? {
-    let method = head.method == "HEAD" ? "GET" : head.method
-    return candidates(for: head.path).endpoints.first { $0.method == method }
   }
 
   /// The endpoints of a path, by its bytes as received.
