@@ -43,9 +43,9 @@ struct PictureCommandTests {
   func refusals() throws {
     defer { try? FileManager.default.removeItem(at: folder) }
     let text = try file("photo.txt", Array("no picture".utf8))
-    let error = #expect(throws: InputError.self) { try photograph(text, flag: "--image") }
+    let error = #expect(throws: InputError.self) { try photograph(text) }
     #expect(error?.description.hasSuffix("is neither JPEG, PNG, WebP nor GIF") == true)
-    let missing = #expect(throws: InputError.self) { try photograph(text + "x", flag: "--image") }
+    let missing = #expect(throws: InputError.self) { try photograph(text + "x") }
     #expect(missing?.description.contains("cannot be read") == true)
     #expect(throws: (any Error).self) { try Crop.parseAsRoot(["prune", "x.npy", "--image", "a.jpg"]) }
   }

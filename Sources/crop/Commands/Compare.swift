@@ -90,7 +90,7 @@ struct Compare: ParsableCommand {
   private func bytes(of comparison: Comparison, for path: String) throws(InputError) -> [UInt8] {
     guard path.hasSuffix(".svg") else { return JSONValue.object(comparison.json).serialized() + [0x0a] }
     var photographs: [PictureOptions.Photograph] = []
-    for path in image { photographs.append(try photograph(path, flag: "--image")) }
+    for path in image { photographs.append(try photograph(path)) }
     return comparison.picture(photographs: photographs)
   }
 
@@ -98,7 +98,7 @@ struct Compare: ParsableCommand {
   static func tables(of comparison: Comparison) -> String {
     var refusals: [String] = []
     let rows = comparison.entries.map { entry -> [String] in
-      let milliseconds = fixed(entry.duration / .milliseconds(1), decimals: 2)
+      let milliseconds = fixed(entry.duration / .milliseconds(1))
       guard let kept = entry.kept else {
         if case .failure(let problem) = entry.outcome { refusals.append("\(entry.label): \(problem.line)") }
         return [entry.label, "-", "-", "-", milliseconds]
@@ -106,23 +106,22 @@ struct Compare: ParsableCommand {
       return [
         entry.label, "\(kept.count) of \(comparison.tokenCount)",
         comparison.inRegion(kept).map { "\($0)" } ?? "-",
-        comparison.spread(kept).map { fixed($0, decimals: 2) } ?? "-", milliseconds,
+        comparison.spread(kept).map { fixed($0) } ?? "-", milliseconds,
       ]
     }
     var text = TextTable(header: ["METHOD", "KEPT", "IN REGION", "SPREAD", "MILLISECONDS"], rows: rows).text
     let numbers = comparison.entries.indices.map { "(\($0 + 1))" }
     let overlaps = zip(comparison.entries, comparison.overlap).enumerated().map { index, pair in
-      ["\(numbers[index]) \(pair.0.label)"] + pair.1.map { $0.map { fixed($0, decimals: 2) } ?? "-" }
+      ["\(numbers[index]) \(pair.0.label)"] + pair.1.map { $0.map { fixed($0) } ?? "-" }
     }
     text += "\n" + TextTable(header: ["OVERLAP"] + numbers, rows: overlaps).text
     if !refusals.isEmpty { text += "\n" + refusals.joined(separator: "\n") + "\n" }
     return text
   }
 
-  private static func fixed(_ value: Double, decimals: Int) -> String {
-    var scale = 1
-    for _ in 0..<decimals { scale *= 10 }
-    let (whole, rest) = Int((value * Double(scale)).rounded()).quotientAndRemainder(dividingBy: scale)
-    return "\(whole)." + String(rest + scale).dropFirst()
+  /// With two decimals.
+  private static func fixed(_ value: Double) -> String {
+    let (whole, rest) = Int((value * 100).rounded()).quotientAndRemainder(dividingBy: 100)
+    return "\(whole)." + String(rest + 100).dropFirst()
   }
 }

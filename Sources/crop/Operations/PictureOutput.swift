@@ -32,7 +32,7 @@ struct PictureOptions: ParsableArguments {
   func write(_ picture: ([PictureDocument.Photograph]) -> [UInt8]) throws(InputError) -> Bool {
     guard let svg else { return false }
     var photographs: [PictureDocument.Photograph] = []
-    for path in image { photographs.append(try photograph(path, flag: "--image")) }
+    for path in image { photographs.append(try photograph(path)) }
     let bytes = picture(photographs)
     guard svg != "-" else {
       StandardStreams.writeOutput(bytes)
@@ -43,15 +43,15 @@ struct PictureOptions: ParsableArguments {
   }
 }
 
-/// A file as a part of the picture, so that the picture is one file.
+/// A file of --image as a part of the picture, so that the picture is one file.
 ///
-/// - Throws: for what cannot be read, is too large or is no picture, naming the flag.
-func photograph(_ path: String, flag: String) throws(InputError) -> PictureDocument.Photograph {
+/// - Throws: for what cannot be read, is too large or is no picture.
+func photograph(_ path: String) throws(InputError) -> PictureDocument.Photograph {
   let limit = 32 << 20
-  let bytes = try readInput(path, named: "\(flag) \(path)", upTo: limit)
-  guard bytes.count <= limit else { throw InputError("\(flag) \(path): is larger than \(limit >> 20) MiB") }
+  let bytes = try readInput(path, named: "--image \(path)", upTo: limit)
+  guard bytes.count <= limit else { throw InputError("--image \(path): is larger than \(limit >> 20) MiB") }
   guard let type = pictureType(of: bytes) else {
-    throw InputError("\(flag) \(path): is neither JPEG, PNG, WebP nor GIF")
+    throw InputError("--image \(path): is neither JPEG, PNG, WebP nor GIF")
   }
   return PictureDocument.Photograph(dataURL: "data:\(type);base64,\(Data(bytes).base64EncodedString())")
 }
