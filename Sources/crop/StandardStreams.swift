@@ -32,6 +32,7 @@ enum StandardStreams {
 /// Ends the program; inside a command, `exit` alone would be the command's own.
 func endProcess(_ code: ExitCode) -> Never { exit(code.rawValue) }
 
-private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
+/// write(2), where a member of the same name hides it.
+func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
   write(descriptor, bytes.baseAddress, bytes.count)
 }

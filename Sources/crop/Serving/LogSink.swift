@@ -132,7 +132,3 @@ final class LogSink: Sendable {
 
   private static let lineFeed = UInt8(ascii: "\n")
 }
-
-private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
-  write(descriptor, bytes.baseAddress, bytes.count)
-}

@@ -18,11 +18,7 @@ enum Timestamp {
   }
 
   /// Since 1970.
-  static func epochMilliseconds() -> Int {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return Int(time.tv_sec) * 1000 + Int(time.tv_nsec) / 1_000_000
-  }
+  static func epochMilliseconds() -> Int { Int(nanosecondsSince1970 / 1_000_000) }
 
   static var nanosecondsSince1970: Int64 {
     var time = timespec()
