@@ -98,11 +98,11 @@ let package = Package(
 
     // TLS as values: bytes in, bytes out.
     .systemLibrary(
-      name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"]), .brew(["openssl@3"])]),
+      name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .target(name: "TLS", dependencies: ["COpenSSL"], swiftSettings: settings),
 
     // Compressed bodies, by the system's zlib.
-    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "ContentCodings", dependencies: ["CZlib", "HTTP1"], swiftSettings: settings),
 
     // What threads share.
@@ -114,8 +114,7 @@ let package = Package(
     .target(
       name: "Transport",
       dependencies: [
-        "ContentCodings", "HTTP1", "LibC", "Locking", "TLS",
-        .target(name: "CLinux", condition: .when(platforms: [.linux])),
+        "CLinux", "ContentCodings", "HTTP1", "LibC", "Locking", "TLS",
       ],
       swiftSettings: settings),
 

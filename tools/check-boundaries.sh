@@ -16,7 +16,7 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 declare -A system=(
   [Locking]="Synchronization"
   [PruningService]="Synchronization"
-  [LibC]="Darwin Glibc Musl"
+  [LibC]="Glibc"
   [Transport]="Dispatch Synchronization"
   [crop]="Dispatch FoundationEssentials Synchronization"
 )

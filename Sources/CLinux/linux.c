@@ -16,7 +16,6 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#ifdef __linux__
 #include <linux/filter.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
@@ -144,18 +143,12 @@ int crop_peer_is_gone(int descriptor) {
 }
 
 void crop_trim_memory(void) {
-#ifdef __GLIBC__
   malloc_trim(0);
-#endif
 }
 
 void crop_map_arrays_from(int size) {
-#ifdef __GLIBC__
   mallopt(M_MMAP_THRESHOLD, size);
   mallopt(M_TRIM_THRESHOLD, 2 * size);
-#else
-  (void)size;
-#endif
 }
 
 void crop_begin_thread(const char *name, int level) {
@@ -194,4 +187,3 @@ int crop_is_memory(int descriptor) {
   int flags = fcntl(descriptor, F_GETFL);
   return flags >= 0 && !(flags & O_PATH) && (flags & O_ACCMODE) != O_WRONLY;
 }
-#endif

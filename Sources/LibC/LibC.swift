@@ -1,8 +1,2 @@
-/// The C library of the system, under one name.
-#if canImport(Glibc)
-  @_exported public import Glibc
-#elseif canImport(Musl)
-  @_exported public import Musl
-#else
-  @_exported public import Darwin
-#endif
+/// The C library of the system, for the modules that may use it.
+@_exported public import Glibc

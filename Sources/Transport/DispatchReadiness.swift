@@ -2,7 +2,7 @@ import Dispatch
 import LibC
 import Locking
 
-/// Readiness by libdispatch, where there is no epoll: a source for each direction of each descriptor.
+/// Readiness by libdispatch: a source for each direction of each descriptor.
 ///
 /// The sources of a loop share a serial queue; a handler notes what happened, suspends its source (which would
 /// otherwise fire again and again until the loop has read) and wakes the loop. The next wait resumes the sources of
@@ -10,9 +10,8 @@ import Locking
 ///
 /// * A source must be cancelled, and its cancel handler have run, before its descriptor is closed: `remove` waits.
 /// * A suspended source must be resumed before it can end.
-/// * On Linux libdispatch lets go of a descriptor that hung up and never tells of it again, whatever is resumed: from
+/// * libdispatch lets go of a descriptor that hung up and never tells of it again, whatever is resumed: from
 ///   then on the descriptor counts as ready.
-///
 /// * A source that nobody reads for stays suspended, or it would fire all the time, and so cannot tell that its peer
 ///   went away, which epoll always tells: such descriptors are asked one by one, ten times a second.
 final class DispatchReadiness: Readiness {

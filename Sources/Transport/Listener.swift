@@ -154,13 +154,9 @@ final class Listener: Sendable {
   }
 }
 
-#if canImport(Glibc)
-  let systemStreamType = Int32(SOCK_STREAM.rawValue)
-#else
-  let systemStreamType = SOCK_STREAM
-#endif
+let systemStreamType = Int32(SOCK_STREAM.rawValue)
 
 /// A new stream socket that does not block and is closed on exec; negative, with `errno`, when there is none.
-func systemSocket(_ family: Int32) -> Int32 {
+package func systemSocket(_ family: Int32) -> Int32 {
   socket(family, systemStreamType | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
 }

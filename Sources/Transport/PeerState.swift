@@ -1,8 +1,5 @@
+import CLinux
 import LibC
-
-#if os(Linux)
-  import CLinux
-#endif
 
 /// What the system knows of the other end of a connection.
 enum PeerState {
@@ -15,10 +12,6 @@ enum PeerState {
   /// Whether nobody is left to read an answer, although the connection ended like one whose client only finished
   /// sending; false where that cannot be told.
   static func isGone(_ descriptor: Int32) -> Bool {
-    #if os(Linux)
-      crop_peer_is_gone(descriptor) == 1
-    #else
-      false
-    #endif
+    crop_peer_is_gone(descriptor) == 1
   }
 }

@@ -35,28 +35,17 @@ struct ReadinessEvent {
 
 /// How a server learns which sockets are ready.
 public enum ReadinessKind: String, Sendable, CaseIterable {
-  /// Linux: one system call for many events.
+  /// One system call for many events.
   case epoll
-  /// Any system with libdispatch: a queue hop and some locks for every event.
+  /// By libdispatch: a queue hop and some locks for every event.
   case dispatch
 
-  /// The faster one that this system has.
-  public static var standard: ReadinessKind {
-    #if os(Linux)
-      .epoll
-    #else
-      .dispatch
-    #endif
-  }
+  /// The faster one.
+  public static let standard = ReadinessKind.epoll
 
   func make() throws(SystemError) -> any Readiness {
     switch self {
-    case .epoll:
-      #if os(Linux)
-        try EpollReadiness()
-      #else
-        throw SystemError("epoll", code: 78)
-      #endif
+    case .epoll: try EpollReadiness()
     case .dispatch: DispatchReadiness()
     }
   }

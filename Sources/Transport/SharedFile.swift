@@ -1,9 +1,6 @@
+import CLinux
 public import HTTP1
 import LibC
-
-#if os(Linux)
-  import CLinux
-#endif
 
 /// Memory behind a descriptor: of a client that passed it, or of a name under /dev/shm.
 ///
@@ -71,11 +68,7 @@ public final class SharedFile: SharedMemory {
   }
 
   private func check() throws(SharedMemoryError) {
-    #if os(Linux)
-      guard crop_is_memory(descriptor) != 0 else { throw .notMemory }
-    #else
-      throw .notMemory
-    #endif
+    guard crop_is_memory(descriptor) != 0 else { throw .notMemory }
   }
 
   public func byteCount() throws(SharedMemoryError) -> Int {

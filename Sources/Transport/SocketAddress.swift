@@ -1,4 +1,4 @@
-import LibC
+package import LibC
 
 /// A numeric IPv4 or IPv6 address and port, or the path of a Unix-domain socket.
 public struct SocketAddress: Sendable, CustomStringConvertible {
@@ -14,11 +14,11 @@ public struct SocketAddress: Sendable, CustomStringConvertible {
   }
 
   /// The bytes that `sun_path` has room for, less the terminating zero.
-  static let longestUnixPath = MemoryLayout.size(ofValue: sockaddr_un().sun_path) - 1
+  package static let longestUnixPath = MemoryLayout.size(ofValue: sockaddr_un().sun_path) - 1
   private static let pathOffset = socklen_t(MemoryLayout<sockaddr_un>.offset(of: \.sun_path) ?? 2)
 
   /// The address of a socket file; nil when the path is empty, too long or holds a zero.
-  init?(unixPath path: String) {
+  package init?(unixPath path: String) {
     let bytes = Array(path.utf8)
     guard !bytes.isEmpty, bytes.count <= Self.longestUnixPath, !bytes.contains(0) else { return nil }
     storage = sockaddr_storage()
@@ -33,11 +33,7 @@ public struct SocketAddress: Sendable, CustomStringConvertible {
   public static func resolve(host: String, port: UInt16) throws(ResolutionError) -> [SocketAddress] {
     var hints = addrinfo()
     hints.ai_family = AF_UNSPEC
-    #if canImport(Glibc)
-      hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-    #else
-      hints.ai_socktype = SOCK_STREAM
-    #endif
+    hints.ai_socktype = systemStreamType
     hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV
     var list: UnsafeMutablePointer<addrinfo>?
     let status = getaddrinfo(host.isEmpty ? nil : host, String(port), &hints, &list)
@@ -72,13 +68,13 @@ public struct SocketAddress: Sendable, CustomStringConvertible {
     return (result, SocketAddress(storage: storage, length: length))
   }
 
-  func withSockaddr<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+  package func withSockaddr<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
     withUnsafePointer(to: storage) { pointer in
       pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, length) }
     }
   }
 
-  var family: Int32 { Int32(storage.ss_family) }
+  package var family: Int32 { Int32(storage.ss_family) }
 
   public var isUnix: Bool { family == AF_UNIX }
   var isIP: Bool { family == AF_INET || family == AF_INET6 }

@@ -1,9 +1,6 @@
+import CLinux
 import HTTP1
 import LibC
-
-#if os(Linux)
-  import CLinux
-#endif
 
 /// A plain stream socket.
 final class SocketStream: ByteStream {
@@ -60,17 +57,15 @@ final class SocketStream: ByteStream {
 
   /// recv(2), which also takes over the descriptors that come along.
   private func receive(into buffer: UnsafeMutablePointer<UInt8>?, _ room: Int) -> Int {
-    #if os(Linux)
-      if let budget {
-        return withUnsafeTemporaryAllocation(of: Int32.self, capacity: Int(CROP_DESCRIPTORS)) { received in
-          var count: Int32 = 0
-          let result = crop_receive(socket.rawValue, buffer, room, received.baseAddress, &count)
-          if count > 0 { descriptors.append(received.prefix(Int(count)), budget) }
-          if count < 0 { descriptors.lose() }
-          return result
-        }
+    if let budget {
+      return withUnsafeTemporaryAllocation(of: Int32.self, capacity: Int(CROP_DESCRIPTORS)) { received in
+        var count: Int32 = 0
+        let result = crop_receive(socket.rawValue, buffer, room, received.baseAddress, &count)
+        if count > 0 { descriptors.append(received.prefix(Int(count)), budget) }
+        if count < 0 { descriptors.lose() }
+        return result
       }
-    #endif
+    }
     return recv(socket.rawValue, buffer, room, 0)
   }
 
@@ -120,9 +115,5 @@ final class SocketStream: ByteStream {
 
   func finishWriting() { _ = shutdown(socket.rawValue, Int32(SHUT_WR)) }
 
-  #if canImport(Darwin)
-    private static let noSignal: Int32 = 0  // SO_NOSIGPIPE is set on the socket instead
-  #else
-    private static let noSignal = Int32(MSG_NOSIGNAL)
-  #endif
+  private static let noSignal = Int32(MSG_NOSIGNAL)
 }

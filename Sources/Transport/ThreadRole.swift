@@ -1,8 +1,4 @@
-#if os(Linux)
-  import CLinux
-#else
-  import LibC
-#endif
+import CLinux
 
 /// What a thread of the server is for; the system shows it as the thread's name.
 enum ThreadRole: String {
@@ -16,11 +12,7 @@ enum ThreadRole: String {
   /// Called once by each thread as it begins, and never undone: the system takes priority away more readily than it
   /// gives it back.
   func begin(_ priority: BulkPriority) {
-    #if os(Linux)
-      crop_begin_thread(rawValue, level(priority))
-    #else
-      _ = pthread_setname_np(rawValue)
-    #endif
+    crop_begin_thread(rawValue, level(priority))
   }
 
   /// As `crop_begin_thread` knows it.

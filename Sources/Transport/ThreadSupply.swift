@@ -1,6 +1,4 @@
-#if os(Linux)
-  import CLinux
-#endif
+import CLinux
 
 /// Whether the system grants the threads that a server needs.
 ///
@@ -15,22 +13,16 @@ public enum ThreadSupply {
 
   /// How many processors the process may run on by its affinity, where the system says so.
   public static var allowedProcessors: Int? {
-    #if os(Linux)
-      let count = Int(crop_allowed_processors())
-      return count > 0 ? count : nil
-    #else
-      return nil
-    #endif
+    let count = Int(crop_allowed_processors())
+    return count > 0 ? count : nil
   }
 
   /// Starts `count` threads at once and ends them again.
   public static func check(_ count: Int) throws(Shortage) {
-    #if os(Linux)
-      var started: Int32 = 0
-      let code = crop_try_threads(Int32(clamping: count), &started)
-      guard code == 0 else {
-        throw Shortage(wanted: count, started: Int(started), cause: SystemError("pthread_create", code: code))
-      }
-    #endif
+    var started: Int32 = 0
+    let code = crop_try_threads(Int32(clamping: count), &started)
+    guard code == 0 else {
+      throw Shortage(wanted: count, started: Int(started), cause: SystemError("pthread_create", code: code))
+    }
   }
 }

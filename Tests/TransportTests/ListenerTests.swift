@@ -1,14 +1,7 @@
+import Glibc
 import Testing
 
 @testable import Transport
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 @Suite struct ListenerTests {
   /// A folder of its own for a socket file, gone with the value.

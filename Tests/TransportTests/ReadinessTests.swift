@@ -1,14 +1,7 @@
+import Glibc
 import Testing
 
 @testable import Transport
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// Both ways to learn what is ready, held to the same promises.
 @Suite(.serialized) struct ReadinessTests {
@@ -17,11 +10,7 @@ import Testing
     private(set) var ends: [Int32] = [0, 0]
 
     init() {
-      #if canImport(Glibc)
-        let type = Int32(SOCK_STREAM.rawValue)
-      #else
-        let type = SOCK_STREAM
-      #endif
+      let type = Int32(SOCK_STREAM.rawValue)
       _ = socketpair(AF_UNIX, type, 0, &ends)
       for end in ends { _ = fcntl(end, F_SETFL, O_NONBLOCK) }
     }

@@ -1,16 +1,9 @@
+import Glibc
 import TLS
 import TLSTesting
 import Testing
 
 @testable import Transport
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// A stream under test and the other end of its socket, in one thread: neither end ever blocks.
 private final class StreamPair {

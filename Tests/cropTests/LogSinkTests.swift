@@ -1,17 +1,10 @@
 import FoundationEssentials
+import Glibc
 import JSON
 import Logging
 import Testing
 
 @testable import crop
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 @Suite("The log")
 struct LogSinkTests {

@@ -1,16 +1,9 @@
+import Glibc
 import Locking
 import Logging
 import Testing
 
 @testable import crop
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 @Suite("Reloading on SIGHUP")
 struct ReloadingTests {

@@ -2,7 +2,6 @@
 // that are passed over sockets.
 #ifndef CROP_LINUX_H
 #define CROP_LINUX_H
-#ifdef __linux__
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -50,5 +49,4 @@ long crop_receive(int socket, void *buffer, size_t size, int descriptors[CROP_DE
 /// Whether a descriptor is of memory of the kernel's (memfd_create, shm_open, any file of a tmpfs) and open for reading:
 /// reads then end at once, and never wait for a disk, a peer or a file system of the client's.
 int crop_is_memory(int descriptor);
-#endif
 #endif

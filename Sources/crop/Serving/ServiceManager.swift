@@ -48,11 +48,7 @@ struct ServiceManager: Sendable {
   /// - Returns: whether the manager's socket took the message.
   @discardableResult
   func notify(_ lines: String...) -> Bool {
-    #if canImport(Glibc)
-      let kind = Int32(SOCK_DGRAM.rawValue)
-    #else
-      let kind = SOCK_DGRAM
-    #endif
+    let kind = Int32(SOCK_DGRAM.rawValue)
     let descriptor = socket(AF_UNIX, kind, 0)
     guard descriptor >= 0 else { return false }
     defer { close(descriptor) }
