@@ -1,4 +1,5 @@
 import LibC
+import Transport
 
 /// A plain connection to another program, every wait of which ends at a deadline.
 struct OutgoingConnection: ~Copyable {
@@ -9,7 +10,7 @@ struct OutgoingConnection: ~Copyable {
   let descriptor: Int32
 
   /// - Throws: when nobody accepts the connection before the deadline.
-  init(to address: Address, before deadline: ContinuousClock.Instant) throws(Failure) {
+  private init(to address: SocketAddress, before deadline: ContinuousClock.Instant) throws(Failure) {
     descriptor = try Self.connect(to: address, before: deadline)
   }
 
@@ -17,69 +18,48 @@ struct OutgoingConnection: ~Copyable {
 
   // MARK: Addresses
 
-  struct Address {
-    fileprivate var family: Int32
-    /// A `sockaddr` of the family.
-    fileprivate var bytes: [UInt8]
+  /// What `exchange` makes of a connection to `url`: each address of the host is tried in turn until one succeeds.
+  static func first<Result>(
+    of url: EndpointURL, before deadline: ContinuousClock.Instant,
+    _ exchange: (borrowing OutgoingConnection) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    var failure = Failure(description: "'\(url.authority)' has no address")
+    for address in try addresses(of: url) {
+      do throws(Failure) {
+        let connection = try OutgoingConnection(to: address, before: deadline)
+        return try exchange(connection)
+      } catch {
+        failure = error
+      }
+    }
+    throw failure
   }
 
-  /// Every address of a host, at least one.
-  static func addresses(of url: HealthURL) throws(Failure) -> [Address] {
+  private static func addresses(of url: EndpointURL) throws(Failure) -> [SocketAddress] {
     switch url.peer {
     case .tcp(let host, let port):
-      let addresses = try addresses(host: host, port: port)
-      guard !addresses.isEmpty else { throw Failure(description: "'\(url.authority)' has no address") }
-      return addresses
-    case .unix(let path): return [try address(ofSocketFile: path)]
+      do throws(ResolutionError) {
+        return try SocketAddress.resolve(host: host, port: port)
+      } catch {
+        throw Failure(description: "'\(error.host)': \(error.reason)")
+      }
+    case .unix(let path):
+      guard let address = SocketAddress(unixPath: path) else {
+        throw Failure(description: "'\(path)' is longer than \(SocketAddress.longestUnixPath) bytes")
+      }
+      return [address]
     }
-  }
-
-  private static func address(ofSocketFile path: String) throws(Failure) -> Address {
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    let room = MemoryLayout.size(ofValue: address.sun_path)
-    guard path.utf8.count < room else {
-      throw Failure(description: "'\(path)' is longer than \(room - 1) bytes")
-    }
-    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-    return Address(family: AF_UNIX, bytes: withUnsafeBytes(of: address) { Array($0) })
-  }
-
-  private static func addresses(host: String, port: UInt16) throws(Failure) -> [Address] {
-    var hints = addrinfo()
-    hints.ai_family = AF_UNSPEC
-    hints.ai_socktype = streamSocket
-    var list: UnsafeMutablePointer<addrinfo>?
-    let code = getaddrinfo(host, String(port), &hints, &list)
-    guard code == 0 else {
-      throw Failure(description: "'\(host)': \(String(cString: gai_strerror(code)))")
-    }
-    defer { freeaddrinfo(list) }
-    var addresses: [Address] = []
-    var next = list
-    while let info = next?.pointee {
-      let bytes = UnsafeRawBufferPointer(start: info.ai_addr, count: Int(info.ai_addrlen))
-      addresses.append(Address(family: info.ai_family, bytes: Array(bytes)))
-      next = info.ai_next
-    }
-    return addresses
   }
 
   // MARK: Bytes
 
   private static func connect(
-    to address: Address, before deadline: ContinuousClock.Instant
+    to address: SocketAddress, before deadline: ContinuousClock.Instant
   ) throws(Failure) -> Int32 {
-    let descriptor = socket(address.family, streamSocket, 0)
+    let descriptor = systemSocket(address.family)
     guard descriptor >= 0 else { throw failure(errno) }
     do throws(Failure) {
-      guard fcntl(descriptor, F_SETFL, O_NONBLOCK) == 0 else { throw failure(errno) }
-      let result = address.bytes.withUnsafeBytes { bytes in
-        bytes.withMemoryRebound(to: sockaddr.self) {
-          systemConnect(descriptor, $0.baseAddress, socklen_t(bytes.count))
-        }
-      }
-      if result != 0 {
+      if address.withSockaddr({ systemConnect(descriptor, $0, $1) }) != 0 {
         guard errno == EINPROGRESS else { throw failure(errno) }
         try wait(for: POLLOUT, on: descriptor, before: deadline)
         var code: Int32 = 0
@@ -155,15 +135,9 @@ struct OutgoingConnection: ~Copyable {
   }
 }
 
-// MARK: The names the systems disagree about
+// MARK: Calls that members of the same name hide
 
-#if canImport(Glibc)
-  private let streamSocket = Int32(SOCK_STREAM.rawValue)
-#else
-  private let streamSocket = SOCK_STREAM
-#endif
-
-private func systemConnect(_ descriptor: Int32, _ address: UnsafePointer<sockaddr>?, _ length: socklen_t)
+private func systemConnect(_ descriptor: Int32, _ address: UnsafePointer<sockaddr>, _ length: socklen_t)
   -> Int32
 {
   connect(descriptor, address, length)
@@ -171,9 +145,5 @@ private func systemConnect(_ descriptor: Int32, _ address: UnsafePointer<sockadd
 
 /// A peer that is gone must be an error, not a SIGPIPE.
 private func systemSend(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
-  #if canImport(Darwin)
-    send(descriptor, bytes, count, 0)
-  #else
-    send(descriptor, bytes, count, Int32(MSG_NOSIGNAL))
-  #endif
+  send(descriptor, bytes, count, Int32(MSG_NOSIGNAL))
 }

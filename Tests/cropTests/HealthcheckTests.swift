@@ -1,16 +1,9 @@
 import Dispatch
+import Glibc
 import Locking
 import Testing
 
 @testable import crop
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 @Suite("Health check")
 struct HealthcheckTests {
@@ -22,7 +15,7 @@ struct HealthcheckTests {
       ("http://crop", "crop", 80, "/", "crop:80"), ("http://crop:81?a#b", "crop", 81, "/?a", "crop:81"),
     ] as [(String, String, UInt16, String, String)])
   func address(text: String, host: String, port: UInt16, target: String, authority: String) throws {
-    let url = try #require(HealthURL(text))
+    let url = try #require(EndpointURL(text))
     #expect(url.peer == .tcp(host: host, port: port))
     #expect(url.target == target)
     #expect(url.authority == authority)
@@ -35,7 +28,7 @@ struct HealthcheckTests {
       ("unix:/run/crop.sock:/readyz?x", "/run/crop.sock", "/readyz?x"), ("unix:/a:/x/", "/a", "/x/"),
     ])
   func socketFile(text: String, path: String, target: String) throws {
-    let url = try #require(HealthURL(text))
+    let url = try #require(EndpointURL(text))
     #expect(url.peer == .unix(path: path))
     #expect(url.target == target)
     #expect(url.authority == "localhost")
@@ -50,7 +43,7 @@ struct HealthcheckTests {
       "unix:", "unix:crop.sock", "unix:/a b",
     ])
   func refusedAddress(text: String) {
-    #expect(HealthURL(text) == nil)
+    #expect(EndpointURL(text) == nil)
   }
 
   @Test("the default address follows the configuration, and wildcard hosts become loopback")
@@ -81,7 +74,7 @@ struct HealthcheckTests {
   func status(code: Int) throws {
     let listener = try LoopbackListener()
     let request = listener.answerOne(Array("HTTP/1.1 \(code) x\r\nContent-Length: 0\r\n\r\n".utf8))
-    let url = try #require(HealthURL("http://127.0.0.1:\(listener.port)/readyz"))
+    let url = try #require(EndpointURL("http://127.0.0.1:\(listener.port)/readyz"))
     #expect(try HealthProbe.status(of: url, within: .seconds(20)) == code)
     #expect(request.text.hasPrefix("GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:\(listener.port)\r\n"))
   }
@@ -93,7 +86,7 @@ struct HealthcheckTests {
     ] {
       let listener = try LoopbackListener()
       _ = listener.answerOne(Array(answer.utf8))
-      let url = try #require(HealthURL("http://127.0.0.1:\(listener.port)/"))
+      let url = try #require(EndpointURL("http://127.0.0.1:\(listener.port)/"))
       let failure = #expect(throws: HealthProbe.Failure.self) {
         try HealthProbe.status(of: url, within: .seconds(20))
       }
@@ -104,7 +97,7 @@ struct HealthcheckTests {
   @Test("a server that accepts and stays silent is given up on in time")
   func silence() throws {
     let listener = try LoopbackListener()
-    let url = try #require(HealthURL("http://127.0.0.1:\(listener.port)/"))
+    let url = try #require(EndpointURL("http://127.0.0.1:\(listener.port)/"))
     let failure = #expect(throws: HealthProbe.Failure.self) {
       try HealthProbe.status(of: url, within: .milliseconds(30))
     }
@@ -114,7 +107,7 @@ struct HealthcheckTests {
   @Test("a closed port is reported as refused")
   func refused() throws {
     let port = try LoopbackListener().port
-    let url = try #require(HealthURL("http://127.0.0.1:\(port)/"))
+    let url = try #require(EndpointURL("http://127.0.0.1:\(port)/"))
     let failure = #expect(throws: HealthProbe.Failure.self) {
       try HealthProbe.status(of: url, within: .seconds(20))
     }
@@ -130,11 +123,7 @@ private final class LoopbackListener: Sendable {
   struct SystemFailure: Error { let code: Int32 }
 
   init() throws {
-    #if canImport(Glibc)
-      let kind = Int32(SOCK_STREAM.rawValue)
-    #else
-      let kind = SOCK_STREAM
-    #endif
+    let kind = Int32(SOCK_STREAM.rawValue)
     let descriptor = socket(AF_INET, kind, 0)
     self.descriptor = descriptor
     var address = sockaddr_in()
@@ -187,8 +176,4 @@ private final class ReceivedHead: Sendable {
   func set(_ text: String) { storage.withLock { $0 = text } }
 }
 
-#if canImport(Darwin)
-  private let noSignal: Int32 = 0
-#else
-  private let noSignal = Int32(MSG_NOSIGNAL)
-#endif
+private let noSignal = Int32(MSG_NOSIGNAL)

@@ -34,7 +34,7 @@ struct Healthcheck: ParsableCommand {
       throw ValidationError("--timeout: '\(timeout)' is not \(grammar.expected).")
     }
     let text = try url ?? defaultURL()
-    guard let url = HealthURL(text) else {
+    guard let url = EndpointURL(text) else {
       throw ValidationError(
         "--url: '\(text)' is not http://host:port/path, https://host:port/path or unix:/socket/file:/path.")
     }

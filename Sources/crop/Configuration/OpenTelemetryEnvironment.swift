@@ -81,10 +81,10 @@ enum CollectorAddress {
   static let path = "/v1/traces"
 
   /// - Returns: nil for what is not exactly `http://host[:port][/path]`.
-  static func url(_ text: String) -> HealthURL? {
+  static func url(_ text: String) -> EndpointURL? {
     guard text.hasPrefix("http://"), !text.contains(where: { "?#".contains($0) }) else { return nil }
     let base = text.hasSuffix("/") ? String(text.dropLast()) : text
-    return HealthURL(base + path)
+    return EndpointURL(base + path)
   }
 }
 

@@ -3,24 +3,15 @@ enum HealthProbe {
   typealias Failure = OutgoingConnection.Failure
 
   /// The status code of the answer.
-  ///
-  /// Each address of the host is tried in turn until one accepts the connection.
-  static func status(of url: HealthURL, within timeout: Duration) throws(Failure) -> Int {
+  static func status(of url: EndpointURL, within timeout: Duration) throws(Failure) -> Int {
     let deadline = ContinuousClock.now + timeout
-    var failure = Failure(description: "'\(url.authority)' has no address")
-    for address in try OutgoingConnection.addresses(of: url) {
-      do throws(Failure) {
-        let connection = try OutgoingConnection(to: address, before: deadline)
-        let request = "GET \(url.target) HTTP/1.1\r\nHost: \(url.authority)\r\nConnection: close\r\n\r\n"
-        if url.isTLS {
-          return try exchangeOverTLS(Array(request.utf8), on: connection, before: deadline)
-        }
-        return try exchange(Array(request.utf8), on: connection, before: deadline)
-      } catch {
-        failure = error
+    let request = "GET \(url.target) HTTP/1.1\r\nHost: \(url.authority)\r\nConnection: close\r\n\r\n"
+    return try OutgoingConnection.first(of: url, before: deadline) { connection throws(Failure) in
+      if url.isTLS {
+        return try exchangeOverTLS(Array(request.utf8), on: connection, before: deadline)
       }
+      return try exchange(Array(request.utf8), on: connection, before: deadline)
     }
-    throw failure
   }
 
   /// The status code of the answer to `request`; reads no further than the status line, "HTTP/1.1 200".

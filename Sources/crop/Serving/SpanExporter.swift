@@ -2,6 +2,7 @@ import Dispatch
 import Locking
 import Logging
 import PruningService
+import Transport
 
 /// Posts spans to a collector over OTLP/HTTP, as JSON, on a queue of its own.
 ///
@@ -24,13 +25,13 @@ final class SpanExporter: Sendable {
   /// A collector that does not answer must not keep the program from ending.
   static let longestFlush = Duration.seconds(3)
 
-  private let url: HealthURL
+  private let url: EndpointURL
   private let logger: Logger
   private let queue = DispatchQueue(label: "crop.spans")
   private let state = Locked(State())
   private let source = Locked<Tracer?>(nil)
 
-  init(_ url: HealthURL, logger: Logger) {
+  init(_ url: EndpointURL, logger: Logger) {
     self.url = url
     self.logger = logger
   }
@@ -59,8 +60,7 @@ final class SpanExporter: Sendable {
       self.exportAll(before: deadline)
       isDone.signal()
     }
-    let nanoseconds = time.components.seconds * 1_000_000_000 + time.components.attoseconds / 1_000_000_000
-    if isDone.wait(timeout: .now() + .nanoseconds(Int(nanoseconds))) == .timedOut {
+    if isDone.wait(timeout: .now() + .nanoseconds(Int(time.nanoseconds))) == .timedOut {
       logger.warning(
         "spans lost: no response from the collector", metadata: ["collector": "\(url.authority)"])
     }
@@ -172,17 +172,11 @@ final class SpanExporter: Sendable {
   private func post(_ request: [UInt8], before deadline: ContinuousClock.Instant)
     throws(OutgoingConnection.Failure) -> Int
   {
-    var failure = OutgoingConnection.Failure(description: "'\(url.authority)' has no address")
-    for address in try OutgoingConnection.addresses(of: url) {
-      do throws(OutgoingConnection.Failure) {
-        let connection = try OutgoingConnection(to: address, before: deadline)
-        let status = try HealthProbe.exchange(request, on: connection, before: deadline)
-        connection.discardInput(atMost: 64 << 10, before: deadline)
-        return status
-      } catch {
-        failure = error
-      }
+    try OutgoingConnection.first(of: url, before: deadline) {
+      connection throws(OutgoingConnection.Failure) in
+      let status = try HealthProbe.exchange(request, on: connection, before: deadline)
+      connection.discardInput(atMost: 64 << 10, before: deadline)
+      return status
     }
-    throw failure
   }
 }

@@ -1,5 +1,5 @@
-/// The parts of an `http://`, `https://` or `unix:` address that a probe needs.
-struct HealthURL: Equatable, Sendable {
+/// The parts of an `http://`, `https://` or `unix:` address that a client needs.
+struct EndpointURL: Equatable, Sendable {
   enum Peer: Equatable, Sendable {
     /// The host is without the brackets of an IPv6 address.
     case tcp(host: String, port: UInt16)
