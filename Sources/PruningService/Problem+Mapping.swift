@@ -1,4 +1,5 @@
 import HTTP1
+import JSON
 import PruningNumerics
 import TensorFormats
 import TokenPruning
@@ -87,4 +88,24 @@ extension Problem {
 
   /// Work in the queue takes milliseconds: one second is the smallest wait that the field can express.
   static let retryAfter = [Response.Field("Retry-After", "1")]
+}
+
+extension JSONObject {
+  /// What a body of JSON says that must be an object.
+  ///
+  /// - Throws: `malformed-body`.
+  init(
+    ofBody body: ArraySlice<UInt8>, maximumValueCount: Int = JSONScanner.defaultMaximumValueCount
+  ) throws(Problem) {
+    let value: JSONValue
+    do throws(JSONError) {
+      value = try JSONValue.parse(body, maximumValueCount: maximumValueCount)
+    } catch {
+      throw Problem(.malformedBody, "\(error)")
+    }
+    guard let object = value.objectValue else {
+      throw Problem(.malformedBody, "the body must be an object, not \(value.kindWithArticle)")
+    }
+    self = object
+  }
 }

@@ -112,16 +112,7 @@ extension Endpoints {
   private static func index(_ body: [UInt8], isReady: Bool) throws(Problem) -> Response {
     var readyOnly = false
     if !body.isEmpty {
-      let value: JSONValue
-      do throws(JSONError) {
-        value = try JSONValue.parse(body[...])
-      } catch {
-        throw Problem(.malformedBody, "\(error)")
-      }
-      guard let object = value.objectValue else {
-        throw Problem(.malformedBody, "the body must be an object, not \(value.kindWithArticle)")
-      }
-      let wanted = object["ready"] ?? false
+      let wanted = try JSONObject(ofBody: body[...])["ready"] ?? false
       guard let flag = wanted.boolValue else {
         throw Problem(.malformedBody, "ready must be true or false, not \(wanted.kindWithArticle)")
       }

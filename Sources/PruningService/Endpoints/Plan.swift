@@ -19,7 +19,8 @@ extension Endpoints {
       let decodedBytes = format.decodingBytes(of: request.body[...], DecodingHints())
       try OperationHandler.use(decodedBytes, in: request)
       var parameters = try context.timing.measure("decode") { () throws(Problem) in
-        try object(request.body)
+        try JSONObject(
+          ofBody: JSONScanner.withoutByteOrderMark(request.body[...]), maximumValueCount: maximumPlanValues)
       }
       try QueryParameters(request.head.query).merge(into: &parameters)
       let given = parameters
@@ -37,18 +38,4 @@ extension Endpoints {
 
   /// As many as the parameters of the other operations may have.
   private static let maximumPlanValues = 1 << 20
-
-  private static func object(_ body: [UInt8]) throws(Problem) -> JSONObject {
-    let value: JSONValue
-    do throws(JSONError) {
-      value = try JSONValue.parse(
-        JSONScanner.withoutByteOrderMark(body[...]), maximumValueCount: maximumPlanValues)
-    } catch {
-      throw Problem(.malformedBody, "\(error)")
-    }
-    guard let object = value.objectValue else {
-      throw Problem(.malformedBody, "the body must be an object of parameters, not \(value.kindWithArticle)")
-    }
-    return object
-  }
 }

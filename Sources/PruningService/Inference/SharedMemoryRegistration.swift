@@ -8,15 +8,10 @@ struct SharedMemoryRegistration {
   private let byteCount: Int
 
   init(_ body: [UInt8]) throws(Problem) {
-    let value: JSONValue
-    do throws(JSONError) {
-      value = try JSONValue.parse(body[...])
-    } catch {
-      throw Problem(.malformedBody, "\(error)")
-    }
-    let offset = value.objectValue?["offset"] ?? 0
-    guard let key = value.objectValue?["key"]?.stringValue,
-      let byteCount = value.objectValue?["byte_size"]?.integerValue, byteCount > 0,
+    let object = try JSONObject(ofBody: body[...])
+    let offset = object["offset"] ?? 0
+    guard let key = object["key"]?.stringValue, let byteCount = object["byte_size"]?.integerValue,
+      byteCount > 0,
       let offset = offset.integerValue, offset >= 0
     else {
       throw Problem(
