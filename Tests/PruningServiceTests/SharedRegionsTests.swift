@@ -33,7 +33,7 @@ struct SharedRegionsTests {
     #expect(regions.all.map(\.name) == ["a", "b"] && regions.count == 2)
     let held = try #require(try regions.region("b"))
     #expect((held.key, held.offset, held.byteCount) == ("/known", 90, 10))
-    #expect(regions.unregister("b") && !regions.unregister("b"))
+    for _ in 0..<2 { regions.unregister("b") }
     #expect(try regions.region("b") == nil)
     #expect(try held.extent.bytes() == Array(90..<100))
     regions.unregisterAll()
@@ -62,7 +62,7 @@ struct SharedRegionsTests {
     #expect(try error("a") == .alreadyRegistered("a"))
     try regions.register("b", key: "/known", offset: 0, byteCount: 1)
     #expect(try error("c") == .tooMany(limit: 2))
-    #expect(regions.unregister("a"))
+    regions.unregister("a")
     try regions.register("c", key: "/known", offset: 0, byteCount: 1)
   }
 

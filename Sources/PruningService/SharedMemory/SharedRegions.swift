@@ -55,10 +55,9 @@ public final class SharedRegions: Sendable {
   /// Registers `byteCount` bytes from `offset` on of the memory that `key` names.
   ///
   /// - Throws: when the name is taken, or the memory cannot be opened or is smaller.
-  @discardableResult
   public func register(
     _ name: String, key: String, offset: Int, byteCount: Int
-  ) throws(RegistrationError) -> Region {
+  ) throws(RegistrationError) {
     guard Self.isName(name) else { throw .badName }
     // Before anything is opened; looked at again when it is entered.
     try regions.withLock { (regions) throws(RegistrationError) in try check(name, regions) }
@@ -76,7 +75,6 @@ public final class SharedRegions: Sendable {
       try check(name, regions)
       regions[name] = region
     }
-    return region
   }
 
   private func check(_ name: String, _ regions: [String: Region]) throws(RegistrationError) {
@@ -98,13 +96,10 @@ public final class SharedRegions: Sendable {
     return regions.withLock { $0[name] }
   }
 
-  /// Forgets a region. Requests that use it go on.
-  ///
-  /// - Returns: whether there was one.
-  @discardableResult
-  public func unregister(_ name: String) -> Bool {
+  /// Forgets a region, if there is one of that name. Requests that use it go on.
+  public func unregister(_ name: String) {
     // The last reference closes a descriptor, outside of the lock.
-    regions.withLock { $0.removeValue(forKey: name) } != nil
+    _ = regions.withLock { $0.removeValue(forKey: name) }
   }
 
   /// Forgets every region.
