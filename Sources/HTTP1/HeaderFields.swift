@@ -65,11 +65,6 @@ public struct HeaderFields: Sendable {
     return values
   }
 
-  /// The value of the first field line with this name.
-  public func first(_ name: String) -> String? {
-    firstLine(name).map { String(decoding: bytes[$0.value], as: UTF8.self) }
-  }
-
   /// The value of the one field line with this name; nil when there is none, or more than one.
   public func single(_ name: String) -> ArraySlice<UInt8>? {
     var found: ArraySlice<UInt8>?
@@ -81,7 +76,10 @@ public struct HeaderFields: Sendable {
     return count == 1 ? found : nil
   }
 
-  public func contains(_ name: String) -> Bool { firstLine(name) != nil }
+  public func contains(_ name: String) -> Bool {
+    let length = name.utf8.count
+    return lines.contains { $0.name.count == length && matches($0, name) }
+  }
 
   /// All field lines in order, for logs and tests.
   public var all: [(name: String, value: String)] {
@@ -94,11 +92,6 @@ public struct HeaderFields: Sendable {
   func forEachValue<E: Error>(_ name: String, _ body: (ArraySlice<UInt8>) throws(E) -> Void) throws(E) {
     let length = name.utf8.count
     for line in lines where line.name.count == length && matches(line, name) { try body(bytes[line.value]) }
-  }
-
-  private func firstLine(_ name: String) -> Line? {
-    let length = name.utf8.count
-    return lines.first { $0.name.count == length && matches($0, name) }
   }
 
   /// Compares names already known to be of equal length.

@@ -223,19 +223,6 @@ public enum Refusal: Error, Sendable, Equatable {
   case queueFull
   /// Connection cap reached (503).
   case tooManyConnections
-
-  public var status: Int {
-    switch self {
-    case .framing(let error): error.status
-    case .coding(let error): error.status
-    case .bodyTooLarge: 413
-    case .timedOut: 408
-    case .sharedMemory(.noRoomForDescriptor): 503
-    case .sharedMemory: 400
-    case .queueFull: 429
-    case .noMemoryBudget, .tooManyConnections: 503
-    }
-  }
 }
 
 /// What happened to one request, for logs and metrics.

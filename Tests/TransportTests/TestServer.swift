@@ -116,3 +116,19 @@ struct OverEveryReadiness: SuiteTrait, TestTrait, TestScoping {
 extension Trait where Self == OverEveryReadiness {
   static var overEveryReadiness: Self { Self() }
 }
+
+extension Refusal {
+  /// As the service answers it.
+  var status: Int {
+    switch self {
+    case .framing(let error): error.status
+    case .coding(let error): error.status
+    case .bodyTooLarge: 413
+    case .timedOut: 408
+    case .sharedMemory(.noRoomForDescriptor): 503
+    case .sharedMemory: 400
+    case .queueFull: 429
+    case .noMemoryBudget, .tooManyConnections: 503
+    }
+  }
+}

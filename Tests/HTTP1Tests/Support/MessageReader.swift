@@ -103,3 +103,8 @@ struct SeededGenerator: RandomNumberGenerator {
     return mixed ^ (mixed >> 31)
   }
 }
+
+extension HeaderFields {
+  /// The value of the first field line with this name.
+  func first(_ name: String) -> String? { values(name).first.map { String(decoding: $0, as: UTF8.self) } }
+}
