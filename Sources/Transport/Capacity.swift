@@ -15,13 +15,13 @@ public final class Capacity: Sendable {
 
   let maximumInFlight: Int
   /// Of everything that is held for clients.
-  let maximumBodyBytes: Int
+  let maximumBytes: Int
   /// Resident memory that the allocator's reserves must not exceed.
   let residentLimit: Int
 
   public init(_ configuration: TransportConfiguration) {
     maximumInFlight = configuration.maximumInFlight
-    maximumBodyBytes = configuration.maximumInFlightBytes
+    maximumBytes = configuration.maximumInFlightBytes
     residentLimit = configuration.residentBytes
   }
 
@@ -47,16 +47,16 @@ public final class Capacity: Sendable {
   ///
   /// Queued requests whose clients may have gone make room for any other.
   public var isExhausted: Bool {
-    inFlightCount - ended.load(ordering: .relaxed) >= maximumInFlight || inFlightBodyBytes >= maximumBodyBytes
+    inFlightCount - ended.load(ordering: .relaxed) >= maximumInFlight || inFlightBodyBytes >= maximumBytes
   }
 
   var isQueueFull: Bool { inFlightCount >= maximumInFlight }
 
   /// Bodies leave a quarter to what they are computed with, but for one that is alone.
-  private var bodyShare: Int { maximumBodyBytes - maximumBodyBytes / 4 }
+  private var bodyShare: Int { maximumBytes - maximumBytes / 4 }
 
   func hasRoom(forBodyBytes count: Int) -> Bool {
-    heldBytes <= maximumBodyBytes - count
+    heldBytes <= maximumBytes - count
       && (inFlightBodyBytes == 0 || inFlightBodyBytes <= bodyShare - count)
   }
 
@@ -112,7 +112,7 @@ public final class Capacity: Sendable {
     let held =
       bodyBytes.load(ordering: .sequentiallyConsistent) + workBytes.load(ordering: .sequentiallyConsistent)
       + connectionBytes.load(ordering: .sequentiallyConsistent)
-    guard held > maximumBodyBytes else { return true }
+    guard held > maximumBytes else { return true }
     counter.subtract(amount, ordering: .relaxed)
     return false
   }

@@ -146,7 +146,7 @@ final class EventLoop {
         && configuration.eventLoops >= configuration.processorCount)
   }
 
-  /// Whether what the loop does at length keeps nobody waiting, but for who is about to connect.
+  /// Whether what the loop does at length keeps nobody waiting but clients that connect meanwhile.
   var servesOneConnection: Bool { connections.count == 1 && !isBulk }
 
   /// A permit for one more request of `client`, which may take the place of another's that waits.

@@ -37,7 +37,7 @@ final class WorkMemory: Sendable {
       set(wanted, for: job, from: held)
       return .granted
     }
-    let limit = capacity.maximumBodyBytes - job.reservation.bytes
+    let limit = capacity.maximumBytes - job.reservation.bytes
     guard wanted <= limit else { return .exceeds(limit: limit) }
     ProcessMemory.makeRoom(for: wanted, limit: capacity.residentLimit)
     let end = Clock.now &+ Self.patience

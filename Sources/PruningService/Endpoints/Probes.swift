@@ -23,7 +23,7 @@ extension Endpoints {
 
   static func prometheus(_ metrics: Metrics) -> Endpoint {
     Endpoint(method: "GET", route: metricsRoute, kind: .probe) { context in
-      // Who accepts neither gets text: a scraper in need of figures is not turned away.
+      // A client that accepts neither format gets text rather than 406.
       let format = Exposition.Format.preferred(by: context.request.head)
       return Response(
         status: 200,
