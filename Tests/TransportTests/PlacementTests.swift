@@ -109,6 +109,9 @@ import Testing
     await client?.reset()
     client = nil
     await server.responder.abandonments.opened()
+    let probe = try server.connect()
+    while server.server.capacity.inFlightCount > 0 { try await Self.ask(probe) }
+    #expect(server.responder.finishedExchanges.contains { $0.isBroken && $0.head?.path == "/endless" })
     await server.stop()
   }
 
