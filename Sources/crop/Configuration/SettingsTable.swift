@@ -122,7 +122,7 @@ extension Setting {
     ),
     Setting(
       "readiness", \.readiness, .choice(),
-      "How ready sockets are detected: epoll, or dispatch (libdispatch), which is slower but works on any system."
+      "How ready sockets are detected: epoll, or dispatch (libdispatch), which is slower."
     ),
     Setting(
       "cpu-level", \.cpuLevel, .choice(),
