@@ -171,6 +171,10 @@ struct BreakEvenTests {
       let reply = try plan("fastv", tokens: 576, keep: 64, breakEven)
       #expect(reply.summary == summary, "\(reply.text)")
     }
+    let misspelt = try plan("fastv", tokens: 576, keep: 64, ["tflops": 400, "inputs": ["attentoin"]])
+    #expect(
+      misspelt.json["detail"]
+        == "'attentoin' is a tensor of no method; did you mean 'attention'?")
     let missing = try plan("fastv", tokens: 576, keep: 64, ["tflops": 400], model: nil)
     #expect(missing.summary == "422 invalid-input at /model_dimensions")
   }
