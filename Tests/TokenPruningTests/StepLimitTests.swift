@@ -1,3 +1,5 @@
+import GreedySearch
+import Locking
 import Testing
 
 @testable import PruningNumerics
@@ -96,6 +98,23 @@ import Testing
     let error = pruningError { _ = try prune(input, PruneRequest(method: method, budget: .keepTokens(7))) }
     #expect(error?.kind == .overdue)
     #expect(error?.message.contains("--compute-timeout") == true)
+  }
+
+  @Test("clustering asks for its time while it ranks all rows, not only while it compares them")
+  func rankingIsInterrupted() throws {
+    let rows = try makeInput(512, columns: 4, seed: 3).features()
+    let asked = Locked(0)
+    let limit = StepLimit(
+      .max,
+      isOverdue: {
+        asked.withLock { count in
+          count += 1
+          return false
+        }
+      })
+    _ = try DensityPeaks(rows, count: 20, stepLimit: limit)
+    // Every 64 rows of the densities, and of the separations; comparing takes fewer.
+    #expect(asked.withLock { $0 } >= 2 * 512 / 64)
   }
 
   @Test("a search that nobody waits for is given up", arguments: ["divprune", "cdpruner"])

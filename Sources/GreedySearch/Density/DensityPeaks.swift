@@ -30,13 +30,13 @@ public struct DensityPeaks {
     }
     var steps = StepCounter(limit: stepLimit)
     let distances = try Self.distances(rows, sharing, &steps)
-    let density = (0..<n).map { row in
+    let density = try stepLimit.values(ofRows: n) { row in
       let nearest = Ranking.highest(count, of: distances[row].map(-), among: Array(0..<n))
       return exponential(
         -nearest.reduce(0) { $0 + distances[row][$1] * distances[row][$1] } / Double(count))
     }
     let farthest = distances.reduce(0) { max($0, $1.max() ?? 0) }
-    let peaks = (0..<n).map { row in
+    let peaks = try stepLimit.values(ofRows: n) { row in
       var separation = farthest
       for other in 0..<n where density[other] > density[row] {
         separation = min(separation, distances[row][other])

@@ -93,6 +93,19 @@ public final class StepLimit: Sendable {
     }
   }
 
+  /// One value of each row, where finding it looks at all rows: ``check()`` is asked every 64 of them, a few milliseconds.
+  public func values<Value>(
+    ofRows count: Int, _ value: (Int) -> Value
+  ) throws(PruningError) -> [Value] {
+    var values: [Value] = []
+    values.reserveCapacity(count)
+    for row in 0..<count {
+      if row % 64 == 0 { try check() }
+      values.append(value(row))
+    }
+    return values
+  }
+
   static func tooMuch(_ work: String) -> PruningError {
     PruningError(
       .workLimit, at: "image_features",

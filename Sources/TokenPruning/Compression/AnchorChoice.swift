@@ -46,34 +46,25 @@ struct AnchorChoice {
     // Not lazy: half of all pairs are compared, and every row is ranked.
     var steps = StepCounter(limit: stepLimit)
     try steps.spend(part.count * part.count * (20 + StepCounter.exactComparison(columns: space.columns) / 2))
-    // Rows of so many comparisons that the clock is asked every few milliseconds.
-    let blocks = stride(from: 0, to: part.count, by: 64).map { $0..<min($0 + 64, part.count) }
-    func rows<Value>(_ value: (Int) -> Value) throws(PruningError) -> [Value] {
-      var values: [Value] = []
-      values.reserveCapacity(part.count)
-      for block in blocks {
-        try stepLimit.check()
-        for row in block { values.append(value(row)) }
-      }
-      return values
-    }
     var distances: [[Double]] = []
     distances.reserveCapacity(part.count)
-    for block in blocks {
+    // Rows of so many comparisons that the clock is asked every few milliseconds.
+    for first in stride(from: 0, to: part.count, by: 64) {
+      let block = first..<min(first + 64, part.count)
       try stepLimit.check()
       let similarities = space.exactSimilarities(of: Array(part[block]), to: part)
       for row in block {
-        let start = (row - block.lowerBound) * part.count
+        let start = (row - first) * part.count
         distances.append(part.indices.map { row == $0 ? 0 : max(0, 1 - similarities[start + $0]) })
       }
     }
-    let density = try rows { row in
+    let density = try stepLimit.values(ofRows: part.count) { row in
       let nearest = Ranking.highest(count, of: distances[row].map(-), among: Array(part.indices))
       return exponential(
         -nearest.reduce(0) { $0 + distances[row][$1] * distances[row][$1] } / Double(max(count, 1)))
     }
     let farthest = distances.lazy.map { $0.max() ?? 0 }.max() ?? 0
-    let peaks = try rows { row in
+    let peaks = try stepLimit.values(ofRows: part.count) { row in
       var separation = farthest
       for other in part.indices
       where density[other] > density[row] || (density[other] == density[row] && other < row) {
