@@ -15,12 +15,14 @@ import VisionLayouts
 /// - Throws: ``PruningError`` at the tensor or request member that is wrong.
 /// - Complexity: O(N K D), and O(P^2 D) per part of P tokens for density peaks.
 public func compress(
-  _ input: PruningInput, _ request: CompressRequest, registry: MethodRegistry = .standard
+  _ input: PruningInput, _ request: CompressRequest
 ) throws(PruningError) -> CompressResult {
   try compressing(input, request) { (input, request) throws(PruningError) -> CompressResult in
     request.method == CompressRequest.defaultMethod
       ? try mergeIntoAnchors(input, request)
-      : try merge(input, request, by: registry.make(request.method, request.methodParameters, for: .compress))
+      : try merge(
+        input, request,
+        by: MethodRegistry.standard.make(request.method, request.methodParameters, for: .compress))
   }
 }
 

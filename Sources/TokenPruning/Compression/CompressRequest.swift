@@ -61,9 +61,9 @@ extension CompressRequest {
   }
 
   /// Rejects an unknown method and its parameters, before anything is computed.
-  public func validate(registry: MethodRegistry = .standard) throws(PruningError) {
+  public func validate() throws(PruningError) {
     guard method != Self.defaultMethod else { return }
-    _ = try registry.make(method, methodParameters, for: .compress)
+    _ = try MethodRegistry.standard.make(method, methodParameters, for: .compress)
   }
 
   /// How many rows the budget allows for that many tokens; nil without one.

@@ -8,7 +8,7 @@ public final class PreparedPruning: Sendable {
   private enum Form: Sendable {
     case image(Image)
     /// Of a layout with several, which is taken apart anew for each input.
-    case images(PruneRequest, MethodRegistry)
+    case images(PruneRequest)
   }
 
   /// Held by reference, since every run begins with it.
@@ -31,25 +31,23 @@ public final class PreparedPruning: Sendable {
   private let reason: String?
 
   /// - Throws: ``PruningError`` at the request member that is wrong.
-  public init(
-    _ input: PruningInput, _ request: PruneRequest, registry: MethodRegistry = .standard
-  ) throws(PruningError) {
-    let method = try registry.method(of: request)
+  public init(_ input: PruningInput, _ request: PruneRequest) throws(PruningError) {
+    let method = try MethodRegistry.standard.method(of: request)
     guard !input.hasSeveralImages else {
       // Names tell which attention a stage reads; the elements would be cut in vain.
       let sketch = input.replacing(tensors: [:])
       do throws(SharedPruningError) {
-        try ImagesRun.check([sketch], [request], registry)
+        try ImagesRun.check([sketch], [request])
       } catch {
         throw error.error
       }
-      form = .images(request, registry)
+      form = .images(request)
       stepCount = max(request.stages.count, 1)
       deciding = type(of: try method.resolved(for: input)).descriptor
       reason = nil
       return
     }
-    let request = try request.expandingSchedule(for: input, registry: registry)
+    let request = try request.expandingSchedule(for: input)
     let remaining = method.remaining(in: input)
     let resolved = try remaining.resolved(for: input)
     // A stage may bring the attention that another choice of scorer depends on.
@@ -73,9 +71,9 @@ public final class PreparedPruning: Sendable {
   /// - Complexity: that of the method, once per stage, and once per budget for methods without scores.
   public func run(on input: PruningInput, region: [Int]? = nil) throws(PruningError) -> PruneResult {
     switch form {
-    case .images(var request, let registry):
+    case .images(var request):
       if let region { request.regionTokens = region }
-      return try pruneImages(input, request, registry)
+      return try pruneImages(input, request)
     case .image(let image):
       var trace = try image.trace.starting(on: input, region: region)
       for step in image.quotas.steps {

@@ -3,13 +3,13 @@ public import PruningNumerics
 /// Chooses the visual tokens to keep: inner-LLM pruning of CROP, and every other method behind the same call.
 ///
 /// The budget holds for the tokens of one image, of one view, or all there are, as `request.scope` says. A layout
-/// with several images is the list of those images: each is computed by itself (``pruneImages(_:_:_:)``).
+/// with several images is the list of those images: each is computed by itself (``pruneImages(_:_:)``).
 /// - Throws: ``PruningError`` at the tensor or request member that is wrong.
 /// - Complexity: that of the method, once per stage, and once per budget for methods without scores.
 public func prune(
-  _ input: PruningInput, _ request: PruneRequest, registry: MethodRegistry = .standard
+  _ input: PruningInput, _ request: PruneRequest
 ) throws(PruningError) -> PruneResult {
-  try PreparedPruning(input, request, registry: registry).run(on: input)
+  try PreparedPruning(input, request).run(on: input)
 }
 
 /// What is wrong with one of several inputs, or with all of them.
@@ -27,21 +27,21 @@ public struct SharedPruningError: Error, Sendable {
 /// - Precondition: as many requests as inputs, alike but for their regions.
 /// - Throws: with the image that is wrong.
 public func pruneTogether(
-  _ inputs: [PruningInput], _ requests: [PruneRequest], registry: MethodRegistry = .standard
+  _ inputs: [PruningInput], _ requests: [PruneRequest]
 ) throws(SharedPruningError) -> [PruneResult] {
   precondition(inputs.count == requests.count)
-  return inputs.isEmpty ? [] : try ImagesRun.results(of: inputs, requests.map(\.sharingBudget), registry)
+  return inputs.isEmpty ? [] : try ImagesRun.results(of: inputs, requests.map(\.sharingBudget))
 }
 
-/// Rejects what ``pruneTogether(_:_:registry:)`` would reject whatever the tensors hold, and with whatever region.
+/// Rejects what ``pruneTogether(_:_:)`` would reject whatever the tensors hold, and with whatever region.
 ///
 /// - Parameter inputs: without tensors.
 public func validatePruningTogether(
-  _ inputs: [PruningInput], _ requests: [PruneRequest], registry: MethodRegistry = .standard
+  _ inputs: [PruningInput], _ requests: [PruneRequest]
 ) throws(SharedPruningError) {
   precondition(inputs.count == requests.count)
   guard !inputs.isEmpty else { return }
-  try ImagesRun.check(inputs, requests.map(\.sharingBudget), registry)
+  try ImagesRun.check(inputs, requests.map(\.sharingBudget))
 }
 
 extension PruneRequest {

@@ -4,12 +4,12 @@ import PruningNumerics
 /// Prunes a layout with several images as the list of those images.
 ///
 /// Images share nothing but the budget of scope `request`; a stage's attention covers all of them.
-/// - Throws: as ``prune(_:_:registry:)``, naming the image.
+/// - Throws: as ``prune(_:_:)``, naming the image.
 func pruneImages(
-  _ input: PruningInput, _ request: PruneRequest, _ registry: MethodRegistry
+  _ input: PruningInput, _ request: PruneRequest
 ) throws(PruningError) -> PruneResult {
   do throws(SharedPruningError) {
-    return try ImagesRun.results(of: [input], [request], registry)[0]
+    return try ImagesRun.results(of: [input], [request])[0]
   } catch {
     throw error.error
   }
@@ -33,11 +33,11 @@ struct ImagesRun {
   /// - Parameter requests: as many as inputs, alike but for their regions.
   /// - Throws: with the input that is wrong.
   static func results(
-    of inputs: [PruningInput], _ requests: [PruneRequest], _ registry: MethodRegistry
+    of inputs: [PruningInput], _ requests: [PruneRequest]
   ) throws(SharedPruningError) -> [PruneResult] {
     var run = try ImagesRun(inputs, requests)
     do throws(SharedPruningError) {
-      try run.prepare(registry)
+      try run.prepare()
       for number in run.quotas[0].steps.indices { try run.keep(atStep: number) }
     } catch {
       throw run.located(error)
@@ -47,11 +47,11 @@ struct ImagesRun {
 
   /// Rejects what does not depend on tensors.
   static func check(
-    _ inputs: [PruningInput], _ requests: [PruneRequest], _ registry: MethodRegistry
+    _ inputs: [PruningInput], _ requests: [PruneRequest]
   ) throws(SharedPruningError) {
     var run = try ImagesRun(inputs, requests)
     do throws(SharedPruningError) {
-      try run.prepare(registry)
+      try run.prepare()
     } catch {
       throw run.located(error)
     }
@@ -70,10 +70,10 @@ struct ImagesRun {
     }
   }
 
-  private mutating func prepare(_ registry: MethodRegistry) throws(SharedPruningError) {
+  private mutating func prepare() throws(SharedPruningError) {
     let request = requests[0]
     let method = try SharedPruningError.about(nil) { () throws(PruningError) in
-      try registry.method(of: request)
+      try MethodRegistry.standard.method(of: request)
     }
     for (index, owner) in owners.enumerated() {
       let part = parts[owner.input][owner.image]
@@ -82,8 +82,7 @@ struct ImagesRun {
         try SharedPruningError.about(index) { () throws(PruningError) in
           try part.input.stepLimit.check()
           return try PruningTrace(
-            part.input, own.expandingSchedule(for: part.input, registry: registry),
-            method: method.remaining(in: part.input),
+            part.input, own.expandingSchedule(for: part.input), method: method.remaining(in: part.input),
             scope: request.scope)
         })
     }

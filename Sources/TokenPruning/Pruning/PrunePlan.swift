@@ -60,10 +60,10 @@ public struct PrunePlan: Sendable {
   /// - Throws: what `/prune` would reject of the same budgets and regions.
   /// - Complexity: O(tokens x stages).
   public init(
-    of layouts: [TokenLayout], _ requests: [PruneRequest], registry: MethodRegistry = .standard
+    of layouts: [TokenLayout], _ requests: [PruneRequest]
   ) throws(SharedPruningError) {
     precondition(layouts.count == requests.count && !layouts.isEmpty)
-    let images = try Sketch.all(of: layouts, requests, registry)
+    let images = try Sketch.all(of: layouts, requests)
     let sketches = images.flatMap { $0 }
     let request = sketches[0].request
     let isShared = request.scope == .request && sketches.count > 1
@@ -125,7 +125,7 @@ private struct Sketch {
 
   /// The images of each layout.
   static func all(
-    of layouts: [TokenLayout], _ requests: [PruneRequest], _ registry: MethodRegistry
+    of layouts: [TokenLayout], _ requests: [PruneRequest]
   ) throws(SharedPruningError) -> [[Sketch]] {
     var sketches: [[Sketch]] = []
     for (index, layout) in layouts.enumerated() {
@@ -134,7 +134,7 @@ private struct Sketch {
           let parts = layout.imageParts
           return try parts.enumerated().map { (image, part) throws(PruningError) -> Sketch in
             do throws(PruningError) {
-              return try Sketch(part.layout, requests[index].about(part.tokens), registry)
+              return try Sketch(part.layout, requests[index].about(part.tokens))
             } catch {
               throw parts.count > 1 ? error.about(image: image) : error
             }
@@ -158,16 +158,16 @@ private struct Sketch {
     }
   }
 
-  init(_ layout: TokenLayout, _ request: PruneRequest, _ registry: MethodRegistry) throws(PruningError) {
+  init(_ layout: TokenLayout, _ request: PruneRequest) throws(PruningError) {
     let input = PruningInput(tokenCount: layout.tokenCount, tensors: [:], layout: layout)
-    method = try registry.method(of: request)
+    method = try MethodRegistry.standard.method(of: request)
     guard !method.mayKeepFewer else {
       throw PruningError(
         at: "/method_parameters",
         "lets '\(request.method)' keep fewer tokens than requested, depending on the tensors, which cannot be planned"
       )
     }
-    let request = try request.expandingSchedule(tokenCount: layout.tokenCount, registry: registry)
+    let request = try request.expandingSchedule(tokenCount: layout.tokenCount)
     let trace = try PruningTrace(input, request, method: method, scope: request.scope)
     self.trace = trace
     self.layout = layout

@@ -32,13 +32,12 @@ extension PublishedSchedule {
 extension PruneRequest {
   /// The same with the stages that its schedule stands for.
   ///
-  /// - Throws: as ``expandingSchedule(tokenCount:tensors:registry:)``.
+  /// - Throws: as ``expandingSchedule(tokenCount:tensors:)``.
   public func expandingSchedule(
-    for input: PruningInput, registry: MethodRegistry = .standard
+    for input: PruningInput
   ) throws(PruningError) -> PruneRequest {
     try expandingSchedule(
-      tokenCount: input.tokenCount, tensors: schedule == nil ? [] : Set(input.tensors.keys),
-      registry: registry)
+      tokenCount: input.tokenCount, tensors: schedule == nil ? [] : Set(input.tensors.keys))
   }
 
   /// The same with the stages that its schedule stands for.
@@ -47,14 +46,14 @@ extension PruneRequest {
   /// - Throws: at `/stages` when the method publishes none of that name, or not for this number of tokens, or when
   ///   the budget is not that of an image; for an unknown method.
   public func expandingSchedule(
-    tokenCount: Int, tensors: Set<String> = [], registry: MethodRegistry = .standard
+    tokenCount: Int, tensors: Set<String> = []
   ) throws(PruningError) -> PruneRequest {
     guard let schedule else { return self }
     guard scope == .image else {
       throw PruningError(
         at: "/stages", "a published schedule is for one image; send a list of stages with this budget_scope")
     }
-    let descriptor = try registry.descriptor(of: method)
+    let descriptor = try MethodRegistry.standard.descriptor(of: method)
     guard let published = descriptor.schedules.first(where: { $0.name == schedule }) else {
       let names = descriptor.schedules.map { "'\($0.name)'" }.joined(separator: ", ")
       throw PruningError(
