@@ -70,7 +70,7 @@ public struct PrunePlan: Sendable {
     var planned: [Part] = []
     if isShared {
       planned = zip(sketches, try Sketch.shared(sketches, request)).map { $0.part($1) }
-      let separators = sketches.reduce(0) { $0 + $1.groups.keptSeparators.count }
+      let separators = sketches.reduce(0) { $0 + $1.trace.groups.keptSeparators.count }
       kept = try Sketch.totals(sketches, request).map { $0 + separators }
     } else {
       for (index, own) in images.enumerated() {
@@ -117,9 +117,6 @@ private struct Sketch {
   let request: PruneRequest
   let method: any PruningMethod
   let trace: PruningTrace
-  let groups: BudgetGroups
-  let policy: RegionPolicy
-  let notes: [String]
   /// Tokens that a budget may keep, by group: fewer than candidates under the policy `only`.
   let limits: [Int]
 
@@ -146,7 +143,7 @@ private struct Sketch {
 
   /// The parts of the images of one layout, each with budgets of its own.
   static func parts(_ images: [Sketch]) throws(PruningError) -> [PrunePlan.Part] {
-    let largest = images.count > 1 ? images.flatMap(\.groups.sizes).max() : nil
+    let largest = images.count > 1 ? images.flatMap(\.trace.groups.sizes).max() : nil
     return try images.enumerated().map { (image, sketch) throws(PruningError) -> PrunePlan.Part in
       do throws(PruningError) {
         let quotas = try sketch.trace.quotas(largestPeer: largest)
@@ -172,9 +169,6 @@ private struct Sketch {
     self.trace = trace
     self.layout = layout
     self.request = request
-    groups = trace.groups
-    policy = trace.selection.policy
-    notes = trace.notes
     let isInside = trace.selection.isInside
     limits = trace.groups.groups.map { group in
       trace.selection.policy == .only ? group.count { isInside[$0] } : group.count
@@ -201,7 +195,7 @@ private struct Sketch {
     guard method.scoring == nil, !method.choosesMethod else {
       return sketches.map { _ in steps.map { _ in [nil] } }
     }
-    let sizes = sketches.map(\.groups.candidateCount)
+    let sizes = sketches.map(\.trace.groups.candidateCount)
     var limits = sizes
     var result = sketches.map { _ in [[Int?]]() }
     for step in steps {
@@ -218,12 +212,13 @@ private struct Sketch {
     _ sketches: [Sketch], _ request: PruneRequest
   ) throws(SharedPruningError) -> Quotas {
     try SharedPruningError.about(nil) { () throws(PruningError) in
-      try Quotas(request, sizes: [sketches.reduce(0) { $0 + $1.groups.candidateCount }])
+      try Quotas(request, sizes: [sketches.reduce(0) { $0 + $1.trace.groups.candidateCount }])
     }
   }
 
   /// - Parameter steps: [step][group].
   func part(_ steps: [[Int?]], _ more: [String] = []) -> PrunePlan.Part {
+    let groups = trace.groups
     func sum(_ counts: [Int?]) -> Int? {
       counts.contains { $0 == nil } ? nil : counts.reduce(groups.keptSeparators.count) { $0 + ($1 ?? 0) }
     }
@@ -237,6 +232,7 @@ private struct Sketch {
     return PrunePlan.Part(
       tokenCount: layout.tokenCount, newlineCount: layout.separators.count,
       keptNewlines: request.newlines == .count ? nil : groups.keptSeparators.count, kept: kept,
-      images: [PrunePlan.Image(tokenCount: layout.tokenCount, kept: kept, views: views)], notes: notes + more)
+      images: [PrunePlan.Image(tokenCount: layout.tokenCount, kept: kept, views: views)],
+      notes: trace.notes + more)
   }
 }
