@@ -97,16 +97,13 @@ struct TensorAxes {
     "position_ids", "sizes", "text_raters", "padding_mask", "prefill_rank",
   ]
 
-  /// Whether a tensor holds scores of tokens, which are read row by row where they lie.
-  static func isOfScores(_ name: String) -> Bool { of(name).description == attention.description }
-
   static let names = known.keys.sorted()
 
   static func isKnown(_ name: String) -> Bool { known[name] != nil }
 
   static func of(_ name: String) -> TensorAxes { known[name] ?? attention }
 
-  /// Whether a tensor is read as rows of scores over the tokens.
+  /// Whether a tensor is read as rows of scores over the tokens, where they lie.
   static func isAttention(_ name: String) -> Bool {
     known[name].map { $0.description == attention.description } ?? true
   }

@@ -45,7 +45,7 @@ struct MemoryNeed: Sendable {
     var answers = 0
     for sample in batch.samples {
       let tokens = Self.tokenCount(sample, isBatched: batch.isBatched, parameters)
-      let elements = sample.reduce(0) { $0 + (TensorAxes.isOfScores($1.key) ? 0 : $1.value.elementCount) }
+      let elements = sample.reduce(0) { $0 + (TensorAxes.isAttention($1.key) ? 0 : $1.value.elementCount) }
       work.append(
         Self.perImage &+ tokens &* Self.perToken
           &+ method.bytes(
