@@ -62,17 +62,16 @@ struct VScan: PruningMethod {
     let hasEarly = input.tensors["early_attention"] != nil
     let early = hasEarly ? try input.attentionScores(named: "early_attention") : late
     guard task.count > 0 else { return [] }
-    if !isFaithful, task.count == task.candidates.count { return task.candidates }
+    guard task.count < task.candidates.count else { return task.candidates }
     let parts = parts(of: task.candidates, in: input)
     let local = Int((Double(task.count) * share).rounded(.down))
     let quota = local / max(windows * windows, 1)
-    guard !isFaithful || quota > 0 || task.count == task.candidates.count else {
+    guard !isFaithful || quota > 0 else {
       throw PruningError(
         at: "/method_parameters/faithful",
         "the authors' code fails where a window gets no token: \(windows * windows) windows share \(local); keep more, or"
           + " leave faithful out")
     }
-    if isFaithful, task.count == task.candidates.count { return task.candidates }
     var kept = parts.flatMap { Ranking.highest(min(quota, $0.count), of: early, among: $0) }
     let isLocal = Set(kept)
     let rest = task.candidates.filter { !isLocal.contains($0) }
