@@ -15,7 +15,7 @@ struct RegionSelection {
   private(set) var reason: String?
 
   /// A method without scores reads all tensors and places again for every budget: at most that many numbers in all,
-  /// a place taken for ``numbersPerPlace``.
+  /// a place taken for ``numbersPerSlot``.
   private static let maximumRereadCount = 1 << 32
   private static let numbersPerSlot = 32
 
