@@ -1,3 +1,4 @@
+import PruningNumerics
 import TensorFormats
 import Tensors
 
@@ -9,16 +10,20 @@ enum AmbiguousReading {
   static let mostHeads = 128
 
   /// The entries, with those in an order of the field's own brought into that of ``TensorAxes``.
-  static func settled(_ reading: Reading) throws(Problem) -> [(name: String, entry: TensorBundle.Entry)] {
+  ///
+  /// - Parameter limit: asked while elements move.
+  static func settled(
+    _ reading: Reading, _ limit: StepLimit
+  ) throws(Problem) -> [(name: String, entry: TensorBundle.Entry)] {
     var entries = reading.entries
     for (index, (name, entry)) in entries.enumerated() where reading.declared[name] == nil {
       guard case .one(let tensor) = entry else { continue }
       if name == "position_ids" {
-        entries[index].entry = .one(try positionIDs(tensor, reading))
+        entries[index].entry = .one(try positionIDs(tensor, reading, limit))
       } else if name == "query" {
-        entries[index].entry = .one(try query(tensor, reading))
+        entries[index].entry = .one(try query(tensor, reading, limit))
       } else if TensorAxes.isAttention(name), isMap(tensor), reading.isDeclaredBatched != true {
-        entries[index].entry = .one(tensor.withLeadingAxis)
+        entries[index].entry = .one(try tensor.reordered(by: [nil, 0, 1], limit))
       }
     }
     return entries
@@ -33,7 +38,9 @@ enum AmbiguousReading {
   }
 
   /// Position ids as `transformers` holds them: [B, N], [3, B, N], or [4, B, N] with those of text in front.
-  private static func positionIDs(_ tensor: Tensor, _ reading: Reading) throws(Problem) -> Tensor {
+  private static func positionIDs(
+    _ tensor: Tensor, _ reading: Reading, _ limit: StepLimit
+  ) throws(Problem) -> Tensor {
     let others = Reading(
       entries: reading.entries.filter { $0.name != "position_ids" }, declared: reading.declared,
       isDeclaredBatched: reading.isDeclaredBatched == true ? nil : reading.isDeclaredBatched)
@@ -57,19 +64,21 @@ enum AmbiguousReading {
           pointer: "position_ids")
       }
       guard fitsFirst else { return tensor }
-      if tensor.shape[1] == 1, !isBatch { return tensor.squeezed(axis: 1) }
-      return tensor.withFirstAxesSwapped
+      if tensor.shape[1] == 1, !isBatch { return try tensor.reordered(by: [0, 2], limit) }
+      return try tensor.reordered(by: [1, 0, 2], limit)
     default: return tensor
     }
   }
 
   /// The query of one position with the axis of positions left in, [heads, 1, d].
-  private static func query(_ tensor: Tensor, _ reading: Reading) throws(Problem) -> Tensor {
+  private static func query(
+    _ tensor: Tensor, _ reading: Reading, _ limit: StepLimit
+  ) throws(Problem) -> Tensor {
     guard tensor.rank == 3, tensor.shape[1] == 1, tensor.shape[0] > 1, reading.isDeclaredBatched != true
     else {
       return tensor
     }
-    if reading.isDeclaredBatched == false { return tensor.squeezed(axis: 1) }
+    if reading.isDeclaredBatched == false { return try tensor.reordered(by: [0, 2], limit) }
     let key = reading.entries.first { $0.name == "key" }
     guard case .one(let keys)? = key?.entry, keys.rank <= 3, reading.declared["key"] != true else {
       return tensor
@@ -81,7 +90,7 @@ enum AmbiguousReading {
           + "\(tensor.shape[0]) images of one head; say \"batched\": false or true",
         pointer: "query")
     }
-    return tensor.squeezed(axis: 1)
+    return try tensor.reordered(by: [0, 2], limit)
   }
 
   /// - Parameter count: the images of the batch.
@@ -199,43 +208,5 @@ enum AmbiguousReading {
       "shape \(tensor.shape) would be \(tensor.shape[0]) heads of \(tensor.shape[1]) tokens, and looks like features; "
         + "name the tensor: ?tensor=image_features, or ?tensor=\(name) if it is scores",
       pointer: name)
-  }
-}
-
-extension Tensor {
-  /// The same elements behind an axis of extent 1.
-  fileprivate var withLeadingAxis: Tensor {
-    reshaped([1] + shape.dimensions, bytes)
-  }
-
-  /// The same elements without an axis of extent 1.
-  fileprivate func squeezed(axis: Int) -> Tensor {
-    precondition(shape[axis] == 1)
-    var extents = shape.dimensions
-    extents.remove(at: axis)
-    return reshaped(extents, bytes)
-  }
-
-  /// [a, b, ...] as [b, a, ...].
-  fileprivate var withFirstAxesSwapped: Tensor {
-    let rows = elements(0..<elementCount).bytes
-    let (first, second) = (shape[0], shape[1])
-    let row = first * second == 0 ? 0 : bytes.count / (first * second)
-    var moved: [UInt8] = []
-    moved.reserveCapacity(bytes.count)
-    for inner in 0..<second {
-      for outer in 0..<first {
-        let start = rows.startIndex + (outer * second + inner) * row
-        moved += rows[start..<(start + row)]
-      }
-    }
-    return reshaped([second, first] + shape.dimensions.dropFirst(2), moved[...])
-  }
-
-  private func reshaped(_ extents: [Int], _ bytes: ArraySlice<UInt8>) -> Tensor {
-    guard let shape = try? Shape(extents),
-      let tensor = try? Tensor(elementType: elementType, shape: shape, bytes: bytes)
-    else { preconditionFailure("as many elements as before") }
-    return tensor
   }
 }

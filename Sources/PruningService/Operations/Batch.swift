@@ -1,3 +1,4 @@
+import PruningNumerics
 import TensorFormats
 import Tensors
 
@@ -18,11 +19,14 @@ struct Batch {
   /// - Parameters:
   ///   - axes: whose axes the request names; their tensors stand in the order of ``TensorAxes``, images first.
   ///   - isDeclaredBatched: the request's `batched`, or true where a list of layouts says the same.
-  init(_ tensors: TensorBundle, axes: DeclaredAxes = .none, isDeclaredBatched: Bool?) throws(Problem) {
+  ///   - limit: asked while elements move.
+  init(
+    _ tensors: TensorBundle, axes: DeclaredAxes, isDeclaredBatched: Bool?, _ limit: StepLimit
+  ) throws(Problem) {
     let reading = Reading(
       entries: tensors.names.compactMap { name in tensors[name].map { (name: name, entry: $0) } },
       declared: axes.isBatched, isDeclaredBatched: isDeclaredBatched)
-    let entries = try AmbiguousReading.settled(reading)
+    let entries = try AmbiguousReading.settled(reading, limit)
     let settled = Reading(entries: entries, declared: reading.declared, isDeclaredBatched: isDeclaredBatched)
     let count = try settled.count()
     guard (1...Self.maximumCount).contains(count ?? 1) else {

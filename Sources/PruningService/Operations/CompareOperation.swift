@@ -55,7 +55,7 @@ public enum CompareOperation {
     let axes = try DeclaredAxes(shared.parameters, tensors: tensors)
     let batch = try Batch(
       try axes.applied(to: tensors, context.stepLimit), axes: axes,
-      isDeclaredBatched: try OperationParameters.batched(shared.parameters))
+      isDeclaredBatched: try OperationParameters.batched(shared.parameters), context.stepLimit)
     guard !batch.isBatched else {
       throw Problem(
         .invalidInput, "methods are compared on one image, and this is a batch of \(batch.samples.count)",

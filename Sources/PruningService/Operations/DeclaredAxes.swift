@@ -114,11 +114,7 @@ struct DeclaredAxes {
     // Without heads, rows of queries still stand behind an axis of heads.
     let order = (kept.contains("b") ? ["b"] : []) + (forms.contains(present) ? present : full)
     let sources = order.map { letters.firstIndex(of: $0) }
-    do throws(PruningError) {
-      return try tensor.reordered(by: sources, limit)
-    } catch {
-      throw Problem(error)
-    }
+    return try tensor.reordered(by: sources, limit)
   }
 }
 
@@ -148,7 +144,7 @@ extension Tensor {
   /// axis of extent 1. Axes of this tensor that are not named have extent 1.
   ///
   /// - Complexity: O(1) where the elements stay in place, else O(n).
-  fileprivate func reordered(by sources: [Int?], _ limit: StepLimit) throws(PruningError) -> Tensor {
+  func reordered(by sources: [Int?], _ limit: StepLimit) throws(Problem) -> Tensor {
     let extents = sources.map { $0.map { shape[$0] } ?? 1 }
     var strides = [Int](repeating: 1, count: rank)
     for axis in (0..<max(rank - 1, 0)).reversed() { strides[axis] = strides[axis + 1] * shape[axis + 1] }
@@ -169,7 +165,7 @@ extension Tensor {
   /// - Parameter limit: asked every quarter of a million copies, a millisecond or so.
   private func gathered(
     _ extents: [Int], _ strides: [Int], _ limit: StepLimit
-  ) throws(PruningError) -> [UInt8] {
+  ) throws(Problem) -> [UInt8] {
     let width = elementType.byteWidth
     guard elementCount > 0, let last = extents.indices.last else { return Array(bytes) }
     // Where the innermost axis stays innermost, whole rows move at once.
@@ -206,7 +202,7 @@ extension Tensor {
         count = source.count
       }
     }
-    if let failure { throw failure }
+    if let failure { throw Problem(failure) }
     return moved
   }
 }

@@ -95,7 +95,7 @@ final class PreparedOperation: Sendable {
     let axes = try DeclaredAxes(given, tensors: resolved)
     let batch = try Batch(
       try axes.applied(to: resolved, context.stepLimit), axes: axes,
-      isDeclaredBatched: try OperationParameters.batched(given))
+      isDeclaredBatched: try OperationParameters.batched(given), context.stepLimit)
     self.operation = operation
     isBatched = batch.isBatched
     let isTogether = operation == .prune && batch.isBatched && given["budget_scope"] == "request"
