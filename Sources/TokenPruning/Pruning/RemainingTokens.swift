@@ -21,40 +21,19 @@ struct RemainingTokens: Sendable {
   func slots(of tokens: [Int]) -> [Int] { tokens.compactMap { slots[$0] } }
 
   /// What is left of an input: its tensors are over all tokens, or over those that are left.
-  func input(_ input: PruningInput) throws(PruningError) -> PruningInput {
-    var tensors: [String: Tensor] = [:]
-    for (name, tensor) in input.tensors {
-      tensors[name] = try reduced(tensor, named: name, from: input.tokenCount)
+  func input(_ input: PruningInput) -> PruningInput {
+    var tensors = input.tensors
+    if input.tokenCount != kept.count {
+      for (name, tensor) in tensors {
+        guard let axis = TokenAxis.of(name, rank: tensor.rank), tensor.shape[axis] == input.tokenCount else {
+          continue
+        }
+        tensors[name] = tensor.gather(kept, axis: axis)
+      }
     }
     return PruningInput(
       tokenCount: kept.count, tensors: tensors, layout: nil, seed: input.seed,
       stepLimit: input.stepLimit, sharing: input.sharing)
-  }
-
-  private func reduced(_ tensor: Tensor, named name: String, from tokenCount: Int) throws(PruningError)
-    -> Tensor
-  {
-    guard let axis = TokenAxis.of(name, rank: tensor.rank), tensor.shape[axis] == tokenCount,
-      tokenCount != kept.count
-    else { return tensor }
-    let dimensions = tensor.shape.dimensions
-    let width = tensor.elementType.byteWidth * dimensions[(axis + 1)...].reduce(1, *)
-    let blocks = dimensions[..<axis].reduce(1, *)
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(blocks * kept.count * width)
-    for block in 0..<blocks {
-      for token in kept {
-        let start = tensor.bytes.startIndex + (block * tokenCount + token) * width
-        bytes += tensor.bytes[start..<(start + width)]
-      }
-    }
-    do throws(TensorError) {
-      var reduced = dimensions
-      reduced[axis] = kept.count
-      return try Tensor(elementType: tensor.elementType, shape: Shape(reduced), bytes: bytes[...])
-    } catch {
-      throw PruningError(at: name, "\(error)")
-    }
   }
 }
 
