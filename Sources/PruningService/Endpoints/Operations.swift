@@ -35,15 +35,9 @@ struct OperationHandler: Sendable {
     _ request: Request, _ resolved: ResolvedHead, isBrief: Bool, deadline: ContinuousClock.Instant? = nil
   ) throws(Problem) -> PreparedRequest? {
     if let found = resolved.operations.find(request.body) { return found }
-    let format = try BodyFormat.ofRequest(request, resolved)
-    let query = try resolved.query.get()
-    try query.requireFit(with: format)
-    let hints = DecodingHints(
-      parameterNames: Operation.parameterNames,
-      tensorName: query.tensorName ?? operation.mainTensor(of: query.methodName),
-      elementType: query.elementType, boundary: BodyFormat.boundary(resolved, format),
-      zipCoding: .zlib, maximumDecodedBytes: resolved.maximumBodyBytes,
-      isInterrupted: Self.interruption(request, deadline))
+    let (format, query, hints) = try Self.form(
+      of: request, resolved, parameterNames: Operation.parameterNames, mainTensor: operation.mainTensor(of:),
+      deadline)
     var decodedBytes = format.decodingBytes(of: request.body[...], hints)
     if isBrief, request.body.count > Self.briefBodyBytes || decodedBytes > Self.briefDecodedBytes {
       return nil
@@ -58,8 +52,7 @@ struct OperationHandler: Sendable {
     let context = RunContext(
       models: models.current,
       stepLimit: StepLimit(
-        .max, isAbandoned: request.isAbandoned,
-        isOverdue: { deadline.map { ContinuousClock.now >= $0 } ?? false }))
+        .max, isAbandoned: request.isAbandoned, isOverdue: Self.isOverdue(deadline)))
     guard
       let prepared = try PreparedOperation(
         operation, document, context,
@@ -118,14 +111,8 @@ struct OperationHandler: Sendable {
     _ context: Endpoint.Context, parameterNames: Set<String>, mainTensor: (String?) -> String,
     deadline: ContinuousClock.Instant?
   ) throws(Problem) -> (document: TensorDocument, decodedBytes: Int, format: any TensorFormat.Type) {
-    let format = try BodyFormat.ofRequest(context.request, context.resolved)
-    let query = try context.resolved.query.get()
-    try query.requireFit(with: format)
-    let hints = DecodingHints(
-      parameterNames: parameterNames, tensorName: query.tensorName ?? mainTensor(query.methodName),
-      elementType: query.elementType, boundary: BodyFormat.boundary(context.resolved, format),
-      zipCoding: .zlib, maximumDecodedBytes: context.resolved.maximumBodyBytes,
-      isInterrupted: interruption(context.request, deadline))
+    let (format, query, hints) = try form(
+      of: context.request, context.resolved, parameterNames: parameterNames, mainTensor: mainTensor, deadline)
     var decodedBytes = format.decodingBytes(of: context.request.body[...], hints)
     try use(decodedBytes, in: context.request)
     let document = try context.timing.measure("decode") { () throws(Problem) in
@@ -133,6 +120,22 @@ struct OperationHandler: Sendable {
     }
     try useReordered(document, beside: &decodedBytes, in: context.request)
     return (document, decodedBytes, format)
+  }
+
+  /// What a request's head says of its body: the format, the parameters beside it, and how it is read.
+  private static func form(
+    of request: Request, _ resolved: ResolvedHead, parameterNames: Set<String>,
+    mainTensor: (String?) -> String, _ deadline: ContinuousClock.Instant?
+  ) throws(Problem) -> (format: any TensorFormat.Type, query: QueryParameters, hints: DecodingHints) {
+    let format = try BodyFormat.ofRequest(request, resolved)
+    let query = try resolved.query.get()
+    try query.requireFit(with: format)
+    let hints = DecodingHints(
+      parameterNames: parameterNames, tensorName: query.tensorName ?? mainTensor(query.methodName),
+      elementType: query.elementType, boundary: BodyFormat.boundary(resolved, format),
+      zipCoding: .zlib, maximumDecodedBytes: resolved.maximumBodyBytes,
+      isInterrupted: interruption(request, deadline))
+    return (format, query, hints)
   }
 
   /// Bodies up to this size are read in a few milliseconds, whatever they say.
@@ -147,7 +150,13 @@ struct OperationHandler: Sendable {
   /// Whether the client is gone or the time is over.
   static func mustStop(_ request: Request, _ deadline: ContinuousClock.Instant?) -> Interruption {
     let isAbandoned = request.isAbandoned
-    return { isAbandoned() || deadline.map { ContinuousClock.now >= $0 } ?? false }
+    let isOverdue = isOverdue(deadline)
+    return { isAbandoned() || isOverdue() }
+  }
+
+  /// Whether the time is over; never where there is no deadline.
+  static func isOverdue(_ deadline: ContinuousClock.Instant?) -> @Sendable () -> Bool {
+    { deadline.map { ContinuousClock.now >= $0 } ?? false }
   }
 
   /// Has the request hold memory before it takes it.
@@ -212,7 +221,7 @@ extension RunContext {
   init(models: ModelSet, _ request: Request, deadline: ContinuousClock.Instant?) {
     self.init(
       models: models, isAbandoned: request.isAbandoned,
-      isOverdue: { deadline.map { ContinuousClock.now >= $0 } ?? false },
+      isOverdue: OperationHandler.isOverdue(deadline),
       sharing: WorkSharing(request.share))
   }
 }

@@ -26,8 +26,7 @@ extension Endpoints {
       let given = parameters
       let answer = try context.timing.measure("compute") { () throws(Problem) in
         let limit = StepLimit(
-          .max, isAbandoned: request.isAbandoned,
-          isOverdue: { deadline.map { ContinuousClock.now >= $0 } ?? false })
+          .max, isAbandoned: request.isAbandoned, isOverdue: OperationHandler.isOverdue(deadline))
         return try PlanOperation.run(given, limit) { bytes throws(Problem) in
           try OperationHandler.use(decodedBytes &+ bytes, in: request)
         }
