@@ -85,10 +85,7 @@ struct Hired: PruningMethod {
     for (tile, budget) in zip(tiles, budgets) {
       kept += Ranking.highest(min(budget, tile.count), of: scores, among: tile)
     }
-    guard !isFaithful, kept.count < task.count else { return kept }
-    let isKept = Set(kept)
-    let rest = task.candidates.filter { !isKept.contains($0) }
-    return kept + Ranking.highest(task.count - kept.count, of: scores, among: rest)
+    return isFaithful ? kept : task.filled(kept, by: scores)
   }
 
   /// The early attention of the whole image's tokens: all tokens' or just those are given.

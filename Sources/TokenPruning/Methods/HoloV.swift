@@ -71,15 +71,11 @@ struct HoloV: PruningMethod {
       kept += quota >= run.count ? run : Ranking.highest(quota, of: attention, among: run)
     }
     if kept.count > task.count { kept.removeLast(kept.count - task.count) }
-    guard !isFaithful, kept.count < task.count else { return kept }
-    let isKept = Set(kept)
-    let rest = task.candidates.filter { !isKept.contains($0) }
-    return kept + Ranking.highest(task.count - kept.count, of: attention, among: rest)
+    return isFaithful ? kept : task.filled(kept, by: attention)
   }
 
   func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {
-    let task = SelectionTask(count: count, candidates: Array(0..<input.tokenCount))
-    let kept = try select(task, from: input)
+    let kept = try select(SelectionTask(count: count, of: input), from: input)
     let features = try input.features()
     guard isFaithful, kept.count < count else { return MergedTokens.gathered(kept, of: features) }
     let zeros = [Float](repeating: 0, count: (count - kept.count) * features.columns)

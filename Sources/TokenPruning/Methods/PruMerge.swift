@@ -55,7 +55,7 @@ struct PruMerge: ScoringMethod {
   }
 
   func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {
-    let task = SelectionTask(count: count, candidates: Array(0..<input.tokenCount))
+    let task = SelectionTask(count: count, of: input)
     let kept = try select(task, from: input)
     let isKept = Set(kept)
     let pruned = task.candidates.filter { !isKept.contains($0) }

@@ -77,18 +77,13 @@ struct PruneSID: PruningMethod {
     let quotas = Self.quotas(thinned, lower: lower, free: free, total: total)
     var kept = zip(thinned, quotas).flatMap { $0.ranking.prefix($1) }
     kept.removeLast(max(0, kept.count - task.count))
-    if kept.count < task.count {
-      let isKept = Set(kept)
-      let rest = tokens.indices.filter { !isKept.contains($0) }
-      kept += Ranking.highest(task.count - kept.count, of: scores, among: Array(rest))
-    }
-    return kept.map { tokens[$0] }
+    let slots = SelectionTask(count: task.count, candidates: Array(tokens.indices))
+    return slots.filled(kept, by: scores).map { tokens[$0] }
   }
 
   /// Rows in the order of the authors' code: group by group; `qwen2_vl` sorts more than 150.
   func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {
-    let task = SelectionTask(count: count, candidates: Array(0..<input.tokenCount))
-    let kept = try select(task, from: input)
+    let kept = try select(SelectionTask(count: count, of: input), from: input)
     return MergedTokens.gathered(
       isQwen && count > Self.unsortedCount ? kept.sorted() : kept, of: try input.features())
   }

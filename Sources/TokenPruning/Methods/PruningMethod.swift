@@ -61,8 +61,7 @@ extension PruningMethod {
   func resolved(for input: PruningInput) throws(PruningError) -> any PruningMethod { self }
 
   func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {
-    let task = SelectionTask(count: count, candidates: Array(0..<input.tokenCount))
-    let kept = try select(task, from: input).sorted()
+    let kept = try select(SelectionTask(count: count, of: input), from: input).sorted()
     return MergedTokens.gathered(kept, of: try input.features())
   }
 
@@ -112,5 +111,18 @@ struct SelectionTask: Sendable {
     self.count = count
     self.candidates = candidates
     self.given = given
+  }
+
+  /// To choose from all tokens.
+  init(count: Int, of input: PruningInput) {
+    self.init(count: count, candidates: Array(0..<input.tokenCount))
+  }
+
+  /// `kept`, and as many more of the candidates, best first, as are missing.
+  func filled(_ kept: [Int], by scores: [Double]) -> [Int] {
+    guard kept.count < count else { return kept }
+    let isKept = Set(kept)
+    let rest = candidates.filter { !isKept.contains($0) }
+    return kept + Ranking.highest(count - kept.count, of: scores, among: rest)
   }
 }

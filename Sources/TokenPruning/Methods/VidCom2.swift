@@ -85,10 +85,7 @@ struct VidCom2: PruningMethod {
     if kept.count > task.count {
       return Ranking.highest(task.count, of: distinctness, among: kept.sorted())
     }
-    guard !isPublished, kept.count < task.count else { return kept }
-    let isKept = Set(kept)
-    let rest = task.candidates.filter { !isKept.contains($0) }
-    return kept + Ranking.highest(task.count - kept.count, of: distinctness, among: rest)
+    return isPublished ? kept : task.filled(kept, by: distinctness)
   }
 
   /// The floor(D / 2) channels, at least 1, with the lowest variance, ascending.
