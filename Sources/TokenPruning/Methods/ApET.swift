@@ -161,30 +161,16 @@ struct ApET: PruningMethod {
   func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {
     let features = try input.features()
     var steps = StepCounter(limit: input.stepLimit, work: "reconstructing these tokens")
-    let all = Array(0..<input.tokenCount)
-    let choice = try choose(SelectionTask(count: count, candidates: all), features, &steps)
-    let kept = choice.kept.sorted()
-    var rowOfToken = MergedTokens.ownRows(kept, tokenCount: input.tokenCount)
-    let dropped = all.filter { rowOfToken[$0] == nil }
-    var members = [[Int]](repeating: [], count: kept.count)
-    if !choice.targets.isEmpty, !dropped.isEmpty {
-      // By descending error, so that the first of equal cosines is the authors'.
-      let nearest = try CosineSpace(features).mostSimilar(
-        to: dropped, among: choice.targets, sharing: input.sharing, &steps)
-      for (token, target) in zip(dropped, nearest) {
-        guard let row = rowOfToken[choice.targets[target]] else { continue }
-        members[row].append(token)
-        rowOfToken[token] = row
-      }
-    } else if !dropped.isEmpty, !kept.isEmpty {
-      // Basis tokens only: nothing merges, and what is dropped is gone.
-      return MergedTokens.gathered(kept, of: features)
-    }
-    var rows = features.meanRows(kept, with: members)
+    let choice = try choose(SelectionTask(count: count, of: input), features, &steps)
+    // Targets by descending error, so that the first of equal cosines is the authors'. Where basis tokens alone are kept
+    // there are none.
+    let merged = try MergedTokens.joined(
+      choice.kept.sorted(), to: choice.targets, of: features, sharing: input.sharing, &steps)
+    var rows = merged.features
     for (slot, basis) in zip(choice.slots, choice.basis) {
-      if let row = rowOfToken[slot] { rows.replace(row: row, by: features.row(basis)) }
+      if let row = merged.assignments[slot] { rows.replace(row: row, by: features.row(basis)) }
     }
-    return MergedTokens(features: rows, kept: kept, assignments: rowOfToken)
+    return MergedTokens(features: rows, kept: merged.kept, assignments: merged.assignments)
   }
 }
 

@@ -35,6 +35,26 @@ struct MergedTokens: Sendable, Equatable {
       sizes: Array(repeating: 1, count: kept.count))
   }
 
+  /// Every other token joins the one of `targets`, all of them kept, with the largest cosine, the first of equals; without
+  /// targets it is dropped. A row is the mean of its tokens.
+  static func joined(
+    _ kept: [Int], to targets: [Int], of features: Matrix, sharing: WorkSharing, _ steps: inout StepCounter
+  ) throws(PruningError) -> MergedTokens {
+    var assignments = ownRows(kept, tokenCount: features.rows)
+    let dropped = assignments.indices.filter { assignments[$0] == nil }
+    guard !targets.isEmpty, !dropped.isEmpty else { return gathered(kept, of: features) }
+    let nearest = try CosineSpace(features).mostSimilar(
+      to: dropped, among: targets, sharing: sharing, &steps)
+    var members = [[Int]](repeating: [], count: kept.count)
+    for (token, target) in zip(dropped, nearest) {
+      guard let row = assignments[targets[target]] else { preconditionFailure("a target is kept") }
+      members[row].append(token)
+      assignments[token] = row
+    }
+    return MergedTokens(
+      features: features.meanRows(kept, with: members), kept: kept, assignments: assignments)
+  }
+
   /// Kept tokens in their own rows, all others nowhere.
   static func ownRows(_ kept: [Int], tokenCount: Int) -> [Int?] {
     var assignments = [Int?](repeating: nil, count: tokenCount)

@@ -81,22 +81,10 @@ struct VScan: PruningMethod {
   }
 
   func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {
-    let all = Array(0..<input.tokenCount)
-    let kept = try select(SelectionTask(count: count, candidates: all), from: input).sorted()
-    let features = try input.features()
-    var assignments = MergedTokens.ownRows(kept, tokenCount: input.tokenCount)
-    let dropped = all.filter { assignments[$0] == nil }
-    guard !kept.isEmpty, !dropped.isEmpty else { return MergedTokens.gathered(kept, of: features) }
+    let kept = try select(SelectionTask(count: count, of: input), from: input).sorted()
     var steps = StepCounter(limit: input.stepLimit)
-    let nearest = try CosineSpace(features).mostSimilar(
-      to: dropped, among: kept, sharing: input.sharing, &steps)
-    var members = [[Int]](repeating: [], count: kept.count)
-    for (token, row) in zip(dropped, nearest) {
-      members[row].append(token)
-      assignments[token] = row
-    }
-    return MergedTokens(
-      features: features.meanRows(kept, with: members), kept: kept, assignments: assignments)
+    return try MergedTokens.joined(
+      kept, to: kept, of: try input.features(), sharing: input.sharing, &steps)
   }
 
   /// The candidates of each window, views one after the other; what lies in no view is in none.
