@@ -43,7 +43,7 @@ package enum QueryKeyScores {
       guard logits.allSatisfy(\.isFinite) else {
         throw PruningError(at: "query", "the product with key overflows in head \(head)")
       }
-      for (token, share) in RowArithmetic.softmax(logits).enumerated() {
+      for (token, share) in softmax(logits).enumerated() {
         scores[token] += share / Double(heads)
       }
     }

@@ -32,6 +32,6 @@ package enum SimilarityScores {
   /// - Parameter temperature: nil for the cosines as they are, else softmax(cosine / temperature) over tokens.
   package static func saliency(_ cosines: [Double], sign: Sign, temperature: Double?) -> [Double] {
     let signed = sign == .positive ? cosines : cosines.map { -$0 }
-    return temperature.map { temperature in RowArithmetic.softmax(signed.map { $0 / temperature }) } ?? signed
+    return temperature.map { temperature in softmax(signed.map { $0 / temperature }) } ?? signed
   }
 }

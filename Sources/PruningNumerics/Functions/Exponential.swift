@@ -67,7 +67,7 @@ private func scaled(_ value: Double, byPowerOfTwo exponent: Int) -> Double {
   return value * Double(sign: .plus, exponent: exponent, significand: 1)
 }
 
-/// exp((x - max) / temperature), divided by their sum.
+/// exp((x - max) / temperature), divided by their sum; no finite input overflows.
 public func softmax(_ values: [Double], _ temperature: Double = 1) -> [Double] {
   guard let highest = values.max() else { return [] }
   let powers = values.map { exponential(($0 - highest) / temperature) }

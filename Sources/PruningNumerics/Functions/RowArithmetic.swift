@@ -1,4 +1,4 @@
-/// Products and softmax of rows of Doubles.
+/// Products of rows of Doubles.
 package enum RowArithmetic {
   /// The sum of products of two rows of equal length.
   package static func dot(_ a: ArraySlice<Double>, _ b: ArraySlice<Double>) -> Double {
@@ -9,13 +9,5 @@ package enum RowArithmetic {
       j += 1
     }
     return sum
-  }
-
-  /// exp(x - max) / sum, which no finite input overflows.
-  package static func softmax(_ logits: [Double]) -> [Double] {
-    guard let largest = logits.max() else { return [] }
-    let powers = logits.map { exponential($0 - largest) }
-    let sum = powers.reduce(0, +)
-    return powers.map { $0 / sum }
   }
 }

@@ -99,7 +99,7 @@ struct PyramidDrop: ScoringMethod {
       guard row.allSatisfy(\.isFinite) else {
         throw PruningError(at: "hidden_states", "the product of query and keys overflows")
       }
-      let shares = RowArithmetic.softmax(row)
+      let shares = softmax(row)
       for token in scores.indices { scores[token] += shares[start + token] / Double(heads) }
     }
     return scores

@@ -63,7 +63,7 @@ enum TextRaters {
       let products = products(of: visual, tokens, with: text)
       for token in tokens.indices {
         let logits = (0..<text.rows).map { products[4 * $0 + token - first] }
-        for (row, share) in RowArithmetic.softmax(logits).enumerated() { shares[row] += share }
+        for (row, share) in softmax(logits).enumerated() { shares[row] += share }
       }
     }
     return shares.map { $0 / Double(max(visual.rows, 1)) }
