@@ -83,22 +83,19 @@ struct MemoryNeed: Sendable {
 
   /// Of the method that decides, and of the search for a region before it.
   private static func memory(of operation: Operation, _ parameters: JSONObject) -> MethodMemory {
+    let search = MethodMemory(perElement: searchPerElement)
     switch operation {
-    case .localize, .reselect: return MethodMemory(perElement: searchPerElement)
+    case .localize, .reselect: return search
     case .compress, .prune:
       let name = parameters["method"]?.stringValue ?? PruneRequest.defaultMethod
       let known = MethodRegistry.standard.memory(of: name)
       guard operation == .compress else {
         let known = known ?? .features
-        guard parameters["localize"].map({ $0 != false }) ?? false else { return known }
-        return MethodMemory(
-          perElement: max(known.perElement, searchPerElement), perPair: known.perPair, perKept: known.perKept,
-          perTextPair: known.perTextPair)
+        return parameters["localize"].map({ $0 != false }) ?? false ? known.raised(to: search) : known
       }
       // The anchors of density peaks compare all tokens in float64.
-      return MethodMemory(
-        perElement: max(known?.perElement ?? 0, 24), perPair: max(known?.perPair ?? 0, 16),
-        perKept: known?.perKept ?? 0, perTextPair: known?.perTextPair ?? 0)
+      let anchors = MethodMemory(perElement: 24, perPair: 16)
+      return known?.raised(to: anchors) ?? anchors
     }
   }
 

@@ -93,9 +93,6 @@ extension MethodRegistry {
   /// The most memory that a method takes; of one that chooses among others, that of the largest.
   public func memory(of name: String) -> MethodMemory? {
     guard name == Auto.name else { return descriptors.first { $0.name == name }?.memory }
-    let memories = descriptors.filter { $0.facts.automatic != nil }.map(\.memory)
-    return MethodMemory(
-      perElement: memories.map(\.perElement).max() ?? 0, perPair: memories.map(\.perPair).max() ?? 0,
-      perKept: memories.map(\.perKept).max() ?? 0, perTextPair: memories.map(\.perTextPair).max() ?? 0)
+    return descriptors.filter { $0.facts.automatic != nil }.reduce(.scores) { $0.raised(to: $1.memory) }
   }
 }

@@ -26,6 +26,13 @@ public struct MethodMemory: Sendable, Hashable {
   /// Widens its features, and scales and packs them to compare them.
   public static let features = MethodMemory(perElement: 16, perPair: 4)
 
+  /// What is enough for both.
+  public func raised(to other: MethodMemory) -> MethodMemory {
+    MethodMemory(
+      perElement: max(perElement, other.perElement), perPair: max(perPair, other.perPair),
+      perKept: max(perKept, other.perKept), perTextPair: max(perTextPair, other.perTextPair))
+  }
+
   /// The most bytes that choosing `kept` of `tokens` takes, beside `texts` rows of text.
   public func bytes(elements: Int, tokens: Int, kept: Int, texts: Int) -> Int {
     let paired = min(tokens, Self.maximumPaired)
