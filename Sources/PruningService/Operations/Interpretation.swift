@@ -28,8 +28,8 @@ struct Interpretation {
     } else if let query = sample["query"] {
       read["heads"] = .integer(query.rank == 2 ? query.shape[0] : 1)
     }
-    if !hasLayout, let first = tokenCounts.first, let text = Self.classToken(first) {
-      warnings.append(text + "; leave it out, or every index counts it")
+    if !hasLayout, let first = tokenCounts.first, let sum = TokenLayout.gridAndOne(tokenCount: first) {
+      warnings.append("\(sum): the first token looks like [CLS]; leave it out, or every index counts it")
     }
     var members: JSONObject = ["read": .object(read)]
     if !warnings.isEmpty { members["warnings"] = .array(warnings.map { .string($0) }) }
@@ -72,11 +72,4 @@ struct Interpretation {
 
   /// Vision encoders and language models have more.
   private static let fewHeads = 4
-
-  /// "577 = 24 x 24 + 1: the first token looks like [CLS]", where the number is a square and one, of the size of a grid.
-  static func classToken(_ tokenCount: Int) -> String? {
-    guard tokenCount > 49, let grid = TokenLayout.inferred(tokenCount: tokenCount - 1) else { return nil }
-    let side = grid.views[0].rows
-    return "\(tokenCount) = \(side) x \(side) + 1: the first token looks like [CLS]"
-  }
 }

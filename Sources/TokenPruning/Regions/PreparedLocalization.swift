@@ -149,13 +149,11 @@ extension PruningInput {
       throw PruningError(at: "/layout", "there are no visual tokens to localize in")
     }
     guard let layout = layout ?? TokenLayout.inferred(tokenCount: tokenCount) else {
-      let side =
-        tokenCount > 49 ? TokenLayout.inferred(tokenCount: tokenCount - 1)?.views.first?.rows : nil
       throw PruningError(
         at: "/layout",
         "is missing, and \(tokenCount) tokens do not form a square grid; give \"layout\" with rows and columns"
-          + (side.map {
-            ", or leave out the first token if it is [CLS]: \(tokenCount) = \($0) x \($0) + 1"
+          + (TokenLayout.gridAndOne(tokenCount: tokenCount).map {
+            ", or leave out the first token if it is [CLS]: \($0)"
           } ?? ""))
     }
     guard layout.tokenCount == tokenCount else {

@@ -78,6 +78,13 @@ extension TokenLayout {
     return TokenLayout(type: "grid", tokenCount: tokenCount, views: [view])
   }
 
+  /// "577 = 24 x 24 + 1", where a number is that of a square grid and one more, as with [CLS]; nil for any other, and for
+  /// squares too small to be a grid.
+  public static func gridAndOne(tokenCount: Int) -> String? {
+    guard tokenCount > 49, let side = inferred(tokenCount: tokenCount - 1)?.views[0].rows else { return nil }
+    return "\(tokenCount) = \(side) x \(side) + 1"
+  }
+
   /// The product of the members `rows` and `columns`, checked.
   static func checkedCount(rows: Int, columns: Int) throws(PruningError) -> Int {
     let (count, overflow) = rows.multipliedReportingOverflow(by: columns)
