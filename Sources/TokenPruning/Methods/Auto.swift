@@ -1,6 +1,4 @@
-import Localization
 import PruningNumerics
-import Tensors
 import VisionLayouts
 
 /// Chooses the method by what the request holds, and says why.
@@ -76,16 +74,9 @@ struct Auto: PruningMethod {
     case .pixels: input.tensors["image_features"] == nil && input.tensors["attention"] == nil
     case .video:
       (input.layout?.views.count { $0.role == .frame } ?? 0) > 1
-    case .question: hasComparableText(input)
+    case .question: input.hasComparableText
     case .languageModel, .image, .positions: true
     }
-  }
-
-  /// Whether cosines between text and features are defined: rows of one width.
-  private static func hasComparableText(_ input: PruningInput) -> Bool {
-    let compared = input.tensors[LocalizationSource.comparedFeatures(in: input.tensors)]
-    guard let compared, let text = input.tensors["text_features"] else { return false }
-    return text.shape.dimensions.last == compared.shape.dimensions.last
   }
 }
 

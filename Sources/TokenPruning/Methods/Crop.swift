@@ -86,13 +86,7 @@ struct Crop: PruningMethod {
     let hasFeatures = input.tensors["image_features"] != nil
     if hasFeatures, !needsScores { return "diversity" }
     if input.tensors["attention"] != nil { return "attention" }
-    let compared = input.tensors[LocalizationSource.comparedFeatures(in: input.tensors)]
-    // Text of another width is there for a learned localizer; cosines could not compare it.
-    if let compared, let text = input.tensors["text_features"],
-      text.shape.dimensions.last == compared.shape.dimensions.last
-    {
-      return "similarity"
-    }
+    if input.hasComparableText { return "similarity" }
     if input.tensors["query"] != nil, input.tensors["key"] != nil { return "query_key" }
     // Whoever asks for scores is told that diversity has none.
     return hasFeatures ? "diversity" : "uniform"

@@ -2,6 +2,17 @@ import Localization
 import PruningNumerics
 import Tensors
 
+extension PruningInput {
+  /// Whether cosines between text and features are defined: rows of one width. Text of another width is there for a
+  /// learned localizer.
+  var hasComparableText: Bool {
+    guard let compared = tensors[LocalizationSource.comparedFeatures(in: tensors)],
+      let text = tensors["text_features"]
+    else { return false }
+    return text.shape.dimensions.last == compared.shape.dimensions.last
+  }
+}
+
 /// How relevant each token is to the text: the mean cosine with the text rows.
 enum Relevance {
   enum Sign: Sendable { case negative, positive }
