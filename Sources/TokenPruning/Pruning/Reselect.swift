@@ -97,7 +97,7 @@ private struct ReselectionGroups {
     }
   }
 
-  func share(of scores: [Double], _ swaps: [ReselectResult.Swap]) -> (before: Double, after: Double) {
+  func share(of scores: [Double], _ swaps: [ReselectResult.Swap]) -> ReselectResult.Share {
     var total = 0.0
     var held = 0.0
     for group in groups {
@@ -105,8 +105,9 @@ private struct ReselectionGroups {
       held += own
       total += group.pruned.reduce(own) { $0 + scores[$1] }
     }
-    guard total > 0 else { return (0, 0) }
-    return (held / total, swaps.reduce(held) { $0 + $1.gain } / total)
+    guard total > 0 else { return ReselectResult.Share(before: 0, after: 0) }
+    return ReselectResult.Share(
+      before: held / total, after: swaps.reduce(held) { $0 + $1.gain } / total)
   }
 }
 

@@ -50,6 +50,12 @@ public struct ReselectResult: Sendable, Hashable {
     var gain: Double { inScore - outScore }
   }
 
+  /// A part of all scores, before the swaps and after them.
+  public struct Share: Sendable, Hashable {
+    public let before: Double
+    public let after: Double
+  }
+
   /// Why there are no more swaps.
   public enum Stop: Sendable, Hashable {
     /// There is nothing to swap: every token is kept, or none.
@@ -70,18 +76,8 @@ public struct ReselectResult: Sendable, Hashable {
   /// The largest gain first.
   public let swaps: [Swap]
   public let stop: Stop
-  /// The part of all scores that the kept tokens hold, before and after; 0 where every score is 0.
-  public let keptShare: (before: Double, after: Double)
+  /// What the kept tokens hold; 0 where every score is 0.
+  public let keptShare: Share
   /// One score per token [N], where asked for.
   public let scores: [Double]?
-
-  public static func == (a: Self, b: Self) -> Bool {
-    a.tokenCount == b.tokenCount && a.kept == b.kept && a.swaps == b.swaps && a.stop == b.stop
-      && a.keptShare == b.keptShare && a.scores == b.scores
-  }
-
-  public func hash(into hasher: inout Hasher) {
-    hasher.combine(kept)
-    hasher.combine(swaps)
-  }
 }
