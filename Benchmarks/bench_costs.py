@@ -1,6 +1,6 @@
 """What a call costs on this machine: every method at several shapes, and both transports at several sizes.
 
-Writes Sources/TokenPruning/Economics/MeasuredCosts.swift, from which /plan tells whether pruning pays. Methods read
+Writes Sources/TokenPruning/Economics/CallCost+Measured.swift, from which /plan tells whether pruning pays. Methods read
 features without structure in float16 (`noise` in bench/inputs.py), for which searches take longest: what features a caller has
 is not known beforehand, and encoders' take a fraction (`--features smooth`). A method's cost is the processor time
 that the server takes for a request, less that for the same body with `uniform`, which computes nothing; a transport's is the
@@ -41,7 +41,7 @@ from bench.references import NUMPY
 
 sys.path.insert(0, str(ROOT / "Tests" / "BlackBox"))
 
-TARGET = ROOT / "Sources/TokenPruning/Economics/MeasuredCosts.swift"
+TARGET = ROOT / "Sources/TokenPruning/Economics/CallCost+Measured.swift"
 # From LLaVA-1.5 to LLaVA-NeXT with features as the LLM sees them: tokens, width and kept tokens.
 SHAPES = ((576, 1024, 64), (2880, 1024, 64), (2880, 4096, 64), (2880, 4096, 320), (576, 4096, 64))
 BASE, LARGE = SHAPES[0], SHAPES[3]
