@@ -174,6 +174,7 @@ train: ## Generate the study's scenes and train its model and localizer; hours, 
 .PHONY: evaluate
 evaluate: release ## Answer the study's questions with the tokens of every method; fails where a figure leaves its interval
 	@evaluation/run.sh table --check $(ARGS)
+	@evaluation/run.sh compression --check
 
 .PHONY: evaluate-smoke
 evaluate-smoke: release ## The same for a few scenes at one budget; make test runs it where torch is there already

@@ -13,7 +13,10 @@ packages=(numpy pillow safetensors matplotlib pytest)
 complete() { "$python" -c 'import torch, numpy, PIL, safetensors, matplotlib, pytest' 2>/dev/null; }
 
 if [ "${1-}" = --check ]; then
-  complete && [ -e /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf ] && [ -d /usr/share/wallpapers/Altai ] &&
+  for font in noto/NotoColorEmoji dejavu/DejaVuSans-Bold liberation/LiberationSans-Bold freefont/FreeSansBold; do
+    [ -e /usr/share/fonts/truetype/$font.ttf ] || exit 1
+  done
+  complete && [ -d /usr/share/wallpapers/Altai ] &&
     [ -d /usr/share/backgrounds/mate ] && [ -e /usr/share/backgrounds/goldfish.png ]
   exit
 fi

@@ -1,4 +1,4 @@
-"""The localizer of config/models: loaded, named, and able to find what its example asks about."""
+"""The models of config/models: loaded, named, and able to do what they are for."""
 import json
 
 import pytest
@@ -44,8 +44,18 @@ def test_the_command_line_finds_the_same(server):
 
 
 def test_the_listing_says_what_it_is_and_how_it_was_made(server):
-    model, = requests.get(f"{server.url}/models", timeout=10).json()["models"]
-    assert model["name"] == "scenes" and model["kind"] == "localizer"
-    assert model["config"]["training"]["steps"] > 0 and "evaluation" in model["config"]["description"]
+    models = requests.get(f"{server.url}/models", timeout=10).json()["models"]
+    assert {model["name"]: model["kind"] for model in models} == {"scenes": "localizer", "scenes-resampler": "resampler"}
+    for model in models:
+        assert model["config"]["training"]["steps"] > 0 and "evaluation" in model["config"]["description"]
+
+
+def test_the_shipped_resampler_compresses_in_the_region_that_the_localizer_finds(server):
+    parameters = {"keep_tokens": 28, "mode": "resampler"}
+    headers = {"Accept": "application/json"}
+    answer = requests.post(f"{server.url}/compress", EXAMPLE.read_bytes(), params=parameters, headers=headers, timeout=60).json()
+    assert answer["model"] == "scenes-resampler" and len(answer["sizes"]) == 28 and sum(answer["sizes"]) == 256
+    learned = answer["learned_rows"]
+    assert len(answer["kept_indices"]) + learned["region"] + learned["background"] == 28
 
 

@@ -6,7 +6,7 @@ import sys
 DEFAULT_CACHE = os.path.expanduser("~/.cache/crop-evaluation")
 COUNTS = dict(train=12000, validation=300, test=600)
 # Steps of each stage; a longer training is asked for with --steps and goes on from what there is.
-STEPS = dict(encoder=2000, language=3000, localizer=4200)
+STEPS = dict(encoder=2000, language=3000, localizer=4200, resampler=3000)
 
 
 # Scene and question of the example that is shipped with the localizer.
@@ -25,7 +25,7 @@ def main():
         stage.add_argument("--steps", type=int, default=steps)
         stage.add_argument("--from-weights", action="store_true",
                            help="without a checkpoint, begin with the committed weights")
-    stages.add_parser("train", help="data and all three trainings").add_argument("--processes", type=int, default=2)
+    stages.add_parser("train", help="data and all trainings").add_argument("--processes", type=int, default=2)
     stages.add_parser("export", help="write the trained weights into the repository")
     table = stages.add_parser("table", help="answer every question with the tokens of every method, selected over HTTP")
     table.add_argument("--check", action="store_true", help="compare with the committed table, exit 1 where a figure moved")
@@ -37,6 +37,8 @@ def main():
     smoke = stages.add_parser("smoke", help="a few scenes at one budget, compared with their committed figures")
     smoke.add_argument("--update", action="store_true", help="commit to the figures of this run")
     stages.add_parser("variants", help="what CROP's default could be, on the validation split")
+    compression = stages.add_parser("compression", help="answer every question with rows that /compress makes, learned and merged")
+    compression.add_argument("--check", action="store_true", help="compare with the committed figures, exit 1 where one moved")
     stages.add_parser("localizer-figures", help="IoU and coverage of the shipped localizer")
     stages.add_parser("report", help="draw the plots of the report")
     example = stages.add_parser("example", help="write the example of the shipped localizer")
@@ -53,23 +55,29 @@ def main():
         sheet.draw(arguments.cache, arguments.path)
     if arguments.stage in (*STEPS, "train", "export"):
         train_or_export(arguments)
-    if arguments.stage in ("table", "rows", "smoke", "variants", "localizer-figures", "report", "example"):
+    if arguments.stage in ("table", "rows", "smoke", "variants", "compression", "localizer-figures", "report", "example"):
         sys.exit(measure(arguments))
 
 
 def train_or_export(arguments):
     import torch
 
-    from . import localizer, training, training_language, weights
+    from . import localizer, resampler, training, training_language, weights
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    trainings = dict(encoder=training.train_encoder, language=training_language.train, localizer=localizer.train)
-    shipped = os.path.join(weights.REPOSITORY, "config", "models", "scenes.safetensors")
+    trainings = dict(encoder=training.train_encoder, language=training_language.train, localizer=localizer.train,
+                     resampler=resampler.train)
+    models = os.path.join(weights.REPOSITORY, "config", "models")
+    shipped = os.path.join(models, "scenes.safetensors")
     if arguments.stage == "export":
         # A localizer trained on the committed encoder leaves the other weights as they are.
         if os.path.exists(os.path.join(arguments.cache, "checkpoints", "language.pt")):
             weights.export(arguments.cache)
-        localizer.export(arguments.cache, shipped)
+        # Each alone, so that a network trained on the committed model leaves the others as they are.
+        for name, network, path in (("localizer", localizer, shipped),
+                                    ("resampler", resampler, os.path.join(models, "scenes-resampler.safetensors"))):
+            if os.path.exists(os.path.join(arguments.cache, "checkpoints", f"{name}.pt")):
+                network.export(arguments.cache, path)
         return
     for name in trainings if arguments.stage == "train" else [arguments.stage]:
         initial = {}
@@ -92,7 +100,7 @@ def measure(arguments):
     """-> exit status"""
     import torch
 
-    from . import dataset, evaluate, example, report
+    from . import compression, dataset, evaluate, example, report
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     moved = []
@@ -104,9 +112,11 @@ def measure(arguments):
     elif arguments.stage == "rows":
         evaluate.print_rows(arguments.cache, arguments.names, arguments.keep, arguments.scenes or evaluate.SCENES)
     elif arguments.stage == "smoke":
-        moved = evaluate.smoke(arguments.cache, arguments.update)
+        moved = evaluate.smoke(arguments.cache, arguments.update) + compression.smoke(arguments.cache, arguments.update)
     elif arguments.stage == "variants":
         evaluate.variants(arguments.cache)
+    elif arguments.stage == "compression":
+        moved = compression.make_table(arguments.cache, arguments.check)
     elif arguments.stage == "localizer-figures":
         print(evaluate.localizer_figures(arguments.cache))
     elif arguments.stage == "report":

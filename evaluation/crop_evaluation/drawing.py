@@ -45,6 +45,11 @@ def fonts(split):
     return [ImageFont.truetype(f"{FONT_FOLDER}/{name}", size) for name in FONTS[split] for size in FONT_SIZES]
 
 
+def font_paths():
+    """Every file that scenes are drawn with."""
+    return sorted({EMOJI_FONT, *(f"{FONT_FOLDER}/{name}" for names in FONTS.values() for name in names)})
+
+
 def letters_of(colour):
     """White or black, whichever stands out on `colour`."""
     return (20, 20, 20) if np.dot(colour, (0.3, 0.59, 0.11)) > 120 else (250, 250, 250)

@@ -5,12 +5,13 @@ import os
 import numpy as np
 from PIL import Image
 
-from . import vocabulary
+from . import drawing, vocabulary
 
 Image.MAX_IMAGE_PIXELS = None
 HEIGHT = 320
 PACKAGES = ["gnome-backgrounds", "mate-backgrounds", "plasma-workspace-wallpapers", "lomiri-wallpapers-16.04",
             "lomiri-wallpapers-20.04", "ukui-wallpapers"]
+FONT_PACKAGES = ["fonts-noto-color-emoji", "fonts-dejavu-core", "fonts-liberation", "fonts-freefont-ttf"]
 # Class: pictures for training, for validation, for the table. No picture is in two splits.
 PICTURES = {
     "water": ("BytheWater DarkestHour summer_1am Aqua Volna", "ColdRipple", "EveningGlow"),
@@ -55,8 +56,9 @@ def prepare(folder):
             image.draft("RGB", (HEIGHT * 2, HEIGHT * 2))
         image = image.convert("RGB")
         image.resize((round(image.width * HEIGHT / image.height), HEIGHT), Image.BOX).save(target)
+    missing += [path for path in drawing.font_paths() if not os.path.exists(path)]
     if missing:
-        raise SystemExit(f"no picture {', '.join(missing)}: apt-get install {' '.join(PACKAGES)} fonts-noto-color-emoji")
+        raise SystemExit(f"no {', '.join(missing)}: apt-get install {' '.join([*PACKAGES, *FONT_PACKAGES])}")
 
 
 def load(folder, split):

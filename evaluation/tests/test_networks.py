@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from crop_evaluation import localizer, model, prefill, training, training_language, vocabulary, weights  # noqa: E402
+from crop_evaluation import localizer, model, prefill, resampler, training, training_language, vocabulary, weights  # noqa: E402
 
 sys.path.insert(0, os.path.join(weights.REPOSITORY, "tools", "models"))
 import networks  # noqa: E402
@@ -129,3 +129,38 @@ def test_the_learning_rate_rises_stays_and_falls():
     shares = [training.schedule(step, 1000) for step in range(1000)]
     assert shares[0] < 0.02 and max(shares) == 1 and shares[-1] < 0.03
     assert all(a >= b for a, b in zip(shares[500:], shares[501:]))
+
+
+def test_the_resampler_computes_the_equations_that_the_service_documents():
+    network = resampler.Resampler().eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    image = torch.randn(2, 256, 128)
+    weights_by_name = {name: tensor.double().numpy() for name, tensor in network.state_dict().items()}
+    shapes = networks.resampler_shapes(resampler.CONFIGURATION)
+    assert {name: array.shape for name, array in weights_by_name.items()} == shapes
+    centres = [((column + 0.5) / 16, (row + 0.5) / 16) for row in range(16) for column in range(16)]
+    parts = [resampler.parts_of(blocks) for blocks in ((1, 2, 4, 3), (0, 0, 0, 7), None, (7, 7, 7, 7))]
+    inside = torch.zeros(4, 256, dtype=torch.bool)
+    for row, part in enumerate(parts):
+        inside[row, part[0]] = True
+    with torch.no_grad():
+        rows = network(image, inside, 5, 3).numpy()
+    for row, part in enumerate(parts):
+        for name, tokens, own in zip(("region", "background"), part, (rows[row, :5], rows[row, 5:])):
+            features = image[row // 2].double().numpy()
+            expected, _ = networks.resampler_rows(weights_by_name, resampler.CONFIGURATION, len(own), name, tokens.tolist(), features,
+                                                  centres)
+            assert np.abs(own - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("blocks, keep, share, expected", [
+    (None, 28, 0.25, [(7, 21)]), (None, 14, 0.0, [(0, 14)]), ((0, 0, 3, 3), 28, 0.25, [(5, 16), (2, 5)]),
+    # A region of sixteen tokens keeps them all; the rest of the budget is the background's.
+    ((2, 2, 3, 3), 85, 0.25, [(16, 0), (17, 52)])])
+def test_a_budget_is_divided_as_the_service_divides_it(blocks, keep, share, expected):
+    parts = resampler.parts_of(blocks)
+    assert resampler.row_counts(parts, keep, share) == expected
+    sources, positions = resampler.composition(parts, keep, share, lambda part, count: part[:count])
+    assert len(sources) == keep and (np.diff(positions) >= 0).all() and len(set(sources.tolist())) == keep
