@@ -21,6 +21,39 @@ public enum ParameterText {
   }
 }
 
+/// What the texts of one request may hold together: those of real requests hold a few hundred values.
+struct ParameterTextBudget {
+  static let maximumBytes = 1 << 20
+  static let maximumValueCount = 1 << 14
+
+  struct Excess: Error {
+    let message: String
+  }
+
+  private var bytesLeft = maximumBytes
+  private var valuesLeft = maximumValueCount
+
+  /// The most memory that so much text takes: its characters, and values of some hundred bytes.
+  static func memory(ofTexts byteCount: Int) -> Int {
+    8 * byteCount + 160 * min(byteCount, maximumValueCount)
+  }
+
+  /// What a text says, out of what all texts share.
+  mutating func value(of text: String) throws(Excess) -> JSONValue {
+    bytesLeft -= text.utf8.count
+    guard bytesLeft >= 0 else {
+      throw Excess(message: "the texts of one request have at most \(Self.maximumBytes) bytes")
+    }
+    // In front of every value but the first stands one of these.
+    valuesLeft -=
+      1 + text.utf8.count { $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: "[") || $0 == UInt8(ascii: ":") }
+    guard valuesLeft >= 0 else {
+      throw Excess(message: "the texts of one request are read as at most \(Self.maximumValueCount) values")
+    }
+    return ParameterText.value(of: text)
+  }
+}
+
 extension Tensor {
   /// The value of a parameter that is written as a tensor of one element; nil for any other count.
   var parameterValue: JSONValue? {

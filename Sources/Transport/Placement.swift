@@ -2,9 +2,9 @@ import HTTP1
 
 /// Which thread computes a request.
 enum Placement {
-  /// The event loop that received it.
+  /// The event loop that received it: what computes nothing.
   case loop
-  /// The same, for as long as an ``Attempt`` may take.
+  /// The same, for as long as an ``Attempt`` may take: an estimate may be wrong, and others wait meanwhile.
   case attempt
   /// A thread of the compute pool.
   case pool
@@ -28,8 +28,8 @@ extension EventLoop {
     // A bulk loop leaves all computing to threads of lower priority than its own.
     guard !isBulk, let estimate = responder.prepare(&request) else { return .pool }
     let time = estimate.nanoseconds
-    if time <= Placement.briefNanoseconds { return .loop }
-    if time <= Placement.shortNanoseconds, gainsNothingFromPool { return .loop }
+    if time <= Placement.briefNanoseconds { return .attempt }
+    if time <= Placement.shortNanoseconds, gainsNothingFromPool { return .attempt }
     if time <= Placement.attemptNanoseconds, servesOneConnection { return .attempt }
     return .pool
   }

@@ -11,6 +11,7 @@ import json
 import pathlib
 import resource
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -494,3 +495,132 @@ def test_responses_about_many_images_are_written_in_linear_time():
     method, target, fields, body = post("/compress", document)
     accept = [*fields, ("Accept", "application/x-safetensors")]
     check([(method, target, accept, body)], {200}, seconds=8, mebibytes=600)
+
+
+def packed(target, shapes, parameters, coding="gzip"):
+    """A request with tensors of one-byte ones in the format of safetensors."""
+    entries, offset = {}, 0
+    for name, shape in shapes.items():
+        end = offset + int(np.prod(shape))
+        entries[name] = {"dtype": "U8", "shape": list(shape), "data_offsets": [offset, end]}
+        offset = end
+    header = json.dumps(entries | {"__metadata__": {"parameters": json.dumps(parameters)}}).encode()
+    body = struct.pack("<Q", len(header)) + header + b"\1" * offset
+    fields = [("Content-Type", "application/x-safetensors")]
+    if coding:
+        body, fields = gzip.compress(body, 9), [*fields, ("Content-Encoding", coding)]
+    return "POST", target, fields, body
+
+
+def test_pivots_are_compared_some_at_a_time():
+    """A matrix of all tokens and all pivots of dart took a gigabyte."""
+    method = {"method": "dart", "method_parameters": {"image_pivots": 1024, "text_pivots": 1024}}
+    check([packed("/prune", {"image_features": (30000, 1), "text_features": (1024, 1)}, method | {"keep_tokens": 4000})],
+          {200, 422, 503}, seconds=8, mebibytes=150)
+
+
+def test_heads_of_hidden_states_are_bounded():
+    shapes = {"hidden_states": (60000, 1), "norm_weight": (1,), "query_weight": (2048, 1), "key_weight": (2, 1)}
+    parameters = {"method": "pyramiddrop", "layout": {"type": "raw", "tokens": 1}, "keep_tokens": 1, "region_policy": "none",
+                  "method_parameters": {"heads": 1024, "kv_heads": 1}}
+    check([packed("/prune", shapes, parameters)], {422}, seconds=2, mebibytes=100)
+
+
+def test_sums_of_heads_are_counted():
+    """Numbers of eight bytes for each byte of attention that has one rater."""
+    check([packed("/prune", {"attention": (5000, 1, 5000)}, {"method": "sparsevlm_plus", "keep_tokens": 1}, coding=None)],
+          {413}, seconds=2, mebibytes=100, flags=("--max-in-flight-bytes", "64MiB"))
+
+
+LONG_ON_A_LOOP = {
+    "query and key": packed("/localize", {"query": (30000, 1), "key": (8100, 1)},
+                            {"layout": {"type": "grid", "rows": 90, "columns": 90}, "localize": {"source": "query_key"}}),
+    "ivcprune": packed("/prune", {"value_states": (12000, 1)}, {
+        "method": "ivcprune", "layout": {"type": "raw", "tokens": 1}, "keep_tokens": 1}),
+    "region text": post("/prune", {
+        "attention": [[1] * 4] * 16, "batched": True, "seed": list(range(16)), "method": "random", "keep_tokens": 1,
+        "region": {"text": "<box>[[1, 2, " * 4600}}),
+    "sparsevlm": post("/prune", {
+        "attention": tensor([1, 220, 260], np.random.default_rng(4).integers(0, 255, 57_200, np.uint8).tobytes()),
+        "method": "sparsevlm", "keep_tokens": 100, "method_parameters": {"rank_scale": 1}}),
+    "pyramiddrop": packed("/prune", {"hidden_states": (1000, 1), "norm_weight": (1,), "query_weight": (2048, 1), "key_weight": (2, 1)}, {
+        "method": "pyramiddrop", "layout": {"type": "raw", "tokens": 1}, "keep_tokens": 1, "region_policy": "none",
+        "method_parameters": {"heads": 1024, "kv_heads": 1}}),
+    "sparsevlm_plus": packed("/prune", {"attention": (1, 750)}, {
+        "method": "sparsevlm_plus", "keep_tokens": 9, "method_parameters": {"head_width": 4096}}),
+}
+
+
+
+@pytest.mark.parametrize("kind", LONG_ON_A_LOOP)
+def test_a_wrong_estimate_does_not_hold_an_event_loop(kind):
+    """Another connection of the only loop is answered meanwhile."""
+    attack = LONG_ON_A_LOOP[kind]
+    with fresh() as server, Connection(server.target, timeout=60) as busy, Connection(server.target, timeout=60) as other:
+        assert other.exchange(request(target="/livez")).status == 200
+        busy.send(request(*attack))
+        waited = []
+        for _ in range(20):
+            start = time.monotonic()
+            assert other.exchange(request(target="/livez")).status == 200
+            waited.append(time.monotonic() - start)
+        assert max(waited) < 0.5, f"{max(waited):.2f} s"
+        assert busy.read_answer().status in {200, 422, 503}
+
+
+def test_query_and_key_end_by_the_clock():
+    attack = packed("/localize", {"query": (1000000, 1), "key": (4096, 1)}, {
+        "layout": {"type": "grid", "rows": 64, "columns": 64}, "localize": {"source": "query_key"}})
+    check([attack], {422, 503}, seconds=12, mebibytes=150)
+
+
+def test_texts_of_an_inference_request_share_their_values():
+    text = b"[" + b"1," * (4 << 20) + b"1]"
+    inputs, binary = [], b""
+    for name in ["layout", "region", "localize", "stages", "previous"]:
+        data = struct.pack("<I", len(text)) + text
+        inputs.append({"name": name, "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(data)}})
+        binary += data
+    header = json.dumps({"inputs": inputs}).encode()
+    fields = [("Inference-Header-Content-Length", str(len(header)))]
+    check([("POST", "/v2/models/crop-prune/infer", fields, header + binary)], {400, 413, 422}, seconds=3, mebibytes=200)
+
+
+def test_the_id_of_an_inference_request_is_short():
+    document = {"id": "x" * 2000, "inputs": [{"name": "attention", "datatype": "FP32", "shape": [4], "data": [1, 2, 3, 4]}],
+                "parameters": {"method": "topk", "keep_tokens": 1}}
+    check([post("/v2/models/crop-prune/infer", document)], {400, 422}, seconds=1, mebibytes=60)
+
+
+def test_tokens_that_no_tensor_has_are_counted():
+    """Of a layout or of `previous`, beside tensors that are short."""
+    previous = {"attention": [1, 2], "previous": {"kept_indices": [0, 5], "tokens": 1_000_000}, "method": "topk", "keep_tokens": 1}
+    text = {"text_features": [1, 2, 3], "layout": {"type": "grid", "rows": 1024, "columns": 1024}, "keep_tokens": 1}
+    check([post("/prune", previous | {"explain": True}), post("/prune", text | {"method": "uniform"}),
+           post("/compare", text | {"methods": ["uniform"] * 32})], {413}, seconds=2, mebibytes=100,
+          flags=("--max-in-flight-bytes", "64MiB"))
+
+
+def test_parameters_that_are_echoed_are_short():
+    method = {"method": "uniform", "method_parameters": {"x": "&" * (4 << 20)}}
+    document = {"layout": {"type": "grid", "rows": 2, "columns": 2}, "keep_tokens": 1, "methods": [method]}
+    attack, target, fields, body = post("/compare", document)
+    check([(attack, target, [*fields, ("Accept", accept)], body) for accept in ("image/svg+xml", "application/json")], {422}, seconds=1,
+          mebibytes=90)
+
+
+def test_objects_in_objects_are_counted():
+    nested = '{"a":' * 60 + "1" + "}" * 60
+    body = b'{"attention":[1,2],"keep_tokens":1,"layout":[' + ",".join([nested] * 16_000).encode() + b"]}"
+    check([post("/prune", body, "gzip")], {413}, seconds=1, mebibytes=100, flags=("--max-in-flight-bytes", "64MiB"))
+
+
+@pytest.mark.parametrize("target", ["/compress", "/localize"])
+def test_dropped_tokens_are_not_ignored(target):
+    document = {"image_features": [[1, 2], [3, 4], [5, 6], [7, 8]], "attention": [1, 2, 3, 4], "already_dropped": [0, 0, 1, 1]}
+    check([post(target, document | ({"keep_tokens": 2} if target == "/compress" else {}))], {422}, seconds=1, mebibytes=60)
+
+
+def test_dropped_tokens_are_no_more_than_tokens():
+    shapes = {"attention": (2_999_999,), "already_dropped": (3_000_000,)}
+    check([packed("/prune", shapes, {"method": "topk", "keep_tokens": 10})], {422}, seconds=1, mebibytes=100)

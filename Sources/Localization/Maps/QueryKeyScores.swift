@@ -10,9 +10,10 @@ package enum QueryKeyScores {
   ///
   /// `query` is [d] or [heads, d]; `key` is [N, d] or [kv_heads, N, d]. With grouped-query attention query head
   /// h reads key head h / (heads / kv_heads).
-  /// - Throws: at `query` or `key` for a shape that does not fit, or a product too large for a Double.
+  /// - Throws: at `query` or `key` for a shape that does not fit, or a product too large for a Double; when it is more work than
+  ///   one request may do.
   package static func attention(
-    of tensors: [String: Tensor], _ count: Int
+    of tensors: [String: Tensor], _ count: Int, _ stepLimit: StepLimit = .unlimited
   ) throws(PruningError) -> [Double] {
     let query = try LocalizationTensors.finite("query", in: tensors)
     let key = try LocalizationTensors.finite("key", in: tensors)
@@ -36,7 +37,9 @@ package enum QueryKeyScores {
     let group = heads / keyHeads
     let scale = 1 / Double(width).squareRoot()
     var scores = [Double](repeating: 0, count: count)
+    var steps = StepCounter(limit: stepLimit, work: "multiplying query and key")
     for head in 0..<heads {
+      try steps.spend(count * (30 + StepCounter.plainComparison(columns: width)))
       let row = queries[(head * width)..<((head + 1) * width)]
       let base = (head / group) * count
       let logits = products.rows(base..<(base + count), times: row).map { $0 * scale }

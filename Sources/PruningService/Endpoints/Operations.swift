@@ -48,6 +48,7 @@ struct OperationHandler: Sendable {
     if let known = resolved.operations.find(document, format) {
       return PreparedRequest(known, .decoded(sources), format: format, decodedBytes: decodedBytes)
     }
+    if isBrief, Self.textBytes(ofRegion: document.parameters["region"]) > Self.briefRegionBytes { return nil }
     try Self.useReordered(document, beside: &decodedBytes, in: request)
     let context = RunContext(
       models: models.current,
@@ -72,6 +73,16 @@ struct OperationHandler: Sendable {
   private static let briefTokens = 8 << 10
   /// Each image of a batch may have parameters of its own, and all together those of the body.
   private static let briefForms = 16
+  /// A model's text with boxes, which is read anew for each form.
+  private static let briefRegionBytes = 256
+
+  private static func textBytes(ofRegion region: JSONValue?) -> Int {
+    switch region {
+    case .object(let object): object["text"]?.stringValue?.utf8.count ?? 0
+    case .array(let regions): regions.reduce(0) { $0 + textBytes(ofRegion: $1) }
+    default: 0
+    }
+  }
 
   func respond(_ context: Endpoint.Context, into response: inout Response) throws(Problem) {
     let request = context.request

@@ -217,6 +217,20 @@ public enum CompareOperation {
 
   /// `["crop", {"method": "divprune", "method_parameters": {...}}]`, or names with commas between, as a query string has
   /// them.
+  /// The parameters of a method are echoed, in a picture several times.
+  private static let maximumParameterBytes = 4 << 10
+
+  /// About as many as the value takes when it is written.
+  private static func textBytes(of value: JSONValue) -> Int {
+    switch value {
+    case .string(let text): text.utf8.count
+    case .array(let values): values.reduce(0) { $0 + textBytes(of: $1) + 1 }
+    case .object(let object):
+      object.members.reduce(0) { $0 + $1.name.utf8.count + textBytes(of: $1.value) + 2 }
+    default: 8
+    }
+  }
+
   private static func contestants(_ value: JSONValue?) throws(Problem) -> [Contestant] {
     let list: [JSONValue]
     switch value {
@@ -256,6 +270,11 @@ public enum CompareOperation {
       if let parameters, parameters.objectValue == nil {
         throw Problem(
           .invalidInput, "must be an object, not \(parameters.kindWithArticle)",
+          pointer: pointer + "/method_parameters")
+      }
+      if let parameters, Self.textBytes(of: parameters) > maximumParameterBytes {
+        throw Problem(
+          .invalidInput, "holds more than \(maximumParameterBytes) bytes; no method has that many parameters",
           pointer: pointer + "/method_parameters")
       }
       contestants.append(Contestant(name: name, parameters: parameters?.objectValue))

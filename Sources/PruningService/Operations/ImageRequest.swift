@@ -100,12 +100,12 @@ struct ImageRequest: Sendable {
       guard let tensor = tensors[name], isOfFirstStage || !stages.contains(name),
         let count = tokenCount(of: tensor, named: isOfFirstStage ? "attention" : name)
       else { continue }
-      // What is left of the tokens may be all that a tensor is about.
-      if let left, count == left.count { continue }
       guard count <= TokenLayout.maximumTokenCount else {
         throw PruningError(
           at: name, "covers \(count) tokens; at most \(TokenLayout.maximumTokenCount) are accepted")
       }
+      // What is left of the tokens may be all that a tensor is about.
+      if let left, count == left.count { continue }
       if let found, found.count != count {
         throw PruningError(
           at: name,

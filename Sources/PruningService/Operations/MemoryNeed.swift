@@ -12,6 +12,9 @@ struct MemoryNeed: Sendable {
   private let work: [Int]
   /// Of all answers.
   private(set) var answers: Int
+  private let perTokenOfAnswers: Int
+  /// N of each image, as far as its tensors tell.
+  private var assumed: [Int] = []
   /// Of the tensors where decoding made them.
   private let tensors: Int
   /// Of all images while the batch is prepared and run: layouts, and the groups of tokens that have a budget.
@@ -41,21 +44,25 @@ struct MemoryNeed: Sendable {
     let parameters = document.parameters
     let method = Self.memory(of: operation, parameters)
     let stages = operation == .prune ? max(PruneOperation.stageTensorNames(parameters).count, 1) : 1
+    perTokenOfAnswers = operation == .prune ? stages &* Self.perListedNumber : Self.perToken / 2
     var work: [Int] = []
     var answers = 0
     for sample in batch.samples {
       let tokens = Self.tokenCount(sample, isBatched: batch.isBatched, parameters)
-      let elements = sample.reduce(0) { $0 + (TensorAxes.isAttention($1.key) ? 0 : $1.value.elementCount) }
+      let scores = sample.reduce(0) { $0 + (TensorAxes.isAttention($1.key) ? $1.value.elementCount : 0) }
+      let elements = sample.reduce(-scores) { $0 + $1.value.elementCount }
       work.append(
         Self.perImage &+ tokens &* Self.perToken
           &+ method.bytes(
-            elements: elements, tokens: tokens, kept: Self.keptCount(of: tokens, parameters),
+            elements: elements, scores: scores, tokens: tokens, kept: Self.keptCount(of: tokens, parameters),
             texts: Self.textCount(sample)))
-      answers &+= tokens &* (operation == .prune ? stages &* Self.perListedNumber : Self.perToken / 2)
+      answers &+= tokens &* perTokenOfAnswers
+      assumed.append(tokens)
       if operation == .compress {
         answers &+= (sample["image_features"]?.elementCount ?? 0) &* Self.perMergedElement
       }
     }
+    assumed.reverse()
     self.work = work.sorted(by: >)
     self.answers = answers
     tensors = Self.held(by: document.tensors) &+ document.reorderedBytes
@@ -68,6 +75,10 @@ struct MemoryNeed: Sendable {
   ///
   /// - Parameter isAlike: whether it shares what was prepared for the one before.
   mutating func addPrepared(_ layout: TokenLayout?, tokenCount: Int, isAlike: Bool) {
+    // A layout or `previous` may have more tokens than any tensor has rows.
+    if let next = assumed.popLast(), tokenCount > next {
+      prepared &+= (tokenCount &- next) &* (Self.perToken &+ perTokenOfAnswers)
+    }
     if let parts = layout?.imageCount, parts > 1 { prepared &+= parts &* Self.perPart }
     guard !isAlike else { return }
     prepared &+= tokenCount &* Self.perPreparedToken &+ (layout?.views.count ?? 0) &* Self.perView

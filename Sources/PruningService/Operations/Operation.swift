@@ -42,6 +42,14 @@ public enum Operation: String, CaseIterable, Sendable {
     }
   }
 
+  /// Whether some tokens may be gone already, as `previous` or `already_dropped` says.
+  var mayBeLaterStage: Bool { self == .prune || self == .reselect }
+
+  /// The tensors this operation takes, whatever its method reads of them.
+  var tensorNames: [String] {
+    mayBeLaterStage ? TensorAxes.names : TensorAxes.names.filter { $0 != "already_dropped" }
+  }
+
   /// Answers one request. A pure function: the same document and models give the same answer, always.
   ///
   /// - Parameters:
@@ -107,6 +115,12 @@ enum OperationParameters {
         .unknownParameter,
         "the metadata '\(name.prefix(80))' is no parameter; did you mean '\(near)'?",
         pointer: "/__metadata__" + JSONPointer.token(String(name.prefix(80))))
+    }
+    if !operation.mayBeLaterStage, document.tensors["already_dropped"] != nil {
+      throw Problem(
+        .invalidInput,
+        "belongs to /prune and /reselect; \(operation.rawValue) takes the tokens that are there, so send those",
+        pointer: "already_dropped")
     }
     let stageTensors = PruneOperation.stageTensorNames(document.parameters)
     for name in document.tensors.names where !TensorAxes.isKnown(name) && !stageTensors.contains(name) {

@@ -21,6 +21,11 @@ struct PreviousTokens {
       guard dropped.rank == 1 else {
         throw PruningError(at: "already_dropped", "shape must be [N], not \(dropped.shape)")
       }
+      guard dropped.elementCount <= TokenLayout.maximumTokenCount else {
+        throw PruningError(
+          at: "already_dropped",
+          "covers \(dropped.elementCount) tokens; at most \(TokenLayout.maximumTokenCount) are accepted")
+      }
       let flags = dropped.doubles()
       kept = flags.indices.filter { flags[$0] == 0 }
       tokenCount = flags.count

@@ -33,12 +33,13 @@ public enum JSONTensorFormat: AnswerFormat {
     return body.count + 16 * values + 160 * min(values, JSONTensorReader.maximumParameterValueCount)
   }
 
-  /// Commas and opening brackets: in front of every value but the first stands one.
+  /// Commas, opening brackets and colons: in front of every value but the first stands one.
   ///
   /// Sixteen bytes at a time in a register, which every processor level has.
   static func separatorCount(_ bytes: UnsafeRawBufferPointer) -> Int {
     typealias Sixteen = SIMD16<UInt8>
     let (comma, bracket) = (Sixteen(repeating: UInt8(ascii: ",")), Sixteen(repeating: UInt8(ascii: "[")))
+    let colon = Sixteen(repeating: UInt8(ascii: ":"))
     let pieces = bytes.count / 16
     var count = 0
     var piece = 0
@@ -49,12 +50,13 @@ public enum JSONTensorFormat: AnswerFormat {
       while piece < end {
         let some = bytes.loadUnaligned(fromByteOffset: piece &* 16, as: Sixteen.self)
         // All bits of a byte that is equal are ones, which is one less than none. No byte is both.
-        sums &-= unsafeBitCast((some .== comma) .| (some .== bracket), to: Sixteen.self)
+        sums &-= unsafeBitCast((some .== comma) .| (some .== bracket) .| (some .== colon), to: Sixteen.self)
         piece &+= 1
       }
       for lane in sums.indices { count &+= Int(sums[lane]) }
     }
-    for byte in bytes[(pieces * 16)...] where byte == UInt8(ascii: ",") || byte == UInt8(ascii: "[") {
+    for byte in bytes[(pieces * 16)...]
+    where [UInt8(ascii: ","), UInt8(ascii: "["), UInt8(ascii: ":")].contains(byte) {
       count += 1
     }
     return count

@@ -10,17 +10,7 @@ struct NPZDocument {
   private var taken: Set<String> = []
 
   private static let parametersName = "parameters"
-  /// Of all texts together, and of the values that they are read as: those of real requests hold a few hundred.
-  static let maximumTextBytes = 1 << 20
-  static let maximumValueCount = 1 << 14
-
-  private var textBytesLeft = maximumTextBytes
-  private var valuesLeft = maximumValueCount
-
-  /// The most memory that so much text takes: its characters, and values of some hundred bytes.
-  static func bytesOfTexts(_ byteCount: Int) -> Int {
-    8 * byteCount + 160 * min(byteCount, maximumValueCount)
-  }
+  private var texts = ParameterTextBudget()
 
   /// - Parameter start: index of the archive's first byte, for errors.
   init(_ hints: DecodingHints, start: Int) {
@@ -43,13 +33,12 @@ struct NPZDocument {
       return false
     }
     if let text = try Self.text(header, NPYFormat.data(npy), name) {
-      textBytesLeft -= text.utf8.count
-      guard textBytesLeft >= 0 else {
-        throw TensorFormatError(
-          .invalidContent, tensor: name, "the texts of an archive have at most \(Self.maximumTextBytes) bytes"
-        )
+      let value: JSONValue
+      do throws(ParameterTextBudget.Excess) {
+        value = try texts.value(of: text)
+      } catch {
+        throw TensorFormatError(.invalidContent, tensor: name, error.message)
       }
-      let value = try value(of: text, name)
       guard name == Self.parametersName else {
         try add(name, value)
         return true
@@ -64,19 +53,6 @@ struct NPZDocument {
     guard let value = try read(name, npy, entry).parameterValue else { return false }
     try add(name, value)
     return true
-  }
-
-  /// What a text says, out of the values that all texts share.
-  private mutating func value(of text: String, _ name: String) throws(TensorFormatError) -> JSONValue {
-    // In front of every value but the first stands one of these.
-    valuesLeft -=
-      1 + text.utf8.count { $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: "[") || $0 == UInt8(ascii: ":") }
-    guard valuesLeft >= 0 else {
-      throw TensorFormatError(
-        .invalidContent, tensor: name,
-        "the texts of an archive are read as at most \(Self.maximumValueCount) values")
-    }
-    return ParameterText.value(of: text)
   }
 
   mutating func addTensor(
@@ -122,12 +98,13 @@ struct NPZDocument {
     let order = header.descriptor.first
     guard let code = header.descriptor.dropFirst().first, code == "U" || code == "S" else { return nil }
     let width = code == "U" ? 4 : 1
-    guard let count = Int(header.descriptor.dropFirst(2)), (0...maximumTextBytes).contains(count),
+    guard let count = Int(header.descriptor.dropFirst(2)),
+      (0...ParameterTextBudget.maximumBytes).contains(count),
       data.count == count * width, order == "<" || order == ">" || order == "|"
     else {
       throw TensorFormatError(
         .malformed, tensor: name,
-        "the array is declared as '\(header.descriptor)', a text of up to \(maximumTextBytes) characters, but has \(data.count) bytes"
+        "the array is declared as '\(header.descriptor)', a text of up to \(ParameterTextBudget.maximumBytes) characters, but has \(data.count) bytes"
       )
     }
     var scalars = String.UnicodeScalarView()

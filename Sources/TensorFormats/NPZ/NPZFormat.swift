@@ -58,10 +58,11 @@ public enum NPZFormat: TensorFormat {
     guard let directory = try? ZipDirectory(body) else { return 0 }
     // A small archive may hold texts of many values, which no header tells before it is decompressed.
     let content = directory.entries.reduce(0) {
-      min($0 + min($1.byteCount, 1 << 40), NPZDocument.maximumTextBytes)
+      min($0 + min($1.byteCount, 1 << 40), ParameterTextBudget.maximumBytes)
     }
     var bytes =
-      isAlone && content <= NPZDocument.maximumValueCount ? 0 : NPZDocument.bytesOfTexts(content)
+      isAlone && content <= ParameterTextBudget.maximumValueCount
+      ? 0 : ParameterTextBudget.memory(ofTexts: content)
     for entry in directory.entries {
       // The header of a compressed array is not seen before it is decompressed: its elements may need a copy.
       let copies =

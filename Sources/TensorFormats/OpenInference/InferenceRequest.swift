@@ -39,6 +39,8 @@ public struct InferenceRequest: Sendable, Equatable {
 
   /// The most inputs, and the most outputs, of one request.
   static let maximumTensors = 4096
+  /// An id is echoed in the response.
+  static let maximumIDBytes = 1024
 
   /// Reads a whole body without shared memory. Whatever the bytes are, it returns or throws.
   ///

@@ -39,6 +39,10 @@ struct InferenceRequestReader {
         throw JSONError(.content, offset: offset, "expected a string, found \(value.kindWithArticle)")
       }
       id = value.stringValue
+      guard (id?.utf8.count ?? 0) <= InferenceRequest.maximumIDBytes else {
+        throw JSONError(
+          .content, offset: offset, "an id has at most \(InferenceRequest.maximumIDBytes) bytes")
+      }
     case "parameters": parameters = try Self.readParameters(&scanner, &budget)
     case "inputs":
       inputs = try readList { reader throws(JSONError) in
@@ -193,6 +197,7 @@ private struct NamedInputs {
   private var tensors: [(name: String, tensor: Tensor)] = []
   private var parameters: [JSONObject.Member] = []
   private var names = Set<String>()
+  private var texts = ParameterTextBudget()
 
   init(_ hints: DecodingHints) { self.hints = hints }
 
@@ -216,12 +221,21 @@ private struct NamedInputs {
             ? "holds \(texts.count) texts; a parameter is one"
             : "there is no parameter '\(input.name.prefix(80))', and tensors hold numbers, not BYTES")
       }
-      parameters.append(.init(name: input.name, value: ParameterText.value(of: texts[0])))
+      parameters.append(.init(name: input.name, value: try value(of: texts[0], at: input.offset)))
+    }
+  }
+
+  private mutating func value(of text: String, at offset: Int) throws(JSONError) -> JSONValue {
+    do throws(ParameterTextBudget.Excess) {
+      return try texts.value(of: text)
+    } catch {
+      throw JSONError(.content, offset: offset, error.message)
     }
   }
 
   /// - Parameter given: the parameters of the request, where objects and lists are written as JSON text.
-  func document(_ given: JSONObject, except others: Set<String>) throws(JSONError) -> TensorDocument {
+  mutating func document(_ given: JSONObject, except others: Set<String>) throws(JSONError) -> TensorDocument
+  {
     var all = parameters
     for member in given.members where !others.contains(member.name) {
       guard !names.contains(member.name) else {
@@ -229,8 +243,15 @@ private struct NamedInputs {
           .content, offset: 0, pointer: "/parameters" + JSONPointer.token(member.name),
           "is given as an input and as a parameter")
       }
-      let value = member.value.stringValue.map { ParameterText.value(of: $0) } ?? member.value
-      all.append(.init(name: member.name, value: value))
+      guard let text = member.value.stringValue else {
+        all.append(member)
+        continue
+      }
+      do throws(JSONError) {
+        all.append(.init(name: member.name, value: try value(of: text, at: 0)))
+      } catch {
+        throw error.inside(member.name).inside("parameters")
+      }
     }
     do throws(TensorFormatError) {
       return TensorDocument(

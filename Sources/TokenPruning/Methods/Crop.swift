@@ -104,7 +104,7 @@ struct QueryKeyAttention: ScoringMethod {
   init(_ parameters: Parameters) {}
 
   func scores(of input: PruningInput) throws(PruningError) -> [Double] {
-    try QueryKeyScores.attention(of: input.tensors, input.tokenCount)
+    try QueryKeyScores.attention(of: input.tensors, input.tokenCount, input.stepLimit)
   }
 }
 

@@ -79,26 +79,37 @@ struct Dart: PruningMethod {
     let space = CosineSpace(features)
     // Those that take one token at least.
     let choosing = turns.prefix(wanted)
-    let pivots = Matrix(
-      rows: choosing.count, columns: features.columns,
-      values: choosing.flatMap {
-        $0 < features.rows ? features.row($0) : text.rows.row($0 - features.rows)
-      })
     var steps = StepCounter(limit: input.stepLimit)
-    try steps.spend(comparingWith: pool.count * pivots.rows, of: space, exactly: true)
-    let similarities = Self.similarities(of: pool, in: space, to: pivots, sharing: input.sharing)
-    var left = Array(pool.indices)
-    for turn in choosing.indices {
-      let quota = wanted / turns.count + (turn < wanted % turns.count ? 1 : 0)
-      let scores = left.map { -similarities[$0 * pivots.rows + turn] }
-      for slot in Ranking.highest(quota, of: scores, among: Array(left.indices)) {
-        isTaken[pool[left[slot]]] = true
+    var left = pool
+    for first in stride(from: 0, to: choosing.count, by: Self.pivotsAtOnce) {
+      let some = choosing[first..<min(first + Self.pivotsAtOnce, choosing.count)]
+      let pivots = Matrix(
+        rows: some.count, columns: features.columns,
+        values: some.flatMap {
+          $0 < features.rows ? features.row($0) : text.rows.row($0 - features.rows)
+        })
+      try steps.spend(comparingWith: left.count * pivots.rows, of: space, exactly: true)
+      let similarities = Self.similarities(of: left, in: space, to: pivots, sharing: input.sharing)
+      var slots = Array(left.indices)
+      for turn in some.indices {
+        try steps.spend(Self.turnCost(of: slots.count))
+        let quota = wanted / turns.count + (turn < wanted % turns.count ? 1 : 0)
+        let scores = slots.map { -similarities[$0 * pivots.rows + turn - first] }
+        for slot in Ranking.highest(quota, of: scores, among: Array(slots.indices)) {
+          isTaken[left[slots[slot]]] = true
+        }
+        kept += slots.filter { isTaken[left[$0]] }.map { left[$0] }
+        slots.removeAll { isTaken[left[$0]] }
       }
-      kept += left.filter { isTaken[pool[$0]] }.map { pool[$0] }
-      left.removeAll { isTaken[pool[$0]] }
+      left = slots.map { left[$0] }
     }
     return kept
   }
+
+  /// Tokens are read once for this many pivots, whose similarities to all of them are held: more than the default has.
+  private static let pivotsAtOnce = 16
+
+  private static func turnCost(of count: Int) -> Int { 100 + 10 * count }
 
   /// The exact similarities of rows to pivots [rows, pivots].
   private static func similarities(

@@ -91,6 +91,14 @@ struct PyramidDrop: ScoringMethod {
         at: "hidden_states", "has \(states.rows) rows, but the image's \(input.tokenCount) start at \(start)")
     }
     let (query, key) = try projections(of: input, columns: states.columns)
+    // One logit for each row and head; of a model's own states they are far fewer than the states' numbers.
+    let (count, isLarge) = states.rows.multipliedReportingOverflow(by: heads)
+    guard !isLarge, count <= max(states.rows * states.columns, 1 << 20) else {
+      throw PruningError(
+        at: "hidden_states",
+        "has \(states.rows) rows of \(states.columns) numbers, too few for \(heads) heads (method parameter `heads`)"
+      )
+    }
     let normed = try normed(states, of: input)
     let logits = try logits(
       query.vectors(normed.last ?? [], states.rows - 1), normed, key, input.stepLimit)
@@ -150,7 +158,9 @@ struct PyramidDrop: ScoringMethod {
     var steps = StepCounter(limit: stepLimit)
     var logits = [[Double]](repeating: [], count: heads)
     for (position, row) in normed.enumerated() {
-      try steps.spend(key.weights.rows * (60 + StepCounter.exactComparison(columns: row.count)))
+      try steps.spend(
+        key.weights.rows * (60 + StepCounter.exactComparison(columns: row.count))
+          + heads * (30 + StepCounter.plainComparison(columns: key.weights.rows / key.heads)))
       let vectors = key.vectors(row, position)
       for head in 0..<heads {
         let vector = vectors[head / (heads / vectors.count)]

@@ -42,6 +42,8 @@ struct SparseVLMPlus: ScoringMethod, TextRatingMethod {
       PublishedSchedule("96", of: 576, layers: SparseVLM.layers, keepTokens: [246, 54, 28]),
       PublishedSchedule("64", of: 576, layers: SparseVLM.layers, keepTokens: [66, 34, 20]),
     ], properties: [.nested],
+    // The sums of each head.
+    memory: MethodMemory(perElement: 16, perPair: 4, perScore: 8),
     facts: MethodFacts(
       .languageModel, isQuestionAware: true, cost: "O(H M N + N M D)"))
 
@@ -69,20 +71,18 @@ struct SparseVLMPlus: ScoringMethod, TextRatingMethod {
     let first = textStart ?? (positions.max() ?? imageStart - 1) + 1
     var pull = PositionalPull(width: width, base: base)
     var steps = StepCounter(limit: input.stepLimit)
-    let divisors = try raters.map { (rater) throws(PruningError) -> [Double] in
-      try positions.map { (position) throws(PruningError) -> Double in
+    var sums = [[Double]](
+      repeating: [Double](repeating: 0, count: input.tokenCount), count: attention.heads)
+    // Rater by rater, so that the divisors of one are held.
+    for rater in raters {
+      let divisors = try positions.map { (position) throws(PruningError) -> Double in
         try pull.divisor(at: first + rater - position, &steps)
       }
-    }
-    var sums: [[Double]] = []
-    for head in 0..<attention.heads {
-      var sum = [Double](repeating: 0, count: input.tokenCount)
-      for (slot, rater) in raters.enumerated() {
+      for head in sums.indices {
         for (token, value) in try attention.row(head: head, query: rater, &steps).enumerated() {
-          sum[token] += value / divisors[slot][token]
+          sums[head][token] += value / divisors[token]
         }
       }
-      sums.append(sum)
     }
     let heads = Ranking.highest(
       min(headCount, sums.count), of: sums.map { $0.reduce(0, +) }, among: Array(sums.indices))
@@ -102,8 +102,10 @@ struct SparseVLMPlus: ScoringMethod, TextRatingMethod {
   }
 }
 
-/// w by distance, each computed once.
+/// w by distance, each computed once, as far as there are not too many.
 private struct PositionalPull {
+  private static let maximumKnownCount = 1 << 16
+
   private let frequencies: [Double]
   private let scale: Double
   private var known: [Int: Double] = [:]
@@ -119,7 +121,7 @@ private struct PositionalPull {
     try steps.spend(40 * frequencies.count)
     let sum = frequencies.reduce(0) { $0 + cosineAndSine($1 * Double(distance)).cosine } * scale
     let value = sum.magnitude < 1e-9 ? (sum < 0 ? -1e-9 : 1e-9) : sum
-    known[abs(distance)] = value
+    if known.count < Self.maximumKnownCount { known[abs(distance)] = value }
     return value
   }
 }

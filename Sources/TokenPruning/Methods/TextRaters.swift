@@ -149,8 +149,13 @@ struct TextAttention {
     guard rows.count <= 512 else {
       throw PruningError(at: "attention", "has \(rows.count) raters; the rank rule takes at most 512")
     }
+    guard rows.count * tokenCount <= 1 << 22 else {
+      throw PruningError(
+        at: "attention",
+        "has \(rows.count) raters of \(tokenCount) tokens; the rank rule takes at most \(1 << 22) numbers together"
+      )
+    }
     var steps = StepCounter(limit: stepLimit)
-    try steps.spend(rows.count * rows.count * tokenCount)
     let averaged = try rows.map { (query) throws(PruningError) in
       var sums = [Double](repeating: 0, count: tokenCount)
       for head in 0..<heads {
@@ -158,7 +163,10 @@ struct TextAttention {
       }
       return sums
     }
-    let gram = averaged.map { a in averaged.map { b in RowArithmetic.dot(a[...], b[...]) } }
+    let gram = try averaged.map { (a) throws(PruningError) in
+      try steps.spend(rows.count * (tokenCount + 8))
+      return averaged.map { b in RowArithmetic.dot(a[...], b[...]) }
+    }
     let singular = try SymmetricEigenvalues.of(gram, &steps).map { max($0, 0).squareRoot() }
     let limit = Double(max(rows.count, tokenCount)) * 0x1p-23 * (singular.max() ?? 0)
     return singular.count { $0 > limit }

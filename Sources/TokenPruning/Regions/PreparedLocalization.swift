@@ -115,7 +115,8 @@ public struct PreparedLocalization: Sendable {
       case .attention:
         scores = try AttentionScores.attention(of: input.tensors, input.tokenCount)
         found = .meanAttention(scores)
-      case .queryKey: scores = try QueryKeyScores.attention(of: input.tensors, input.tokenCount)
+      case .queryKey:
+        scores = try QueryKeyScores.attention(of: input.tensors, input.tokenCount, input.stepLimit)
       case .model:
         let chosen = try models.localizer(named: options.model, at: "/localize/model")
         model = chosen.name

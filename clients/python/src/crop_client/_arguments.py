@@ -48,7 +48,6 @@ class _Tensors(_Common, total=False):
     pixel_values: TensorLike
     value_states: TensorLike
     padding_mask: TensorLike
-    already_dropped: TensorLike
     prefill_scores: TensorLike
     prefill_rank: TensorLike
     hidden_states: TensorLike
@@ -58,6 +57,10 @@ class _Tensors(_Common, total=False):
     query_bias: TensorLike
     key_bias: TensorLike
     position_ids: TensorLike
+
+
+class _LaterStage(_Tensors, total=False):
+    already_dropped: TensorLike
 
 
 class LocalizeArguments(_Tensors, total=False):
@@ -96,13 +99,13 @@ class PlanArguments(_Common, _Pruning, total=False):
     break_even: Mapping[str, Any]
 
 
-class PruneArguments(_Tensors, _Pruning, total=False):
+class PruneArguments(_LaterStage, _Pruning, total=False):
     """Arguments of `prune`."""
 
     previous: Any
 
 
-class ReselectArguments(_Tensors, total=False):
+class ReselectArguments(_LaterStage, total=False):
     """Arguments of `reselect`."""
 
     previous: Any
@@ -115,7 +118,7 @@ class ReselectArguments(_Tensors, total=False):
     bookkeeping: Union[bool, Mapping[str, Any]]
 
 
-class CompareArguments(_Tensors, total=False):
+class CompareArguments(_LaterStage, total=False):
     """Arguments of `compare`."""
 
     methods: Sequence[Union[str, Mapping[str, Any]]]
