@@ -537,17 +537,9 @@ LONG_ON_A_LOOP = {
                             {"layout": {"type": "grid", "rows": 90, "columns": 90}, "localize": {"source": "query_key"}}),
     "ivcprune": packed("/prune", {"value_states": (12000, 1)}, {
         "method": "ivcprune", "layout": {"type": "raw", "tokens": 1}, "keep_tokens": 1}),
-    "region text": post("/prune", {
-        "attention": [[1] * 4] * 16, "batched": True, "seed": list(range(16)), "method": "random", "keep_tokens": 1,
-        "region": {"text": "<box>[[1, 2, " * 4600}}),
-    "sparsevlm": post("/prune", {
-        "attention": tensor([1, 220, 260], np.random.default_rng(4).integers(0, 255, 57_200, np.uint8).tobytes()),
-        "method": "sparsevlm", "keep_tokens": 100, "method_parameters": {"rank_scale": 1}}),
-    "pyramiddrop": packed("/prune", {"hidden_states": (1000, 1), "norm_weight": (1,), "query_weight": (2048, 1), "key_weight": (2, 1)}, {
+    "pyramiddrop": packed("/prune", {"hidden_states": (50000, 1), "norm_weight": (1,), "query_weight": (2048, 1), "key_weight": (2, 1)}, {
         "method": "pyramiddrop", "layout": {"type": "raw", "tokens": 1}, "keep_tokens": 1, "region_policy": "none",
         "method_parameters": {"heads": 1024, "kv_heads": 1}}),
-    "sparsevlm_plus": packed("/prune", {"attention": (1, 750)}, {
-        "method": "sparsevlm_plus", "keep_tokens": 9, "method_parameters": {"head_width": 4096}}),
 }
 
 

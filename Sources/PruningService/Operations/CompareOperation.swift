@@ -215,8 +215,6 @@ public enum CompareOperation {
     try OperationParameters.refuseUnknown(others, for: .prune)
   }
 
-  /// `["crop", {"method": "divprune", "method_parameters": {...}}]`, or names with commas between, as a query string has
-  /// them.
   /// The parameters of a method are echoed, in a picture several times.
   private static let maximumParameterBytes = 4 << 10
 
@@ -231,6 +229,8 @@ public enum CompareOperation {
     }
   }
 
+  /// `["crop", {"method": "divprune", "method_parameters": {...}}]`, or names with commas between, as a query string has
+  /// them.
   private static func contestants(_ value: JSONValue?) throws(Problem) -> [Contestant] {
     let list: [JSONValue]
     switch value {
@@ -261,9 +261,9 @@ public enum CompareOperation {
       guard MethodRegistry.standard.descriptors.contains(where: { $0.name == name }) else {
         throw Problem(
           .unknownMethod,
-          "there is no method '\(name.prefix(60))'; "
+          "there is no method '\(ParameterReading.excerpt(name))'; "
             + nameSuggestion(
-              for: String(name.prefix(60)), among: MethodRegistry.standard.descriptors.map(\.name)),
+              for: name, among: MethodRegistry.standard.descriptors.map(\.name)),
           pointer: pointer)
       }
       let parameters = object?["method_parameters"].flatMap { $0 == .null ? nil : $0 }

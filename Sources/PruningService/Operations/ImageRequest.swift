@@ -1,6 +1,7 @@
 import JSON
 import LearnedNetworks
 import Localization
+import Parameters
 import PruningNumerics
 import Tensors
 import TokenPruning
@@ -143,7 +144,7 @@ struct ImageRequest: Sendable {
     guard let value = parameters["seed"] else { return 0 }
     guard let number = value.unsignedValue else {
       throw PruningError(
-        at: "/seed", "must be a whole number from 0 to \(UInt64.max), not \(value.description.prefix(40))")
+        at: "/seed", "must be a whole number from 0 to \(UInt64.max), not \(ParameterReading.found(value))")
     }
     return number
   }

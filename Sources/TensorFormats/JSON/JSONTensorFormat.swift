@@ -55,9 +55,10 @@ public enum JSONTensorFormat: AnswerFormat {
       }
       for lane in sums.indices { count &+= Int(sums[lane]) }
     }
-    for byte in bytes[(pieces * 16)...]
-    where [UInt8(ascii: ","), UInt8(ascii: "["), UInt8(ascii: ":")].contains(byte) {
-      count += 1
+    for byte in bytes[(pieces * 16)...] {
+      let separates =
+        byte == UInt8(ascii: ",") || byte == UInt8(ascii: "[") || byte == UInt8(ascii: ":")
+      count += separates ? 1 : 0
     }
     return count
   }

@@ -219,6 +219,12 @@ struct InferenceInput {
 
   /// Texts as binary data: four bytes of length in front of each.
   private func texts(_ bytes: ArraySlice<UInt8>) throws(JSONError) -> [String] {
+    // Before any is copied.
+    guard bytes.count <= ParameterTextBudget.maximumBytes + 4 * Self.maximumTextCount else {
+      throw JSONError(
+        .content, offset: offset,
+        "the texts of one request have at most \(ParameterTextBudget.maximumBytes) bytes")
+    }
     var rest = bytes
     var texts: [String] = []
     while !rest.isEmpty {
