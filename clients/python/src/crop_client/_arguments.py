@@ -265,6 +265,9 @@ def write_body(call: Call, arguments: Mapping[str, Any]) -> Body:
     if extra := arguments.get("parameters"):
         parameters.update(extra)
     if extra := arguments.get("tensors"):
+        for name in extra:
+            if any(name == given for given, _ in named):
+                raise ArgumentError(f"{name} is given twice, by name and in `tensors`")
         named.extend(extra.items())
     if "layout" in parameters:
         _check_layout(parameters["layout"])
@@ -463,9 +466,11 @@ def _previous(previous: Any, parameters: dict[str, Any]) -> "Optional[list[np.nd
             raise ArgumentError(
                 f"`{name}` together with `previous`: what is left of an image has no geometry, and a ratio could be meant of "
                 "either number; give keep_tokens")
-    is_batch = isinstance(previous, PruneAnswer) and previous.is_batch
-    answers = previous.per_image if isinstance(previous, PruneAnswer) else [previous]
-    kept = [_host(one.kept_indices if isinstance(one, PruneAnswer) else one) for one in answers]
+    is_batch = isinstance(previous, (PruneAnswer, ReselectAnswer)) and previous.is_batch
+    answers: Sequence[Any] = previous.per_image if isinstance(previous, (PruneAnswer, ReselectAnswer)) else [previous]
+    if isinstance(previous, (list, tuple)) and previous and not all(isinstance(one, (int, np.integer)) for one in previous):
+        is_batch, answers = True, previous
+    kept = [_kept_indices(one) for one in answers]
     parameters["layout"] = [layouts.raw(len(one)) for one in kept] if is_batch else layouts.raw(len(kept[0]))
     if parameters.get("method", "crop") == "crop":
         parameters.setdefault("region_policy", "none")
@@ -483,12 +488,23 @@ def _kept_now(previous: Any, parameters: dict[str, Any]) -> None:
         is_batch = is_batch or previous.is_batch
     else:
         answers = previous if is_batch else [previous]
-    kept = [
-        {"kept_indices": _host(one.kept_indices if isinstance(one, (PruneAnswer, ReselectAnswer)) else one).tolist()}
-        for one in answers
-    ]
+    kept = [{"kept_indices": _kept_indices(one).tolist()} for one in answers]
+    if is_batch and layout is not None and (isinstance(layout, Mapping) or len(kept) != len(layout)):
+        count = "one image" if isinstance(layout, Mapping) else f"{len(layout)} images"
+        raise ArgumentError(f"previous: what {len(kept)} images keep, but `layout` describes {count}")
     parameters["previous"] = kept if is_batch else kept[0]
 
 
-def _host(indices: Any) -> "np.ndarray[Any, Any]":
-    return np.asarray(indices.cpu() if is_torch(indices) else indices, np.int64)
+def _kept_indices(one: Any) -> "np.ndarray[Any, Any]":
+    """-> the indices of an answer, of an object as the service has it, or of an array. A mask would pass for indices 0 and 1."""
+    if isinstance(one, Mapping):
+        one = one.kept_indices if isinstance(one, (PruneAnswer, ReselectAnswer)) else one.get("kept_indices")
+    try:
+        indices = np.asarray(one.cpu() if is_torch(one) else one)
+    except (ValueError, TypeError):
+        indices = np.asarray(None)
+    if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
+        raise ArgumentError(
+            f"previous: {indices.dtype} of shape {list(indices.shape)}; give an answer or the kept indices, whole numbers [K] "
+            "(np.flatnonzero(mask) of a mask)")
+    return indices.astype(np.int64)

@@ -220,4 +220,6 @@ def shared_empty(shape: Union[int, Sequence[int]], dtype: Any = np.float32) -> "
     sends copies of it.
     """
     made = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    if any(extent < 0 for extent in made):
+        raise ArgumentError(f"shape {list(made)}: an extent is negative")
     return _arrays.make(tuple(int(extent) for extent in made), np.dtype(dtype))

@@ -42,7 +42,12 @@ def is_array(value: Any) -> bool:
 
 def as_array(name: str, value: Any) -> Any:
     """-> `value` if it is an array of numpy or torch; lists of numbers become float32 (whole ones of ids, int64)."""
-    if isinstance(value, np.ndarray) or is_torch(value):
+    if isinstance(value, np.ma.MaskedArray):
+        raise ArgumentError(f"{name}: a masked array's mask cannot be sent; .filled(value) says what stands in the masked places")
+    if isinstance(value, np.ndarray):
+        # Subclasses have rules of their own: a matrix never becomes flat, so its bytes would be counted wrong.
+        return value if type(value) is np.ndarray else np.asarray(value)
+    if is_torch(value):
         return value
     try:
         array = np.asarray(value)

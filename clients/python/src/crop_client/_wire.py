@@ -45,7 +45,12 @@ def address(url: str) -> Address:
         raise ArgumentError(f"'{url}' is none of http://HOST:PORT, https://HOST:PORT, unix:/PATH and shm:/PATH")
     if parts.username or parts.query or parts.fragment:
         raise ArgumentError(f"'{url}': user names, queries and fragments have no meaning here")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ArgumentError(f"'{url}': {error}") from None
+    if port is None:
+        port = 443 if parts.scheme == "https" else 80
     return Address(parts.scheme, parts.hostname, port, "", parts.path.rstrip("/"))
 
 
@@ -192,6 +197,7 @@ def request_head(method: str, target: Address, path: str, fields: Mapping[str, s
     lines = [f"{method} {target.prefix}{path} HTTP/1.1", f"Host: {target.authority}"]
     for name, value in fields.items():
         if re.search(r"[\r\n\0]", value) or not value.isascii():
-            raise ArgumentError(f"{name}: {value!r} cannot stand in a header")
+            # The value may be a key.
+            raise ArgumentError(f"{name}: its value has line ends or other characters that cannot stand in a header")
         lines.append(f"{name}: {value}")
     return ("\r\n".join(lines) + "\r\n").encode("ascii")

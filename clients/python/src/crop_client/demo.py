@@ -36,22 +36,23 @@ class Sample(NamedTuple):
 
 def main(arguments: Optional[list[str]] = None) -> int:
     """The program. -> its exit status."""
-    options = _options().parse_args(arguments)
+    options = _options().parse_intermixed_args(arguments)
     try:
-        from PIL import Image
+        from PIL import Image, ImageOps
     except ImportError:
         print("the demo needs Pillow: pip install pillow", file=sys.stderr)
         return 2
     try:
         with Image.open(options.photo) as opened:
-            photo = opened.convert("RGB")
+            # As viewers show it, which is how --example is meant.
+            photo = ImageOps.exif_transpose(opened).convert("RGB")
         example = _box(options.example) if options.example else None
         sample = _of_model(photo, options, example) if options.model else _of_descriptors(photo, options.question, example)
     except (OSError, ValueError) as error:
         print(f"{error}", file=sys.stderr)
         return 2
     layout = layouts.grid(sample.rows, sample.columns, width=photo.width, height=photo.height)
-    budget: dict[str, Any] = {"keep_tokens": options.keep_tokens} if options.keep_tokens else {"keep_ratio": options.keep_ratio}
+    budget: dict[str, Any] = {"keep_tokens": options.keep_tokens} if options.keep_tokens is not None else {"keep_ratio": options.keep_ratio}
     try:
         with Client(options.url, retries=0) as client:
             localized = client.localize(layout=layout, localize={"minimum_contrast": options.minimum_contrast}, **sample.tensors)
