@@ -36,6 +36,9 @@ def compressed(client, tensors, keep, told, with_region):
         places = [one.kept_indices]
         if told["mode"] == "resampler":
             learned = [rows for _, rows in resampler.row_counts(parts, keep, told["anchor_share"])]
+            # Otherwise rows would be told to be where they are not, without an error.
+            if learned != [one["learned_rows"][part] for part in ("region", "background")[:len(learned)]]:
+                raise ValueError(f"{one['learned_rows']} learned rows where {learned} were expected")
             places += [resampler.learned_positions(part, rows) for part, rows in zip(parts, learned)]
         places = np.concatenate(places)
         if len(places) != keep or len(one.features) != keep:
