@@ -288,7 +288,7 @@ final class Connection {
     let bytes = Array(input[(inputStart - known.byteCount)...])
     inputStart = input.count
     giveBackHeadBuffer()
-    // Counted again by the connection that goes on with them.
+    // The connection that takes over counts these bytes itself.
     _ = holdBuffers(0)
     state.aborted()
     loop.handOver(self, descriptor, bytes)

@@ -543,7 +543,6 @@ LONG_ON_A_LOOP = {
 }
 
 
-
 @pytest.mark.parametrize("kind", LONG_ON_A_LOOP)
 def test_a_wrong_estimate_does_not_hold_an_event_loop(kind):
     """Another connection of the only loop is answered meanwhile."""

@@ -167,7 +167,7 @@ struct ScoreTests {
   func queryKey() throws {
     let keys: [Float] = [1, 0, 0, 1, 2, 0]
     let one = try QueryKeyScores.attention(
-      of: ["query": tensor([1, 1], [2]), "key": tensor(keys, [3, 2])], 3)
+      of: ["query": tensor([1, 1], [2]), "key": tensor(keys, [3, 2])], 3, .unlimited)
     let root = 2.0.squareRoot()
     let powers: [Double] = [exp(1 / root), exp(1 / root), exp(root)]
     let sum = powers.reduce(0, +)
@@ -178,14 +178,14 @@ struct ScoreTests {
       of: [
         "query": tensor([1, 1, 1, 1, 5, 5, 7, 7], [4, 2]),
         "key": tensor(keys + [0, 0, 0, 0, 0, 0], [2, 3, 2]),
-      ], 3)
+      ], 3, .unlimited)
     #expect(close(grouped, expected.map { $0 / 2 + 1.0 / 6 }))
   }
 
   @Test("queries and keys that do not fit are refused")
   func wrongQueryKey() throws {
     func attempt(_ query: Tensor, _ key: Tensor) -> PruningError? {
-      error { try QueryKeyScores.attention(of: ["query": query, "key": key], 2) }
+      error { try QueryKeyScores.attention(of: ["query": query, "key": key], 2, .unlimited) }
     }
     let key = try tensor([1, 2, 3, 4, 5, 6, 7, 8], [2, 2, 2])
     #expect(

@@ -13,7 +13,7 @@ package enum QueryKeyScores {
   /// - Throws: at `query` or `key` for a shape that does not fit, or a product too large for a Double; when it is more work than
   ///   one request may do.
   package static func attention(
-    of tensors: [String: Tensor], _ count: Int, _ stepLimit: StepLimit = .unlimited
+    of tensors: [String: Tensor], _ count: Int, _ stepLimit: StepLimit
   ) throws(PruningError) -> [Double] {
     let query = try LocalizationTensors.finite("query", in: tensors)
     let key = try LocalizationTensors.finite("key", in: tensors)

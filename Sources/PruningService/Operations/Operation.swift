@@ -45,11 +45,6 @@ public enum Operation: String, CaseIterable, Sendable {
   /// Whether some tokens may be gone already, as `previous` or `already_dropped` says.
   var mayBeLaterStage: Bool { self == .prune || self == .reselect }
 
-  /// The tensors this operation takes, whatever its method reads of them.
-  var tensorNames: [String] {
-    mayBeLaterStage ? TensorAxes.names : TensorAxes.names.filter { $0 != "already_dropped" }
-  }
-
   /// Answers one request. A pure function: the same document and models give the same answer, always.
   ///
   /// - Parameters:

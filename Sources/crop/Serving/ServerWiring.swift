@@ -6,7 +6,7 @@ import PruningService
 import TLS
 import Transport
 
-/// Runs the server until it is told to stop, and returns when every accepted request has its response.
+/// Runs the server until a signal stops it, and returns when every accepted request has its response.
 ///
 /// SIGTERM drains: readiness turns 503 at once, connections are still accepted for the drain delay, what is in
 /// flight is finished. SIGINT does the same without the delay. A second one stops at once. SIGHUP reloads.
