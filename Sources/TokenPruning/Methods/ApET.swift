@@ -18,12 +18,11 @@ struct ApET: PruningMethod {
     paper: "Ma et al., CVPR 2026, arXiv 2602.19870",
     requiredInputs: ["image_features"],
     parameters: [
-      ParameterDescriptor(
-        "basis_tokens", .integer(1...256), default: 10, "k, how many tokens form the basis"),
-      ParameterDescriptor(
+      .init("basis_tokens", .integer(1...256), default: 10, "k, how many tokens form the basis"),
+      .init(
         "start_token", .integer(0...(1 << 20)), default: 0,
         "the first basis token, in each image; taken modulo N"),
-      ParameterDescriptor(
+      .init(
         "faithful", .boolean, default: false,
         "whether the K tokens with the largest errors are kept and the basis rows take the places of the last k of them,"
           + " as in the authors' code"),
@@ -38,10 +37,7 @@ struct ApET: PruningMethod {
     ], properties: [], memory: MethodMemory(perElement: 8),
     facts: MethodFacts(
       .diversity, isQuestionAware: false, cost: "O(N k D), O(N K D) to merge",
-      reported: [
-        MethodFacts.Report(
-          "95.2 % of LLaVA-1.5 with 88.9 % of the tokens merged away", source: "arXiv 2602.19870")
-      ]))
+      reported: ["95.2 % of LLaVA-1.5 with 88.9 % of the tokens merged away": "arXiv 2602.19870"]))
 
   private let basisCount: Int
   private let start: Int

@@ -18,14 +18,14 @@ struct CDPruner: PruningMethod {
     requiredInputs: ["image_features", "text_features"],
     optionalInputs: ["relevance_features"],
     parameters: [
-      ParameterDescriptor(
+      .init(
         "relevance_sign", .choice(["negative", "positive"]), default: "negative",
         "negative: relevance is minus the cosine, as published, because CLIP's patch-text similarity is"
           + " inverted; positive: plus the cosine, for text features of the LLM itself"),
-      ParameterDescriptor(
+      .init(
         "relevance_weight", .number(0...0.99), default: nil,
         "theta: the scaled relevance q becomes exp(q theta / (2 (1 - theta))); absent: q is used as it is"),
-      ParameterDescriptor(
+      .init(
         "implementation", .choice(["published", "openvino"]), default: "published",
         "published: float64, rank checked; openvino: the arithmetic of OpenVINO GenAI's processor path, float32"
           + " with 1e-6 under the root, all tokens in one piece (CDPRUNER_SPLIT_THRESHOLD off)"),
@@ -45,9 +45,7 @@ struct CDPruner: PruningMethod {
     memory: MethodMemory(perElement: 24, perPair: 4, perKept: 16),
     facts: MethodFacts(
       .question, isQuestionAware: true, cost: "O(N K (D + K))",
-      reported: [
-        MethodFacts.Report("94 % of LLaVA with 95 % fewer FLOPs", source: "arXiv 2506.10967")
-      ],
+      reported: ["94 % of LLaVA with 95 % fewer FLOPs": "arXiv 2506.10967"],
       automatic: AutomaticUse(
         .question, ["image_features", "text_features", "relevance_features"], retained: 0.94,
         "weighs diversity by embeddings in the text's space, and its authors report 94 % of LLaVA with 95 % fewer FLOPs"

@@ -16,15 +16,15 @@ struct Crop: PruningMethod {
     paper: "Guo et al., EMNLP 2025, arXiv 2505.21233",
     optionalInputs: ["attention", "query", "key", "image_features", "text_features", "relevance_features"],
     parameters: [
-      ParameterDescriptor(
+      .init(
         "scorer", .choice(["auto", "attention", "similarity", "query_key", "diversity", "uniform"]),
         default: "auto",
         "how tokens are chosen inside and outside the region; auto takes diversity (image features), else"
           + " attention, else similarity (relevance and text features of one width), else query_key (the attention"
           + " of query to key), else uniform; with the policy bias, which needs scores, similarity instead of"
           + " diversity and after attention"
-      ),
-      ParameterDescriptor(
+        ),
+      .init(
         "relevance_sign", .choice(["negative", "positive"]), default: "positive",
         "whether a high or a low cosine with the text is relevant; CLIP's patch-text similarity is inverted"),
     ],
@@ -38,9 +38,7 @@ struct Crop: PruningMethod {
     facts: MethodFacts(
       .region, isQuestionAware: true, cost: "that of the scorer",
       reported: [
-        MethodFacts.Report(
-          "98.9 % of LLaVA-1.5-7B with 66.7 % of the tokens pruned, 96.0 % with 88.9 %",
-          source: "arXiv 2505.21233")
+        "98.9 % of LLaVA-1.5-7B with 66.7 % of the tokens pruned, 96.0 % with 88.9 %": "arXiv 2505.21233"
       ]))
 
   private let scorer: String

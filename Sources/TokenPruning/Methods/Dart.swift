@@ -18,15 +18,13 @@ struct Dart: PruningMethod {
     paper: "Wen et al., EMNLP 2025, arXiv 2502.11494",
     requiredInputs: ["image_features"], optionalInputs: ["key", "text_features", "text_key"],
     parameters: [
-      ParameterDescriptor(
-        "image_pivots", .integer(1...1024), default: 4, "pivots among the image tokens; they are kept"),
-      ParameterDescriptor(
-        "text_pivots", .integer(0...1024), default: 4, "pivots among the rows of text_features"),
-      ParameterDescriptor(
+      .init("image_pivots", .integer(1...1024), default: 4, "pivots among the image tokens; they are kept"),
+      .init("text_pivots", .integer(0...1024), default: 4, "pivots among the rows of text_features"),
+      .init(
         "faithful", .boolean, default: false,
         "whether pivots take turns in the order in which CPython's set iterates over their places in the"
           + " sequence, as in the authors' code, instead of by descending norm"),
-      ParameterDescriptor(
+      .init(
         "image_start", .integer(0...(1 << 30)), default: 0,
         "place of the first image token in the sequence; the text follows the image; for `faithful` alone"),
     ],
@@ -44,9 +42,7 @@ struct Dart: PruningMethod {
     facts: MethodFacts(
       .languageModel, isQuestionAware: true, cost: "O(N D)",
       reported: [
-        MethodFacts.Report(
-          "comparable accuracy with 88.9 % of the tokens pruned, 2.99 times faster prefill",
-          source: "arXiv 2502.11494")
+        "comparable accuracy with 88.9 % of the tokens pruned, 2.99 times faster prefill": "arXiv 2502.11494"
       ]))
 
   private let imagePivots: Int

@@ -17,7 +17,7 @@ struct DivPrune: PruningMethod {
     paper: "Alvar et al., CVPR 2025, arXiv 2503.02175",
     requiredInputs: ["image_features"],
     parameters: [
-      ParameterDescriptor(
+      .init(
         "faithful", .boolean, default: false,
         "whether one zero row spoils every distance, as in the authors' code: the first zero row and the first"
           + " token are then all that is kept")
@@ -36,9 +36,7 @@ struct DivPrune: PruningMethod {
     facts: MethodFacts(
       .diversity, isQuestionAware: false, cost: "O(N^2 D)", inexactParameter: "faithful",
       reported: [
-        MethodFacts.Report(
-          "84 % fewer FLOPs on LLaVA-1.5-7B with no loss on POPE and 12.7 % on COCO captions",
-          source: "arXiv 2503.02175, as others summarise it")
+        "84 % fewer FLOPs on LLaVA-1.5-7B with no loss on POPE and 12.7 % on COCO captions": "arXiv 2503.02175, as others summarise it"
       ],
       automatic: AutomaticUse(
         .image, ["image_features"],

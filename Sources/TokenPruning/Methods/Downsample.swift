@@ -12,7 +12,7 @@ struct Downsample: PruningMethod {
     paper: nil,
     requiredInputs: ["image_features"],
     parameters: [
-      ParameterDescriptor(
+      .init(
         "mode", .choice(["bilinear", "area"]), default: "bilinear", only: .compress,
         "bilinear: between the four tokens around the centre of a cell, edges at half a token; area: the mean of what the"
           + " cell covers, parts of tokens by their part")

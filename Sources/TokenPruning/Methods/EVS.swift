@@ -24,9 +24,7 @@ struct EVS: ScoringMethod {
     properties: [.nested, .scaleInvariant],
     facts: MethodFacts(
       .video, isQuestionAware: false, cost: "O(N D)",
-      reported: [
-        MethodFacts.Report("first token up to 4 times sooner with minimal loss", source: "arXiv 2510.14624")
-      ]))
+      reported: ["first token up to 4 times sooner with minimal loss": "arXiv 2510.14624"]))
 
   static let firstFrameScore = 255.0
 

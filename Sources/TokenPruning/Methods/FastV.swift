@@ -22,9 +22,7 @@ struct FastV: ScoringMethod {
     ], properties: [.nested, .scaleInvariant, .orderEquivariant], cost: .linear, memory: .scores,
     facts: MethodFacts(
       .languageModel, isQuestionAware: true, cost: "O(H N + N log N)",
-      reported: [
-        MethodFacts.Report("45 % fewer FLOPs on LLaVA-1.5-13B without loss", source: "arXiv 2403.06764")
-      ]))
+      reported: ["45 % fewer FLOPs on LLaVA-1.5-13B without loss": "arXiv 2403.06764"]))
 
   init(_ parameters: Parameters) {}
 

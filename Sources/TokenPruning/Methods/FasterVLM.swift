@@ -21,9 +21,7 @@ struct FasterVLM: ScoringMethod {
     ], properties: [.nested, .scaleInvariant, .orderEquivariant], cost: .linear, memory: .scores,
     facts: MethodFacts(
       .encoder, isQuestionAware: false, cost: "O(H Q N + N log N)",
-      reported: [
-        MethodFacts.Report("90 % of LLaVA-1.5-7B with 95 % of the tokens pruned", source: "arXiv 2412.01818")
-      ]))
+      reported: ["90 % of LLaVA-1.5-7B with 95 % of the tokens pruned": "arXiv 2412.01818"]))
 
   init(_ parameters: Parameters) {}
 

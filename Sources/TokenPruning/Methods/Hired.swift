@@ -18,12 +18,12 @@ struct Hired: PruningMethod {
     paper: "Arif et al., AAAI 2025, arXiv 2408.10945",
     requiredInputs: ["attention"], optionalInputs: ["early_attention"],
     parameters: [
-      ParameterDescriptor(
+      .init(
         "tile_rows", .integer(0...64), default: 0,
         "rows of tiles behind the whole image; 0 with `tile_columns` 0: the whole image is all there is"),
-      ParameterDescriptor("tile_columns", .integer(0...64), default: 0, "columns of tiles"),
-      ParameterDescriptor("alpha", .number(0...1), default: 0.5, "the whole image's share of the budget"),
-      ParameterDescriptor(
+      .init("tile_columns", .integer(0...64), default: 0, "columns of tiles"),
+      .init("alpha", .number(0...1), default: 0.5, "the whole image's share of the budget"),
+      .init(
         "faithful", .boolean, default: false,
         "whether parts are counted as in the authors' code, as runs of consecutive tokens instead of by place,"
           + " and what rounding down leaves over is not spent"),
@@ -40,10 +40,7 @@ struct Hired: PruningMethod {
     properties: [.scaleInvariant, .orderEquivariant], cost: .linear, memory: .scores,
     facts: MethodFacts(
       .encoder, isQuestionAware: false, cost: "O(H N + N log N)", inexactParameter: "faithful",
-      reported: [
-        MethodFacts.Report(
-          "4.7 times the throughput of LLaVA-NeXT-7B with 20 % of the tokens", source: "arXiv 2408.10945")
-      ]))
+      reported: ["4.7 times the throughput of LLaVA-NeXT-7B with 20 % of the tokens": "arXiv 2408.10945"]))
 
   private let tileRows: Int
   private let tileColumns: Int

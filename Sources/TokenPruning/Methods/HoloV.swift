@@ -18,13 +18,12 @@ struct HoloV: PruningMethod {
     paper: "Zou et al., NeurIPS 2025, arXiv 2510.02912",
     requiredInputs: ["image_features", "attention"],
     parameters: [
-      ParameterDescriptor(
+      .init(
         "crops", .integer(1...(1 << 20)), default: 16,
         "P, how many runs the tokens are cut into; the authors' code for Qwen takes max(1, floor(1024 N / (576 K)))"
       ),
-      ParameterDescriptor(
-        "beta", .number(0...1000), default: 0.09, "the weight of the variance in a crop's score"),
-      ParameterDescriptor(
+      .init("beta", .number(0...1000), default: 0.09, "the weight of the variance in a crop's score"),
+      .init(
         "faithful", .boolean, default: false,
         "whether what a crop cannot fill is left unspent, as in the authors' code; rows of /compress are then followed by"
           + " zero rows up to K"),
@@ -40,9 +39,7 @@ struct HoloV: PruningMethod {
     memory: MethodMemory(perElement: 24, perPair: 4),
     facts: MethodFacts(
       .encoder, isQuestionAware: false, cost: "O(N^2 D / crops)", inexactParameter: "faithful",
-      reported: [
-        MethodFacts.Report("95.8 % of LLaVA-1.5 at 64 of 576 tokens", source: "arXiv 2510.02912")
-      ],
+      reported: ["95.8 % of LLaVA-1.5 at 64 of 576 tokens": "arXiv 2510.02912"],
       automatic: AutomaticUse(
         .image, ["image_features", "attention"], retained: 0.958,
         "shares the budget among parts of the image, and its authors report 95.8 % of LLaVA-1.5 at 64 of 576 tokens"

@@ -22,27 +22,27 @@ struct IVCPrune: PruningMethod {
     paper: "Sun et al., ICLR 2026, arXiv 2602.03060",
     requiredInputs: ["value_states"],
     parameters: [
-      ParameterDescriptor(
+      .init(
         "variant", .choice(["llava", "qwen2_5_vl"]), default: "llava",
         "llava: positions are places in the sequence, softmax over all of it, 5 % coordinates of each kind; qwen2_5_vl:"
           + " positions (time, row, column), softmax over the image, 10 %"),
-      ParameterDescriptor(
+      .init(
         "image_start", .integer(0...(1 << 20)), default: 0,
         "the row of value_states of the first visual token"),
-      ParameterDescriptor("rope_base", .number(2...1e12), default: 10_000, "theta of the rotary embedding"),
-      ParameterDescriptor(
+      .init("rope_base", .number(2...1e12), default: 10_000, "theta of the rotary embedding"),
+      .init(
         "head_width", .integer(2...4096), default: nil,
         "d, the channels of a head that rotary embedding turns, even; absent: the last axis of value_states"),
-      ParameterDescriptor(
+      .init(
         "coordinate_share", .number(0...1), default: nil,
         "tokens of each of the two kinds of coordinates, of all; absent: 0.05, 0.1 for qwen2_5_vl"),
-      ParameterDescriptor(
+      .init(
         "seed_share", .number(0...1), default: 0.01, "tokens that listen with the text, of all; at least one"),
-      ParameterDescriptor(
+      .init(
         "faithful", .boolean, default: false,
         "whether the authors' own count is kept, at most K: for llava the union of coordinates, seeds and foreground; for"
           + " qwen2_5_vl the share foreground_share of all"),
-      ParameterDescriptor(
+      .init(
         "foreground_share", .number(0...1), default: nil,
         "with `faithful`: tokens that the question resembles most, of all; for qwen2_5_vl all that are kept; absent: 0.2,"
           + " 0.5 for qwen2_5_vl"),
@@ -60,10 +60,7 @@ struct IVCPrune: PruningMethod {
     memory: MethodMemory(perElement: 8),
     facts: MethodFacts(
       .languageModel, isQuestionAware: true, cost: "O((text + seeds) S H d)", inexactParameter: "faithful",
-      reported: [
-        MethodFacts.Report(
-          "at least 99 % over 20 benchmarks with half of the tokens", source: "arXiv 2602.03060")
-      ],
+      reported: ["at least 99 % over 20 benchmarks with half of the tokens": "arXiv 2602.03060"],
       automatic: AutomaticUse(
         .languageModel, ["value_states"], retained: 0.99,
         "keeps positions that serve as coordinates and what resembles the question, and its authors report 99 % with half of the tokens"

@@ -18,14 +18,13 @@ struct MMTok: PruningMethod {
     requiredInputs: ["image_features", "text_features"],
     optionalInputs: ["encoder_features", "padding_mask"],
     parameters: [
-      ParameterDescriptor(
+      .init(
         "alpha", .number(0...1000), default: 0.5, "how much covering tokens counts beside covering words"),
-      ParameterDescriptor(
+      .init(
         "text_temperature", .number(0.001...100), default: 0.02,
         "of the softmax between words and tokens; the authors' 0.02 for LLaVA, 0.01 for Qwen"),
-      ParameterDescriptor(
-        "vision_temperature", .number(0.001...100), default: 0.2, "of the softmax among tokens"),
-      ParameterDescriptor(
+      .init("vision_temperature", .number(0.001...100), default: 0.2, "of the softmax among tokens"),
+      .init(
         "faithful", .boolean, default: false,
         "whether fewer tokens are kept where only padding is left, as in the authors' code, which then repeats"
           + " the first token"),
@@ -46,10 +45,7 @@ struct MMTok: PruningMethod {
     memory: MethodMemory(perElement: 24, perPair: 20, perTextPair: 24),
     facts: MethodFacts(
       .question, isQuestionAware: true, cost: "O(N^2 D)", inexactParameter: "faithful",
-      reported: [
-        MethodFacts.Report(
-          "98.7 % on POPE with LLaVA-NeXT-13B, 1.87 times faster", source: "arXiv 2508.18264")
-      ],
+      reported: ["98.7 % on POPE with LLaVA-NeXT-13B, 1.87 times faster": "arXiv 2508.18264"],
       automatic: AutomaticUse(
         .question, ["image_features", "text_features"], retained: 0.877,
         "covers the words of the question and all other tokens, and its authors report 87.7 % of LLaVA-1.5 with 4 tokens"

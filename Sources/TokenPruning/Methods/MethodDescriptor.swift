@@ -50,11 +50,10 @@ public final class MethodDescriptor: Sendable {
     case allPairs
   }
 
-  public init(
+  init(
     name: String, summary: String, paper: String? = nil, requiredInputs: [String] = [],
-    alternativeInputs: [String] = [],
-    optionalInputs: [String] = [], parameters: [ParameterDescriptor] = [], deviations: [String] = [],
-    budget: String = exactBudget, schedules: [PublishedSchedule] = [], properties: Set<Property> = [],
+    alternativeInputs: [String] = [], optionalInputs: [String] = [],
+    parameters: [ParameterDescriptor] = [], deviations: [String] = [], budget: String = exactBudget, schedules: [PublishedSchedule] = [], properties: Set<Property> = [],
     cost: Cost = .quadratic, readsValues: Bool = true, memory: MethodMemory = .features,
     facts: MethodFacts = MethodFacts(.control, isQuestionAware: nil, cost: "that of the method")
   ) {

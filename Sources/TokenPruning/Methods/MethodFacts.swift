@@ -21,11 +21,6 @@ public struct MethodFacts: Sendable, Hashable {
   public struct Report: Sendable, Hashable {
     public let result: String
     public let source: String
-
-    init(_ result: String, source: String) {
-      self.result = result
-      self.source = source
-    }
   }
 
   public let family: Family
@@ -39,15 +34,16 @@ public struct MethodFacts: Sendable, Hashable {
   public let reported: [Report]
   public let automatic: AutomaticUse?
 
-  public init(
+  /// - Parameter reported: each result with its source.
+  init(
     _ family: Family, isQuestionAware: Bool?, cost: String, inexactParameter: String? = nil,
-    reported: [Report] = [], automatic: AutomaticUse? = nil
+    reported: KeyValuePairs<String, String> = [:], automatic: AutomaticUse? = nil
   ) {
     self.family = family
     self.isQuestionAware = isQuestionAware
     self.cost = cost
     self.inexactParameter = inexactParameter
-    self.reported = reported
+    self.reported = reported.map { Report(result: $0.key, source: $0.value) }
     self.automatic = automatic
   }
 }

@@ -20,17 +20,16 @@ struct PixelPrune: ScoringMethod {
     paper: "2026, arXiv 2604.00886",
     requiredInputs: ["pixel_values"],
     parameters: [
-      ParameterDescriptor(
+      .init(
         "metric", .choice(["max", "mae", "rmse", "exact"]), default: "max",
         "the distance of two patches: largest, mean or root mean square difference; exact: largest, at threshold 0"
       ),
-      ParameterDescriptor(
-        "threshold", .number(0...1e9), default: 0, "tau: patches this far apart or less are similar"),
-      ParameterDescriptor(
+      .init("threshold", .number(0...1e9), default: 0, "tau: patches this far apart or less are similar"),
+      .init(
         "anchored", .boolean, default: true,
         "whether neighbours are what would be reconstructed, so that errors do not add up; of no effect at threshold 0"
       ),
-      ParameterDescriptor(
+      .init(
         "adaptive", .boolean, default: false,
         "whether exactly the tokens are kept that are not predicted, as published; the budget is then the most"
       ),
@@ -44,9 +43,7 @@ struct PixelPrune: ScoringMethod {
     memory: MethodMemory(perElement: 8),
     facts: MethodFacts(
       .pixels, isQuestionAware: false, cost: "O(pixels)", inexactParameter: "adaptive",
-      reported: [
-        MethodFacts.Report("up to 4.2 times faster on documents and screens", source: "arXiv 2604.00886")
-      ],
+      reported: ["up to 4.2 times faster on documents and screens": "arXiv 2604.00886"],
       automatic: AutomaticUse(
         .pixels, ["pixel_values"],
         "keeps the patches whose pixels their neighbours do not predict, which suits documents and screens")))

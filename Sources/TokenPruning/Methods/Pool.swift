@@ -15,7 +15,7 @@ struct Pool: PruningMethod {
     paper: "as in UniPruneBench, arXiv 2511.02650",
     requiredInputs: ["image_features"],
     parameters: [
-      ParameterDescriptor(
+      .init(
         "mode", .choice(["avg", "max"]), default: "avg", only: .compress,
         "what a row is: the mean, or the largest of each channel")
     ],

@@ -28,10 +28,7 @@ struct PruMerge: ScoringMethod {
       + " tokens is added.", properties: [.nested, .scaleInvariant, .orderEquivariant],
     facts: MethodFacts(
       .encoder, isQuestionAware: false, cost: "O(N log N), O(K N D) to merge", inexactParameter: "adaptive",
-      reported: [
-        MethodFacts.Report(
-          "14 times fewer tokens on LLaVA-1.5 at comparable accuracy", source: "arXiv 2403.15388")
-      ]))
+      reported: ["14 times fewer tokens on LLaVA-1.5 at comparable accuracy": "arXiv 2403.15388"]))
 
   static let neighbourParameter = ParameterDescriptor(
     "neighbours", .integer(1...4096), default: 32, only: .compress, "how many tokens each anchor takes up")

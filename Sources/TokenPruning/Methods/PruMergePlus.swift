@@ -16,16 +16,16 @@ struct PruMergePlus: PruningMethod {
     paper: "Shang et al., ICCV 2025, arXiv 2403.15388",
     requiredInputs: ["attention"], optionalInputs: ["image_features", "key"],
     parameters: [
-      ParameterDescriptor(
+      .init(
         "important_ratio", .number(0...1), default: 0.25,
         "share of the budget chosen by attention, rounded half to even; the authors' code comes to about 1/4"
           + " with its adaptive ratio and 1/2 with a fixed one"),
       PruMerge.neighbourParameter,
-      ParameterDescriptor(
+      .init(
         "adaptive", .boolean, default: false,
         "the authors' shipped default: outliers of the attention (scores above Q3 + 1.5 (Q3 - Q1)), a share r of all"
           + " tokens, and every floor(floor(1 / r) / 3)-th token; the budget is then the most"),
-      ParameterDescriptor(
+      .init(
         "faithful", .boolean, default: false, only: .compress,
         "the authors' fixed-ratio variant with its defects: the budget counts the tokens chosen by attention, every"
           + " step-th token from step / 2 is added, step = floor(N / K), tokens chosen twice are kept twice, and for"

@@ -20,7 +20,7 @@ struct PruneSID: PruningMethod {
     paper: "ICLR 2026, arXiv 2603.09480",
     requiredInputs: ["image_features"], optionalInputs: ["attention"],
     parameters: [
-      ParameterDescriptor(
+      .init(
         "variant", .choice(["llava", "qwen2_vl"]), default: "llava",
         "llava: scores are the attention, and the authors' token number M is K + 1, because it counts [CLS]; qwen2_vl:"
           + " scores are the components themselves, M is K, and no attention is read")
@@ -44,9 +44,7 @@ struct PruneSID: PruningMethod {
     facts: MethodFacts(
       .encoder, isQuestionAware: false, cost: "O(N m D + m^3), m = min(N, D)",
       reported: [
-        MethodFacts.Report(
-          "96.3 % of LLaVA-1.5 at 64 of 576 tokens, 92.8 % of LLaVA-NeXT at 5.6 %",
-          source: "arXiv 2603.09480, with a randomised decomposition")
+        "96.3 % of LLaVA-1.5 at 64 of 576 tokens, 92.8 % of LLaVA-NeXT at 5.6 %": "arXiv 2603.09480, with a randomised decomposition"
       ]))
 
   private let isQwen: Bool

@@ -22,16 +22,15 @@ struct PyramidDrop: ScoringMethod {
       "attention", "hidden_states", "norm_weight", "query_weight", "key_weight", "query_bias", "key_bias",
     ],
     parameters: [
-      ParameterDescriptor(
-        "heads", .integer(1...1024), default: 32, "heads of query_weight"),
-      ParameterDescriptor(
+      .init("heads", .integer(1...1024), default: 32, "heads of query_weight"),
+      .init(
         "kv_heads", .integer(1...1024), default: nil,
         "heads of key_weight, a divisor of `heads` (grouped-query attention); absent: follows from its rows"),
-      ParameterDescriptor(
+      .init(
         "image_start", .integer(0...(1 << 28)), default: 0,
         "row of hidden_states that holds the first visual token; those of all images follow each other"),
-      ParameterDescriptor("rope_base", .number(1...1e12), default: 10_000, "the base of the frequencies"),
-      ParameterDescriptor("epsilon", .number(0...1), default: 1e-6, "of the RMSNorm"),
+      .init("rope_base", .number(1...1e12), default: 10_000, "the base of the frequencies"),
+      .init("epsilon", .number(0...1), default: 1e-6, "of the RMSNorm"),
     ],
     deviations: [
       "The caller chooses the counts, in `stages`; the authors' are available by name.",
@@ -45,10 +44,7 @@ struct PyramidDrop: ScoringMethod {
     ], properties: [.nested, .orderEquivariant],
     facts: MethodFacts(
       .languageModel, isQuestionAware: true, cost: "O(H N) or O(S D^2)",
-      reported: [
-        MethodFacts.Report(
-          "55 % fewer FLOPs at inference on LLaVA-NeXT at comparable accuracy", source: "arXiv 2410.17247")
-      ],
+      reported: ["55 % fewer FLOPs at inference on LLaVA-NeXT at comparable accuracy": "arXiv 2410.17247"],
       automatic: AutomaticUse(
         .languageModel, ["hidden_states", "query_weight", "key_weight"],
         "recomputes the one row of attention that it needs from hidden states and weights")))

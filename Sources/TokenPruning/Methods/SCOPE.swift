@@ -18,12 +18,11 @@ struct SCOPE: PruningMethod {
     paper: "Deng et al., NeurIPS 2025, arXiv 2510.24214",
     requiredInputs: ["image_features"], optionalInputs: ["attention"],
     parameters: [
-      ParameterDescriptor(
-        "alpha", .number(0...8), default: 1, "the power of the attention in the score"),
-      ParameterDescriptor(
+      .init("alpha", .number(0...8), default: 1, "the power of the attention in the score"),
+      .init(
         "combined", .choice(["multi", "add"]), default: "multi",
         "multi: the gain times the attention's power; add: plus it"),
-      ParameterDescriptor(
+      .init(
         "faithful", .boolean, default: false,
         "whether one zero row spoils every gain, as in the authors' code, which then keeps the first tokens"),
     ],
@@ -37,10 +36,7 @@ struct SCOPE: PruningMethod {
     cost: .allPairs, memory: MethodMemory(perElement: 16, perPair: 8),
     facts: MethodFacts(
       .diversity, isQuestionAware: false, cost: "O(N^2 D)",
-      reported: [
-        MethodFacts.Report(
-          "about 96 % of LLaVA-1.5 at 64 of 576 tokens", source: "arXiv 2510.24214, as others summarise it")
-      ],
+      reported: ["about 96 % of LLaVA-1.5 at 64 of 576 tokens": "arXiv 2510.24214, as others summarise it"],
       automatic: AutomaticUse(
         .image, ["image_features", "attention"], retained: 0.96,
         "uses features and attention both, and is reported to keep about 96 % of LLaVA-1.5 at 64 of 576 tokens"

@@ -19,7 +19,7 @@ struct SparseVLM: ScoringMethod, TextRatingMethod {
     paper: "Zhang et al., ICML 2025, arXiv 2410.04417",
     requiredInputs: ["attention"], optionalInputs: ["text_features", "image_features", "text_raters"],
     parameters: [
-      ParameterDescriptor(
+      .init(
         "recycled_ratio", .number(0...1), default: 0.3, only: .compress,
         "share of the pruned tokens that is merged into clusters on /compress, rounded down, plus one")
     ] + RankRule.parameters,
@@ -38,9 +38,7 @@ struct SparseVLM: ScoringMethod, TextRatingMethod {
     ], properties: [.nested, .orderEquivariant],
     facts: MethodFacts(
       .languageModel, isQuestionAware: true, cost: "O(H M N + N M D)", inexactParameter: "rank_scale",
-      reported: [
-        MethodFacts.Report("97 % of LLaVA with 54 % fewer FLOPs", source: "arXiv 2410.04417")
-      ]))
+      reported: ["97 % of LLaVA with 54 % fewer FLOPs": "arXiv 2410.04417"]))
 
   /// Of an LLM of 32, as in the authors' table; the names are its averages over all layers, with clusters.
   static let layers = [2, 6, 15]

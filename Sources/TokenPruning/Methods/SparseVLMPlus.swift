@@ -19,14 +19,13 @@ struct SparseVLMPlus: ScoringMethod, TextRatingMethod {
     requiredInputs: ["attention"],
     optionalInputs: ["text_features", "image_features", "text_raters", "position_ids"],
     parameters: [
-      ParameterDescriptor(
-        "heads", .integer(1...1024), default: 14, "how many heads count; all where there are fewer"),
-      ParameterDescriptor("head_width", .integer(2...4096), default: 128, "d, even"),
-      ParameterDescriptor("rope_base", .number(1...1e12), default: 10_000, "the base of the frequencies"),
-      ParameterDescriptor(
+      .init("heads", .integer(1...1024), default: 14, "how many heads count; all where there are fewer"),
+      .init("head_width", .integer(2...4096), default: 128, "d, even"),
+      .init("rope_base", .number(1...1e12), default: 10_000, "the base of the frequencies"),
+      .init(
         "image_start", .integer(0...(1 << 28)), default: 0,
         "position of the first visual token, beside text_start, where position_ids do not say"),
-      ParameterDescriptor(
+      .init(
         "text_start", .integer(0...(1 << 28)), default: nil,
         "position of the first query row; absent: one behind the last visual token"),
     ],

@@ -18,12 +18,11 @@ struct ToMe: PruningMethod {
     paper: "Bolya et al., ICLR 2023, arXiv 2210.09461",
     requiredInputs: ["image_features"], optionalInputs: ["key", "sizes"],
     parameters: [
-      ParameterDescriptor(
+      .init(
         "steps", .integer(1...64), default: 1,
         "over how many steps the reduction is divided evenly, earlier ones taking what does not divide; a step"
           + " halves at most, so there are more where needed"),
-      ParameterDescriptor(
-        "class_token", .boolean, default: false, "whether token 0 is [CLS], which is never merged"),
+      .init("class_token", .boolean, default: false, "whether token 0 is [CLS], which is never merged"),
     ],
     deviations: [
       "Tokens are compared by `key` (heads averaged) in the first step where it is given, else by their features;"
@@ -40,9 +39,7 @@ struct ToMe: PruningMethod {
     facts: MethodFacts(
       .diversity, isQuestionAware: false, cost: "O(N^2 D)",
       reported: [
-        MethodFacts.Report(
-          "twice the throughput of ViT-L at 512 pixels for 0.2 to 0.3 % of accuracy",
-          source: "arXiv 2210.09461")
+        "twice the throughput of ViT-L at 512 pixels for 0.2 to 0.3 % of accuracy": "arXiv 2210.09461"
       ]))
 
   private let steps: Int

@@ -19,7 +19,7 @@ struct Trim: ScoringMethod {
     requiredInputs: ["image_features", "text_features"], optionalInputs: ["relevance_features"],
     parameters: [
       AdaptiveCount.parameter,
-      ParameterDescriptor(
+      .init(
         "relevance_sign", .choice(["negative", "positive"]), default: "negative",
         "negative: a low product with the text is relevant, as published; positive: a high one"),
     ],
@@ -35,10 +35,7 @@ struct Trim: ScoringMethod {
     properties: [.nested, .scaleInvariant, .orderEquivariant],
     facts: MethodFacts(
       .question, isQuestionAware: true, cost: "O(N M D)", inexactParameter: "adaptive",
-      reported: [
-        MethodFacts.Report(
-          "79 % fewer tokens on LLaVA-1.5-7B at the same accuracy", source: "arXiv 2409.10994")
-      ]))
+      reported: ["79 % fewer tokens on LLaVA-1.5-7B at the same accuracy": "arXiv 2409.10994"]))
 
   private let isAdaptive: Bool
   private let sign: Double

@@ -14,7 +14,7 @@ struct Uniform: PruningMethod {
     summary:
       "Keeps tokens at even steps over the grid (along a Hilbert curve) or, without one, the sequence.",
     parameters: [
-      ParameterDescriptor(
+      .init(
         "path", .choice(["auto", "sequence", "curve", "grid"]), default: "auto",
         "sequence: along the tokens as they come; curve: along a Hilbert curve through each view; grid: the middles of K"
           + " cells of the grid; auto: curve where there is a layout, else sequence")
@@ -22,9 +22,7 @@ struct Uniform: PruningMethod {
     properties: [.scaleInvariant], cost: .linear, readsValues: false, memory: .scores,
     facts: MethodFacts(
       .control, isQuestionAware: false, cost: "O(N log N)",
-      automatic: AutomaticUse(
-        .positions, [],
-        "spreads the budget evenly over the image")))
+      automatic: AutomaticUse(.positions, [], "spreads the budget evenly over the image")))
 
   private let path: String
 

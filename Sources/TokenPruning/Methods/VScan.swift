@@ -20,11 +20,9 @@ struct VScan: PruningMethod {
     paper: "Zhang et al., TMLR 2026, arXiv 2505.22654",
     requiredInputs: ["attention"], optionalInputs: ["early_attention", "image_features"],
     parameters: [
-      ParameterDescriptor(
-        "windows", .integer(1...64), default: 4, "into how many parts each side of the grid is cut"),
-      ParameterDescriptor(
-        "local_share", .number(0...1), default: 0.5, "the part of K that the windows get, rounded down"),
-      ParameterDescriptor(
+      .init("windows", .integer(1...64), default: 4, "into how many parts each side of the grid is cut"),
+      .init("local_share", .number(0...1), default: 0.5, "the part of K that the windows get, rounded down"),
+      .init(
         "faithful", .boolean, default: false,
         "whether what the windows cannot share evenly is not kept, as in the authors' code, which fails where a window gets"
           + " nothing"),
@@ -41,9 +39,7 @@ struct VScan: PruningMethod {
     facts: MethodFacts(
       .encoder, isQuestionAware: false, cost: "O(H N + N log N), O(N K D) to merge",
       inexactParameter: "faithful",
-      reported: [
-        MethodFacts.Report("95.4 % of LLaVA-NeXT-7B with a tenth of the FLOPs", source: "arXiv 2505.22654")
-      ]))
+      reported: ["95.4 % of LLaVA-NeXT-7B with a tenth of the FLOPs": "arXiv 2505.22654"]))
 
   private let windows: Int
   private let share: Double

@@ -21,11 +21,11 @@ struct VidCom2: PruningMethod {
     requiredInputs: ["image_features"],
     parameters: [
       FrameCount.parameter,
-      ParameterDescriptor(
+      .init(
         "base_ratio", .number(0...1), default: nil,
         "r, the share of tokens that a frame keeps before distinctness counts: the authors' R_RATIO, 1 - pruning rate in"
           + " vLLM; absent: K / N"),
-      ParameterDescriptor(
+      .init(
         "variant", .choice(["vllm", "published"]), default: "vllm",
         "vllm: frames' tokens are added or dropped until the count is exact; published: the frames' own counts, at most"
           + " K in all"),
@@ -40,9 +40,7 @@ struct VidCom2: PruningMethod {
     properties: [.scaleInvariant], memory: MethodMemory(perElement: 16),
     facts: MethodFacts(
       .video, isQuestionAware: false, cost: "O(N D)", inexactParameter: "variant",
-      reported: [
-        MethodFacts.Report("99.6 % of LLaVA-OneVision at 25 % of the tokens", source: "arXiv 2505.14454")
-      ],
+      reported: ["99.6 % of LLaVA-OneVision at 25 % of the tokens": "arXiv 2505.14454"],
       automatic: AutomaticUse(
         .video, ["image_features"], retained: 0.996,
         "gives distinct frames more tokens, and its authors report 99.6 % of LLaVA-OneVision at a quarter of the tokens"

@@ -20,10 +20,10 @@ struct VisPruner: PruningMethod {
     paper: "Zhang et al., ICCV 2025, arXiv 2412.01818",
     requiredInputs: ["image_features", "attention"],
     parameters: [
-      ParameterDescriptor(
+      .init(
         "important_ratio", .number(0...1), default: 0.5,
         "share of the budget chosen by attention, rounded down; the rest is chosen by diversity"),
-      ParameterDescriptor(
+      .init(
         "faithful", .boolean, default: false,
         "whether a residue of odd length that must be thinned is rejected, for which the authors' code raises"
       ),
@@ -38,9 +38,7 @@ struct VisPruner: PruningMethod {
     facts: MethodFacts(
       .encoder, isQuestionAware: false, cost: "O(N^2 D)",
       reported: [
-        MethodFacts.Report(
-          "91 % fewer FLOPs and 75 % less latency of LLaVA-1.5-7B at comparable accuracy",
-          source: "arXiv 2412.01818")
+        "91 % fewer FLOPs and 75 % less latency of LLaVA-1.5-7B at comparable accuracy": "arXiv 2412.01818"
       ]))
 
   static let removedPerRound = 8

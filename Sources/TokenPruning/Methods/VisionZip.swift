@@ -18,7 +18,7 @@ struct VisionZip: PruningMethod {
     paper: "Yang et al., CVPR 2025, arXiv 2412.04467",
     requiredInputs: ["attention"], optionalInputs: ["image_features", "key"],
     parameters: [
-      ParameterDescriptor(
+      .init(
         "contextual_tokens", .integer(0...(1 << 20)), default: nil,
         "how many of the kept tokens are contextual, at most all; absent: the share of the published settings,"
           + " 10 of 64, rounded half to even")
@@ -34,10 +34,7 @@ struct VisionZip: PruningMethod {
       + " caller's.", properties: [.scaleInvariant], cost: .linear,
     facts: MethodFacts(
       .encoder, isQuestionAware: false, cost: "O(H N + N log N)",
-      reported: [
-        MethodFacts.Report(
-          "8 times faster prefill, at least 5 % better than earlier methods", source: "arXiv 2412.04467")
-      ]))
+      reported: ["8 times faster prefill, at least 5 % better than earlier methods": "arXiv 2412.04467"]))
 
   /// README: 54 + 10, 108 + 20, 162 + 30.
   static let contextualShare = 10.0 / 64
