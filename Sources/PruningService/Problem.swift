@@ -128,44 +128,31 @@ public enum ProblemType: String, Sendable, CaseIterable {
 
   public var slug: String { rawValue }
 
-  /// The usual status: framing errors bring their own, and a type may stand for two (`Problem+Mapping.swift`).
-  public var status: Int {
-    switch self {
-    case .badFraming, .malformedCoding, .malformedBody, .malformedQuery, .bodyRequired, .sharedMemory: 400
-    case .unauthorized: 401
-    case .notFound: 404
-    case .methodNotAllowed: 405
-    case .timedOut: 408
-    case .bodyTooLarge: 413
-    case .targetTooLong: 414
-    case .unsupportedFormat: 415
-    case .invalidInput, .unknownParameter, .unknownMethod: 422
-    case .headTooLarge: 431
-    case .overloaded, .computeTimeout: 503
-    }
-  }
+  /// The usual one: framing errors bring their own, and a type may stand for two (`Problem+Mapping.swift`).
+  public var status: Int { statusAndTitle.status }
+  public var title: String { statusAndTitle.title }
 
-  public var title: String {
+  private var statusAndTitle: (status: Int, title: String) {
     switch self {
-    case .badFraming: "The request is not valid HTTP/1.1"
-    case .unauthorized: "The request has no valid API key"
-    case .notFound: "There is nothing at this path"
-    case .methodNotAllowed: "The path does not support this method"
-    case .timedOut: "The request did not arrive in time"
-    case .bodyTooLarge: "The request body is too large"
-    case .targetTooLong: "The request line is too long"
-    case .headTooLarge: "The header or trailer fields are too large"
-    case .bodyRequired: "The request has no body"
-    case .unsupportedFormat: "The body's format is not supported"
-    case .malformedCoding: "The body does not match its Content-Encoding"
-    case .malformedBody: "The body is not valid in its format"
-    case .malformedQuery: "The query string cannot be parsed"
-    case .invalidInput: "The input cannot be processed"
-    case .unknownParameter: "There is no such parameter or tensor"
-    case .unknownMethod: "There is no such pruning method"
-    case .sharedMemory: "The shared memory cannot be used"
-    case .overloaded: "The server is at capacity"
-    case .computeTimeout: "The computation took too long"
+    case .badFraming: (400, "The request is not valid HTTP/1.1")
+    case .unauthorized: (401, "The request has no valid API key")
+    case .notFound: (404, "There is nothing at this path")
+    case .methodNotAllowed: (405, "The path does not support this method")
+    case .timedOut: (408, "The request did not arrive in time")
+    case .bodyTooLarge: (413, "The request body is too large")
+    case .targetTooLong: (414, "The request line is too long")
+    case .headTooLarge: (431, "The header or trailer fields are too large")
+    case .bodyRequired: (400, "The request has no body")
+    case .unsupportedFormat: (415, "The body's format is not supported")
+    case .malformedCoding: (400, "The body does not match its Content-Encoding")
+    case .malformedBody: (400, "The body is not valid in its format")
+    case .malformedQuery: (400, "The query string cannot be parsed")
+    case .invalidInput: (422, "The input cannot be processed")
+    case .unknownParameter: (422, "There is no such parameter or tensor")
+    case .unknownMethod: (422, "There is no such pruning method")
+    case .sharedMemory: (400, "The shared memory cannot be used")
+    case .overloaded: (503, "The server is at capacity")
+    case .computeTimeout: (503, "The computation took too long")
     }
   }
 }

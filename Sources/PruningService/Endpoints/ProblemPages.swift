@@ -25,78 +25,56 @@ extension Endpoints {
 }
 
 extension ProblemType {
-  /// What led to it, and what the client can do.
-  var meaning: (cause: String, remedy: String) {
+  /// What led to it.
+  private var cause: String {
     switch self {
-    case .badFraming:
-      (
-        "The request is not valid HTTP/1.1, or uses a part of it that is not supported.",
-        Self.no
-      )
-    case .bodyRequired: ("The request needs a body and has none.", Self.no)
+    case .badFraming: "The request is not valid HTTP/1.1, or uses a part of it that is not supported."
+    case .bodyRequired: "The request needs a body and has none."
     case .malformedCoding:
-      ("The body is damaged, truncated, or not in the coding that Content-Encoding names.", Self.no)
-    case .malformedBody:
-      ("The body is not valid in its format. The detail says where.", Self.no)
-    case .malformedQuery: ("The query string cannot be parsed, or has a parameter twice.", Self.no)
+      "The body is damaged, truncated, or not in the coding that Content-Encoding names."
+    case .malformedBody: "The body is not valid in its format. The detail says where."
+    case .malformedQuery: "The query string cannot be parsed, or has a parameter twice."
     case .sharedMemory:
-      (
-        "No memory came with the request, or it is too small, or it cannot be read. The detail says which.",
-        Self.no
-      )
-    case .unauthorized:
-      (
-        "The request has no key from the server's key file, or two different ones.",
-        "Retry with a valid key, as Authorization: Bearer KEY or X-API-Key: KEY."
-      )
-    case .notFound: ("The server has nothing at this path.", Self.no)
-    case .methodNotAllowed: ("The path exists, but not for this method. Allow lists those it has.", Self.no)
-    case .timedOut:
-      ("The head or the body of the request arrived too slowly.", "The request may be repeated.")
-    case .bodyTooLarge:
-      (
-        "The body is larger than the server accepts (setting max-body-bytes).",
-        "Send fewer images in one request, two-byte elements, or ask the operator for a larger limit."
-      )
-    case .targetTooLong:
-      ("The request line exceeds 8 KiB.", "Put parameters into the body instead of the query string.")
-    case .headTooLarge: ("The header exceeds 64 KiB or 200 fields, or the trailers exceed 8 KiB.", Self.no)
+      "No memory came with the request, or it is too small, or it cannot be read. The detail says which."
+    case .unauthorized: "The request has no key from the server's key file, or two different ones."
+    case .notFound: "The server has nothing at this path."
+    case .methodNotAllowed: "The path exists, but not for this method. Allow lists those it has."
+    case .timedOut: "The head or the body of the request arrived too slowly."
+    case .bodyTooLarge: "The body is larger than the server accepts (setting max-body-bytes)."
+    case .targetTooLong: "The request line exceeds 8 KiB."
+    case .headTooLarge: "The header exceeds 64 KiB or 200 fields, or the trailers exceed 8 KiB."
     case .unsupportedFormat:
-      (
-        "The media type, content coding or element type is not supported. The detail lists those that are.",
-        Self.no
-      )
+      "The media type, content coding or element type is not supported. The detail lists those that are."
     case .invalidInput:
-      (
-        "Shapes disagree, or a value is out of range or not finite. The pointer names the tensor or member.",
-        Self.no
-      )
+      "Shapes disagree, or a value is out of range or not finite. The pointer names the tensor or member."
     case .unknownParameter:
-      (
-        "A parameter or tensor has a name that does not exist; the detail suggests the nearest one. Names are never "
-          + "ignored, since a typo must not change a result silently.", Self.no
-      )
-    case .unknownMethod:
-      ("There is no pruning method of this name; GET /methods lists all.", Self.no)
+      "A parameter or tensor has a name that does not exist; the detail suggests the nearest one. Names are never "
+        + "ignored, since a typo must not change a result silently."
+    case .unknownMethod: "There is no pruning method of this name; GET /methods lists all."
     case .overloaded:
-      (
-        "The server has no room for the request: too many requests, connections or bytes are in flight.",
-        "Retry after the number of seconds in Retry-After."
-      )
-    case .computeTimeout:
-      (
-        "The computation took longer than the server allows (setting compute-timeout).",
-        "Retry once the server is less busy, or send fewer tokens or images."
-      )
+      "The server has no room for the request: too many requests, connections or bytes are in flight."
+    case .computeTimeout: "The computation took longer than the server allows (setting compute-timeout)."
     }
   }
 
-  private static let no = "The same request will fail again: change it first."
+  /// What the client can do.
+  private var remedy: String {
+    switch self {
+    case .unauthorized: "Retry with a valid key, as Authorization: Bearer KEY or X-API-Key: KEY."
+    case .timedOut: "The request may be repeated."
+    case .bodyTooLarge:
+      "Send fewer images in one request, two-byte elements, or ask the operator for a larger limit."
+    case .targetTooLong: "Put parameters into the body instead of the query string."
+    case .overloaded: "Retry after the number of seconds in Retry-After."
+    case .computeTimeout: "Retry once the server is less busy, or send fewer tokens or images."
+    default: "The same request will fail again: change it first."
+    }
+  }
 
   var json: JSONValue {
     [
       "type": .string("/problems/\(slug)"), "title": .string(title), "status": .integer(status),
-      "cause": .string(meaning.cause), "remedy": .string(meaning.remedy),
+      "cause": .string(cause), "remedy": .string(remedy),
     ]
   }
 
@@ -120,9 +98,9 @@ extension ProblemType {
     <h1>\(title)</h1>
     <p><code>/problems/\(slug)</code>, usually with status \(status)</p>
     <h2>Cause</h2>
-    <p>\(meaning.cause)</p>
+    <p>\(cause)</p>
     <h2>What to do</h2>
-    <p>\(meaning.remedy)</p>
+    <p>\(remedy)</p>
     </main>
     </body>
     </html>
