@@ -90,6 +90,22 @@ extension Problem {
   static let retryAfter = [Response.Field("Retry-After", "1")]
 }
 
+/// An error of a module below that has a problem of its own.
+protocol ProblemCause: Error {
+  var problem: Problem { get }
+}
+
+extension PruningError: ProblemCause { var problem: Problem { Problem(self) } }
+extension TensorFormatError: ProblemCause { var problem: Problem { Problem(self) } }
+extension SharedMemoryError: ProblemCause { var problem: Problem { Problem(self) } }
+
+extension ProblemCause {
+  /// What `body` gives; an error of this type is thrown as its problem.
+  static func asProblem<Value>(_ body: @autoclosure () throws(Self) -> Value) throws(Problem) -> Value {
+    do throws(Self) { return try body() } catch { throw error.problem }
+  }
+}
+
 extension JSONObject {
   /// What a body of JSON says that must be an object.
   ///

@@ -76,26 +76,12 @@ struct InferenceHandler: Sendable {
       isInterrupted: OperationHandler.interruption(context.request, deadline))
     let decodedBytes = InferenceRequest.decodingBytes(of: body, jsonByteCount: jsonByteCount, hints)
     try OperationHandler.use(decodedBytes, in: context.request)
-    let parsed = try Self.problems { () throws(TensorFormatError) in
-      try InferenceBody(body, jsonByteCount: jsonByteCount)
-    }
+    let parsed = try TensorFormatError.asProblem(try InferenceBody(body, jsonByteCount: jsonByteCount))
     let (shared, sharedBytes) = try contents(of: parsed.regions, decodedBytes: decodedBytes, context)
-    let request = try Self.problems { () throws(TensorFormatError) in
-      try parsed.request(shared: shared, hints)
-    }
+    let request = try TensorFormatError.asProblem(try parsed.request(shared: shared, hints))
     var bytes = decodedBytes + sharedBytes
     try OperationHandler.useReordered(request.document, beside: &bytes, in: context.request)
     return (request, bytes)
-  }
-
-  private static func problems<Result>(
-    _ body: () throws(TensorFormatError) -> Result
-  ) throws(Problem) -> Result {
-    do throws(TensorFormatError) {
-      return try body()
-    } catch {
-      throw Problem(error)
-    }
   }
 
   /// Copies what lies in shared memory, which counts as if it had come in the body.
@@ -116,13 +102,8 @@ struct InferenceHandler: Sendable {
     let extents = try wanted.map { region throws(Problem) in try extent(of: region) }
     try OperationHandler.use(decodedBytes + byteCount, in: context.request)
     return (
-      try extents.map { extent throws(Problem) in
-        do throws(SharedMemoryError) {
-          return try extent.bytes()
-        } catch {
-          throw Problem(error)
-        }
-      }, byteCount
+      try extents.map { extent throws(Problem) in try SharedMemoryError.asProblem(try extent.bytes()) },
+      byteCount
     )
   }
 
@@ -143,11 +124,7 @@ struct InferenceHandler: Sendable {
   ) throws(Problem) {
     let byteCount = InferenceResponse.stackedByteCount(tensors)
     guard byteCount > 0 else { return }
-    do throws(PruningError) {
-      try run.stepLimit.reserveAnswer(bytes: byteCount)
-    } catch {
-      throw Problem(error)
-    }
+    try PruningError.asProblem(try run.stepLimit.reserveAnswer(bytes: byteCount))
     // Once as tensors and once in the body.
     try OperationHandler.use(held + 2 * byteCount, in: request)
   }
@@ -170,11 +147,7 @@ struct InferenceHandler: Sendable {
       throw error.kind == .interrupted ? .writingTookTooLong : Problem(error)
     }
     for (part, target) in zip(response.shared, extents) {
-      do throws(SharedMemoryError) {
-        try target.extent.write(part.bytes)
-      } catch {
-        throw Problem(error)
-      }
+      try SharedMemoryError.asProblem(try target.extent.write(part.bytes))
     }
     return response
   }

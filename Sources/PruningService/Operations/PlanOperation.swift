@@ -34,12 +34,7 @@ public enum PlanOperation {
     _ = try OperationParameters.batched(given)
     _ = try DeclaredAxes(given)
     _ = try SixteenBits.declared(given)
-    var layouts: Layouts
-    do throws(PruningError) {
-      layouts = try Layouts(given, limit)
-    } catch {
-      throw Problem(error)
-    }
+    var layouts = try PruningError.asProblem(try Layouts(given, limit))
     try reserve(layouts.bytes)
     do throws(PruningError) {
       try layouts.readRequests(limit)

@@ -102,11 +102,8 @@ final class PreparedOperation: Sendable {
     self.isTogether = isTogether
     var memory = MemoryNeed(operation, document, batch, isTogether: isTogether)
     try reservation.hold(memory)
-    do throws(PruningError) {
-      parameters = try ImageParameters(given, batchCount: batch.isBatched ? batch.samples.count : nil)
-    } catch {
-      throw Problem(error)
-    }
+    let count = batch.isBatched ? batch.samples.count : nil
+    parameters = try PruningError.asProblem(try ImageParameters(given, batchCount: count))
     let found = try Self.images(
       operation, batch, parameters, isTogether, context, reservation, &memory, maximumTokens, maximumForms)
     guard let found else { return nil }
