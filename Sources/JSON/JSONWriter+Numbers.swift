@@ -58,30 +58,10 @@ extension JSONWriter {
     return text.reversed().reduce(0) { $0 << 8 | UInt64($1) } | UInt64(text.count) << 56
   }
 
-  public mutating func write(_ values: [Float]) { writeLine(values) { $0.append($1) } }
-
-  public mutating func write(_ values: [Double]) { writeLine(values) { $0.append($1) } }
-
   @inline(__always)
   private mutating func writeNumber(_ append: (inout JSONWriter) -> Void) {
     separate()
     append(&self)
-    needsComma = true
-  }
-
-  @inline(__always)
-  private mutating func writeLine<Element>(
-    _ values: [Element], _ append: (inout JSONWriter, Element) -> Void
-  ) {
-    separate()
-    bytes.append(UInt8(ascii: "["))
-    var isFirst = true
-    for value in values {
-      if !isFirst { bytes.append(UInt8(ascii: ",")) }
-      isFirst = false
-      append(&self, value)
-    }
-    bytes.append(UInt8(ascii: "]"))
     needsComma = true
   }
 

@@ -67,13 +67,6 @@ public struct Service: Responder {
     metrics.count(routes: router.routes)
   }
 
-  /// Method and path of every endpoint, for the contract test.
-  public static var routes: [(method: String, route: String)] {
-    Endpoints.all(lifecycle: Lifecycle(), metrics: Metrics(), models: ModelStore()).map {
-      ($0.method, $0.route)
-    }
-  }
-
   // MARK: Responder
 
   public func resolve(_ head: RequestHead, framing: BodyFraming) -> (any AnyObject & Sendable)? {

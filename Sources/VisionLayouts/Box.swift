@@ -19,11 +19,4 @@ public struct Box: Sendable, Hashable {
   public var width: Double { x1 - x0 }
   public var height: Double { y1 - y0 }
   public var area: Double { max(width, 0) * max(height, 0) }
-
-  /// The area both boxes cover; 0 when they only touch.
-  public func overlap(with other: Box) -> Double {
-    let width = min(x1, other.x1) - max(x0, other.x0)
-    let height = min(y1, other.y1) - max(y0, other.y0)
-    return width > 0 && height > 0 ? width * height : 0
-  }
 }

@@ -143,9 +143,13 @@ struct JSONWriterTests {
     var writer = JSONWriter()
     writer.beginObject()
     writer.name("f")
-    writer.write([0.1, 3, -1e-8, 1e20, .leastNonzeroMagnitude] as [Float])
+    writer.beginArray()
+    for value: Float in [0.1, 3, -1e-8, 1e20, .leastNonzeroMagnitude] { writer.write(value) }
+    writer.endArray()
     writer.name("d")
-    writer.write([0.1, 3, 1e300, -0.0])
+    writer.beginArray()
+    for value in [0.1, 3, 1e300, -0.0] { writer.write(value) }
+    writer.endArray()
     writer.name("i")
     writer.write([1, -2])
     writer.endObject()

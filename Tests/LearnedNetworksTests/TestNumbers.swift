@@ -1,5 +1,7 @@
 import PruningNumerics
 
+@testable import LearnedNetworks
+
 /// Deterministic inputs for tests.
 struct TestNumbers {
   private var generator: SeededGenerator
@@ -10,4 +12,12 @@ struct TestNumbers {
   mutating func floats(_ count: Int) -> [Float] {
     (0..<count).map { _ in Float(Int(generator.next() >> 40)) * 0x1p-23 - 1 }
   }
+}
+
+extension Activations {
+  func row(_ index: Int) -> ArraySlice<Double> { values[(index * columns)..<((index + 1) * columns)] }
+}
+
+extension FloatRows {
+  func row(_ index: Int) -> ArraySlice<Float> { values[(index * columns)..<((index + 1) * columns)] }
 }

@@ -18,8 +18,8 @@ private func inside(_ region: BlockRegion) -> [Int] {
 }
 
 private func intersectionOverUnion(_ a: BlockRegion, _ b: BlockRegion) -> Double {
-  let shared = a.box.overlap(with: b.box)
-  return shared / (a.box.area + b.box.area - shared)
+  let shared = Set(inside(a)).intersection(inside(b)).count
+  return Double(shared) / Double(a.blockCount + b.blockCount - shared)
 }
 
 @Suite("Rectangle search")

@@ -20,7 +20,7 @@ struct ContractTests {
   @Test("every route is described, and every description has a route")
   func routes() throws {
     let described = try contract.operations.map { "\($0.method) \($0.route)" }
-    #expect(described.sorted() == Service.routes.map { "\($0.method) \($0.route)" }.sorted())
+    #expect(described.sorted() == Endpoints.standard.map { "\($0.method) \($0.route)" }.sorted())
   }
 
   @Test("the problem types are those of the service")

@@ -89,7 +89,7 @@ struct ModelGoldenTests {
     document.parameters["localize"] = ["model": .string(golden.model), "minimum_contrast": 0]
     let answer = try Operation.localize.run(document, models: models).json
     #expect(answer["source"] == "model" && answer["model"] == .string(golden.model))
-    let map = SaliencyMap(scores: expected, layout: layout).values
+    let map = BlockResampler(layout).blocks(of: expected)
     for (a, b) in zip(try #require(answer["saliency"]?.objectValue?["data"]).doubles, map) {
       #expect(abs(a - b) <= 1e-5)
     }

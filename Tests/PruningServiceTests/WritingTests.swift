@@ -31,7 +31,8 @@ struct WritingTests {
         tensors: [("image_features", try .float32(values, shape: Shape([rows, 4])))],
         tokenCount: rows, keptCount: rows)
     }
-    return Answer(samples: samples, isBatched: true, shared: ["method": "uniform"])
+    return Answer(
+      samples: samples, isBatched: true, shared: ["method": "uniform"], reading: PreparedMembers([]))
   }
 
   @Test("asked between images, and obeyed whenever that is", arguments: ["json", "safetensors", "npy"])

@@ -15,8 +15,8 @@ struct InferenceTests {
   ) throws(TensorFormatError) -> InferenceRequest {
     // Not at the start of its array, so that no index is an offset by chance.
     let body = Array("behind".utf8) + Array(text.utf8) + (binary ?? [])
-    return try InferenceRequest.decode(
-      body[6...], jsonByteCount: length ?? binary.map { _ in text.utf8.count }, hints)
+    let parsed = try InferenceBody(body[6...], jsonByteCount: length ?? binary.map { _ in text.utf8.count })
+    return try parsed.request(shared: [], hints)
   }
 
   private static func error(_ text: String, _ binary: [UInt8]? = nil) -> TensorFormatError? {

@@ -27,6 +27,14 @@ private func close(_ a: [Double], _ b: [Double], _ tolerance: Double = 1e-12) ->
   a.count == b.count && zip(a, b).allSatisfy { abs($0 - $1) <= tolerance }
 }
 
+extension SaliencyMap {
+  fileprivate init(scores: [Double], layout: TokenLayout) {
+    self.init(values: BlockResampler(layout).blocks(of: scores))
+  }
+
+  fileprivate subscript(row row: Int, column column: Int) -> Double { values[row * 8 + column] }
+}
+
 @Suite("Score maps")
 struct ScoreTests {
   // MARK: The map

@@ -26,6 +26,10 @@ extension SeededGenerator {
   mutating func unit() -> Double { Double(next() >> 11) / Double(UInt64(1) << 53) }
 }
 
+extension Matrix {
+  subscript(row: Int, column: Int) -> Float { values[row * columns + column] }
+}
+
 func floatTensor(_ values: [Float], _ dimensions: [Int]) throws -> Tensor {
   try Tensor.float32(values, shape: Shape(dimensions))
 }

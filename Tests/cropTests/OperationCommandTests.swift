@@ -1,11 +1,11 @@
 import ArgumentParser
 import FoundationEssentials
 import JSON
-import PruningService
 import TensorFormats
 import Tensors
 import Testing
 
+@testable import PruningService
 @testable import crop
 
 @Suite("Options of the operations become parameters")
@@ -165,7 +165,7 @@ struct OperationFileTests {
   ) -> Answer {
     let sample = Answer.Sample(
       members: members, indices: indices, tensors: tensors, tokenCount: 6, keptCount: 2)
-    return Answer(samples: [sample], isBatched: false, shared: [:])
+    return Answer(samples: [sample], isBatched: false, shared: [:], reading: PreparedMembers([]))
   }
 
   @Test("an npy file takes the features, else the kept indices as I64")

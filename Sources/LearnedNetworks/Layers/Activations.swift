@@ -29,8 +29,6 @@ struct Activations: Sendable, Equatable {
 
   subscript(row: Int, column: Int) -> Double { values[row * columns + column] }
 
-  func row(_ index: Int) -> ArraySlice<Double> { values[(index * columns)..<((index + 1) * columns)] }
-
   static func += (sum: inout Activations, term: Activations) {
     precondition(sum.rows == term.rows && sum.columns == term.columns)
     for index in sum.values.indices { sum.values[index] += term.values[index] }

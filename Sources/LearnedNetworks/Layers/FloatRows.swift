@@ -32,8 +32,6 @@ struct FloatRows: Sendable, Equatable {
       })
   }
 
-  func row(_ index: Int) -> ArraySlice<Float> { values[(index * columns)..<((index + 1) * columns)] }
-
   static func += (sum: inout FloatRows, term: FloatRows) {
     precondition(sum.rows == term.rows && sum.columns == term.columns)
     sum.values.withUnsafeMutableBufferPointer { sum in

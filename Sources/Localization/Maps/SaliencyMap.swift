@@ -10,14 +10,4 @@ public struct SaliencyMap: Sendable, Hashable {
     precondition(values.count == BlockRegion.side * BlockRegion.side && values.allSatisfy(\.isFinite))
     self.values = values
   }
-
-  subscript(row row: Int, column column: Int) -> Double { values[row * BlockRegion.side + column] }
-
-  /// Token scores resampled to blocks, see ``BlockResampler``.
-  ///
-  /// - Parameter scores: one finite number per token, [N].
-  /// - Precondition: `scores.count == layout.tokenCount`.
-  init(scores: [Double], layout: TokenLayout) {
-    self.init(values: BlockResampler(layout).blocks(of: scores))
-  }
 }

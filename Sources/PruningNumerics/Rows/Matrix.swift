@@ -36,8 +36,6 @@ public struct Matrix: Sendable, Equatable {
   /// Whether every element is finite, for a matrix read from a tensor; nil where only a look at all tells.
   public var isFinite: Bool? { squares?.allSatisfy(\.isFinite) }
 
-  public subscript(row: Int, column: Int) -> Float { values[row * columns + column] }
-
   public func row(_ index: Int) -> ArraySlice<Float> { values[(index * columns)..<((index + 1) * columns)] }
 }
 

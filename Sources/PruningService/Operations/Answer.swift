@@ -53,19 +53,6 @@ public struct Answer: Sendable {
     }
   }
 
-  public init(samples: [Sample], isBatched: Bool, shared: JSONObject) {
-    self.init(samples: samples, isBatched: isBatched, shared: shared, reading: Self.noReading)
-  }
-
-  private static let noReading = PreparedMembers(JSONObject())
-
-  init(samples: [Sample], isBatched: Bool, shared: JSONObject, reading: PreparedMembers) {
-    self.samples = samples
-    self.reading = reading
-    self.isBatched = isBatched
-    self.shared = shared
-  }
-
   public var samples: [Sample]
   /// Members become lists with one entry per image.
   public let isBatched: Bool

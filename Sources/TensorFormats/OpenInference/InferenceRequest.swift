@@ -42,20 +42,7 @@ public struct InferenceRequest: Sendable, Equatable {
   /// An id is echoed in the response.
   static let maximumIDBytes = 1024
 
-  /// Reads a whole body without shared memory. Whatever the bytes are, it returns or throws.
-  ///
-  /// - Parameter jsonByteCount: the value of `Inference-Header-Content-Length`; nil says that all of the body is JSON.
-  public static func decode(
-    _ body: ArraySlice<UInt8>, jsonByteCount: Int?, _ hints: DecodingHints
-  ) throws(TensorFormatError) -> InferenceRequest {
-    let parsed = try InferenceBody(body, jsonByteCount: jsonByteCount)
-    guard parsed.regions.isEmpty else {
-      throw TensorFormatError(.unsupported, "shared memory is not supported here")
-    }
-    return try parsed.request(shared: [], hints)
-  }
-
-  /// The most memory that ``decode(_:jsonByteCount:_:)`` takes beside the body.
+  /// The most memory that reading a body takes beside it.
   public static func decodingBytes(
     of body: ArraySlice<UInt8>, jsonByteCount: Int?, _ hints: DecodingHints
   ) -> Int {

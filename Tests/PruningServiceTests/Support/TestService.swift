@@ -121,3 +121,8 @@ struct Reply: Sendable {
     return "\(status) \(type.dropFirst("/problems/".count))\(pointer)"
   }
 }
+
+extension Endpoints {
+  /// Every endpoint there is, as a server without models has them.
+  static var standard: [Endpoint] { all(lifecycle: Lifecycle(), metrics: Metrics(), models: ModelStore()) }
+}
