@@ -45,8 +45,7 @@ public enum RawDeflate {
   /// The CRC-32 of gzip and zip.
   public static func crc32(_ bytes: ArraySlice<UInt8>) -> UInt32 {
     bytes.withUnsafeBytes { raw in
-      UInt32(
-        truncatingIfNeeded: crc32_z(0, raw.baseAddress?.assumingMemoryBound(to: UInt8.self), raw.count))
+      UInt32(truncatingIfNeeded: crc32_z(0, raw.baseAddress?.assumingMemoryBound(to: UInt8.self), raw.count))
     }
   }
 

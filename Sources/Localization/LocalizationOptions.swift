@@ -78,8 +78,7 @@ public struct LocalizationOptions: Sendable, Hashable {
       }
     maximumRegions = try given.integer("max_regions", in: 1...16) ?? 1
     minimumContrast =
-      try given.number(
-        "minimum_contrast", in: 0...1000) ?? FlatMapTest.defaultMinimumContrast
+      try given.number("minimum_contrast", in: 0...1000) ?? FlatMapTest.defaultMinimumContrast
     minimumOverlap = try given.number("minimum_overlap", in: 0...0.99) ?? 0
     sign = try given.choice("similarity_sign", SimilarityScores.Sign.self) ?? .positive
     temperature = try given.number("temperature", in: 0.0001...100)
@@ -94,8 +93,7 @@ public struct LocalizationOptions: Sendable, Hashable {
         at: given.path("max_regions"), "must be 1 with objective 'vicrop', which finds one window")
     }
     if let source, source != .model, model != nil {
-      throw PruningError(
-        at: given.path("model"), "only applies to source 'model', not '\(source.rawValue)'")
+      throw PruningError(at: given.path("model"), "only applies to source 'model', not '\(source.rawValue)'")
     }
     if let source, source != .similarity {
       try given.refuse(

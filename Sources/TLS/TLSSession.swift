@@ -124,8 +124,7 @@ public final class TLSSession {
       while sent < bytes.count, failure == nil {
         var count = 0
         LibraryErrors.clear()
-        let status = SSL_write_ex(
-          session, bytes.baseAddress?.advanced(by: sent), bytes.count - sent, &count)
+        let status = SSL_write_ex(session, bytes.baseAddress?.advanced(by: sent), bytes.count - sent, &count)
         guard status == 1 else {
           _ = outcome(of: status)
           break

@@ -51,8 +51,7 @@ extension Tensor {
     bytes.withUnsafeBytes { source in
       sums.withUnsafeMutableBufferPointer { target in
         guard let from = source.baseAddress, let into = target.baseAddress else { return }
-        format.accumulate(
-          from + first * width * elementType.byteWidth, count, step * width, into, width)
+        format.accumulate(from + first * width * elementType.byteWidth, count, step * width, into, width)
       }
     }
   }

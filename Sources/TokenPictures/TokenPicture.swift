@@ -51,8 +51,7 @@ public struct TokenPicture: Sendable {
     var height: Double { y1 - y0 }
 
     func union(_ other: Rectangle) -> Rectangle {
-      Rectangle(
-        x0: min(x0, other.x0), y0: min(y0, other.y0), x1: max(x1, other.x1), y1: max(y1, other.y1))
+      Rectangle(x0: min(x0, other.x0), y0: min(y0, other.y0), x1: max(x1, other.x1), y1: max(y1, other.y1))
     }
   }
 

@@ -210,7 +210,6 @@ final class ComputePool: Sendable {
     buffers.give(request.takeBody())
     memory.release(job)
     job.mailbox.send(
-      .computed(
-        connection: job.connection, response, reservation: job.reservation, nanoseconds: duration))
+      .computed(connection: job.connection, response, reservation: job.reservation, nanoseconds: duration))
   }
 }

@@ -180,8 +180,7 @@ final class DispatchReadiness: Readiness {
           guard let watch = state.watches[token], Self.hasHungUp(watch.descriptor) else { continue }
           state.watches[token]?.hasHungUp = true
           state.unheard.remove(token)
-          tell(
-            ReadinessEvent(token: token, isReadable: true, isWritable: false, isBroken: true), &state)
+          tell(ReadinessEvent(token: token, isReadable: true, isWritable: false, isBroken: true), &state)
         }
       }
     }
@@ -190,8 +189,7 @@ final class DispatchReadiness: Readiness {
     private func resume(_ token: UInt64, _ state: inout State) {
       guard var watch = state.watches[token] else { return }
       if watch.hasHungUp {
-        tell(
-          ReadinessEvent(token: token, isReadable: true, isWritable: false, isBroken: true), &state)
+        tell(ReadinessEvent(token: token, isReadable: true, isWritable: false, isBroken: true), &state)
         return
       }
       if watch.interest.contains(.read) { watch.reading.resume() }

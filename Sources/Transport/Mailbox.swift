@@ -8,8 +8,7 @@ final class Mailbox: Sendable {
     case adopt(descriptor: Int32, remote: String, preamble: Preamble, isOverCapacity: Bool)
     /// Another loop read a head that this one is for.
     case takeOver(MovedConnection)
-    case computed(
-      connection: UInt64, Response, reservation: Reservation, nanoseconds: Int64)
+    case computed(connection: UInt64, Response, reservation: Reservation, nanoseconds: Int64)
     /// Announce the end of every connection with its next response.
     case drain
     /// Close the listening sockets, and connections as soon as they are idle.

@@ -66,8 +66,7 @@ extension CrossAttention {
     let normalized = try keyNorm(source, &steps)
     var placed = normalized
     if let positions { placed += positions }
-    var context = Context(
-      readers: rows.rows, width: width, sources: withWeights ? source.rows : nil)
+    var context = Context(readers: rows.rows, width: width, sources: withWeights ? source.rows : nil)
     if order(readers: rows.rows, sources: source.rows) == .fewReaders {
       try readByFew(queries, placed, normalized, into: &context, &steps)
     } else {
@@ -116,8 +115,7 @@ extension CrossAttention {
     for start in stride(from: 0, to: expanded.rows, by: FloatRows.groupSize) {
       let count = min(FloatRows.groupSize, expanded.rows - start)
       try steps.spend(
-        count
-          * (transposedKey.cost + sources.cost + placed.rows + contents.cost + value.panels.cost))
+        count * (transposedKey.cost + sources.cost + placed.rows + contents.cost + value.panels.cost))
       let shares = softmax(sources(transposedKey(expanded.group(start, count))), segment: placed.rows)
       let read = value.panels(contents(shares))
       shares.withRows { row, weights in

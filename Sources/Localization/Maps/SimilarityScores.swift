@@ -17,8 +17,7 @@ package enum SimilarityScores {
     let image = try LocalizationTensors.present(name, in: tensors)
     let text = try LocalizationTensors.present("text_features", in: tensors)
     guard image.rank == 2, image.shape[0] == count, image.shape[1] > 0 else {
-      throw LocalizationTensors.wrongShape(
-        name, expected: "[N, D] with N = \(count) and D >= 1", image.shape)
+      throw LocalizationTensors.wrongShape(name, expected: "[N, D] with N = \(count) and D >= 1", image.shape)
     }
     let width = image.shape[1]
     guard (1...2).contains(text.rank), text.shape[text.rank - 1] == width, text.elementCount > 0 else {

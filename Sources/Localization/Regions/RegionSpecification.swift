@@ -44,8 +44,7 @@ public struct RegionSpecification: Sendable, Hashable {
           "must be an object with one of blocks, box, text\(json.arrayValue == nil ? ", or a list of them" : ""), "
             + "not \(ParameterReading.found(item.value))")
       }
-      let given = RegionObject(
-        reading: ParameterReading(object, at: item.pointer), layout: layout)
+      let given = RegionObject(reading: ParameterReading(object, at: item.pointer), layout: layout)
       let image = try given.image()
       let found = try given.boxes(inImage: image)
       boxes += found

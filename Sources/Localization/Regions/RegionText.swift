@@ -64,8 +64,7 @@ enum RegionText {
     in text: String, as format: BoxFormat? = nil, at pointer: String
   ) throws(PruningError) -> [FoundBox] {
     guard text.utf8.count <= maximumByteCount else {
-      throw PruningError(
-        at: pointer, "has \(text.utf8.count) bytes; at most \(maximumByteCount) are read")
+      throw PruningError(at: pointer, "has \(text.utf8.count) bytes; at most \(maximumByteCount) are read")
     }
     let answer = Prose.withoutThinking(Array(text.utf8))
     var scanner = RegionTextScanner(answer)

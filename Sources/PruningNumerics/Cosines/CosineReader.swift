@@ -29,8 +29,7 @@ public struct CosineReader {
   /// The fast similarities of one row to four.
   public func similarities(of row: Int, to others: SIMD4<Int>) -> SIMD4<Float> {
     let b = others &* stride
-    format.column(
-      base + row &* stride, base + b[0], base + b[1], base + b[2], base + b[3], columns, products)
+    format.column(base + row &* stride, base + b[0], base + b[1], base + b[2], base + b[3], columns, products)
     return four(0) * factorsOf(others) * factors[row]
   }
 
@@ -61,8 +60,7 @@ public struct CosineReader {
     let last = slots.endIndex - 1
     for first in Swift.stride(from: slots.startIndex, through: last, by: 4) {
       let four = SIMD4(
-        slots[first], slots[min(first + 1, last)], slots[min(first + 2, last)],
-        slots[min(first + 3, last)])
+        slots[first], slots[min(first + 1, last)], slots[min(first + 2, last)], slots[min(first + 3, last)])
       let similarities = similarities(
         of: row, to: SIMD4(rows[Int(four[0])], rows[Int(four[1])], rows[Int(four[2])], rows[Int(four[3])]))
       for lane in 0..<4 {

@@ -81,8 +81,7 @@ extension CosineSpace {
           _ = features.withFloats(of: left[a]) { a0, a1, a2, a3 in
             for first in stride(from: 0, to: others.rows, by: 4) {
               func other(_ lane: Int) -> KernelSet.Row { base + min(first + lane, others.rows - 1) * columns }
-              kernels.tiles.preciseTile(
-                a0, a1, a2, a3, other(0), other(1), other(2), other(3), columns, into)
+              kernels.tiles.preciseTile(a0, a1, a2, a3, other(0), other(1), other(2), other(3), columns, into)
               for column in first..<min(first + 4, others.rows) {
                 let four = quotients(into + 4 * (column - first), left[a], otherNorms[column])
                 for lane in left.lanes(of: a) {

@@ -43,8 +43,7 @@ public final class APIKeys: Sendable {
     }
     let candidates = (authorizations.first.flatMap(Self.bearerToken).map { [$0] } ?? []) + plain
     guard !candidates.isEmpty else {
-      return .unknown(
-        reason: "this server needs an API key: Authorization: Bearer KEY, or X-API-Key: KEY")
+      return .unknown(reason: "this server needs an API key: Authorization: Bearer KEY, or X-API-Key: KEY")
     }
     let table = self.table.withLock { $0 }
     let matches = candidates.map { table.index(of: $0) }

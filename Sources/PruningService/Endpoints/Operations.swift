@@ -52,8 +52,7 @@ struct OperationHandler: Sendable {
     try Self.useReordered(document, beside: &decodedBytes, in: request)
     let context = RunContext(
       models: models.current,
-      stepLimit: StepLimit(
-        .max, isAbandoned: request.isAbandoned, isOverdue: Self.isOverdue(deadline)))
+      stepLimit: StepLimit(.max, isAbandoned: request.isAbandoned, isOverdue: Self.isOverdue(deadline)))
     guard
       let prepared = try PreparedOperation(
         operation, document, context,
@@ -104,8 +103,7 @@ struct OperationHandler: Sendable {
     context.metrics.recordTokens(received: answer.tokenCount, kept: answer.keptCount)
     let start = ContinuousClock.now
     let form = BodyFormat.ofResponse(to: request.head, requestFormat: prepared.format, answer)
-    try answer.encode(
-      as: form, into: &response.body, answer.isLong ? Self.mustStop(request, deadline) : nil)
+    try answer.encode(as: form, into: &response.body, answer.isLong ? Self.mustStop(request, deadline) : nil)
     context.timing.record("encode", nanoseconds: (ContinuousClock.now - start).wholeNanoseconds)
     response.fields.append(Response.Field("Content-Type", form.mediaType))
     guard context.isLogged else { return }

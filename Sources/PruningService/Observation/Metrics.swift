@@ -117,8 +117,7 @@ public final class Metrics: Sendable {
       }
     }
     text.family(
-      "crop_http_refusals_total", .counter,
-      "Requests rejected before an endpoint saw them, by reason.")
+      "crop_http_refusals_total", .counter, "Requests rejected before an endpoint saw them, by reason.")
     for reason in RefusalReason.allCases {
       text.sample(
         "crop_http_refusals_total", [("reason", reason.label)], Double(state.refusals[reason.rawValue]))

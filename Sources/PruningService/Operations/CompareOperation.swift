@@ -37,8 +37,7 @@ public enum CompareOperation {
     isOverdue: @escaping @Sendable () -> Bool = { false }, sharing: WorkSharing = .none
   ) throws(Problem) -> Comparison {
     try run(
-      document,
-      RunContext(models: models, isAbandoned: isAbandoned, isOverdue: isOverdue, sharing: sharing))
+      document, RunContext(models: models, isAbandoned: isAbandoned, isOverdue: isOverdue, sharing: sharing))
   }
 
   /// - Parameter reservation: asked for memory before anything is prepared, and again once the networks are known that the
@@ -262,8 +261,7 @@ public enum CompareOperation {
         throw Problem(
           .unknownMethod,
           "there is no method '\(ParameterReading.excerpt(name))'; "
-            + nameSuggestion(
-              for: name, among: MethodRegistry.standard.descriptors.map(\.name)),
+            + nameSuggestion(for: name, among: MethodRegistry.standard.descriptors.map(\.name)),
           pointer: pointer)
       }
       let parameters = object?["method_parameters"].flatMap { $0 == .null ? nil : $0 }

@@ -171,8 +171,7 @@ public struct Comparison: Sendable {
       notes.append("spread \(hundredths / 100).\(hundredths % 100 < 10 ? "0" : "")\(hundredths % 100)")
     }
     return Figure(
-      caption: entry.label, notes: notes,
-      picture: scene.picture(marks: .kept(kept), tokenCount: tokenCount))
+      caption: entry.label, notes: notes, picture: scene.picture(marks: .kept(kept), tokenCount: tokenCount))
   }
 }
 

@@ -67,8 +67,7 @@ struct ImageRequest: Sendable {
 
   /// The image with its tensors, for one run.
   func input(_ tensors: [String: Tensor], _ run: RunContext) -> PruningInput {
-    PruningInput(
-      image, tensors: tensors, stepLimit: run.stepLimit, sharing: run.sharing)
+    PruningInput(image, tensors: tensors, stepLimit: run.stepLimit, sharing: run.sharing)
   }
 
   /// The longest other axis of a tensor about no tokens, beyond the width of any features.

@@ -58,8 +58,7 @@ public enum Operation: String, CaseIterable, Sendable {
     isOverdue: @escaping @Sendable () -> Bool = { false }, sharing: WorkSharing = .none
   ) throws(Problem) -> Answer {
     try run(
-      document,
-      RunContext(models: models, isAbandoned: isAbandoned, isOverdue: isOverdue, sharing: sharing))
+      document, RunContext(models: models, isAbandoned: isAbandoned, isOverdue: isOverdue, sharing: sharing))
   }
 
   func run(

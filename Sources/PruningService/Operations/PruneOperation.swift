@@ -188,8 +188,7 @@ struct PruneTask: PreparedTask {
     members.reserveCapacity(8)
     members.append(Member(name: "decided_by", value: .string(result.decidedBy)))
     if let reason = result.reason { members.append(Member(name: "reason", value: .string(reason))) }
-    members.append(
-      Member(name: "pruned_count", value: .integer(result.tokenCount - result.kept.count)))
+    members.append(Member(name: "pruned_count", value: .integer(result.tokenCount - result.kept.count)))
     members += result.budget.members.members
     if let count = result.keptNewlines {
       members.append(Member(name: "newline_tokens", value: .integer(count)))

@@ -70,7 +70,6 @@ extension SafetensorsHeader {
     else { return nil }
     let (size, overflow) = shape.elementCount.multipliedReportingOverflow(by: elementType.byteWidth)
     guard !overflow, size == offsets.end - offsets.begin else { return nil }
-    return Entry(
-      name: name, elementType: elementType, shape: shape, begin: offsets.begin, end: offsets.end)
+    return Entry(name: name, elementType: elementType, shape: shape, begin: offsets.begin, end: offsets.end)
   }
 }

@@ -74,8 +74,7 @@ extension PruningInput {
         let (rows, rest) = tensor.shape[axis].quotientAndRemainder(dividingBy: tokenCount)
         // Patches are several rows for each token.
         guard rest == 0, rows == 1 || (rows > 1 && TokenAxis.hasPatches(name)) else { continue }
-        own[name] = tensor.slice(
-          part.tokens.lowerBound * rows..<part.tokens.upperBound * rows, axis: axis)
+        own[name] = tensor.slice(part.tokens.lowerBound * rows..<part.tokens.upperBound * rows, axis: axis)
       }
       return ImagePart(
         tokens: part.tokens,

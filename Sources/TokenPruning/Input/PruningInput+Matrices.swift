@@ -80,8 +80,7 @@ extension PruningInput {
     guard (1...3).contains(tensor.rank), let count = tensor.shape.dimensions.last, accepted.contains(count)
     else {
       let forms = accepted.map { "[\($0)], [heads, \($0)] or [heads, queries, \($0)]" }
-      throw PruningError(
-        at: name, "shape must be \(forms.joined(separator: ", or ")), not \(tensor.shape)")
+      throw PruningError(at: name, "shape must be \(forms.joined(separator: ", or ")), not \(tensor.shape)")
     }
     guard tensor.shape.dimensions.dropLast().allSatisfy({ $0 > 0 }) else {
       throw PruningError(at: name, "has no heads or queries to average over: its shape is \(tensor.shape)")

@@ -97,8 +97,7 @@ public struct PruningInput: Sendable {
           tokenCount: tokenCount, layout: layout, seed: $0, previous: previous, firstToken: firstToken,
           requestTokenCount: requestTokenCount)
       } ?? image
-    var other = PruningInput(
-      image, tensors: tensors ?? self.tensors, stepLimit: stepLimit, sharing: sharing)
+    var other = PruningInput(image, tensors: tensors ?? self.tensors, stepLimit: stepLimit, sharing: sharing)
     if tensors == nil { other.found = found }
     return other
   }

@@ -78,8 +78,7 @@ public enum TokenBudget: Sendable, Hashable {
     switch try checked(at: base) {
     case .keepTokens(let count):
       guard count <= total else {
-        throw PruningError(
-          at: "\(base)/\(name)", "asks for \(count) tokens, but there are only \(total)")
+        throw PruningError(at: "\(base)/\(name)", "asks for \(count) tokens, but there are only \(total)")
       }
       return count
     case .keepRatio(let ratio):

@@ -91,8 +91,7 @@ struct ApET: PruningMethod {
       return Choice(basis: basis, targets: Ranking.highest(count - basis.count, of: byToken, among: others))
     }
     let order = Ranking.highest(count, of: byToken, among: tokens)
-    return Choice(
-      basis: basis, targets: Array(order.dropLast(size)), slots: order.suffix(size).sorted())
+    return Choice(basis: basis, targets: Array(order.dropLast(size)), slots: order.suffix(size).sorted())
   }
 
   /// Farthest-point sampling; the first of equally far ones.

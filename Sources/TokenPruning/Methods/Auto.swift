@@ -16,8 +16,7 @@ struct Auto: PruningMethod {
       "The order of kinds is this project's; within a kind the figures of the authors decide, which are not"
         + " measured under the same conditions."
     ],
-    facts: MethodFacts(
-      .control, isQuestionAware: nil, cost: "that of the method", automatic: nil))
+    facts: MethodFacts(.control, isQuestionAware: nil, cost: "that of the method", automatic: nil))
 
   private let candidates: [MethodDescriptor]
   private let registry: MethodRegistry

@@ -25,8 +25,7 @@ struct Downsample: PruningMethod {
     ],
     budget: "The rows that are made, exactly that many.", properties: [.scaleInvariant],
     memory: MethodMemory(perElement: 8),
-    facts: MethodFacts(
-      .control, isQuestionAware: false, cost: "O(N D)"))
+    facts: MethodFacts(.control, isQuestionAware: false, cost: "O(N D)"))
 
   private let isArea: Bool
 

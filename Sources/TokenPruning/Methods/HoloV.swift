@@ -76,11 +76,9 @@ struct HoloV: PruningMethod {
     let features = try input.features()
     guard isFaithful, kept.count < count else { return MergedTokens.gathered(kept, of: features) }
     let zeros = [Float](repeating: 0, count: (count - kept.count) * features.columns)
-    let rows = Matrix(
-      rows: count, columns: features.columns, values: features.gathered(kept).values + zeros)
+    let rows = Matrix(rows: count, columns: features.columns, values: features.gathered(kept).values + zeros)
     return MergedTokens(
-      features: rows, kept: kept,
-      assignments: MergedTokens.ownRows(kept, tokenCount: input.tokenCount))
+      features: rows, kept: kept, assignments: MergedTokens.ownRows(kept, tokenCount: input.tokenCount))
   }
 
   /// Consecutive runs, the first ones a token longer where the number does not divide; none empty.

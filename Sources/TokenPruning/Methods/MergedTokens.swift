@@ -43,8 +43,7 @@ struct MergedTokens: Sendable, Equatable {
     var assignments = ownRows(kept, tokenCount: features.rows)
     let dropped = assignments.indices.filter { assignments[$0] == nil }
     guard !targets.isEmpty, !dropped.isEmpty else { return gathered(kept, of: features) }
-    let nearest = try CosineSpace(features).mostSimilar(
-      to: dropped, among: targets, sharing: sharing, &steps)
+    let nearest = try CosineSpace(features).mostSimilar(to: dropped, among: targets, sharing: sharing, &steps)
     var members = [[Int]](repeating: [], count: kept.count)
     for (token, target) in zip(dropped, nearest) {
       guard let row = assignments[targets[target]] else { preconditionFailure("a target is kept") }

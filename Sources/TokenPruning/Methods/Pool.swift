@@ -27,8 +27,7 @@ struct Pool: PruningMethod {
     ],
     budget: "The rows that are made, exactly that many.", properties: [.scaleInvariant],
     memory: MethodMemory(perElement: 8),
-    facts: MethodFacts(
-      .control, isQuestionAware: false, cost: "O(N D)"))
+    facts: MethodFacts(.control, isQuestionAware: false, cost: "O(N D)"))
 
   private let isMaximum: Bool
 

@@ -81,8 +81,7 @@ struct PruMergePlus: PruningMethod {
   /// The outliers by descending attention, then the evenly spaced tokens among the others, cut at the budget.
   private static func adaptive(_ task: SelectionTask, _ scores: [Double]) -> [Int] {
     let outliers = AdaptiveCount.outliers(among: scores)
-    let important = Ranking.highest(
-      min(outliers, task.candidates.count), of: scores, among: task.candidates)
+    let important = Ranking.highest(min(outliers, task.candidates.count), of: scores, among: task.candidates)
     var isOpen = [Bool](repeating: false, count: scores.count)
     for token in task.candidates { isOpen[token] = true }
     for token in important { isOpen[token] = false }

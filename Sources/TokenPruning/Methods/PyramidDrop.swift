@@ -96,8 +96,7 @@ struct PyramidDrop: ScoringMethod {
       )
     }
     let normed = try normed(states, of: input)
-    let logits = try logits(
-      query.vectors(normed.last ?? [], states.rows - 1), normed, key, input.stepLimit)
+    let logits = try logits(query.vectors(normed.last ?? [], states.rows - 1), normed, key, input.stepLimit)
     var scores = [Double](repeating: 0, count: input.tokenCount)
     for row in logits {
       guard row.allSatisfy(\.isFinite) else {

@@ -9,8 +9,7 @@ struct RandomChoice: PruningMethod {
     name: "random",
     summary: "Keeps tokens at random; the request's seed (0 when absent) decides which.",
     properties: [.nested, .scaleInvariant], cost: .linear, readsValues: false, memory: .scores,
-    facts: MethodFacts(
-      .control, isQuestionAware: false, cost: "O(N)"))
+    facts: MethodFacts(.control, isQuestionAware: false, cost: "O(N)"))
 
   init(_ parameters: Parameters) {}
 

@@ -43,8 +43,7 @@ struct SparseVLMPlus: ScoringMethod, TextRatingMethod {
     ], properties: [.nested],
     // The sums of each head.
     memory: MethodMemory(perElement: 16, perPair: 4, perScore: 8),
-    facts: MethodFacts(
-      .languageModel, isQuestionAware: true, cost: "O(H M N + N M D)"))
+    facts: MethodFacts(.languageModel, isQuestionAware: true, cost: "O(H M N + N M D)"))
 
   private let headCount: Int
   private let width: Int
@@ -70,8 +69,7 @@ struct SparseVLMPlus: ScoringMethod, TextRatingMethod {
     let first = textStart ?? (positions.max() ?? imageStart - 1) + 1
     var pull = PositionalPull(width: width, base: base)
     var steps = StepCounter(limit: input.stepLimit)
-    var sums = [[Double]](
-      repeating: [Double](repeating: 0, count: input.tokenCount), count: attention.heads)
+    var sums = [[Double]](repeating: [Double](repeating: 0, count: input.tokenCount), count: attention.heads)
     // Rater by rater, so that the divisors of one are held.
     for rater in raters {
       let divisors = try positions.map { (position) throws(PruningError) -> Double in

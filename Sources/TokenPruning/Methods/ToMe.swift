@@ -56,8 +56,7 @@ struct ToMe: PruningMethod {
 
   func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {
     let features = try input.features()
-    let merged = try run(
-      SelectionTask(count: count, of: input), features, input)
+    let merged = try run(SelectionTask(count: count, of: input), features, input)
     var assignments = [Int?](repeating: nil, count: input.tokenCount)
     for (row, cluster) in merged.enumerated() {
       for token in cluster.members { assignments[token] = row }

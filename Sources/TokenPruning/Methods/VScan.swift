@@ -79,8 +79,7 @@ struct VScan: PruningMethod {
   func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens {
     let kept = try select(SelectionTask(count: count, of: input), from: input).sorted()
     var steps = StepCounter(limit: input.stepLimit)
-    return try MergedTokens.joined(
-      kept, to: kept, of: try input.features(), sharing: input.sharing, &steps)
+    return try MergedTokens.joined(kept, to: kept, of: try input.features(), sharing: input.sharing, &steps)
   }
 
   /// The candidates of each window, views one after the other; what lies in no view is in none.

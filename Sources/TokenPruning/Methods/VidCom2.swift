@@ -144,8 +144,7 @@ struct FrameCount: Sendable {
     let frames = given ?? max(told, 1)
     guard input.tokenCount % frames == 0 else {
       throw PruningError(
-        at: "/method_parameters/frames",
-        "\(frames) frames do not divide \(input.tokenCount) tokens evenly")
+        at: "/method_parameters/frames", "\(frames) frames do not divide \(input.tokenCount) tokens evenly")
     }
     return input.tokenCount / frames
   }

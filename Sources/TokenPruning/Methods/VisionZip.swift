@@ -60,8 +60,7 @@ struct VisionZip: PruningMethod {
     var members = [[Int]](repeating: [], count: parts.contextual.count)
     if !parts.contextual.isEmpty {
       let others = all.filter { assignments[$0] == nil }
-      let targets = try space.mostSimilar(
-        to: others, among: parts.contextual, sharing: input.sharing, &steps)
+      let targets = try space.mostSimilar(to: others, among: parts.contextual, sharing: input.sharing, &steps)
       for (token, target) in zip(others, targets) {
         members[target].append(token)
         assignments[token] = parts.dominant.count + target

@@ -49,8 +49,7 @@ struct BudgetGroups {
     }
     let owners = scope == .tile ? layout?.viewOfEachToken() : nil
     if scope == .tile, owners == nil, tokenCount > 0 {
-      throw PruningError(
-        at: "/budget_scope", "'tile' gives each view its own budget, which needs a layout")
+      throw PruningError(at: "/budget_scope", "'tile' gives each view its own budget, which needs a layout")
     }
     guard let layout, let owners else {
       groups = [candidates]
@@ -90,8 +89,7 @@ extension BudgetScope {
     of tokenCount: Int, _ layout: TokenLayout?, _ newlines: NewlinePolicy, left previous: [Int]? = nil
   ) -> Int {
     guard self == .tile || previous != nil,
-      let groups = try? BudgetGroups(
-        tokenCount: tokenCount, layout: layout, scope: self, newlines: newlines)
+      let groups = try? BudgetGroups(tokenCount: tokenCount, layout: layout, scope: self, newlines: newlines)
     else { return tokenCount - (newlines == .count ? 0 : layout?.separators.count ?? 0) }
     guard let previous else { return groups.sizes.max() ?? 0 }
     let isLeft = Set(previous)

@@ -52,8 +52,7 @@ public final class PreparedPruning: Sendable {
     let resolved = try remaining.resolved(for: input)
     // A stage may bring the attention that another choice of scorer depends on.
     let isFixed = request.stages.isEmpty && input.previous == nil
-    let trace = try PruningTrace(
-      input, request, method: isFixed ? resolved : remaining, scope: request.scope)
+    let trace = try PruningTrace(input, request, method: isFixed ? resolved : remaining, scope: request.scope)
     let quotas = try trace.quotas()
     // What belongs to one request alone is not kept.
     let sketch = PruningInput(

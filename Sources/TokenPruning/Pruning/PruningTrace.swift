@@ -56,8 +56,7 @@ struct PruningTrace {
       request, request.regionTokens, input.tokenCount, groups, &notes)
     self.input = input
     start = Start(input, request, groups)
-    selection = RegionSelection(
-      method: method, policy: policy, region: region, tokenCount: input.tokenCount)
+    selection = RegionSelection(method: method, policy: policy, region: region, tokenCount: input.tokenCount)
     survivors = start.survivors
     held = start.held
     if request.explain {

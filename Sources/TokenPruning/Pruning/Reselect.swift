@@ -81,8 +81,7 @@ private struct ReselectionGroups {
     let layout = input.layout
     let owners = layout?.viewOfEachToken()
     if scope == .tile, owners == nil, input.tokenCount > 0 {
-      throw PruningError(
-        at: "/budget_scope", "'tile' keeps the count of each view, which needs a layout")
+      throw PruningError(at: "/budget_scope", "'tile' keeps the count of each view, which needs a layout")
     }
     var group = [Int](repeating: 0, count: input.tokenCount)
     if let layout, let owners, scope != .request {
@@ -106,8 +105,7 @@ private struct ReselectionGroups {
       total += group.pruned.reduce(own) { $0 + scores[$1] }
     }
     guard total > 0 else { return ReselectResult.Share(before: 0, after: 0) }
-    return ReselectResult.Share(
-      before: held / total, after: swaps.reduce(held) { $0 + $1.gain } / total)
+    return ReselectResult.Share(before: held / total, after: swaps.reduce(held) { $0 + $1.gain } / total)
   }
 }
 

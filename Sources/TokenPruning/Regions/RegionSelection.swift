@@ -62,8 +62,7 @@ struct RegionSelection {
       try input.stepLimit.spend(cost(of: group, ranker, input), on: "choosing among these tokens")
       kept.append(
         try keep(
-          min(counts[index], group.count), of: group, ranker,
-          groups.count > 1 ? input.part(index) : input))
+          min(counts[index], group.count), of: group, ranker, groups.count > 1 ? input.part(index) : input))
     }
     noteShortfall(kept, counts, groups)
     return kept

@@ -22,8 +22,7 @@ extension TokenLayout {
     if let listed {
       tiles = listed
     } else if let size, crops {
-      tiles = try AnyresCanvas.tiles(
-        for: size, resolutions(upTo: maximum, tileSize), tileSize, given)
+      tiles = try AnyresCanvas.tiles(for: size, resolutions(upTo: maximum, tileSize), tileSize, given)
     } else {
       tiles = TileGrid(rows: 1, columns: 1)
     }

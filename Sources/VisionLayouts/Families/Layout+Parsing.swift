@@ -90,8 +90,7 @@ extension TokenLayout {
     let (count, overflow) = rows.multipliedReportingOverflow(by: columns)
     guard !overflow, count <= maximumTokenCount else {
       throw PruningError(
-        at: "/layout/rows",
-        "\(rows) rows x \(columns) columns are more than \(maximumTokenCount) tokens")
+        at: "/layout/rows", "\(rows) rows x \(columns) columns are more than \(maximumTokenCount) tokens")
     }
     return count
   }

@@ -21,8 +21,7 @@ extension TokenLayout {
     let tiles = slicing.tiles(of: size)
     var sequence = ViewSequence(at: given.path("image_size"))
     let whole = slicing.cells(Double(size.width), Double(size.height), mayGrow: tiles == nil)
-    try sequence.append(
-      rows: whole.rows, columns: whole.columns, role: tiles == nil ? .image : .base)
+    try sequence.append(rows: whole.rows, columns: whole.columns, role: tiles == nil ? .image : .base)
     if let tiles {
       let width = Double(Slicing.nearest(size.width, multipleOf: tiles.columns)) / Double(tiles.columns)
       let height = Double(Slicing.nearest(size.height, multipleOf: tiles.rows)) / Double(tiles.rows)

@@ -46,8 +46,7 @@ extension TokenLayout {
     if let listed = try given.patchGrids() {
       try given.refuse(["min_pixels", "max_pixels"], beside: "grid_thw")
       guard sizes.isEmpty || sizes.count == listed.count else {
-        throw PruningError(
-          at: given.path("image_size"), "has \(sizes.count) sizes for \(listed.count) grids")
+        throw PruningError(at: given.path("image_size"), "has \(sizes.count) sizes for \(listed.count) grids")
       }
       grids = listed
     } else {

@@ -27,8 +27,7 @@ struct Compare: ParsableCommand {
       "Tensors: .npy, .npz, .safetensors or .json; - is standard input.", valueName: "files"))
   var files: [String]
 
-  @Option(
-    help: ArgumentHelp("Comma-separated methods; 'crop methods' lists them.", valueName: "names"))
+  @Option(help: ArgumentHelp("Comma-separated methods; 'crop methods' lists them.", valueName: "names"))
   var methods: String?
 
   @Option(

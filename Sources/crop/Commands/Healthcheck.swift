@@ -18,8 +18,7 @@ struct Healthcheck: ParsableCommand {
         crop healthcheck --url unix:/run/crop/crop.sock
       """)
 
-  @Option(
-    help: ArgumentHelp("URL to request; default: /livez of the configured address.", valueName: "url"))
+  @Option(help: ArgumentHelp("URL to request; default: /livez of the configured address.", valueName: "url"))
   var url: String?
 
   @Option(help: ArgumentHelp("Longest wait for the response.", valueName: "duration"))

@@ -26,8 +26,7 @@ struct Plan: ParsableCommand {
   func run() throws {
     try Exit.badInput.unless { () throws(InputError) in
       let given = try common.given(
-        beside: try selection.members(),
-        among: Operation.parameterNames.union(PlanOperation.parameterNames))
+        beside: try selection.members(), among: Operation.parameterNames.union(PlanOperation.parameterNames))
       let answer = try given.answered { () throws(Problem) in try PlanOperation.run(given.object) }
       StandardStreams.writeOutput(prettyText(of: .object(answer)))
     }

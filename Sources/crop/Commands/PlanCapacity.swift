@@ -113,8 +113,7 @@ struct PlanCapacity: ParsableCommand {
 
   private func measuredCosts() throws(InputError) -> MeasuredCosts? {
     guard let metrics else { return nil }
-    return try MeasuredCosts(
-      String(decoding: try readInput(metrics, upTo: 1 << 24), as: UTF8.self))
+    return try MeasuredCosts(String(decoding: try readInput(metrics, upTo: 1 << 24), as: UTF8.self))
   }
 
   struct Row: Equatable {

@@ -26,8 +26,7 @@ extension HealthProbe {
       switch result {
       case .bytes: break
       case .needsInput:
-        session.received.append(
-          contentsOf: try connection.receive(atMost: 16 << 10, before: deadline))
+        session.received.append(contentsOf: try connection.receive(atMost: 16 << 10, before: deadline))
       case .end: throw Failure(description: "connection closed without a response")
       case .failed(let failure): throw Failure(description: "TLS: \(failure)")
       }

@@ -187,8 +187,7 @@ private func log(
 ) {
   for endpoint in administration?.endpoints ?? [] {
     logger.notice(
-      "listening for administration",
-      metadata: ["address": "\(endpoint.address)", "url": "\(endpoint.url)"])
+      "listening for administration", metadata: ["address": "\(endpoint.address)", "url": "\(endpoint.url)"])
   }
   logger.notice(
     "threads",

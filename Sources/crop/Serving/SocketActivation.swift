@@ -34,8 +34,7 @@ enum SocketActivation {
     }
     return names.enumerated().map { offset, name in
       .inherited(
-        firstDescriptor + Int32(offset), isTLS: name.contains("https"),
-        isProxied: name.contains("proxy"))
+        firstDescriptor + Int32(offset), isTLS: name.contains("https"), isProxied: name.contains("proxy"))
     }
   }
 
