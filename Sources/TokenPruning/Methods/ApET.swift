@@ -7,10 +7,6 @@ import PruningNumerics
 /// Basis: farthest-point sampling by squared Euclidean distance from a start token. Error e_i = |x_i - W_i B|, with
 /// (B B^T + 1e-5) W^T = B X^T. Kept: the basis and the tokens with the largest errors. On /compress every dropped token
 /// joins the kept token of largest cosine, basis tokens left out, whose row is the mean of all that joined it and itself.
-/// - Complexity: O(N k D), and O(N K D) to merge.
-///
-/// Source: Ma et al., "ApET: Approximation-Error Guided Token Compression for Efficient VLMs", CVPR 2026,
-/// arXiv 2602.19870.
 struct ApET: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "apet",

@@ -7,9 +7,6 @@ import PruningNumerics
 /// Relevance q is the (negated) cosine of each token with the text, scaled to 0...1 over the image; the kept
 /// set greedily maximises the determinant of diag(q) S diag(q), S the cosines between features.
 /// - Complexity: see ``DeterminantalSearch``; the relevance costs O(N M D).
-///
-/// Source: Zhang et al., "Beyond Attention or Similarity: Maximizing Conditional Diversity for Token Pruning
-/// in MLLMs", NeurIPS 2025, arXiv 2506.10967.
 struct CDPruner: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "cdpruner",

@@ -7,8 +7,6 @@ import Tensors
 ///
 /// The region comes first; that is the pipeline's part (``RegionPolicy``), the same for every method. This
 /// method supplies the order inside and outside the region, for which the paper leaves the choice open.
-///
-/// Source: Guo et al., "CROP: Contextual Region-Oriented Visual Token Pruning", EMNLP 2025, arXiv 2505.21233.
 struct Crop: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "crop",

@@ -7,10 +7,6 @@ import Tensors
 ///
 /// Pivots are the image and text tokens whose keys have the largest L1 norm. Every pivot in turn takes its quota
 /// of image tokens, those with the smallest cosine to it that are left. Text pivots are not kept: they are text.
-/// - Complexity: O(pivots N D).
-///
-/// Source: Wen et al., "Stop Looking for Important Tokens in Multimodal Language Models: Duplication Matters
-/// More", EMNLP 2025, arXiv 2502.11494.
 struct Dart: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "dart",

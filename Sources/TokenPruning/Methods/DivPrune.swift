@@ -7,9 +7,6 @@ import PruningNumerics
 /// The first pick is the token whose nearest neighbour is farthest; every next one is the token whose
 /// smallest distance to those picked is largest.
 /// - Complexity: see ``FarthestPointSearch``.
-///
-/// Source: Alvar et al., "DivPrune: Diversity-based Visual Token Pruning for Large Multimodal Models",
-/// CVPR 2025, arXiv 2503.02175.
 struct DivPrune: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "divprune",

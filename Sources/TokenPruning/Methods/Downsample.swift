@@ -3,8 +3,6 @@ import PruningNumerics
 import VisionLayouts
 
 /// Resizes the grid of tokens: what feeding a smaller image would come to.
-///
-/// - Complexity: O(N D).
 struct Downsample: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "downsample",

@@ -4,7 +4,6 @@ import PruningNumerics
 /// Efficient Video Sampling keeps the tokens that differ most from the same place one frame before.
 ///
 /// score = 1 - cosine(x[t, p], x[t - 1, p]); the first frame has the score 255, above any other.
-/// - Complexity: O(N D).
 ///
 /// Source: Bagrov et al., "Efficient Video Sampling: Pruning Temporally Redundant Tokens for Faster VLM
 /// Inference", 2025, arXiv 2510.14624, as implemented in vLLM.

@@ -4,9 +4,6 @@ import PruningNumerics
 ///
 /// score[i] = mean over heads of A[h, last, i], with A the attention probabilities of LLM layer K - 1; the
 /// layers from K on see only the kept tokens, at their original positions. As a stage, `layer` is K.
-/// - Complexity: O(heads N + K log K).
-///
-/// Source: Chen et al., "An Image is Worth 1/2 Tokens After Layer 2", ECCV 2024, arXiv 2403.06764.
 struct FastV: ScoringMethod {
   static let descriptor = MethodDescriptor(
     name: "fastv",

@@ -4,10 +4,6 @@ import PruningNumerics
 ///
 /// score[i] = mean over heads of A[h, CLS, i], with A the attention of the encoder layer whose hidden states
 /// become features (the last but one in LLaVA). The question plays no part.
-/// - Complexity: O(heads N + K log K).
-///
-/// Source: Zhang et al., "[CLS] Attention is All You Need for Training-Free Visual Token Pruning", 2024,
-/// arXiv 2412.01818.
 struct FasterVLM: ScoringMethod {
   static let descriptor = MethodDescriptor(
     name: "fastervlm",

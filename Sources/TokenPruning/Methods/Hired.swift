@@ -6,10 +6,6 @@ import PruningNumerics
 /// Tile 0 shows the whole image, the others its parts. The whole image gets a share of the budget. Its tokens with
 /// the highest [CLS] attention in an early layer are counted by the part they lie in, and the rest of the budget is
 /// divided in proportion; each tile keeps its highest [CLS] attention of a late layer.
-/// - Complexity: O(heads N + N log N).
-///
-/// Source: Arif et al., "HiRED: Attention-Guided Token Dropping for Efficient Inference of High-Resolution
-/// Vision-Language Models", AAAI 2025, arXiv 2408.10945.
 struct Hired: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "hired",

@@ -6,10 +6,6 @@ import PruningNumerics
 /// Crops are runs of consecutive tokens of about equal length. The score of a crop is the mean over its tokens of
 /// A + 0.09 s v, A = 1000 times the attention, v the variance of a token's cosines with the crop's others, s the factor
 /// that makes the means of |v| and |A| equal; for a crop of one token it is the attention.
-/// - Complexity: O(N^2 D / crops).
-///
-/// Source: Zou et al., "Don't Just Chase 'Highlighted Tokens' in MLLMs: Revisiting Visual Holistic Context Retention",
-/// NeurIPS 2025, arXiv 2510.02912.
 struct HoloV: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "holov",

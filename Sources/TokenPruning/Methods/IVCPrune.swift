@@ -10,10 +10,6 @@ import VisionLayouts
 /// Coordinates: the largest means over channels of cos(p w), and of sin(p w). Attention V of values among themselves,
 /// softmax(U U^T / sqrt(d)), mean over heads: seeds are the tokens that the text rows attend to most; the others follow by
 /// the attention of text rows and seeds.
-/// - Complexity: O((text + seeds) S H d).
-///
-/// Source: Sun et al., "IVC-Prune: Revealing the Implicit Visual Coordinates in LVLMs for Vision Token Pruning",
-/// ICLR 2026, arXiv 2602.03060.
 struct IVCPrune: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "ivcprune",

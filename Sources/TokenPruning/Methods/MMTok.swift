@@ -7,9 +7,6 @@ import PruningNumerics
 /// P = softmax over tokens of cosine(word, token) / `text_temperature`, divided by the number of words; Q the same among
 /// the tokens at `vision_temperature`, divided by N. Greedy maximum coverage of the rows of P and alpha Q.
 /// - Complexity: O(N^2 D / 2), and O(N + words) for each gain that is evaluated, see ``CoverageSearch``; 4 N^2 bytes.
-///
-/// Source: Dong et al., "MMTok: Multimodal Coverage Maximization for Efficient Inference of VLMs", ICLR 2026,
-/// arXiv 2508.18264.
 struct MMTok: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "mmtok",

@@ -8,7 +8,6 @@ import VisionLayouts
 /// In raster order, A the left, B the upper, C the upper left neighbour: the prediction is B where C is similar to A and
 /// not to B, else A; in the first row A, in the first column B. A token is dropped where it is similar to its prediction.
 /// Anchored, neighbours are what would be reconstructed, so that nothing is further off than the threshold.
-/// - Complexity: O(pixels).
 ///
 /// Source: "PixelPrune: Pixel-Level Adaptive Visual Token Reduction via Predictive Coding", 2026, arXiv 2604.00886; the
 /// prediction follows LOCO-I (Weinberger, Seroussi and Sapiro, 2000).

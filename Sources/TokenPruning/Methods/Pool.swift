@@ -4,8 +4,6 @@ import VisionLayouts
 
 /// Pools the grid of tokens: the baseline that needs no choice at all.
 ///
-/// - Complexity: O(N D).
-///
 /// Source: adaptive pooling to a square as in UniPruneBench (Peng et al., arXiv 2511.02650).
 struct Pool: PruningMethod {
   static let descriptor = MethodDescriptor(

@@ -6,10 +6,6 @@ import PruningNumerics
 /// With a[i] the attention of [CLS] and cos that of the keys: the K highest a are anchors; an anchor's row is
 /// x[i] + sum of a[j] x[j] over the 32 other tokens most similar to it; one more row is the sum of a[j] x[j] over
 /// all pruned tokens. The weights are not normalised, and the right sides use the features as they came.
-/// - Complexity: O(N) to choose, O(K N d) to merge.
-///
-/// Source: Shang et al., "LLaVA-PruMerge: Adaptive Token Reduction for Efficient Large Multimodal Models",
-/// ICCV 2025, arXiv 2403.15388.
 struct PruMerge: ScoringMethod {
   static let descriptor = MethodDescriptor(
     name: "prumerge",

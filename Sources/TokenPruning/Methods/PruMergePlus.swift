@@ -5,10 +5,6 @@ import PruningNumerics
 ///
 /// A share of the budget goes to the highest attention, the rest to tokens at even steps among the others; merging
 /// is that of ``PruMerge``.
-/// - Complexity: O(N log N) to choose, O(K N d) to merge.
-///
-/// Source: Shang et al., "LLaVA-PruMerge: Adaptive Token Reduction for Efficient Large Multimodal Models",
-/// ICCV 2025, arXiv 2403.15388.
 struct PruMergePlus: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "prumerge_plus",

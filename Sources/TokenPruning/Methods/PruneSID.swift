@@ -8,10 +8,6 @@ import PruningNumerics
 /// Principal components of sigmoid(features) with tokens as variables; group of token i = the component g with the
 /// largest |V[i, g]|. In a group the token with the highest score stays and suppresses those whose cosine with it is above
 /// a threshold, and so on; a group's share of the budget follows the number that stayed.
-/// - Complexity: O(N m D + m^3) with m = min(N, D).
-///
-/// Source: "Prune Redundancy, Preserve Essence: Vision Token Compression in VLMs via Synergistic Importance-Diversity",
-/// ICLR 2026, arXiv 2603.09480.
 struct PruneSID: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "prunesid",

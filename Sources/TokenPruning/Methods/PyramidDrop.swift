@@ -8,10 +8,6 @@ import Tensors
 /// score[i] = mean over heads of the attention of the last prompt token to i in the layer that follows. Where that is
 /// not at hand it is computed from the hidden states that enter the layer: RMSNorm, query of the last token, keys of
 /// all, rotary positions 0, 1, ..., softmax over the whole sequence.
-/// - Complexity: O(heads N) from attention; O(S D heads d) from hidden states.
-///
-/// Source: Xing et al., "PyramidDrop: Accelerating Your Large Vision-Language Models via Pyramid Visual Redundancy
-/// Reduction", CVPR 2025, arXiv 2410.17247.
 struct PyramidDrop: ScoringMethod {
   static let descriptor = MethodDescriptor(
     name: "pyramiddrop",

@@ -3,7 +3,6 @@ import PruningNumerics
 /// Keeps tokens at random, the same ones for the same seed: the control every method must beat.
 ///
 /// A partial Fisher-Yates shuffle driven by SplitMix64; the first K of a larger count are the same tokens.
-/// - Complexity: O(N).
 struct RandomChoice: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "random",

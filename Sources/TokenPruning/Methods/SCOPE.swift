@@ -8,9 +8,6 @@ import Tensors
 /// S = cosine of the features; c[i] = 0. K times: the token j with the largest score of those not picked, score = gain x
 /// a[j]^alpha (or gain + a[j]^alpha), gain = sum over all i of max(0, S[i, j] - c[i]); then c[i] = max(c[i], S[i, j]).
 /// - Complexity: O(N^2 D / 2), and O(N) for each gain that is evaluated, see ``CoverageSearch``; 4 N^2 bytes.
-///
-/// Source: Deng et al., "SCOPE: Saliency-Coverage Oriented Token Pruning for Efficient Multimodel LLMs", NeurIPS 2025,
-/// arXiv 2510.24214.
 struct SCOPE: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "scope",

@@ -9,8 +9,6 @@ import Tensors
 /// and the r best proposals are merged: the size-weighted mean of the features, the sum of the sizes. The rows
 /// are the unmerged even ones, best proposal first, then all odd ones.
 /// - Complexity: O(N^2 D / 4) per step.
-///
-/// Source: Bolya et al., "Token Merging: Your ViT But Faster", ICLR 2023, arXiv 2210.09461.
 struct ToMe: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "tome",

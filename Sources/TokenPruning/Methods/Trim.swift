@@ -7,10 +7,6 @@ import PruningNumerics
 ///
 /// score[i] = -(e[i] . t), e the tokens and t the question in CLIP's common space, neither normalised. The sign is
 /// the authors': patch-level similarity of CLIP is inverted.
-/// - Complexity: O(N M E).
-///
-/// Source: Song et al., "Less is More: A Simple yet Effective Token Reduction Method for Efficient Multi-modal
-/// LLMs", COLING 2025, arXiv 2409.10994.
 struct Trim: ScoringMethod {
   static let descriptor = MethodDescriptor(
     name: "trim",

@@ -7,7 +7,6 @@ import VisionLayouts
 /// With a layout the steps go along a Hilbert curve through each view's grid, so that any count is spread
 /// evenly in both directions; without one, along the sequence. Step t of K takes the middle of the t-th of K
 /// equal segments. On a `grid` they are the middles of K cells.
-/// - Complexity: O(N log N).
 struct Uniform: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "uniform",

@@ -8,10 +8,6 @@ import VisionLayouts
 /// Half of K, divided evenly among windows x windows windows of the grid, goes to the highest early attention of each; the
 /// rest to the highest `attention` of those left. On /compress every dropped token joins the kept one of largest cosine,
 /// whose row is the mean of all that joined it and itself.
-/// - Complexity: O(heads N + N log N), and O(N K D) to merge.
-///
-/// Source: Zhang et al., "VScan: Rethinking Visual Token Reduction for Efficient Large Vision-Language Models",
-/// TMLR 2026, arXiv 2505.22654.
 struct VScan: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "vscan",

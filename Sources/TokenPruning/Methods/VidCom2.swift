@@ -8,7 +8,6 @@ import VisionLayouts
 /// On the half of the channels that varies least, rows normalised: v = sum over alpha in 1/8, 1/4, 1/2, 1, 2 of
 /// exp(-|x - V|^2 / (2 alpha)) with V the mean row of the video, f the same with that of the frame. A frame's share is
 /// r (1 + p - mean p), p = softmax over frames of (-mean v) / 0.01; its tokens with the smallest v + f are kept.
-/// - Complexity: O(N D).
 ///
 /// Source: Liu et al., "Video Compression Commander: Plug-and-Play Inference Acceleration for Video Large Language
 /// Models", EMNLP 2025, arXiv 2505.14454; the exact count is vLLM's.

@@ -10,9 +10,6 @@ import PruningNumerics
 /// best cosine go. The next L is the remaining even ones, most duplicated first, then the odd ones. The order
 /// decides the next split, so all of it is in float64.
 /// - Complexity: see ``DuplicateThinning``.
-///
-/// Source: Zhang et al., "Beyond Text-Visual Attention: Exploiting Visual Cues for Effective Token Pruning in
-/// VLMs", ICCV 2025, arXiv 2412.01818.
 struct VisPruner: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "vispruner",

@@ -8,9 +8,6 @@ import PruningNumerics
 /// becomes a contextual token: its feature plus the mean of the features of those whose keys are most similar to
 /// its own. The sum of two terms is the authors'; it is no average.
 /// - Complexity: O(heads N) to choose, O(N contextual d) to merge.
-///
-/// Source: Yang et al., "VisionZip: Longer is Better but Not Necessary in Vision Language Models", CVPR 2025,
-/// arXiv 2412.04467.
 struct VisionZip: PruningMethod {
   static let descriptor = MethodDescriptor(
     name: "visionzip",
