@@ -347,21 +347,18 @@ extension ServerConfiguration {
 
 extension Metrics {
   fileprivate func add(counterOf sink: LogSink) {
-    counter("crop_log_lines_lost_total", "Log lines that could not be written.") {
-      Double(sink.droppedLineCount)
-    }
+    counter(
+      "crop_log_lines_lost_total", Double(sink.droppedLineCount), "Log lines that could not be written.")
   }
 
   fileprivate func add(gaugesOf regions: SharedRegions) {
-    gauge("crop_shared_memory_regions", "Regions of shared memory that are registered by name.") {
-      regions.count
-    }
+    gauge(
+      "crop_shared_memory_regions", regions.count, "Regions of shared memory that are registered by name.")
   }
 
   fileprivate func add(gaugeOf tls: TLSSource) {
     gauge(
-      "crop_tls_certificate_expiry_timestamp_seconds",
-      "When the current TLS certificate expires, in seconds since 1970."
-    ) { tls.current.certificate.notAfter }
+      "crop_tls_certificate_expiry_timestamp_seconds", tls.current.certificate.notAfter,
+      "When the current TLS certificate expires, in seconds since 1970.")
   }
 }

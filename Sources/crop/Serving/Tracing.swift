@@ -22,12 +22,9 @@ extension ServerConfiguration {
 
 extension Metrics {
   func add(countersOf tracer: Tracer) {
-    counter("crop_spans_exported_total", "Spans accepted by the collector.") {
-      Double(tracer.exportedCount)
-    }
+    counter("crop_spans_exported_total", Double(tracer.exportedCount), "Spans accepted by the collector.")
     counter(
-      "crop_spans_dropped_total",
-      "Spans dropped because too many were pending or no collector accepted them."
-    ) { Double(tracer.droppedCount) }
+      "crop_spans_dropped_total", Double(tracer.droppedCount),
+      "Spans dropped because too many were pending or no collector accepted them.")
   }
 }
