@@ -8,9 +8,8 @@ extension TokenLayout {
   /// `tile_size` (384), `patch_size` (14), `merge_size` (2); `crop` (true; false: one tile that holds the whole image, as
   /// with three images and more in one prompt). Both pictures are padded around the centre, not stretched.
   static func deepSeekVL2(_ given: ParameterReading) throws(PruningError) -> TokenLayout {
-    try given.refuseUnknown(
-      besides: ["type", "image_size", "tiles", "max_tiles", "tile_size", "patch_size", "merge_size", "crop"],
-      of: "layout 'deepseek_vl2'")
+    try given.refuseOthers(
+      than: ["image_size", "tiles", "max_tiles", "tile_size", "patch_size", "merge_size", "crop"])
     let (listed, size) = try given.tilesOrSize()
     try given.refuse(["max_tiles", "crop"], beside: "tiles")
     let tileSize = try given.integer("tile_size", in: 14...4096) ?? 384

@@ -8,8 +8,7 @@ extension TokenLayout {
   /// (256), `max_crops` (4), `min_ratio` (1.2), `tokens_per_side` (16).
   public static func gemma3(_ given: ParameterReading) throws(PruningError) -> TokenLayout {
     let scanning = ["min_crop_size", "max_crops", "min_ratio"]
-    try given.refuseUnknown(
-      besides: ["type", "image_size", "pan_and_scan", "tokens_per_side"] + scanning, of: "layout 'gemma3'")
+    try given.refuseOthers(than: ["image_size", "pan_and_scan", "tokens_per_side"] + scanning)
     let size = try given.size("image_size")
     let side = try given.integer("tokens_per_side", in: 1...1024) ?? 16
     let scans = try given.boolean("pan_and_scan") ?? false
@@ -17,8 +16,7 @@ extension TokenLayout {
     var sequence = ViewSequence(at: given.pointer)
     guard scans else {
       try sequence.append(rows: side, columns: side, role: .image)
-      return TokenLayout(
-        type: "gemma3", tokenCount: sequence.tokenCount, views: sequence.views, imageSize: size)
+      return sequence.layout("gemma3", size)
     }
     guard let size else {
       throw PruningError(at: given.path("image_size"), "is missing; pan and scan chooses its crops by it")
@@ -29,8 +27,7 @@ extension TokenLayout {
       minimumRatio: try given.number("min_ratio", in: 1...1e6) ?? 1.2)
     try sequence.append(rows: side, columns: side, role: crops.isEmpty ? .image : .base)
     for box in crops { try sequence.append(rows: side, columns: side, box: box, role: .crop) }
-    return TokenLayout(
-      type: "gemma3", tokenCount: sequence.tokenCount, views: sequence.views, imageSize: size)
+    return sequence.layout("gemma3", size)
   }
 
   /// Crops along the longer side, about square; none of an image that is nearly so or too small.

@@ -7,7 +7,7 @@ extension TokenLayout {
   /// Members: `rows`, `columns` (tokens, after any merging of patches), `image_size` [width, height] in pixels
   /// (only needed by boxes in pixels).
   public static func grid(_ given: ParameterReading) throws(PruningError) -> TokenLayout {
-    try given.refuseUnknown(besides: ["type", "rows", "columns", "image_size"], of: "layout 'grid'")
+    try given.refuseOthers(than: ["rows", "columns", "image_size"])
     let rows = try given.requiredInteger("rows", in: 1...maximumTokenCount)
     let columns = try given.requiredInteger("columns", in: 1...maximumTokenCount)
     let size = try given.size("image_size")

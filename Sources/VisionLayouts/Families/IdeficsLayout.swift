@@ -23,10 +23,8 @@ extension TokenLayout {
   /// stands between the tiles in the prompt; it is not part of the layout.
   static func idefics(_ family: IdeficsFamily, _ given: ParameterReading) throws(PruningError) -> TokenLayout
   {
-    try given.refuseUnknown(
-      besides: [
-        "type", "image_size", "tiles", "longest_edge", "tile_size", "patch_size", "scale_factor", "split",
-      ], of: "layout '\(family.type)'")
+    try given.refuseOthers(
+      than: ["image_size", "tiles", "longest_edge", "tile_size", "patch_size", "scale_factor", "split"])
     let tileSize = try given.integer("tile_size", in: 1...4096) ?? family.tileSize
     let patchSize = try given.integer("patch_size", in: 1...tileSize) ?? min(family.patchSize, tileSize)
     let patches = tileSize / patchSize
@@ -52,8 +50,7 @@ extension TokenLayout {
     try sequence.append(
       rows: side, columns: side, box: Box(x0: 0, y0: 0, x1: share, y1: share),
       role: grid.count > 1 ? .thumbnail : .image)
-    return TokenLayout(
-      type: family.type, tokenCount: sequence.tokenCount, views: sequence.views, imageSize: size)
+    return sequence.layout(family.type, size)
   }
 
   /// The longer side becomes `longestEdge` and then whole tiles; the other follows, whole tiles too.

@@ -8,10 +8,8 @@ extension TokenLayout {
   /// follow, or `tiles` [rows, columns]; `tile_size` (448), `tokens_per_side` (16: 32 x 32 patches, four to a
   /// token), `thumbnail` (true).
   static func internVL(_ given: ParameterReading) throws(PruningError) -> TokenLayout {
-    try given.refuseUnknown(
-      besides: [
-        "type", "image_size", "tiles", "min_tiles", "max_tiles", "tile_size", "tokens_per_side", "thumbnail",
-      ], of: "layout 'internvl'")
+    try given.refuseOthers(
+      than: ["image_size", "tiles", "min_tiles", "max_tiles", "tile_size", "tokens_per_side", "thumbnail"])
     let (tiles, size) = try given.tilesOrSize()
     try given.refuse(["min_tiles", "max_tiles", "tile_size"], beside: "tiles")
     let side = try given.integer("tokens_per_side", in: 1...1024) ?? 16
@@ -35,8 +33,7 @@ extension TokenLayout {
       try sequence.appendTiles(grid, side: side)
       if hasThumbnail { try sequence.append(rows: side, columns: side, role: .thumbnail) }
     }
-    return TokenLayout(
-      type: "internvl", tokenCount: sequence.tokenCount, views: sequence.views, imageSize: size)
+    return sequence.layout("internvl", size)
   }
 
   /// The grid of `counts` tiles whose shape is nearest to the image's.

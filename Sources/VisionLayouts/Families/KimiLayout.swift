@@ -7,9 +7,7 @@ extension TokenLayout {
   /// Members: `image_size` [width, height]; `max_patches` (4096; Kimi K2.5: 16384), `max_side` in patches (512),
   /// `patch_size` (14), `merge_size` (2).
   static func kimiVL(_ given: ParameterReading) throws(PruningError) -> TokenLayout {
-    try given.refuseUnknown(
-      besides: ["type", "image_size", "max_patches", "max_side", "patch_size", "merge_size"],
-      of: "layout 'kimi_vl'")
+    try given.refuseOthers(than: ["image_size", "max_patches", "max_side", "patch_size", "merge_size"])
     let size = try given.requiredSize("image_size", "the grid follows from it")
     let patch = try given.integer("patch_size", in: 1...1024) ?? 14
     let cell = patch * (try given.integer("merge_size", in: 1...16) ?? 2)

@@ -12,27 +12,26 @@ struct LayoutFamily: Sendable {
 
 extension TokenLayout {
   static let families: [LayoutFamily] = [
-    LayoutFamily(type: "grid", make: { (given) throws(PruningError) in try grid(given) }),
-    LayoutFamily(type: "llava", make: { (given) throws(PruningError) in try llava(given) }),
-    LayoutFamily(type: "llava_next", make: { (given) throws(PruningError) in try llavaNext(given) }),
-    LayoutFamily(
-      type: "llava_onevision", make: { (given) throws(PruningError) in try llavaOneVision(given) }),
+    LayoutFamily(type: "grid", make: grid),
+    LayoutFamily(type: "llava", make: llava),
+    LayoutFamily(type: "llava_next", make: llavaNext),
+    LayoutFamily(type: "llava_onevision", make: llavaOneVision),
     LayoutFamily(type: "qwen2_vl", make: { (given) throws(PruningError) in try qwen(.qwen2, given) }),
     LayoutFamily(type: "qwen2_5_vl", make: { (given) throws(PruningError) in try qwen(.qwen25, given) }),
     LayoutFamily(type: "qwen3_vl", make: { (given) throws(PruningError) in try qwen(.qwen3, given) }),
-    LayoutFamily(type: "internvl", make: { (given) throws(PruningError) in try internVL(given) }),
-    LayoutFamily(type: "gemma3", make: { (given) throws(PruningError) in try gemma3(given) }),
+    LayoutFamily(type: "internvl", make: internVL),
+    LayoutFamily(type: "gemma3", make: gemma3),
     LayoutFamily(type: "idefics3", make: { (given) throws(PruningError) in try idefics(.idefics3, given) }),
     LayoutFamily(type: "smolvlm", make: { (given) throws(PruningError) in try idefics(.smolVLM, given) }),
-    LayoutFamily(type: "pixtral", make: { (given) throws(PruningError) in try pixtral(given) }),
-    LayoutFamily(type: "minicpm_v", make: { (given) throws(PruningError) in try miniCPMV(given) }),
+    LayoutFamily(type: "pixtral", make: pixtral),
+    LayoutFamily(type: "minicpm_v", make: miniCPMV),
     LayoutFamily(type: "glm4v", make: { (given) throws(PruningError) in try qwen(.glm4V, given) }),
-    LayoutFamily(type: "deepseek_vl2", make: { (given) throws(PruningError) in try deepSeekVL2(given) }),
-    LayoutFamily(type: "kimi_vl", make: { (given) throws(PruningError) in try kimiVL(given) }),
+    LayoutFamily(type: "deepseek_vl2", make: deepSeekVL2),
+    LayoutFamily(type: "kimi_vl", make: kimiVL),
     LayoutFamily(type: "molmo", make: { (given) throws(PruningError) in try molmo(.molmo, given) }),
     LayoutFamily(type: "molmo2", make: { (given) throws(PruningError) in try molmo(.molmo2, given) }),
-    LayoutFamily(type: "video", make: { (given) throws(PruningError) in try video(given) }),
-    LayoutFamily(type: "raw", make: { (given) throws(PruningError) in try raw(given) }),
+    LayoutFamily(type: "video", make: video),
+    LayoutFamily(type: "raw", make: raw),
   ]
 
   /// The most tokens one layout may have; LLaVA-NeXT has 2,880, an hour of video some 100,000.

@@ -17,8 +17,7 @@ extension TokenLayout {
   /// Members: `image_size` [width, height] in pixels, `padding` (`pad` by default, `crop`, `stretch`), `rows`
   /// and `columns` (24). Without `image_size` the image is taken to be square, where the three agree.
   public static func llava(_ given: ParameterReading) throws(PruningError) -> TokenLayout {
-    try given.refuseUnknown(
-      besides: ["type", "rows", "columns", "image_size", "padding"], of: "layout 'llava'")
+    try given.refuseOthers(than: ["rows", "columns", "image_size", "padding"])
     let rows = try given.integer("rows", in: 1...maximumTokenCount) ?? 24
     let columns = try given.integer("columns", in: 1...maximumTokenCount) ?? 24
     let size = try given.size("image_size")

@@ -23,10 +23,8 @@ extension TokenLayout {
   /// `spatial_unpad`, true). `spatial_unpad` needs `image_size`; the others need it for boxes only, and take
   /// the image to fill the tiles without it.
   static func llavaNext(_ given: ParameterReading) throws(PruningError) -> TokenLayout {
-    try given.refuseUnknown(
-      besides: [
-        "type", "image_size", "merge_type", "grid_pinpoints", "tiles", "tile_size", "patch_size", "newline",
-      ], of: "layout 'llava_next'")
+    try given.refuseOthers(
+      than: ["image_size", "merge_type", "grid_pinpoints", "tiles", "tile_size", "patch_size", "newline"])
     let (tiles, size) = try given.tilesOrSize()
     try given.refuse(["grid_pinpoints"], beside: "tiles")
     let merge = try given.choice("merge_type", TileMerge.self) ?? .spatialUnpad

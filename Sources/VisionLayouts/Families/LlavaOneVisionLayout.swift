@@ -8,11 +8,8 @@ extension TokenLayout {
   /// to 6 by 1 to 6 tiles, [height, width]) or `tiles` [rows, columns] in their place, `tile_size` (384), `patch_size` (14),
   /// `newline` (true).
   static func llavaOneVision(_ given: ParameterReading) throws(PruningError) -> TokenLayout {
-    try given.refuseUnknown(
-      besides: [
-        "type", "image_size", "max_tiles", "grid_pinpoints", "tiles", "tile_size", "patch_size", "newline",
-      ],
-      of: "layout 'llava_onevision'")
+    try given.refuseOthers(
+      than: ["image_size", "max_tiles", "grid_pinpoints", "tiles", "tile_size", "patch_size", "newline"])
     let size = try given.requiredSize("image_size", "the raster is cut by it")
     let tiles = try given.tiles()
     try given.refuse(["grid_pinpoints"], beside: "tiles")

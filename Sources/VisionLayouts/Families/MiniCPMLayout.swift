@@ -8,9 +8,7 @@ extension TokenLayout {
   /// (14), `merge_size` (4 patches along each side of a token; 2 with `downsample_mode` 4x). Earlier generations have
   /// learned queries, whose tokens lie nowhere in particular: `raw`.
   static func miniCPMV(_ given: ParameterReading) throws(PruningError) -> TokenLayout {
-    try given.refuseUnknown(
-      besides: ["type", "image_size", "max_slices", "slice_size", "patch_size", "merge_size"],
-      of: "layout 'minicpm_v'")
+    try given.refuseOthers(than: ["image_size", "max_slices", "slice_size", "patch_size", "merge_size"])
     let size = try given.requiredSize("image_size", "the slices follow from it")
     let patch = try given.integer("patch_size", in: 1...1024) ?? 14
     let merge = try given.integer("merge_size", in: 1...16) ?? 4
@@ -33,8 +31,7 @@ extension TokenLayout {
         }
       }
     }
-    return TokenLayout(
-      type: "minicpm_v", tokenCount: sequence.tokenCount, views: sequence.views, imageSize: size)
+    return sequence.layout("minicpm_v", size)
   }
 
   /// How MiniCPM-V cuts an image: slices of about `side`^2 pixels, whole tokens of `cell` pixels each.

@@ -21,9 +21,7 @@ extension TokenLayout {
   public static func molmo(_ family: MolmoFamily, _ given: ParameterReading) throws(PruningError)
     -> TokenLayout
   {
-    try given.refuseUnknown(
-      besides: ["type", "image_size", "max_crops", "tile_size", "patch_size", "overlap"],
-      of: "layout '\(family.type)'")
+    try given.refuseOthers(than: ["image_size", "max_crops", "tile_size", "patch_size", "overlap"])
     let size = try given.requiredSize("image_size", "the crops follow from it")
     let cropSize = try given.integer("tile_size", in: 14...4096) ?? family.cropSize
     let patch = try given.integer("patch_size", in: 1...cropSize) ?? 14
@@ -52,8 +50,7 @@ extension TokenLayout {
     try append(width: cropSize, height: cropSize, .base)
     try append(
       width: tiles.columns * window * patch + margin, height: tiles.rows * window * patch + margin, .tile)
-    return TokenLayout(
-      type: family.type, tokenCount: sequence.tokenCount, views: sequence.views, imageSize: size)
+    return sequence.layout(family.type, size)
   }
 
   /// The grid of crops that enlarges the image least; where it must shrink in all, the one in which it shrinks least. Of

@@ -8,9 +8,7 @@ extension TokenLayout {
   /// `merge_size` (1; 2); `breaks` (false): whether the row ends of the prompt, `[IMG_BREAK]` and the last `[IMG_END]`,
   /// are among the tokens.
   public static func pixtral(_ given: ParameterReading) throws(PruningError) -> TokenLayout {
-    try given.refuseUnknown(
-      besides: ["type", "image_size", "longest_edge", "patch_size", "merge_size", "breaks"],
-      of: "layout 'pixtral'")
+    try given.refuseOthers(than: ["image_size", "longest_edge", "patch_size", "merge_size", "breaks"])
     let size = try given.requiredSize("image_size", "the grid follows from it")
     let patch = try given.integer("patch_size", in: 1...1024) ?? 16
     let merge = try given.integer("merge_size", in: 1...16) ?? 1

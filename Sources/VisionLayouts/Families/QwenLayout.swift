@@ -37,9 +37,8 @@ extension TokenLayout {
   /// position ids of a video.
   static func qwen(_ family: QwenFamily, _ given: ParameterReading) throws(PruningError) -> TokenLayout {
     let timing = family.hasTimedFrames ? ["second_per_grid", "tokens_per_second"] : []
-    try given.refuseUnknown(
-      besides: ["type", "grid_thw", "image_size", "merge_size", "min_pixels", "max_pixels"] + timing,
-      of: "layout '\(family.type)'")
+    try given.refuseOthers(
+      than: ["grid_thw", "image_size", "merge_size", "min_pixels", "max_pixels"] + timing)
     let merge = try given.integer("merge_size", in: 1...16) ?? 2
     let sizes = try given.imageSizes()
     let grids: [PatchGrid]

@@ -6,7 +6,7 @@ extension TokenLayout {
   ///
   /// Member: `tokens`. Nothing that needs geometry can be asked.
   public static func raw(_ given: ParameterReading) throws(PruningError) -> TokenLayout {
-    try given.refuseUnknown(besides: ["type", "tokens"], of: "layout 'raw'")
+    try given.refuseOthers(than: ["tokens"])
     return TokenLayout(
       type: "raw", tokenCount: try given.requiredInteger("tokens", in: 0...maximumTokenCount), views: [])
   }

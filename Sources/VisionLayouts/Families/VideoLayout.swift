@@ -7,9 +7,7 @@ extension TokenLayout {
   /// Members: `frames`, `rows`, `columns` (tokens of a frame), `temporal_patch_size` (1: tokens for each frame;
   /// 2 in Qwen's towers, which take frames in pairs and repeat the last of an odd number), `image_size`.
   public static func video(_ given: ParameterReading) throws(PruningError) -> TokenLayout {
-    try given.refuseUnknown(
-      besides: ["type", "frames", "rows", "columns", "temporal_patch_size", "image_size"],
-      of: "layout 'video'")
+    try given.refuseOthers(than: ["frames", "rows", "columns", "temporal_patch_size", "image_size"])
     let frames = try given.requiredInteger("frames", in: 1...maximumTokenCount)
     let rows = try given.requiredInteger("rows", in: 1...maximumTokenCount)
     let columns = try given.requiredInteger("columns", in: 1...maximumTokenCount)
@@ -18,8 +16,6 @@ extension TokenLayout {
     for _ in 0..<(frames + patch - 1) / patch {
       try sequence.append(rows: rows, columns: columns, role: .frame)
     }
-    return TokenLayout(
-      type: "video", tokenCount: sequence.tokenCount, views: sequence.views,
-      imageSize: try given.size("image_size"))
+    return sequence.layout("video", try given.size("image_size"))
   }
 }

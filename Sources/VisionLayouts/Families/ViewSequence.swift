@@ -27,6 +27,11 @@ struct ViewSequence {
     tokenCount += count
   }
 
+  /// The layout of these views and nothing else.
+  func layout(_ type: String, _ size: ImageSize?) -> TokenLayout {
+    TokenLayout(type: type, tokenCount: tokenCount, views: views, imageSize: size)
+  }
+
   /// Tiles that part the image evenly, row by row, each with a square of tokens.
   mutating func appendTiles(
     _ tiles: TileGrid, side: Int, covering share: Double = 1
@@ -61,6 +66,13 @@ public struct TileGrid: Equatable {
 }
 
 extension ParameterReading {
+  /// Rejects members that a layout of this type does not have.
+  ///
+  /// - Parameter names: of those that it has beside `type`.
+  func refuseOthers(than names: [String]) throws(PruningError) {
+    try refuseUnknown(besides: ["type"] + names, of: "layout '\(object["type"]?.stringValue ?? "")'")
+  }
+
   /// The member `tiles`: [rows, columns] of tiles, together 1...256.
   public func tiles() throws(PruningError) -> TileGrid? {
     guard let value = member("tiles") else { return nil }
