@@ -36,7 +36,7 @@ PEERS = [
 
 
 def unescaped(text):
-    """The bytes of an `http` block: \\r, \\n, \\t, \\0, \\\\ and \\xHH are bytes, line breaks nothing."""
+    """The bytes of a conformance case: \\r, \\n, \\t, \\0, \\\\ and \\xHH are bytes, line breaks nothing."""
     out, rest = bytearray(), text.replace("\n", "")
     for plain, escape in re.findall(r"([^\\]+)|\\(x[0-9a-fA-F]{2}|.)", rest):
         if plain:
@@ -50,7 +50,8 @@ def unescaped(text):
 
 def cases(name):
     text = (CONFORMANCE / name).read_text()
-    return [unescaped(section.split("```http\n")[1].split("```")[0]) for section in text.split("\n## ")[1:]]
+    sections = [section.split("\n")[1:] for section in text.split("\n## ")[1:]]
+    return [unescaped("".join(line for line in lines if not line.startswith("> "))) for lines in sections]
 
 
 def golden(limit):
@@ -301,7 +302,7 @@ def every_method():
 
 
 def requests(json_texts, binary, arrays):
-    out = cases("accepted-heads.md")
+    out = cases("accepted-heads.txt")
     for path in ["/livez", "/readyz", "/metrics", "/methods", "/methods/divprune", "/nothing", "/%70rune", "*"]:
         out += [request(f"{method} {path}") for method in ("GET", "OPTIONS", "POST")]
     out += [request("POST /prune", (), body) for body in every_method()]
@@ -359,8 +360,8 @@ def main():
     folder = pathlib.Path(sys.argv[1])
     json_texts = [json.dumps(body).encode() for body in json_bodies()]
     binary, arrays = binary_bodies(), npy_bodies()
-    heads = cases("accepted-heads.md") + cases("refused-heads.md")
-    chunks = cases("accepted-chunks.md") + cases("refused-chunks.md")
+    heads = cases("accepted-heads.txt") + cases("refused-heads.txt")
+    chunks = cases("accepted-chunks.txt") + cases("refused-chunks.txt")
     post = b"POST /a HTTP/1.1\r\nHost: a\r\n"
     streams = [post + b"Transfer-Encoding: chunked\r\n\r\n" + body + post + b"Content-Length: 3\r\n\r\nabc" for body in chunks]
     streams += [a + b for a, b in zip(heads[:60], heads[1:61])]

@@ -3,8 +3,8 @@ import Testing
 
 @Suite("The chunked coding")
 struct ChunkedDecoderTests {
-  static let accepted = ConformanceCase.load("accepted-chunks.md")
-  static let refused = ConformanceCase.load("refused-chunks.md")
+  static let accepted = ConformanceCase.load("accepted-chunks.txt")
+  static let refused = ConformanceCase.load("refused-chunks.txt")
 
   enum Result: Equatable {
     case complete(body: [UInt8], trailing: [UInt8])

@@ -3,8 +3,8 @@ import Testing
 
 @Suite("Request heads")
 struct HeadConformanceTests {
-  static let accepted = ConformanceCase.load("accepted-heads.md")
-  static let refused = ConformanceCase.load("refused-heads.md")
+  static let accepted = ConformanceCase.load("accepted-heads.txt")
+  static let refused = ConformanceCase.load("refused-heads.txt")
 
   @Test("the conformance files are found")
   func filesAreFound() {

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// One section of a Markdown file in `Conformance`: a name, input bytes and the lines expected of them.
+/// One section of a file in `Conformance`: a name, input bytes and the lines expected of them.
 struct ConformanceCase: Sendable, CustomTestStringConvertible {
   let name: String
   let input: [UInt8]
@@ -15,16 +15,14 @@ struct ConformanceCase: Sendable, CustomTestStringConvertible {
     let url = folder.appendingPathComponent("Conformance").appendingPathComponent(file)
     guard let text = try? String(contentsOf: url, encoding: .utf8) else { return [] }
     return text.components(separatedBy: "\n## ").dropFirst().map { section in
-      let name = section.prefix { $0 != "\n" }
-      let blocks = section.components(separatedBy: "```")
-      // name, http block, blank, expected block, blank
-      let input = blocks[1].dropFirst("http\n".count).split(separator: "\n", omittingEmptySubsequences: false)
-      let expected = blocks[3].split(separator: "\n").dropFirst()
+      let lines = section.split(separator: "\n").map(String.init)
+      let (input, expected) = (lines.dropFirst().filter { !isExpected($0) }, lines.filter(isExpected))
       return ConformanceCase(
-        name: String(name), input: input.flatMap { unescaped(String($0)) },
-        expected: expected.map(String.init))
+        name: lines[0], input: input.flatMap(unescaped), expected: expected.map { String($0.dropFirst(2)) })
     }
   }
+
+  private static func isExpected(_ line: String) -> Bool { line.hasPrefix("> ") }
 
   /// Turns `\r`, `\n`, `\t`, `\0`, `\\` and `\xHH` into bytes.
   static func unescaped(_ text: String) -> [UInt8] {
