@@ -78,6 +78,12 @@ public struct JSONObject: Sendable, Hashable, ExpressibleByDictionaryLiteral {
 }
 
 extension JSONValue {
+  /// A list of texts.
+  public static func list(_ texts: [String]) -> JSONValue { .array(texts.map { .string($0) }) }
+
+  /// A list of whole numbers.
+  public static func list(_ numbers: [Int]) -> JSONValue { .array(numbers.map { .integer($0) }) }
+
   public var boolValue: Bool? { if case .bool(let value) = self { value } else { nil } }
 
   public var stringValue: String? { if case .string(let value) = self { value } else { nil } }

@@ -4,9 +4,8 @@ enum ProblemSentence {
   /// First words that lack their subject.
   private static let verbs: Set<Substring> = [
     "must", "is", "are", "has", "have", "only", "makes", "describes", "holds", "gives", "leaves", "names",
-    "cannot",
-    "needs", "takes", "covers", "says", "asks", "may", "would", "lacks", "belongs", "speaks", "reaches",
-    "means",
+    "cannot", "needs", "takes", "covers", "says", "asks", "may", "would", "lacks", "belongs", "speaks",
+    "reaches", "means",
   ]
 
   /// First words that begin a remark about the subject.

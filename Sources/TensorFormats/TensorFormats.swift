@@ -112,8 +112,7 @@ extension AnswerFormat {
 /// The formats this service speaks, and the ones it rejects by name.
 public enum TensorFormats {
   public static let all: [any TensorFormat.Type] = [
-    JSONTensorFormat.self, SafetensorsFormat.self, NPYFormat.self, NPZFormat.self,
-    MultipartFormat.self,
+    JSONTensorFormat.self, SafetensorsFormat.self, NPYFormat.self, NPZFormat.self, MultipartFormat.self,
   ]
 
   /// Those that an answer can take, in the same order.

@@ -13,8 +13,8 @@ extension Endpoints {
   ) -> [Endpoint] {
     let server: JSONValue = [
       "name": "crop", "version": .string(Version.current),
-      "extensions": .array(
-        (extensions + (regions.isAllowed ? ["system_shared_memory"] : [])).map { .string($0) }),
+      "extensions": .list(
+        (extensions + (regions.isAllowed ? ["system_shared_memory"] : []))),
     ]
     let handler = InferenceHandler(models: models, statistics: statistics, regions: regions, timeout: timeout)
     let ready = { @Sendable (body: JSONValue) in response(body, status: lifecycle.isReady ? 200 : 503) }

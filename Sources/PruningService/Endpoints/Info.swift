@@ -15,11 +15,11 @@ extension Endpoints {
       let limit = computeTimeout.map { JSONValue.integer(Int($0.wholeNanoseconds / 1_000_000)) }
       return json([
         "name": "crop", "version": .string(Version.current),
-        "operations": .array(Operation.allCases.map { .string($0.rawValue) }),
-        "methods": .array(MethodRegistry.standard.descriptors.map { .string($0.name) }),
-        "models": .array(models.current.all.map { .string($0.0) }),
-        "inference_models": .array(InferenceModel.all.map { .string($0.name) }),
-        "formats": .array(TensorFormats.all.map { .string($0.mediaTypes[0]) }),
+        "operations": .list(Operation.allCases.map(\.rawValue)),
+        "methods": .list(MethodRegistry.standard.descriptors.map(\.name)),
+        "models": .list(models.current.all.map(\.name)),
+        "inference_models": .list(InferenceModel.all.map(\.name)),
+        "formats": .list(TensorFormats.all.map { $0.mediaTypes[0] }),
         "max_body_bytes": .integer(context.resolved.maximumBodyBytes), "compute_timeout_ms": limit ?? .null,
       ])
     }

@@ -28,14 +28,10 @@ extension MethodDescriptor {
   public var json: JSONValue {
     [
       "name": .string(name), "summary": .string(summary), "paper": paper.map { .string($0) } ?? .null,
-      "required_inputs": .array(requiredInputs.map { .string($0) }),
-      "optional_inputs": .array(optionalInputs.map { .string($0) }),
-      "parameters": .array(parameters.map(\.json)),
-      "keep_tokens": .string(budget),
-      "schedules": .array(schedules.map(\.json)),
-      "properties": .array(properties.map { .string($0.rawValue) }),
-      "deviations": .array(deviations.map { .string($0) }),
-      "family": .string(facts.family.rawValue),
+      "required_inputs": .list(requiredInputs), "optional_inputs": .list(optionalInputs),
+      "parameters": .array(parameters.map(\.json)), "keep_tokens": .string(budget),
+      "schedules": .array(schedules.map(\.json)), "properties": .list(properties.map(\.rawValue)),
+      "deviations": .list(deviations), "family": .string(facts.family.rawValue),
       "question_aware": facts.isQuestionAware.map { .bool($0) } ?? .null,
       "attention_free": .bool(isAttentionFree), "cost": .string(facts.cost),
       "inexact_parameter": facts.inexactParameter.map { .string($0) } ?? .null,
@@ -112,7 +108,7 @@ extension ParameterDescriptor {
     case .boolean: members["type"] = "boolean"
     case .choice(let names):
       members["type"] = "string"
-      members["enum"] = .array(names.map { .string($0) })
+      members["enum"] = .list(names)
     }
     members["default"] = defaultValue
     members["summary"] = .string(summary)

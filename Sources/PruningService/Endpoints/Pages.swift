@@ -21,8 +21,7 @@ extension Endpoints {
     let index = json([
       "service": "crop", "playground": "/", "docs": "/docs", "contract": "/openapi.json",
       "methods": "/methods",
-      "operations": .array(
-        (Operation.allCases.map(\.rawValue) + ["compare", "plan"]).map { .string("/" + $0) }),
+      "operations": .list((Operation.allCases.map(\.rawValue) + ["compare", "plan"]).map { "/" + $0 }),
     ])
     let offers = ["application/json", "text/html"].compactMap { MediaType($0) }
     return Endpoint(method: "GET", route: "/", kind: .page) { context in

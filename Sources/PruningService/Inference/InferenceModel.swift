@@ -41,8 +41,7 @@ struct InferenceModel: Sendable {
 
     var metadata: JSONValue {
       [
-        "name": .string(name), "datatype": .string(datatype.name),
-        "shape": .array(shape.map { .integer($0) }),
+        "name": .string(name), "datatype": .string(datatype.name), "shape": .list(shape),
       ]
     }
 
@@ -50,8 +49,7 @@ struct InferenceModel: Sendable {
     var configuration: JSONValue {
       let type = datatype == .bytes ? "STRING" : datatype.name
       var members: JSONObject = [
-        "name": .string(name), "data_type": .string("TYPE_\(type)"),
-        "dims": .array(shape.map { .integer($0) }),
+        "name": .string(name), "data_type": .string("TYPE_\(type)"), "dims": .list(shape),
       ]
       if isOptional { members["optional"] = true }
       return .object(members)

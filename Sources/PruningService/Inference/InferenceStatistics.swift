@@ -75,8 +75,7 @@ final class InferenceStatistics: Sendable {
     let batches = counts.batches.sorted { $0.key < $1.key }.map { size, totals -> JSONValue in
       [
         "batch_size": .integer(size), "compute_input": totals.decode.json,
-        "compute_infer": totals.compute.json,
-        "compute_output": totals.encode.json,
+        "compute_infer": totals.compute.json, "compute_output": totals.encode.json,
       ]
     }
     return [

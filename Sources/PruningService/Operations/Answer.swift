@@ -72,7 +72,7 @@ public struct Answer: Sendable {
     let objects = samples.map { sample -> JSONObject in
       var object = JSONObject()
       if includingIndices {
-        for (name, values) in sample.indices { object[name] = .array(values.map { .integer($0) }) }
+        for (name, values) in sample.indices { object[name] = .list(values) }
       }
       for member in sample.members.members { object[member.name] = member.value }
       for name in object.names where !names.contains(name) { names.append(name) }

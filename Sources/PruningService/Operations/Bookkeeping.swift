@@ -90,13 +90,13 @@ struct Bookkeeping: Sendable {
       keeping: kept, in: try Self.needed(input.layout), textTokens: textTokens, times: times,
       renumber: renumbers)
     var members: JSONObject = [
-      "image_tokens": Self.numbers(found.imageTokens), "view_tokens": Self.numbers(found.viewTokens),
-      "cu_seqlens": Self.numbers(found.cumulativeLengths),
-      "placeholder_spans": .array(found.placeholderSpans.map(Self.numbers)),
+      "image_tokens": .list(found.imageTokens), "view_tokens": .list(found.viewTokens),
+      "cu_seqlens": .list(found.cumulativeLengths),
+      "placeholder_spans": .array(found.placeholderSpans.map { .list($0) }),
     ]
     if let pixels = input.tensors["pixel_values"], input.tokenCount > 0 {
       let patches = pixels.shape[0] / input.tokenCount
-      members["patch_cu_seqlens"] = Self.numbers(found.cumulativeLengths.map { $0 * patches })
+      members["patch_cu_seqlens"] = .list(found.cumulativeLengths.map { $0 * patches })
     }
     if let frames = found.frames {
       members["frames"] = .array(
@@ -105,11 +105,9 @@ struct Bookkeeping: Sendable {
         })
     }
     if let rows = found.positionIDs {
-      members["position_ids"] = rows.count == 1 ? Self.numbers(rows[0]) : .array(rows.map(Self.numbers))
+      members["position_ids"] = rows.count == 1 ? .list(rows[0]) : .array(rows.map { .list($0) })
       members["rope_delta"] = found.positionDelta.map { .integer($0) }
     }
     return members
   }
-
-  private static func numbers(_ list: [Int]) -> JSONValue { .array(list.map { .integer($0) }) }
 }

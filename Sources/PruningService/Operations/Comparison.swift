@@ -117,7 +117,7 @@ public struct Comparison: Sendable {
       let kept = entry.kept ?? []
       members["decided_by"] = sample.members["decided_by"]
       for name in ["keep_tokens", "keep_ratio"] { members[name] = sample.members[name] }
-      members["kept_indices"] = .array(kept.map { .integer($0) })
+      members["kept_indices"] = .list(kept)
       if let inside = inRegion(kept) {
         members["in_region"] = .integer(inside)
         members["region_share"] =

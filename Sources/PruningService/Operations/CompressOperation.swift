@@ -11,9 +11,8 @@ enum CompressOperation {
   static let parameterNames =
     TokenBudget.names + [
       "mode", "method", "method_parameters", "model", "anchor_share", "anchors", "region", "localize",
-      "region_share", "region_ratio",
-      "background_ratio", "dtype",
-      "model_dimensions", "newline_policy", "renumber",
+      "region_share", "region_ratio", "background_ratio", "dtype", "model_dimensions", "newline_policy",
+      "renumber",
     ]
 
   /// How rows are made.
@@ -80,7 +79,7 @@ struct CompressSettings: Sendable {
     _ input: PruningInput, kept: [Int], rows: Int, imageRows: [Int]?
   ) throws(PruningError) -> JSONObject {
     var members = JSONObject()
-    members["image_rows"] = imageRows.map { .array($0.map { .integer($0) }) }
+    members["image_rows"] = imageRows.map { .list($0) }
     if let layout = input.layout, !layout.separators.isEmpty {
       members["newline_tokens"] = .integer(kept.count { layout.position(of: $0) == nil })
     }
@@ -129,7 +128,7 @@ extension CompressSettings {
       members["savings"] = .object(
         Savings(tokenCount: result.tokenCount, kept: result.features.rows, model).members)
     }
-    if !result.notes.isEmpty { members["notes"] = .array(result.notes.map { .string($0) }) }
+    if !result.notes.isEmpty { members["notes"] = .list(result.notes) }
     var sample = Answer.Sample(
       members: members,
       indices: [

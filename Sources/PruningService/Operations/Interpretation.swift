@@ -15,7 +15,7 @@ struct Interpretation {
     var read: JSONObject = ["images": .integer(samples.count)]
     if let first = tokenCounts.first {
       read["tokens"] =
-        tokenCounts.allSatisfy { $0 == first } ? .integer(first) : .array(tokenCounts.map { .integer($0) })
+        tokenCounts.allSatisfy { $0 == first } ? .integer(first) : .list(tokenCounts)
     }
     var warnings: [String] = []
     let sample = samples.first ?? [:]
@@ -32,7 +32,7 @@ struct Interpretation {
       warnings.append("\(sum): the first token looks like [CLS]; leave it out, or every index counts it")
     }
     var members: JSONObject = ["read": .object(read)]
-    if !warnings.isEmpty { members["warnings"] = .array(warnings.map { .string($0) }) }
+    if !warnings.isEmpty { members["warnings"] = .list(warnings) }
     self.members = members
   }
 

@@ -42,8 +42,7 @@ extension Localization {
     if !maps.isEmpty {
       let shape = (images == nil ? [] : [maps.count]) + [BlockRegion.side, BlockRegion.side]
       members["saliency"] = [
-        "shape": .array(shape.map { .integer($0) }),
-        "data": .array(maps.flatMap(\.values).map { .number($0) }),
+        "shape": .list(shape), "data": .array(maps.flatMap(\.values).map { .number($0) }),
       ]
     }
     return members
@@ -74,7 +73,7 @@ extension Localization {
 extension LocatedRegion {
   fileprivate func members(image: Int?) -> JSONObject {
     var members = [
-      JSONObject.Member(name: "blocks", value: .array(blocks.inclusive.map { .integer($0) })),
+      JSONObject.Member(name: "blocks", value: .list(blocks.inclusive)),
       JSONObject.Member(
         name: "box", value: .array([.number(box.x0), .number(box.y0), .number(box.x1), .number(box.y1)])),
       JSONObject.Member(name: "score", value: score.map { .number($0) } ?? .null),

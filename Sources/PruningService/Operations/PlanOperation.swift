@@ -245,7 +245,7 @@ public enum PlanOperation {
         members["break_even"] = .object(found.members)
       }
     }
-    if !part.notes.isEmpty { members["notes"] = .array(part.notes.map { .string($0) }) }
+    if !part.notes.isEmpty { members["notes"] = .list(part.notes) }
     return members
   }
 

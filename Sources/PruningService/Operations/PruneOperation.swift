@@ -212,13 +212,13 @@ struct PruneTask: PreparedTask {
     if !result.stages.isEmpty { add("stages", .array(result.stages.map { .object($0.members) })) }
     add("average_tokens", result.averageTokens.map { .number($0) })
     members += try positions.members(input, kept: result.kept, rows: result.kept.count).members
-    add("kept_within_previous", result.keptWithinPrevious.map { .array($0.map { .integer($0) }) })
+    add("kept_within_previous", result.keptWithinPrevious.map { .list($0) })
     if let bookkeeping { add("bookkeeping", .object(try bookkeeping.members(keeping: result.kept, input))) }
     if let model { add("savings", .object(Savings(result, model).members)) }
     add("scores", result.scores.map { .array($0.map { .number($0) }) })
     add("explanation", result.explanation.map { .object($0.members) })
-    add("text_raters", result.explanation?.textRaters.map { .array($0.map { .integer($0) }) })
-    if !result.notes.isEmpty { add("notes", .array(result.notes.map { .string($0) })) }
+    add("text_raters", result.explanation?.textRaters.map { .list($0) })
+    if !result.notes.isEmpty { add("notes", .list(result.notes)) }
     return members
   }
 }
@@ -300,7 +300,7 @@ struct PositionMembers: Sendable {
     let positions = try PositionIDs(
       keeping: kept, of: input.tokenCount, rows: rows, positions: given?.wholeNumbers ?? given,
       layout: input.layout, renumber: renumbers)
-    let ids = positions.rows.map { JSONValue.array($0.map { .integer($0) }) }
+    let ids = positions.rows.map { JSONValue.list($0) }
     var members: JSONObject = ["position_ids": ids.count == 1 ? ids[0] : .array(ids)]
     members["mrope_position_delta"] = positions.delta.map { .integer($0) }
     members["next_position"] = positions.nextPosition.map { .integer($0) }
@@ -322,9 +322,8 @@ extension Tensor {
 extension StageResult {
   fileprivate var members: JSONObject {
     [
-      "layer": .integer(layer), "keep_tokens": .integer(kept.count),
-      "kept_indices": .array(kept.map { .integer($0) }),
-      "kept_within_previous": .array(keptWithinPrevious.map { .integer($0) }),
+      "layer": .integer(layer), "keep_tokens": .integer(kept.count), "kept_indices": .list(kept),
+      "kept_within_previous": .list(keptWithinPrevious),
     ]
   }
 }
@@ -332,7 +331,7 @@ extension StageResult {
 extension PruneExplanation {
   fileprivate var members: JSONObject {
     var members: JSONObject = [
-      "rules": .array(rules.map { .string($0) }), "rule": .array(rule.map { .integer($0) }),
+      "rules": .list(rules), "rule": .list(rule),
     ]
     if let ranks { members["rank"] = .array(ranks.map { $0.map { .integer($0) } ?? .null }) }
     if let isInside { members["in_region"] = .array(isInside.map { .integer($0 ? 1 : 0) }) }

@@ -19,8 +19,7 @@ enum UsualNames {
       ],
       "attention": [
         "attn", "attentions", "attn_weights", "attention_weights", "attention_scores", "attention_map",
-        "cls_attention",
-        "cls_attn", "scores", "saliency", "heatmap",
+        "cls_attention", "cls_attn", "scores", "saliency", "heatmap",
       ],
       "text_features": [
         "text", "text_embeds", "text_embeddings", "text_embedding", "question", "query_embeds",

@@ -160,7 +160,7 @@ public struct BreakEven: Sendable {
         "source": .string(source),
       ],
       "break_even_tflops": breakEvenTeraflops.map { .number($0) } ?? .null,
-      "reasons": .array(reasons.map { .string($0) }),
+      "reasons": .list(reasons),
     ]
   }
 }

@@ -63,8 +63,7 @@ struct PlanCapacity: ParsableCommand {
     }
     let others = [
       ("--body-bytes", bodyBytes ?? 0), ("--answer-bytes", answerBytes ?? 0),
-      ("--receive-milliseconds", receiveMilliseconds),
-      ("--price", price ?? 0),
+      ("--receive-milliseconds", receiveMilliseconds), ("--price", price ?? 0),
     ]
     for (name, value) in others where !(value >= 0 && value <= 1e12) {
       throw ValidationError("\(name) must be a number from 0 to 1e12.")
