@@ -13,8 +13,7 @@ extension Endpoints {
   ) -> [Endpoint] {
     let server: JSONValue = [
       "name": "crop", "version": .string(Version.current),
-      "extensions": .list(
-        (extensions + (regions.isAllowed ? ["system_shared_memory"] : []))),
+      "extensions": .list(extensions + (regions.isAllowed ? ["system_shared_memory"] : [])),
     ]
     let handler = InferenceHandler(models: models, statistics: statistics, regions: regions, timeout: timeout)
     let ready = { @Sendable (body: JSONValue) in response(body, status: lifecycle.isReady ? 200 : 503) }
