@@ -21,7 +21,7 @@ struct Crop: PruningMethod {
           + " attention, else similarity (relevance and text features of one width), else query_key (the attention"
           + " of query to key), else uniform; with the policy bias, which needs scores, similarity instead of"
           + " diversity and after attention"
-        ),
+      ),
       .init(
         "relevance_sign", .choice(["negative", "positive"]), default: "positive",
         "whether a high or a low cosine with the text is relevant; CLIP's patch-text similarity is inverted"),
@@ -32,7 +32,8 @@ struct Crop: PruningMethod {
     ],
     budget:
       "The kept tokens, exactly that many, those of the region included; the policy `only` keeps"
-      + " no more than the region holds.", properties: [.nested, .scaleInvariant, .orderEquivariant],
+      + " no more than the region holds.",
+    properties: [.nested, .scaleInvariant, .orderEquivariant],
     facts: MethodFacts(
       .region, isQuestionAware: true, cost: "that of the scorer",
       reported: [

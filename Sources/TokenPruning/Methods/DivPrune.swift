@@ -33,7 +33,8 @@ struct DivPrune: PruningMethod {
     facts: MethodFacts(
       .diversity, isQuestionAware: false, cost: "O(N^2 D)", inexactParameter: "faithful",
       reported: [
-        "84 % fewer FLOPs on LLaVA-1.5-7B with no loss on POPE and 12.7 % on COCO captions": "arXiv 2503.02175, as others summarise it"
+        "84 % fewer FLOPs on LLaVA-1.5-7B with no loss on POPE and 12.7 % on COCO captions":
+          "arXiv 2503.02175, as others summarise it"
       ],
       automatic: AutomaticUse(
         .image, ["image_features"],

@@ -53,7 +53,8 @@ public final class MethodDescriptor: Sendable {
   init(
     name: String, summary: String, paper: String? = nil, requiredInputs: [String] = [],
     alternativeInputs: [String] = [], optionalInputs: [String] = [],
-    parameters: [ParameterDescriptor] = [], deviations: [String] = [], budget: String = exactBudget, schedules: [PublishedSchedule] = [], properties: Set<Property> = [],
+    parameters: [ParameterDescriptor] = [], deviations: [String] = [], budget: String = exactBudget,
+    schedules: [PublishedSchedule] = [], properties: Set<Property> = [],
     cost: Cost = .quadratic, readsValues: Bool = true, memory: MethodMemory = .features,
     facts: MethodFacts = MethodFacts(.control, isQuestionAware: nil, cost: "that of the method")
   ) {

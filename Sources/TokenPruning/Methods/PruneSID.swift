@@ -40,7 +40,8 @@ struct PruneSID: PruningMethod {
     facts: MethodFacts(
       .encoder, isQuestionAware: false, cost: "O(N m D + m^3), m = min(N, D)",
       reported: [
-        "96.3 % of LLaVA-1.5 at 64 of 576 tokens, 92.8 % of LLaVA-NeXT at 5.6 %": "arXiv 2603.09480, with a randomised decomposition"
+        "96.3 % of LLaVA-1.5 at 64 of 576 tokens, 92.8 % of LLaVA-NeXT at 5.6 %":
+          "arXiv 2603.09480, with a randomised decomposition"
       ]))
 
   private let isQwen: Bool
