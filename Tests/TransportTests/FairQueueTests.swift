@@ -1,4 +1,6 @@
+import Dispatch
 import HTTP1
+import Synchronization
 import Testing
 
 @testable import Transport
@@ -119,16 +121,23 @@ extension FairQueueTests {
   }
 
   @Test("What does not fit waits for those that are being computed")
-  func waiting() async {
+  func waiting() {
     var configuration = TransportConfiguration()
     configuration.maximumInFlightBytes = 100 << 20
     let memory = WorkMemory(Capacity(configuration))
     let (first, second) = (job(1, 1), job(1, 2))
     #expect(memory.hold(60 << 20, for: first) == .granted)
-    async let grant = Task.detached { memory.hold(80 << 20, for: second) }.value
-    while memory.waitingCount == 0 { await Task.yield() }
+    // A thread of its own waits, for those of tasks may be too few; nobody waits for it longer than it does.
+    let grant = Mutex<MemoryGrant?>(nil)
+    let waiter = DispatchGroup()
+    DispatchQueue(label: "waiter").async(group: waiter) {
+      let granted = memory.hold(80 << 20, for: second)
+      grant.withLock { $0 = granted }
+    }
+    while memory.waitingCount == 0 && grant.withLock({ $0 == nil }) {}
     memory.release(first)
-    #expect(await grant == .granted)
+    waiter.wait()
+    #expect(grant.withLock { $0 } == .granted)
     memory.release(second)
     #expect(memory.capacity.inFlightWorkBytes == 0)
   }
