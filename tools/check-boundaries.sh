@@ -51,6 +51,10 @@ check() {
   while IFS= read -r place; do
     [ -n "$place" ] && offend "$place: Locked, not Mutex"
   done < <(grep -rnE --include='*.swift' '\bMutex[<(]' "$root"/Sources "$root"/Tests 2>/dev/null | grep -v '/Sources/Locking/' || true)
+  # A prefix counts characters, one of which may have megabytes.
+  while IFS= read -r place; do
+    [ -n "$place" ] && offend "$place: excerpt, not prefix"
+  done < <(grep -rnE --include='*.swift' '\\\([A-Za-z0-9_.]+\.prefix\(' "$root/Sources" || true)
   return $broken
 }
 
@@ -78,7 +82,7 @@ self_test() {
   planted crop "import Foundation"
   for line in 'final class A: @unchecked Sendable {}' 'nonisolated(unsafe) var a = 1' '@preconcurrency import Dispatch' \
     'let a = try! f()' 'let b = a as! Int' 'func f() -> Never { fatalError("no") }' \
-    'let lock = Mutex(0)' 'let lock: Mutex<Int>'; do
+    'let lock = Mutex(0)' 'let lock: Mutex<Int>' 'let a = "no \(name.prefix(60))"'; do
     planted crop "$line"
   done
   [ $failures = 0 ] && echo "every planted violation is found"

@@ -2,7 +2,7 @@
 ///
 /// Numbers that are written without fraction or exponent and fit an `Int` are `.integer`, those above it that fit
 /// 64 bits `.unsigned`; all others are `.number`. Both compare equal through ``doubleValue`` only, so a round trip keeps the written form.
-public enum JSONValue: Sendable, Hashable {
+public enum JSONValue: Sendable, Equatable {
   case null
   case bool(Bool)
   case integer(Int)
@@ -12,21 +12,40 @@ public enum JSONValue: Sendable, Hashable {
   case string(String)
   case array([JSONValue])
   case object(JSONObject)
+
+  /// Strings are equal when their bytes are, as ``Name`` says.
+  public static func == (left: JSONValue, right: JSONValue) -> Bool {
+    switch (left, right) {
+    case (.null, .null): true
+    case (.bool(let left), .bool(let right)): left == right
+    case (.integer(let left), .integer(let right)): left == right
+    case (.unsigned(let left), .unsigned(let right)): left == right
+    case (.number(let left), .number(let right)): left == right
+    case (.string(let left), .string(let right)): Name.areSame(left, right)
+    case (.array(let left), .array(let right)): left == right
+    case (.object(let left), .object(let right)): left == right
+    default: false
+    }
+  }
 }
 
 /// The members of a JSON object, in the order they were written or appended.
 ///
 /// Lookup is linear: parameter objects have a handful of members, and order makes answers reproducible.
-public struct JSONObject: Sendable, Hashable, ExpressibleByDictionaryLiteral {
+public struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
   public private(set) var members: [Member]
 
-  public struct Member: Sendable, Hashable {
+  public struct Member: Sendable, Equatable {
     public let name: String
     public var value: JSONValue
 
     public init(name: String, value: JSONValue) {
       self.name = name
       self.value = value
+    }
+
+    public static func == (left: Member, right: Member) -> Bool {
+      Name.areSame(left.name, right.name) && left.value == right.value
     }
   }
 

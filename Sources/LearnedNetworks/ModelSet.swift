@@ -80,7 +80,7 @@ public struct ModelSet: Sendable, Equatable {
       let other = models[name].map { "'\(name)' is a \($0.configuration.kind.rawValue)" }
       throw PruningError(
         at: pointer,
-        (other ?? "there is no \(kind.rawValue) '\(ParameterReading.excerpt(name))'") + "; \(available)")
+        (other ?? "there is no \(kind.rawValue) '\(name.excerpt)'") + "; \(available)")
     }
     return found
   }

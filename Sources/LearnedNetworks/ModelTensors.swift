@@ -1,3 +1,4 @@
+import JSON
 import PruningNumerics
 import Tensors
 
@@ -73,7 +74,7 @@ struct ModelTensors {
   func refuseLeftovers() throws(ModelError) {
     guard let name = tensors.keys.min() else { return }
     throw ModelError(
-      at: String(name.prefix(80)),
+      at: name.excerpt,
       "does not belong to such a model" + (tensors.count > 1 ? ", nor do \(tensors.count - 1) others" : ""))
   }
 }

@@ -15,8 +15,8 @@ public struct ParameterReading {
     self.pointer = pointer
   }
 
-  /// The pointer of a member, whose name may be as long as the client likes.
-  public func path(_ name: String) -> String { pointer + JSONPointer.token(String(name.prefix(64))) }
+  /// The pointer of a member.
+  public func path(_ name: String) -> String { pointer + JSONPointer.token(name) }
 
   public func member(_ name: String) -> JSONValue? {
     guard let value = object[name], value != .null else { return nil }
@@ -32,7 +32,7 @@ public struct ParameterReading {
     for name in object.names where !known.contains(name) {
       throw PruningError(
         at: path(name),
-        "\(what()) has no member '\(Self.excerpt(name))'; \(nameSuggestion(for: name, among: known))")
+        "\(what()) has no member '\(name.excerpt)'; \(nameSuggestion(for: name, among: known))")
     }
   }
 
@@ -112,7 +112,7 @@ public struct ParameterReading {
     let choices = "one of \(known.joined(separator: ", "))"
     guard let text = value.stringValue else { return mismatch(name, choices, value) }
     let hint = nearestName(to: text, among: known).map { "; did you mean '\($0)'?" } ?? ""
-    return PruningError(at: path(name), "must be \(choices), not '\(Self.excerpt(text))'\(hint)")
+    return PruningError(at: path(name), "must be \(choices), not '\(text.excerpt)'\(hint)")
   }
 
   private func mismatch(_ name: String, _ expected: String, _ value: JSONValue) -> PruningError {
@@ -131,14 +131,5 @@ public struct ParameterReading {
     case .number(let number): "\(number)"
     case .null, .array, .object, .bool, .string: value.kindWithArticle
     }
-  }
-
-  /// At most 60 characters of untrusted text, control characters replaced, so that it can be quoted in an error.
-  public static func excerpt(_ text: String) -> String {
-    var result = ""
-    for scalar in text.unicodeScalars.prefix(60) {
-      result.unicodeScalars.append(scalar.value < 0x20 || scalar.value == 0x7f ? " " : scalar)
-    }
-    return text.unicodeScalars.count > 60 ? result + "..." : result
   }
 }

@@ -26,17 +26,17 @@ struct QueryParameters {
       guard StreamSafeText.accepts(item.value) else {
         throw Problem(
           .malformedQuery,
-          "'\(item.name.prefix(60))' has more than \(StreamSafeText.longestRun) combining marks in a row")
+          "'\(item.name.excerpt)' has more than \(StreamSafeText.longestRun) combining marks in a row")
       }
       guard !items[..<index].contains(where: { $0.name == item.name }) else {
-        throw Problem(.malformedQuery, "'\(item.name.prefix(60))' is given twice")
+        throw Problem(.malformedQuery, "'\(item.name.excerpt)' is given twice")
       }
       switch item.name {
       case "tensor": tensorName = item.value
       case "tensor_dtype":
         guard let type = ElementType(named: item.value) else {
           throw Problem(
-            .invalidInput, "must be one of \(ElementType.knownNames), not '\(item.value.prefix(40))'",
+            .invalidInput, "must be one of \(ElementType.knownNames), not '\(item.value.excerpt)'",
             pointer: "/tensor_dtype"
           )
         }

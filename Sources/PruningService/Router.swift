@@ -49,7 +49,7 @@ struct Router: Sendable {
     guard !candidates.isEmpty else {
       // The root is a redirect for people who open it, and near to every short path.
       let hint = nearestName(
-        to: String(head.path.prefix(100)), among: exact.keys.filter { $0 != "/" }.sorted())
+        to: head.path, among: exact.keys.filter { $0 != "/" }.sorted())
       throw Problem(
         .notFound,
         "no endpoint at \(FieldValue.sanitized(head.path))"

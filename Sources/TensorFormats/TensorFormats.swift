@@ -142,7 +142,8 @@ public enum TensorFormats {
     "send application/json, application/x-safetensors, application/x-npy or application/x-npz"
 
   static func essence(of mediaType: String) -> String {
-    let essence = mediaType.prefix { $0 != ";" }
-    return essence.filter { $0 != " " && $0 != "\t" }.lowercased()
+    let bytes = mediaType.utf8.prefix { $0 != UInt8(ascii: ";") }
+      .filter { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\t") }
+    return String(decoding: bytes, as: UTF8.self).lowercased()
   }
 }

@@ -9,10 +9,15 @@ enum TensorLists {
     var entries: [String: TensorBundle.Entry] = [:]
     var lists: [String: [Int: Tensor]] = [:]
     for (name, tensor) in tensors {
-      if let (list, index) = listIndex(name) {
-        lists[list, default: [:]][index] = tensor
-      } else {
-        entries[name] = .one(tensor)
+      let earlier: Any? =
+        if let (list, index) = listIndex(name) {
+          lists[list, default: [:]].updateValue(tensor, forKey: index)
+        } else {
+          entries.updateValue(.one(tensor), forKey: name)
+        }
+      // Names of other bytes may be equal to a dictionary.
+      guard earlier == nil else {
+        throw TensorFormatError(.invalidContent, tensor: name, "there are two tensors '\(name)'")
       }
     }
     // Ascending names, so that of several faults the same one is reported every time.

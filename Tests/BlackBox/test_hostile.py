@@ -194,6 +194,64 @@ def test_nearest_names_are_short():
         {400, 422}, seconds=1, mebibytes=200)
 
 
+# A joiner is no combining mark, so a text may have any number of them in a row, and they are one character.
+JOINER = "\u200d"
+
+
+def npz(**arrays):
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return "POST", "/prune?keep_tokens=1", [("Content-Type", "application/x-npz")], buffer.getvalue()
+
+
+def test_quotes_are_short():
+    """However many scalars make up a character."""
+    long, short = "a" + JOINER * 100_000, "a" + JOINER * 80
+    row = {"attention": [1, 2], "keep_tokens": 1}
+    numbers = {"shape": [2], "data": [1, 2]}
+    header = json.dumps({"attention": {"dtype": long, "shape": [2], "data_offsets": [0, 2]}}, ensure_ascii=False).encode()
+    part = f'--b\r\nContent-Disposition: form-data; name="{short}"\r\n\r\n1\r\n'.encode()
+    entry = {"name": "attention", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}
+    inputs = lambda **members: post("/v2/models/crop-prune/infer", {  # noqa: E731
+        "inputs": [entry], "parameters": {"keep_tokens": 1}, **members})
+    requests = [
+        post("/prune", {**row, short: 1}), post("/prune", {**row, short: [1, 2]}), post("/prune", {**row, "method": long}),
+        post("/prune", {**row, "region_policy": long}), post("/prune", {"attention": {**numbers, "dtype": long}}),
+        post("/prune", {"attention": [1, 2], "stages": [{"layer": 1, "keep_tokens": 1, "attention": long}]}),
+        post(f"/prune?tensor_dtype={percent(short)}", row),
+        post("/compare", {**row, "methods": ["topk"], short: 1}), post("/compare", {**row, "methods": [{"method": "topk", short: 1}]}),
+        ("POST", "/prune?keep_tokens=1", [("Content-Type", "application/x-safetensors")],
+         struct.pack("<Q", len(header)) + header + b"\0\0"),
+        npz(**{short + "/x": np.float32([1, 2])}),
+        ("POST", "/prune", [("Content-Type", "multipart/form-data; boundary=b")], part * 2 + b"--b--\r\n"),
+        inputs(inputs=[{**entry, "datatype": long}]), inputs(inputs=[{**entry, "name": long}]),
+        inputs(inputs=[{**entry, "name": short}] * 2), inputs(inputs=[{**entry, "parameters": {short: 1}}]),
+        inputs(outputs=[{"name": long}]), inputs(outputs=[{"name": "kept_indices", short: 1}]),
+        inputs(outputs=[{"name": "kept_indices", "parameters": {short: 1}}]),
+    ]
+    with fresh() as server:
+        for method, target, fields, body in requests:
+            with Connection(server.target, timeout=60) as connection:
+                answer = connection.exchange(request(method, target, fields, body))
+            assert answer.status in (400, 415, 422), (target, answer.status, answer.body[:300])
+            quoted = answer.json.get("detail", answer.json.get("error"))
+            # 60, and those of names in front of the sentence, which have at most 256 bytes.
+            assert quoted.count(JOINER) <= (60 if answer.json.get("pointer", "").count(JOINER) == 0 else 140), quoted
+
+
+def test_lists_of_names_are_not_made_longer_than_they_may_be():
+    check([post("/compare", {"attention": [1, 2], "keep_tokens": 1, "methods": "a," * 8_000_000})], {422}, seconds=2, mebibytes=200)
+
+
+def test_metadata_is_not_searched_for_misspelled_parameters_without_end():
+    header = json.dumps({
+        "attention": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]},
+        "__metadata__": {f"region_polarisation_{index:06}": "" for index in range(100_000)}}).encode()
+    check(
+        [("POST", "/prune?keep_tokens=1", [("Content-Type", "application/x-safetensors")],
+          struct.pack("<Q", len(header)) + header + b"\1\2\3\4")], {200}, seconds=1, mebibytes=300)
+
+
 # Answers
 
 def test_answers_are_summed_over_the_request():

@@ -34,6 +34,14 @@ import Testing
     #expect(throws: JSONError.self) { try parse("{\"\(longest)a\":1}") }
   }
 
+  @Test("an excerpt has at most 60 scalars, though they make up fewer characters")
+  func excerpts() {
+    #expect("a\u{7}b".excerpt == "a b")
+    let joiners = "a" + String(repeating: "\u{200d}", count: 59)
+    #expect(joiners.count == 1 && joiners.excerpt == joiners)
+    #expect((joiners + "\u{200d}").excerpt.unicodeScalars.count == 63)
+  }
+
   @Test("names are the same when their bytes are, and not when Unicode calls them equivalent")
   func bytes() throws {
     let object = try parse("{\"\u{e9}\":1,\"e\u{301}\":2}").objectValue
@@ -41,6 +49,8 @@ import Testing
     #expect(object?["\u{e9}"] == 1 && object?["e\u{301}"] == 2)
     #expect(throws: JSONError.self) { try parse("{\"e\u{301}\":1,\"e\u{301}\":2}") }
     let many = (0..<40).map { "\"e\u{301}\($0)\":\($0),\"\u{e9}\($0)\":\($0)" }.joined(separator: ",")
+    #expect(try parse("[\"\u{e9}\"]") != parse("[\"e\u{301}\"]"))
+    #expect(try parse("{\"\u{e9}\":1}") != parse("{\"e\u{301}\":1}"))
     #expect(try parse("{\(many)}").objectValue?.members.count == 80)
     #expect(throws: JSONError.self) { try parse("{\(many),\"\u{e9}7\":0}") }
   }

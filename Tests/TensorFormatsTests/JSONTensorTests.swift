@@ -28,6 +28,14 @@ struct JSONTensorTests {
       ])
   }
 
+  @Test("names of two tensors that a dictionary takes for one are refused")
+  func equivalentNames() throws {
+    let error = #expect(throws: TensorFormatError.self) {
+      try Self.decode("{\"\u{e9}\":[1],\"e\u{301}\":[2]}")
+    }
+    #expect(error?.message.contains("two tensors") == true)
+  }
+
   @Test("nested arrays have the shape their brackets say")
   func shapes() throws {
     let cases: [(String, [Int])] = [

@@ -1,3 +1,4 @@
+import JSON
 import Parameters
 import PruningNumerics
 import VisionLayouts
@@ -82,7 +83,7 @@ enum RegionText {
     guard !found.isEmpty else {
       throw PruningError(
         at: pointer,
-        "has no box that could be read: '\(ParameterReading.excerpt(text))'"
+        "has no box that could be read: '\(text.excerpt)'"
           + (all.isEmpty ? "" : "; numbers in a sentence are not read as a box"))
     }
     guard found.count <= RegionSpecification.maximumBoxCount else {

@@ -25,7 +25,7 @@ struct Bookkeeping: Sendable {
       let known = ["text_tokens", "timestamps"]
       if let other = object.names.first(where: { !known.contains($0) }) {
         throw PruningError(
-          at: "/bookkeeping" + JSONPointer.token(String(other.prefix(64))),
+          at: "/bookkeeping" + JSONPointer.token(other),
           "is unknown; bookkeeping has \(known.joined(separator: " and "))")
       }
       textTokens = try Self.list(object, "text_tokens", "whole numbers in 0...\(Self.maximumText)") {

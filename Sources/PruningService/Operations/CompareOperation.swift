@@ -203,10 +203,10 @@ public enum CompareOperation {
       let isOfMethods = name == "method" || name == "method_parameters"
       throw Problem(
         .unknownParameter,
-        "compare has no parameter '\(name.prefix(80))'; "
+        "compare has no parameter '\(name.excerpt)'; "
           + (isOfMethods
             ? "say \"methods\": [\"crop\", {\"method\": \"divprune\", \"method_parameters\": {}}]"
-            : nameSuggestion(for: String(name.prefix(80)), among: parameterNames)),
+            : nameSuggestion(for: name, among: parameterNames)),
         pointer: JSONPointer.token(name))
     }
     var others = document
@@ -234,7 +234,10 @@ public enum CompareOperation {
     let list: [JSONValue]
     switch value {
     case .array(let values)?: list = values
-    case .string(let names)?: list = names.split(separator: ",").map { .string(String($0)) }
+    case .string(let names)?:
+      // One more than there may be tells that there are too many.
+      list = names.utf8.split(separator: UInt8(ascii: ","), maxSplits: maximumMethods)
+        .map { .string(String(Substring($0))) }
     case nil: throw Problem(.invalidInput, "is missing: the methods to compare", pointer: "/methods")
     case let other?:
       throw Problem(
@@ -242,7 +245,7 @@ public enum CompareOperation {
     }
     guard (1...maximumMethods).contains(list.count) else {
       throw Problem(
-        .invalidInput, "must have 1 to \(maximumMethods) methods, not \(list.count)", pointer: "/methods")
+        .invalidInput, "must have 1 to \(maximumMethods) methods", pointer: "/methods")
     }
     var contestants: [Contestant] = []
     for (index, value) in list.enumerated() {
@@ -251,7 +254,7 @@ public enum CompareOperation {
       if let extra = object?.names.first(where: { $0 != "method" && $0 != "method_parameters" }) {
         throw Problem(
           .unknownParameter,
-          "a method has the members method and method_parameters, not '\(extra.prefix(80))'",
+          "a method has the members method and method_parameters, not '\(extra.excerpt)'",
           pointer: pointer)
       }
       guard let name = value.stringValue ?? object?["method"]?.stringValue else {
@@ -260,7 +263,7 @@ public enum CompareOperation {
       guard MethodRegistry.standard.descriptors.contains(where: { $0.name == name }) else {
         throw Problem(
           .unknownMethod,
-          "there is no method '\(ParameterReading.excerpt(name))'; "
+          "there is no method '\(name.excerpt)'; "
             + nameSuggestion(for: name, among: MethodRegistry.standard.descriptors.map(\.name)),
           pointer: pointer)
       }

@@ -157,9 +157,8 @@ public struct Comparison: Sendable {
   private func figure(of entry: Entry) -> Figure {
     guard let kept = entry.kept else {
       let why = if case .failure(let problem) = entry.outcome { problem.line } else { "" }
-      let text = why.count > 60 ? why.prefix(57) + "..." : why[...]
       return Figure(
-        caption: entry.label, notes: ["cannot run: \(text)"],
+        caption: entry.label, notes: ["cannot run: \(why.excerpt)"],
         picture: scene.picture(marks: .kept([]), tokenCount: tokenCount))
     }
     var notes = [Scene.share(kept.count, of: tokenCount)]

@@ -32,7 +32,7 @@ struct DeclaredAxes {
     for (name, _) in orders where tensors[name] == nil {
       throw Problem(
         .invalidInput, "names no tensor of this request",
-        pointer: "/axes" + String(JSONPointer.token(name).prefix(80)))
+        pointer: "/axes" + JSONPointer.token(name))
     }
   }
 
@@ -52,7 +52,7 @@ struct DeclaredAxes {
       guard let text = member.value.stringValue, (1...9).contains(text.utf8.count) else {
         throw Problem(
           .invalidInput, "must be a letter for each axis, such as \"bhn\"",
-          pointer: "/axes" + String(JSONPointer.token(member.name).prefix(80)))
+          pointer: "/axes" + JSONPointer.token(member.name))
       }
       orders.append((member.name, Array(text.lowercased())))
     }

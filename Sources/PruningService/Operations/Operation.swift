@@ -103,12 +103,13 @@ enum OperationParameters {
       }
       throw unknown(name, known, document.parameters, for: operation)
     }
-    for name in document.otherMetadata where name != "format" {
+    // Files have a handful; more are not worth the search for what they might mean.
+    for name in document.otherMetadata.prefix(64) where name != "format" {
       guard let near = nearestName(to: name, among: known), near != name else { continue }
       throw Problem(
         .unknownParameter,
-        "the metadata '\(name.prefix(80))' is no parameter; did you mean '\(near)'?",
-        pointer: "/__metadata__" + JSONPointer.token(String(name.prefix(80))))
+        "the metadata '\(name.excerpt)' is no parameter; did you mean '\(near)'?",
+        pointer: "/__metadata__" + JSONPointer.token(name))
     }
     if !operation.mayBeLaterStage, document.tensors["already_dropped"] != nil {
       throw Problem(
@@ -125,9 +126,9 @@ enum OperationParameters {
       throw Problem(
         .unknownParameter,
         UsualNames.methodParameter(name, of: method)
-          ?? "there is no tensor '\(name.prefix(80))'"
+          ?? "there is no tensor '\(name.excerpt)'"
           + (near.map { "; did you mean '\($0)'?" } ?? "; known: \(tensors.joined(separator: ", "))"),
-        pointer: String(name.prefix(80)))
+        pointer: name)
     }
   }
 
@@ -135,7 +136,7 @@ enum OperationParameters {
     _ name: String, _ known: [String], _ parameters: JSONObject, for operation: Operation
   ) -> Problem {
     let owners = Operation.allCases.filter { $0.parameterNames.contains(name) }
-    let missing = "\(operation.rawValue) has no parameter '\(name.prefix(80))'; "
+    let missing = "\(operation.rawValue) has no parameter '\(name.excerpt)'; "
     let detail: String
     if !owners.isEmpty {
       detail = missing + "it belongs to \(owners.map { "/\($0.rawValue)" }.joined(separator: " and "))"
@@ -146,7 +147,7 @@ enum OperationParameters {
     } else {
       detail = missing + "known: \(known.sorted().joined(separator: ", "))"
     }
-    return Problem(.unknownParameter, detail, pointer: JSONPointer.token(String(name.prefix(80))))
+    return Problem(.unknownParameter, detail, pointer: JSONPointer.token(name))
   }
 
   static func batched(_ parameters: JSONObject) throws(Problem) -> Bool? {

@@ -41,7 +41,7 @@ struct PreviousTokens {
     let known = ["kept_indices", "tokens"]
     if let other = object.names.first(where: { !known.contains($0) }) {
       throw PruningError(
-        at: "/previous" + JSONPointer.token(String(other.prefix(64))),
+        at: "/previous" + JSONPointer.token(other),
         "is unknown; previous has kept_indices and tokens")
     }
     guard let list = object["kept_indices"]?.arrayValue else {

@@ -6,8 +6,7 @@ import TokenPruning
 enum UsualNames {
   /// What an unknown name most likely means: a name of `known` that is spelled alike, or that others use for the same.
   static func suggestion(for name: String, among known: [String]) -> String? {
-    let lower = name.prefix(80).lowercased()
-    if let meant = synonyms[lower], known.contains(meant) { return meant }
+    if name.utf8.count <= 80, let meant = synonyms[name.lowercased()], known.contains(meant) { return meant }
     return nearestName(to: name, among: known)
   }
 

@@ -22,7 +22,10 @@ struct JSONTensorReader {
         try scanner.check(hints.isInterrupted)
         do throws(JSONError) {
           if let entry = try readTensor(name, hints) {
-            tensors[name] = entry
+            // Names of other bytes may be equal to a dictionary.
+            guard tensors.updateValue(entry, forKey: name) == nil else {
+              throw JSONError(.content, offset: scanner.offset, "there are two tensors of this name")
+            }
             guard tensors.count <= Self.maximumTensorCount else {
               throw JSONError(
                 .content, offset: scanner.offset,

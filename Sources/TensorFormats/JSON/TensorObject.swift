@@ -129,7 +129,7 @@ enum TensorObject {
     guard let elementType = ElementType(named: name) else {
       throw JSONError(
         .content, offset: offset,
-        "dtype '\(name.prefix(40))' is not supported; use one of \(ElementType.knownNames)")
+        "dtype '\(name.excerpt)' is not supported; use one of \(ElementType.knownNames)")
     }
     return elementType
   }

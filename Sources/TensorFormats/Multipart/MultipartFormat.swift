@@ -185,7 +185,7 @@ private struct FormDocument {
     guard taken.insert(name).inserted else {
       throw TensorFormatError(
         .invalidContent, tensor: name,
-        "'\(name.prefix(80))' is given twice in the form; the images of a batch are numbered: NAME.0, NAME.1, ..."
+        "'\(name.excerpt)' is given twice in the form; the images of a batch are numbered: NAME.0, NAME.1, ..."
       )
     }
   }

@@ -64,7 +64,7 @@ struct NPZDocument {
   private mutating func add(_ name: String, _ value: JSONValue) throws(TensorFormatError) {
     guard taken.insert(name).inserted else {
       throw TensorFormatError(
-        .invalidContent, tensor: name, "'\(name.prefix(80))' is given twice in the archive")
+        .invalidContent, tensor: name, "'\(name.excerpt)' is given twice in the archive")
     }
     parameters.append(.init(name: name, value: value))
   }

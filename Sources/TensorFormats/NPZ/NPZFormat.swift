@@ -1,3 +1,5 @@
+import JSON
+
 /// npz, numpy's archive of named arrays: a zip of one npy for each (`numpy.savez`, stored, and `savez_compressed`,
 /// deflated).
 ///
@@ -105,7 +107,7 @@ public enum NPZFormat: TensorFormat {
         isPickle
           ? "the archive holds '\(entry.name)': .pt holds pickle, which can run code when it is read and is never accepted; "
             + TensorFormats.alternatives
-          : "the archive holds '\(entry.name.prefix(80))', and npz holds only arrays, each NAME.npy; write it with "
+          : "the archive holds '\(entry.name.excerpt)', and npz holds only arrays, each NAME.npy; write it with "
             + "numpy.savez, or \(TensorFormats.alternatives)")
     }
     let name = String(entry.name.dropLast(suffix.utf8.count))

@@ -1,3 +1,5 @@
+import JSON
+
 /// The central directory of a zip archive (PKWARE APPNOTE.TXT 6.3.10, sections 4.3 and 4.5.3), checked against the local
 /// headers.
 ///
@@ -50,7 +52,7 @@ struct ZipDirectory {
       let header = try CentralHeader(bytes, at: &cursor, end: range.upperBound)
       guard names.insert(header.name).inserted else {
         throw TensorFormatError(
-          .invalidContent, byteOffset: start, "the archive holds '\(header.name.prefix(80))' twice")
+          .invalidContent, byteOffset: start, "the archive holds '\(header.name.excerpt)' twice")
       }
       entries.append(try Self.entry(bytes, header, dataEnd: range.lowerBound))
     }

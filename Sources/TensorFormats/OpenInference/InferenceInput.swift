@@ -26,6 +26,8 @@ struct InferenceInput {
   }
 
   private static let maximumTextCount = 4096
+  /// As many as names of tensors have elsewhere.
+  private static let maximumNameBytes = 256
 
   /// Reads one object of `inputs`; its members may come in any order.
   init(_ scanner: inout JSONScanner, budget: inout Int) throws(JSONError) {
@@ -40,7 +42,7 @@ struct InferenceInput {
     while let member = try scanner.nextMember(&members) {
       do throws(JSONError) {
         switch member {
-        case "name": name = try scanner.readString()
+        case "name": name = try Self.readName(&scanner)
         case "datatype": datatype = try Self.readDatatype(&scanner)
         case "shape": dimensions = try TensorObject.readShape(&scanner)
         case "parameters": parameters = try InferenceRequestReader.readParameters(&scanner, &budget)
@@ -66,6 +68,16 @@ struct InferenceInput {
     try checkRegion()
   }
 
+  private static func readName(_ scanner: inout JSONScanner) throws(JSONError) -> String {
+    _ = scanner.peek()
+    let offset = scanner.offset
+    let name = try scanner.readString()
+    guard name.utf8.count <= maximumNameBytes else {
+      throw JSONError(.content, offset: offset, "a name has at most \(maximumNameBytes) bytes")
+    }
+    return name
+  }
+
   private static func readDatatype(_ scanner: inout JSONScanner) throws(JSONError) -> InferenceDatatype {
     _ = scanner.peek()
     let offset = scanner.offset
@@ -73,7 +85,7 @@ struct InferenceInput {
     guard let datatype = InferenceDatatype(name) else {
       throw JSONError(
         .content, offset: offset,
-        "there is no datatype '\(name.prefix(40))'; known: \(InferenceDatatype.knownNames)")
+        "there is no datatype '\(name.excerpt)'; known: \(InferenceDatatype.knownNames)")
     }
     return datatype
   }
@@ -113,7 +125,7 @@ struct InferenceInput {
       default:
         throw JSONError(
           .content, offset: offset,
-          "'\(member.name.prefix(60))' is not a parameter of an input; options of an operation are parameters of the request"
+          "'\(member.name.excerpt)' is not a parameter of an input; options of an operation are parameters of the request"
         ).inside("parameters")
       }
     }

@@ -111,7 +111,7 @@ struct InferenceRequestReader {
     for member in object.members where member.name != "name" && member.name != "parameters" {
       throw JSONError(
         .content, offset: offset,
-        "an output has the members name and parameters, not '\(member.name.prefix(40))'")
+        "an output has the members name and parameters, not '\(member.name.excerpt)'")
     }
     let parameters = object["parameters"] ?? .null
     guard parameters == .null || parameters.objectValue != nil else {
@@ -131,7 +131,7 @@ struct InferenceRequestReader {
       case "classification" where member.value == .integer(0): break
       default:
         throw JSONError(
-          .content, offset: offset, "'\(member.name.prefix(60))' is not supported for outputs; binary_data is"
+          .content, offset: offset, "'\(member.name.excerpt)' is not supported for outputs; binary_data is"
         )
       }
     }
@@ -203,7 +203,7 @@ private struct NamedInputs {
 
   mutating func add(_ input: InferenceInput, _ content: InferenceInput.Content) throws(JSONError) {
     guard names.insert(input.name).inserted else {
-      throw JSONError(.content, offset: input.offset, "there are two inputs '\(input.name.prefix(80))'")
+      throw JSONError(.content, offset: input.offset, "there are two inputs '\(input.name.excerpt)'")
     }
     let isParameter = hints.parameterNames.contains(input.name)
     switch content {
@@ -219,7 +219,7 @@ private struct NamedInputs {
           .content, offset: input.offset,
           isParameter
             ? "holds \(texts.count) texts; a parameter is one"
-            : "there is no parameter '\(input.name.prefix(80))', and tensors hold numbers, not BYTES")
+            : "there is no parameter '\(input.name.excerpt)', and tensors hold numbers, not BYTES")
       }
       parameters.append(.init(name: input.name, value: try value(of: texts[0], at: input.offset)))
     }

@@ -122,7 +122,7 @@ public struct InferenceResponse: Sendable {
       guard let output = available.first(where: { $0.name == want.name }) else {
         throw TensorFormatError(
           .invalidContent,
-          "unexpected inference output '\(want.name.prefix(80))' for model '\(model)'; here it has "
+          "unexpected inference output '\(want.name.excerpt)' for model '\(model)'; here it has "
             + available.map(\.name).joined(separator: ", "))
       }
       guard !chosen.contains(where: { $0.0.name == want.name }) else {

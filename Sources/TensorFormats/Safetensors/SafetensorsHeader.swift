@@ -95,7 +95,7 @@ struct SafetensorsHeader {
     guard let elementType = ElementType(rawValue: dtype) else {
       let known = ElementType.allCases.map(\.rawValue).joined(separator: ", ")
       throw TensorFormatError(
-        .unsupported, tensor: name, "dtype '\(dtype)' is not supported; use one of \(known)")
+        .unsupported, tensor: name, "dtype '\(dtype.excerpt)' is not supported; use one of \(known)")
     }
     let shape = try Shape.named(name, dimensions)
     guard offsets[0] <= offsets[1] else {

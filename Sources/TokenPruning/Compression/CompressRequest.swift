@@ -23,7 +23,7 @@ public enum RegionSplit: Sendable, Hashable {
 }
 
 /// How far to compress, in `merge` mode, which needs no trained weights.
-public struct CompressRequest: Sendable, Hashable {
+public struct CompressRequest: Sendable, Equatable {
   /// The region's share of the rows when the request names none: dense inside, sparse outside.
   public static let defaultShare = 0.75
   public static let defaultMethod = "crop"

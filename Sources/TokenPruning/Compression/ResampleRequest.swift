@@ -4,7 +4,7 @@ import Parameters
 public import PruningNumerics
 
 /// How far to compress in `resampler` mode: learned rows beside anchors that pass through unchanged.
-public struct ResampleRequest: Sendable, Hashable {
+public struct ResampleRequest: Sendable, Equatable {
   /// The share of the rows that are anchors when the request names none.
   public static let defaultAnchorShare = 0.25
 

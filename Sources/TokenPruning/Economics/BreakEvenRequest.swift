@@ -83,7 +83,7 @@ public struct BreakEvenRequest: Sendable, Hashable {
     for (index, name) in names.enumerated() where !known.contains(name) {
       throw PruningError(
         at: "\(given.path("inputs"))/\(index)",
-        "'\(ParameterReading.excerpt(name))' is a tensor of no method; \(nameSuggestion(for: name, among: known))"
+        "'\(name.excerpt)' is a tensor of no method; \(nameSuggestion(for: name, among: known))"
       )
     }
     return names

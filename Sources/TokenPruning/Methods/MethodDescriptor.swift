@@ -85,7 +85,7 @@ public enum MethodUse: String, Sendable, Hashable {
 }
 
 /// One method parameter: its type, what it may be, and what it is when absent.
-public struct ParameterDescriptor: Sendable, Hashable {
+public struct ParameterDescriptor: Sendable, Equatable {
   public enum Kind: Sendable, Hashable {
     case integer(ClosedRange<Int>)
     case number(ClosedRange<Double>)

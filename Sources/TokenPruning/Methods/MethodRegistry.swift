@@ -78,6 +78,6 @@ public struct MethodRegistry: Sendable {
     let names = descriptors.map(\.name)
     throw PruningError(
       .unknownMethod, at: "/method",
-      "there is no method '\(ParameterReading.excerpt(name))'; \(nameSuggestion(for: name, among: names))")
+      "there is no method '\(name.excerpt)'; \(nameSuggestion(for: name, among: names))")
   }
 }

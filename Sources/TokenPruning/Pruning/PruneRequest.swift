@@ -13,7 +13,7 @@ public struct PruningStage: Sendable, Hashable {
 }
 
 /// What to prune by and how far: a budget for one step, or stages with a budget each.
-public struct PruneRequest: Sendable, Hashable {
+public struct PruneRequest: Sendable, Equatable {
   public static let defaultMethod = "crop"
   /// The most stages accepted; the deepest schedules published have three.
   public static let maximumStageCount = 64

@@ -1,3 +1,4 @@
+import JSON
 import PruningNumerics
 import Tensors
 
@@ -21,7 +22,7 @@ extension PruningInput {
       // Methods that look at features only need no attention, and the others ask for it by name.
       if stage.attention == "attention" { return self }
       throw PruningError(
-        at: "/stages/\(number)/attention", "there is no tensor '\(stage.attention.prefix(64))' in the request"
+        at: "/stages/\(number)/attention", "there is no tensor '\(stage.attention.excerpt)' in the request"
       )
     }
     if stage.attention == "attention", tensor.shape.dimensions.last == tokenCount { return self }

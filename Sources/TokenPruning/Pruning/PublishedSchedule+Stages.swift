@@ -1,3 +1,4 @@
+import JSON
 import Parameters
 public import PruningNumerics
 
@@ -60,7 +61,7 @@ extension PruneRequest {
         at: "/stages",
         names.isEmpty
           ? "must be a list of stages: \(method) has no published schedules to name"
-          : "'\(ParameterReading.excerpt(schedule))' is no published schedule of \(method); there are \(names)"
+          : "'\(schedule.excerpt)' is no published schedule of \(method); there are \(names)"
       )
     }
     var request = self
