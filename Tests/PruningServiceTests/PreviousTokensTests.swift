@@ -51,6 +51,18 @@ import TokenPruning
     }
   }
 
+  @Test("What is wrong among the indices is shown")
+  func wrongIndices() throws {
+    let rows = [("attention", try row([1, 2, 3, 4]))]
+    for (previous, shown): (JSONValue, String) in [
+      (["kept_indices": [0, 2, 1]], "not 1"), (["kept_indices": [0.5]], "not 0.5"),
+      (["kept_indices": ["1"]], "not a string"), (["kept_indices": [0], "tokens": -1], "not -1"),
+    ] {
+      let reply = try prune(rows, ["method": "topk", "keep_tokens": 1, "previous": previous])
+      #expect(reply.status == 422 && reply.text.contains(shown + "\""), "\(reply.text)")
+    }
+  }
+
   @Test("Every method chooses among what is left, and sees nothing else", arguments: PruneTests.methods)
   func everyMethod(_ method: String) throws {
     let left = (0..<36).filter { $0 % 3 != 1 }

@@ -1,4 +1,5 @@
 import JSON
+import Parameters
 import PruningNumerics
 import Tensors
 import TokenPruning
@@ -54,7 +55,7 @@ struct PreviousTokens {
       guard let index = element.integerValue, index > indices.last ?? -1 else {
         throw PruningError(
           at: "/previous/kept_indices/\(place)",
-          "must be a whole number from 0, above the one before, not \(element.kind)")
+          "must be a whole number from 0, above the one before, not \(ParameterReading.found(element))")
       }
       indices.append(index)
     }
@@ -62,7 +63,9 @@ struct PreviousTokens {
     if let tokens = object["tokens"], tokens != .null {
       guard let number = tokens.integerValue, (0...TokenLayout.maximumTokenCount).contains(number) else {
         throw PruningError(
-          at: "/previous/tokens", "must be a whole number in 0...\(TokenLayout.maximumTokenCount)")
+          at: "/previous/tokens",
+          "must be a whole number in 0...\(TokenLayout.maximumTokenCount), not \(ParameterReading.found(tokens))"
+        )
       }
       tokenCount = number
     } else {
