@@ -5,7 +5,7 @@ public import PruningNumerics
 ///
 /// Every reader names the member by its JSON pointer (RFC 6901), what was expected and what was found. A member of
 /// null is an absent one.
-public struct ParameterReading {
+public struct ParameterReading: Sendable {
   public let object: JSONObject
   /// The object's own pointer: `/layout`, or empty for the request itself.
   public let pointer: String

@@ -252,6 +252,15 @@ def test_metadata_is_not_searched_for_misspelled_parameters_without_end():
           struct.pack("<Q", len(header)) + header + b"\1\2\3\4")], {200}, seconds=1, mebibytes=300)
 
 
+def test_a_text_with_boxes_is_read_once_for_all_images():
+    """Images of other sizes need other tokens of the region, and nothing else of it."""
+    images = [[1] * (4 if index % 2 else 9) for index in range(4_000)]
+    text = "<think>" + "[1, 2, 3 " * 7_000 + "</think> [0.1,0.1,0.5,0.5]"
+    check(
+        [post("/prune", {"attention": images, "batched": True, "method": "topk", "keep_tokens": 1, "region": {"text": text}})],
+        {200}, seconds=1, mebibytes=300)
+
+
 # Answers
 
 def test_answers_are_summed_over_the_request():

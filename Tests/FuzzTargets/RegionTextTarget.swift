@@ -12,7 +12,9 @@ extension FuzzTarget {
     for reading in readings {
       var object = reading
       object["text"] = .string(text)
-      guard let boxes = try? RegionSpecification(.object(object), layout: nil).boxes else { continue }
+      guard let boxes = try? RegionSpecification(RegionMember(.object(object)), layout: nil).boxes else {
+        continue
+      }
       try require((1...64).contains(boxes.count), "at least one box and not too many")
       for box in boxes {
         try require(

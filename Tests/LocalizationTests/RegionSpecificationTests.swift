@@ -11,7 +11,7 @@ private let layout = TokenLayout(
 
 private func error(_ json: JSONValue, _ layout: TokenLayout? = layout) -> PruningError? {
   do {
-    _ = try RegionSpecification(json, layout: layout)
+    _ = try RegionSpecification(RegionMember(json), layout: layout)
     return nil
   } catch { return error }
 }
@@ -41,7 +41,7 @@ struct RegionSpecificationTests {
     ] as [([Double], String)])
   func boxFormats(numbers: [Double], format: String) throws {
     let json: JSONValue = ["box": .array(numbers.map { .number($0) }), "box_format": .string(format)]
-    let given = try RegionSpecification(json, layout: layout)
+    let given = try RegionSpecification(RegionMember(json), layout: layout)
     #expect(given.boxes == [Box(x0: 0.25, y0: 0.5, x1: 0.75, y1: 1)])
     #expect(given.source == .boxes)
   }
@@ -52,26 +52,28 @@ struct RegionSpecificationTests {
   @Test("blocks, the default format, a stated resized size and lists")
   func otherRegions() throws {
     let quarter = Box(x0: 0.25, y0: 0.5, x1: 0.75, y1: 1)
-    #expect(try RegionSpecification(["blocks": [2, 4, 5, 7]], layout: nil).boxes == [quarter])
-    #expect(try RegionSpecification(["box": [0.25, 0.5, 0.75, 1]], layout: nil).boxes == [quarter])
+    #expect(try RegionSpecification(RegionMember(["blocks": [2, 4, 5, 7]]), layout: nil).boxes == [quarter])
+    #expect(
+      try RegionSpecification(RegionMember(["box": [0.25, 0.5, 0.75, 1]]), layout: nil).boxes == [quarter])
     let resized: JSONValue = [
       "box": [70, 70, 210, 140], "box_format": "qwen2_5_vl", "resized_size": [280, 140],
     ]
-    #expect(try RegionSpecification(resized, layout: nil).boxes == [quarter])
+    #expect(try RegionSpecification(RegionMember(resized), layout: nil).boxes == [quarter])
     let list: JSONValue = [["blocks": [0, 0, 0, 0]], ["text": "[2,4,5,7] [7,7,7,7]"]]
-    let given = try RegionSpecification(list, layout: nil)
+    let given = try RegionSpecification(RegionMember(list), layout: nil)
     #expect(
       given.boxes == [
         Box(x0: 0, y0: 0, x1: 0.125, y1: 0.125), quarter, Box(x0: 0.875, y0: 0.875, x1: 1, y1: 1),
       ])
     #expect(given.source == .boxes)
-    #expect(try RegionSpecification(["text": "[2,4,5,7]"], layout: nil).source == .text)
+    #expect(try RegionSpecification(RegionMember(["text": "[2,4,5,7]"]), layout: nil).source == .text)
   }
 
   @Test("a slight overshoot is clamped")
   func overshoot() throws {
     let json: JSONValue = ["box": [-3, 500, 1004, 1050], "box_format": "qwen3_vl"]
-    #expect(try RegionSpecification(json, layout: nil).boxes == [Box(x0: 0, y0: 0.5, x1: 1, y1: 1)])
+    #expect(
+      try RegionSpecification(RegionMember(json), layout: nil).boxes == [Box(x0: 0, y0: 0.5, x1: 1, y1: 1)])
   }
 
   @Test(

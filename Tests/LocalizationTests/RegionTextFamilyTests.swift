@@ -8,7 +8,7 @@ import Testing
 private func boxes(_ text: String, _ more: JSONObject = [:]) throws(PruningError) -> [Box] {
   var object: JSONObject = more
   object["text"] = .string(text)
-  return try RegionSpecification(.object(object), layout: nil).boxes
+  return try RegionSpecification(RegionMember(.object(object)), layout: nil).boxes
 }
 
 private func isNear(_ found: [Box], _ expected: [[Double]]) -> Bool {

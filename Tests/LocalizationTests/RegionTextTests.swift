@@ -8,7 +8,7 @@ import Testing
 private func boxes(_ text: String, _ more: JSONObject = [:]) throws(PruningError) -> [Box] {
   var object: JSONObject = more
   object["text"] = .string(text)
-  return try RegionSpecification(.object(object), layout: nil).boxes
+  return try RegionSpecification(RegionMember(.object(object)), layout: nil).boxes
 }
 
 private let quarter = Box(x0: 0.25, y0: 0.5, x1: 0.75, y1: 1)

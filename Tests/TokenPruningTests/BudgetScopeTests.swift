@@ -85,11 +85,12 @@ private func falling(_ layout: TokenLayout?, _ count: Int) throws -> PruningInpu
     #expect(try kept(.image) == [0, 1, 4, 5, 6, 7])
     #expect(try kept(.request) == [0, 1, 2, 3, 4, 5])
     let region = try RegionSpecification(
-      ["box": [0, 0, 0.5, 1], "image": 1], layout: layout)
+      RegionMember(["box": [0, 0, 0.5, 1], "image": 1]), layout: layout)
     let tokens = Localization(region, layout: layout).tokens
     #expect(tokens == [4, 5, 8, 9])
     #expect(
-      pruningError { _ = try RegionSpecification(["box": [0, 0, 0.5, 1]], layout: layout) }?.pointer
+      pruningError { _ = try RegionSpecification(RegionMember(["box": [0, 0, 0.5, 1]]), layout: layout) }?
+        .pointer
         == "/region/image")
   }
 

@@ -167,13 +167,14 @@ struct LocalizeTests {
   func localizeGiven() throws {
     let layout = try #require(TokenLayout.inferred(tokenCount: 576))
     let json: JSONValue = [["blocks": [2, 1, 5, 4]], ["box": [0, 0, 0.1, 0.1]]]
-    let found = Localization(try RegionSpecification(json, layout: layout), layout: layout)
+    let found = Localization(try RegionSpecification(RegionMember(json), layout: layout), layout: layout)
     #expect(found.source == "boxes")
     #expect(found.maps.isEmpty)
     #expect(found.regions.map(\.blocks.inclusive) == [[2, 1, 5, 4], [0, 0, 0, 0]])
     #expect(found.regions.map(\.score) == [nil, nil])
     #expect(found.tokens.count == 16 * 9 + 9)
-    let text = Localization(try RegionSpecification(["text": "[0,0,7,7]"], layout: layout), layout: layout)
+    let text = Localization(
+      try RegionSpecification(RegionMember(["text": "[0,0,7,7]"]), layout: layout), layout: layout)
     #expect(text.source == "text")
     #expect(text.wholeImage && text.reason != nil)
   }

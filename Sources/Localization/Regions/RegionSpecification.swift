@@ -22,34 +22,16 @@ public struct RegionSpecification: Sendable, Hashable {
 
   /// - Parameter layout: gives `image_size` to boxes in pixels and the resized size to Qwen2.5-VL's boxes.
   /// - Throws: at `/region` or below: `/region/box` for one object, `/region/1/box` in a list.
-  public init(_ json: JSONValue, layout: TokenLayout?) throws(PruningError) {
+  public init(_ member: RegionMember, layout: TokenLayout?) throws(PruningError) {
     var boxes: [Box] = []
     var images: [Int] = []
     var onlyText = true
-    let items: [(pointer: String, value: JSONValue)]
-    if let list = json.arrayValue {
-      guard !list.isEmpty else { throw PruningError(at: "/region", "is an empty list; leave it out instead") }
-      guard list.count <= Self.maximumBoxCount else {
-        throw PruningError(
-          at: "/region", "has \(list.count) entries; at most \(Self.maximumBoxCount) are accepted")
-      }
-      items = list.enumerated().map { ("/region/\($0.offset)", $0.element) }
-    } else {
-      items = [("/region", json)]
-    }
-    for item in items {
-      guard let object = item.value.objectValue else {
-        throw PruningError(
-          at: item.pointer,
-          "must be an object with one of blocks, box, text\(json.arrayValue == nil ? ", or a list of them" : ""), "
-            + "not \(ParameterReading.found(item.value))")
-      }
-      let given = RegionObject(reading: ParameterReading(object, at: item.pointer), layout: layout)
-      let image = try given.image()
-      let found = try given.boxes(inImage: image)
+    for object in try member.objects.get() {
+      let image = try object.image(in: layout)
+      let found = try object.boxes(in: layout, image: image)
       boxes += found
       images += found.map { _ in image }
-      onlyText = onlyText && given.isText
+      onlyText = onlyText && object.isText
     }
     guard boxes.count <= Self.maximumBoxCount else {
       throw PruningError(
@@ -61,17 +43,78 @@ public struct RegionSpecification: Sendable, Hashable {
   }
 }
 
+/// The `region` member with its texts read: that takes longest, and is the same whatever the layout.
+public struct RegionMember: Sendable {
+  fileprivate let objects: Result<[RegionObject], PruningError>
+
+  /// - Complexity: O(bytes). What is wrong is told by ``RegionSpecification``.
+  public init(_ json: JSONValue) {
+    objects = Result { () throws(PruningError) in try Self.objects(of: json) }
+  }
+
+  private static func objects(of json: JSONValue) throws(PruningError) -> [RegionObject] {
+    guard let list = json.arrayValue else {
+      return [
+        try object(json, at: "/region", else: "an object with one of blocks, box, text, or a list of them")
+      ]
+    }
+    guard !list.isEmpty else { throw PruningError(at: "/region", "is an empty list; leave it out instead") }
+    let most = RegionSpecification.maximumBoxCount
+    guard list.count <= most else {
+      throw PruningError(at: "/region", "has \(list.count) entries; at most \(most) are accepted")
+    }
+    return try list.enumerated().map { (place, value) throws(PruningError) in
+      try object(value, at: "/region/\(place)", else: "an object with one of blocks, box, text")
+    }
+  }
+
+  private static func object(
+    _ json: JSONValue, at pointer: String, else expected: String
+  ) throws(PruningError) -> RegionObject {
+    guard let object = json.objectValue else {
+      throw PruningError(at: pointer, "must be \(expected), not \(ParameterReading.found(json))")
+    }
+    return try RegionObject(ParameterReading(object, at: pointer))
+  }
+}
+
 /// One object of the `region` member.
-private struct RegionObject {
-  let reading: ParameterReading
-  let layout: TokenLayout?
+private struct RegionObject: Sendable {
+  private let reading: ParameterReading
+  /// The one of `kinds` that it has.
+  private let kind: String
+  private let format: BoxFormat?
+  private let resized: ImageSize?
+  /// What was found in its text.
+  private let found: [RegionText.FoundBox]
 
   private static let kinds = ["blocks", "box", "text"]
 
-  var isText: Bool { reading.member("text") != nil }
+  var isText: Bool { kind == "text" }
+  private var pointer: String { reading.path(kind) }
+
+  init(_ reading: ParameterReading) throws(PruningError) {
+    self.reading = reading
+    try reading.refuseUnknown(besides: Self.kinds + ["box_format", "resized_size", "image"], of: "region")
+    let present = Self.kinds.filter { reading.member($0) != nil }
+    guard present.count == 1 else {
+      throw PruningError(
+        at: reading.pointer,
+        "must have exactly one of blocks, box, text; it has \(present.isEmpty ? "none" : present.joined(separator: " and "))"
+      )
+    }
+    kind = present[0]
+    format = try reading.choice("box_format", BoxFormat.self)
+    resized = try reading.size("resized_size")
+    if kind == "text", let text = try reading.string(kind) {
+      found = try RegionText.boxes(in: text, as: format, at: reading.path(kind))
+    } else {
+      found = []
+    }
+  }
 
   /// - Throws: when there are several images and none is named.
-  func image() throws(PruningError) -> Int {
+  func image(in layout: TokenLayout?) throws(PruningError) -> Int {
     let count = layout?.imageCount ?? 1
     if let image = try reading.integer("image", in: 0...(count - 1)) { return image }
     guard count == 1 else {
@@ -82,27 +125,14 @@ private struct RegionObject {
     return 0
   }
 
-  func boxes(inImage image: Int) throws(PruningError) -> [Box] {
-    try reading.refuseUnknown(besides: Self.kinds + ["box_format", "resized_size", "image"], of: "region")
-    let present = Self.kinds.filter { reading.member($0) != nil }
-    guard present.count == 1 else {
-      throw PruningError(
-        at: reading.pointer,
-        "must have exactly one of blocks, box, text; it has \(present.isEmpty ? "none" : present.joined(separator: " and "))"
-      )
-    }
-    let pointer = reading.path(present[0])
-    let format = try reading.choice("box_format", BoxFormat.self)
-    let resized = try reading.size("resized_size")
-    switch present[0] {
+  func boxes(in layout: TokenLayout?, image: Int) throws(PruningError) -> [Box] {
+    switch kind {
     case "text":
-      let text = try reading.string("text") ?? ""
       // Without a stated size, pixels of Qwen2.5-VL cannot be told from thousandths of Qwen3-VL.
       let isPixels = resized != nil
-      let found = try RegionText.boxes(in: text, as: format, at: pointer)
       return try found.map { (box) throws(PruningError) -> Box in
         let boxFormat = try box.format(format, isPixels: isPixels, at: pointer)
-        return try Box(box.numbers, boxFormat, in: frame(resized, image, for: boxFormat), at: pointer)
+        return try Box(box.numbers, boxFormat, in: frame(layout, image, for: boxFormat), at: pointer)
       }
     case "blocks":
       try reading.refuse(
@@ -110,12 +140,12 @@ private struct RegionObject {
       return [try Box(numbers(at: "blocks"), .blocks, in: BoxFrame(), at: pointer)]
     default:
       let boxFormat = format ?? .normalized
-      return [try Box(numbers(at: "box"), boxFormat, in: frame(resized, image, for: boxFormat), at: pointer)]
+      return [try Box(numbers(at: "box"), boxFormat, in: frame(layout, image, for: boxFormat), at: pointer)]
     }
   }
 
   private func frame(
-    _ resized: ImageSize?, _ image: Int, for format: BoxFormat
+    _ layout: TokenLayout?, _ image: Int, for format: BoxFormat
   ) throws(PruningError) -> BoxFrame {
     guard resized == nil || format == .qwen25VL else {
       throw PruningError(
@@ -124,11 +154,12 @@ private struct RegionObject {
     }
     let sizes = layout?.imageSizes ?? []
     return BoxFrame(
-      imageSize: image < sizes.count ? sizes[image] : nil, resizedSize: resized ?? sizeOfQwenGrid(image))
+      imageSize: image < sizes.count ? sizes[image] : nil,
+      resizedSize: resized ?? Self.sizeOfQwenGrid(layout, image))
   }
 
   /// A merged token of Qwen2-VL and Qwen2.5-VL shows 28 x 28 pixels of the resized image.
-  private func sizeOfQwenGrid(_ image: Int) -> ImageSize? {
+  private static func sizeOfQwenGrid(_ layout: TokenLayout?, _ image: Int) -> ImageSize? {
     guard let layout, ["grid", "qwen2_vl", "qwen2_5_vl"].contains(layout.type),
       let view = layout.views.first(where: { $0.image == image })
     else { return nil }

@@ -142,7 +142,9 @@ public enum CompareOperation {
       _ tensors: [String: Tensor], _ parameters: JSONObject, _ context: RunContext
     ) throws(Problem) {
       do throws(PruningError) {
-        let image = try ImageRequest(tensors: tensors, parameters: parameters, batchCount: nil)
+        let image = try ImageRequest(
+          tensors: tensors, parameters: parameters, region: parameters["region"].map(RegionMember.init),
+          batchCount: nil)
         let input = image.input(tensors, context)
         self.image = image
         self.input = input

@@ -1,4 +1,5 @@
 import JSON
+import Localization
 import PruningNumerics
 import TokenPruning
 
@@ -9,6 +10,8 @@ import TokenPruning
 struct ImageParameters: Sendable {
   private let shared: JSONObject
   private let lists: [(name: String, entries: [JSONValue])]
+  /// Of all images that have no list of them.
+  private let sharedRegion: RegionMember?
 
   /// - Parameter batchCount: the number of images of a batch, or nil when the request is about one image.
   init(_ parameters: JSONObject, batchCount: Int?) throws(PruningError) {
@@ -26,6 +29,8 @@ struct ImageParameters: Sendable {
     }
     self.shared = parameters
     self.lists = lists
+    let isListed = lists.contains { $0.name == "region" }
+    sharedRegion = isListed ? nil : parameters["region"].map(RegionMember.init)
   }
 
   /// Whether all images have the same.
@@ -41,6 +46,12 @@ struct ImageParameters: Sendable {
       if name == "region", own[name] != nil { own["localize"] = nil }
     }
     return own
+  }
+
+  /// What the caller says of an image's region.
+  func region(_ index: Int) -> RegionMember? {
+    guard let (_, entries) = lists.first(where: { $0.name == "region" }) else { return sharedRegion }
+    return entries[index] == .null ? nil : RegionMember(entries[index])
   }
 
   /// The same complaint, said of one image of a batch: `image_features` becomes `image_features/2`, and

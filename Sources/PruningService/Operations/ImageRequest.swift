@@ -12,6 +12,7 @@ import VisionLayouts
 struct ImageRequest: Sendable {
   /// This image's.
   let parameters: JSONObject
+  private let region: RegionMember?
   /// What all its inputs have in common.
   let image: PruningInput.Image
   /// In a batch: the candidates of the largest budget of all images.
@@ -24,7 +25,7 @@ struct ImageRequest: Sendable {
   ///   a tensor with a token axis, or the hidden states of a sequence with room for the layout's tokens: a few bytes of
   ///   text for each of thousands of images must not ask for as many answers of a layout's size.
   init(
-    tensors: [String: Tensor], parameters: JSONObject, batchCount: Int?
+    tensors: [String: Tensor], parameters: JSONObject, region: RegionMember?, batchCount: Int?
   ) throws(PruningError) {
     let stages = PruneOperation.stageTensorNames(parameters)
     try Self.refuseEmpty(tensors, stages: stages)
@@ -46,6 +47,7 @@ struct ImageRequest: Sendable {
           + (batchCount != nil ? " and image" : ", or a layout"))
     }
     self.parameters = parameters
+    self.region = region
     image = PruningInput.Image(
       tokenCount: tokenCount, layout: layout, seed: try Self.seed(parameters),
       previous: try left?.indices(below: tokenCount))
@@ -171,12 +173,12 @@ struct ImageRequest: Sendable {
 
   /// Whether the request speaks of a region; only CROP's pruning looks for one unasked.
   var asksForRegion: Bool {
-    parameters["region"] != nil || parameters["localize"].map { $0 != false } ?? false
+    region != nil || parameters["localize"].map { $0 != false } ?? false
   }
 
   /// How the contextual region is had: from the caller, else from the tensors.
   func regionPlan(_ input: PruningInput, _ models: ModelSet) throws(PruningError) -> RegionPlan {
-    if let region = parameters["region"] {
+    if let region {
       guard (parameters["localize"] ?? false) == false else {
         throw PruningError(
           at: "/localize", "a region is given, so there is nothing to localize; send only one of them")

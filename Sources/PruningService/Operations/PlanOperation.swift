@@ -94,7 +94,7 @@ public enum PlanOperation {
       for (index, layout) in layouts.enumerated() {
         try limit.check()
         do throws(PruningError) {
-          requests.append(try PlanOperation.request(images[index], for: layout))
+          requests.append(try PlanOperation.request(images[index], images.region(index), for: layout))
         } catch {
           throw isListed ? images.error(error, inImage: index) : error
         }
@@ -154,10 +154,10 @@ public enum PlanOperation {
   private static let maximumViewCount = 1 << 16
 
   private static func request(
-    _ parameters: JSONObject, for layout: TokenLayout
+    _ parameters: JSONObject, _ region: RegionMember?, for layout: TokenLayout
   ) throws(PruningError) -> PruneRequest {
     var tokens: [Int]?
-    if let region = parameters["region"] {
+    if let region {
       guard !layout.views.isEmpty else { throw ImageRequest.withoutPlaces(layout) }
       tokens = try Localization(RegionSpecification(region, layout: layout), layout: layout).tokens
     }

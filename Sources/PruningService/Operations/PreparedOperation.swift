@@ -161,7 +161,7 @@ final class PreparedOperation: Sendable {
         isAlike(index)
           ? requests[index - 1]
           : try ImageRequest(
-            tensors: sample, parameters: parameters[index],
+            tensors: sample, parameters: parameters[index], region: parameters.region(index),
             batchCount: batch.isBatched ? batch.samples.count : nil)
       }
       requests.append(request)
