@@ -1,5 +1,7 @@
 import GreedySearch
+import JSON
 import Locking
+import Tensors
 import Testing
 
 @testable import PruningNumerics
@@ -38,6 +40,40 @@ import Testing
     let request = CompressRequest(budget: .keepTokens(100), anchors: anchors)
     #expect(pruningError { _ = try compress(try input(200, stepLimit: 10_000), request) } != nil)
     #expect(try compress(try input(200, stepLimit: 10_000_000), request).keptIndices.count == 100)
+  }
+
+  /// Requests whose products are not those of the tokens with each other.
+  static let otherProducts: [(method: String, shapes: [String: [Int]], parameters: JSONObject)] = [
+    ("ivcprune", ["value_states": [2, 600, 8]], [:]),
+    ("ivcprune", ["value_states": [70, 2]], ["head_width": 4096]),
+    (
+      "pyramiddrop",
+      [
+        "hidden_states": [900, 16], "norm_weight": [16], "query_weight": [256, 16], "key_weight": [64, 16],
+      ],
+      ["heads": 8]
+    ),
+    ("sparsevlm", ["attention": [400, 64], "image_features": [64, 32], "text_features": [400, 32]], [:]),
+  ]
+
+  @Test(
+    "products of other rows than those of tokens are told before they are made",
+    arguments: otherProducts.indices)
+  func otherSteps(_ index: Int) throws {
+    let (method, shapes, parameters) = Self.otherProducts[index]
+    var tensors: [String: Tensor] = [:]
+    for (name, shape) in shapes {
+      let values = (0..<shape.reduce(1, *)).map { Float($0 % 7 + 1) }
+      tensors[name] = try floatTensor(values, name == "attention" ? [1] + shape : shape)
+    }
+    let most = 1 << 40
+    let limit = StepLimit(most)
+    let input = PruningInput(tokenCount: 64, tensors: tensors, layout: nil, stepLimit: limit)
+    let request = PruneRequest(method: method, methodParameters: parameters, budget: .keepTokens(8))
+    let prepared = try PreparedPruning(input, request)
+    _ = try prepared.run(on: input)
+    let spent = Double(most - limit.remaining)
+    #expect(prepared.work.otherSteps >= spent / 3 && prepared.work.otherSteps <= 3 * spent, "\(spent)")
   }
 
   @Test("identical tokens, which no bound can tell apart, count as work")

@@ -6,6 +6,18 @@ package import Tensors
 ///
 /// Callers on fused attention have no attention map; the one row that is needed costs O(heads N d).
 package enum QueryKeyScores {
+  private static func stepsPerProduct(_ width: Int) -> Int {
+    30 + StepCounter.plainComparison(columns: width)
+  }
+
+  /// What ``attention(of:_:_:)`` takes; tensors may have any shape yet.
+  package static func steps(of tensors: [String: Tensor]) -> Double {
+    guard let query = tensors["query"], let key = tensors["key"], key.rank >= 2 else { return 0 }
+    let width = key.shape[key.rank - 1]
+    let heads = Double(query.elementCount) / Double(max(width, 1))
+    return heads * Double(key.shape[key.rank - 2]) * Double(stepsPerProduct(width))
+  }
+
   /// softmax(q . k / sqrt(d)) over the visual tokens, mean over heads, [N].
   ///
   /// `query` is [d] or [heads, d]; `key` is [N, d] or [kv_heads, N, d]. With grouped-query attention query head
@@ -39,7 +51,7 @@ package enum QueryKeyScores {
     var scores = [Double](repeating: 0, count: count)
     var steps = StepCounter(limit: stepLimit, work: "multiplying query and key")
     for head in 0..<heads {
-      try steps.spend(count * (30 + StepCounter.plainComparison(columns: width)))
+      try steps.spend(count * Self.stepsPerProduct(width))
       let row = queries[(head * width)..<((head + 1) * width)]
       let base = (head / group) * count
       let logits = products.rows(base..<(base + count), times: row).map { $0 * scale }

@@ -156,9 +156,8 @@ struct MergeTask: PreparedTask {
     modelUses = [settings.plan.modelUse(on: input)].compactMap(\.self)
     var request = try CompressRequest(image.parameters, regionTokens: settings.plan.givenTokens)
     request.largestPeer = image.largestPeer
-    try request.validate()
     self.request = request
-    cost = ComputeCost(merging: input, settings.plan)
+    cost = ComputeCost(merging: input, settings.plan, try request.work(on: input))
   }
 
   func run(

@@ -33,28 +33,22 @@ struct ComputeCost: Sendable {
 
   /// Of finding a region.
   init(_ input: PruningInput, _ plan: RegionPlan) {
-    nanoseconds = Self.perTask + Self.reading(input) + Self.finding(plan)
+    nanoseconds = Self.perTask + Self.reading(input) + Self.finding(plan, input)
   }
 
   /// Of finding a region and choosing tokens.
   init(_ input: PruningInput, _ plan: RegionPlan, _ pruning: PreparedPruning, explains: Bool) {
-    let comparing =
-      switch pruning.deciding.cost {
-      case .linear: 0.0
-      case .quadratic: Self.comparing(input) + Self.perSearchedPair * Self.pairs(input)
-      case .allPairs: Self.allPairsFactor * Self.comparing(input) + Self.perPair * Self.pairs(input)
-      }
-    let choosing = Self.reading(input) + comparing
+    let choosing = Self.reading(input) + Self.choosing(input, pruning.work)
     nanoseconds =
-      Self.perTask + Self.finding(plan)
+      Self.perTask + Self.finding(plan, input)
       + choosing * Double(pruning.stepCount) * (explains ? Self.explanationFactor : 1)
   }
 
-  /// Of finding a region and merging tokens.
-  init(merging input: PruningInput, _ plan: RegionPlan) {
+  /// Of finding a region and merging tokens, each of which is compared with those that are kept.
+  init(merging input: PruningInput, _ plan: RegionPlan, _ work: MethodWork) {
     nanoseconds =
-      Self.perTask + Self.reading(input) + Self.finding(plan) + Self.comparing(input)
-      + Self.perSearchedPair * Self.pairs(input)
+      Self.perTask + Self.reading(input) + Self.finding(plan, input) + Self.searching(input)
+      + Self.choosing(input, work)
   }
 
   static func + (a: ComputeCost, b: ComputeCost) -> ComputeCost {
@@ -66,10 +60,24 @@ struct ComputeCost: Sendable {
     return perElement * Double(elements) + perToken * Double(input.tokenCount)
   }
 
-  private static func finding(_ plan: RegionPlan) -> Double {
+  private static func finding(_ plan: RegionPlan, _ input: PruningInput) -> Double {
     guard case .found(let search) = plan else { return 0 }
     guard !search.usesModel, let count = search.searchCount else { return .infinity }
-    return perRectangleSearch * Double(count)
+    return perRectangleSearch * Double(count) + search.otherSteps(on: input)
+  }
+
+  private static func choosing(_ input: PruningInput, _ work: MethodWork) -> Double {
+    let comparing =
+      switch work.cost {
+      case .linear: 0.0
+      case .quadratic: searching(input)
+      case .allPairs: allPairsFactor * Self.comparing(input) + perPair * pairs(input)
+      }
+    return comparing + work.otherSteps
+  }
+
+  private static func searching(_ input: PruningInput) -> Double {
+    comparing(input) + perSearchedPair * pairs(input)
   }
 
   private static func pairs(_ input: PruningInput) -> Double {

@@ -60,10 +60,15 @@ extension CompressRequest {
     newlines = try given.choice("newline_policy", NewlinePolicy.self) ?? .drop
   }
 
-  /// Rejects an unknown method and its parameters, before anything is computed.
-  public func validate() throws(PruningError) {
-    guard method != Self.defaultMethod else { return }
-    _ = try MethodRegistry.standard.make(method, methodParameters, for: .compress)
+  /// How long merging takes.
+  ///
+  /// - Throws: for an unknown method and its parameters, before anything is computed.
+  public func work(on input: PruningInput) throws(PruningError) -> MethodWork {
+    guard method != Self.defaultMethod else {
+      return MethodWork(cost: anchors == .densityPeaks ? .allPairs : .quadratic, otherSteps: 0)
+    }
+    return MethodWork(
+      try MethodRegistry.standard.make(method, methodParameters, for: .compress), on: input)
   }
 
   /// How many rows the budget allows for that many tokens; nil without one.

@@ -135,6 +135,16 @@ struct IVCPrune: PruningMethod {
     return priority + Ranking.highest(min(wanted - priority.count, rest.count), of: relevance, among: rest)
   }
 
+  func otherSteps(on input: PruningInput) -> Double {
+    guard let values = input.tensors["value_states"], values.rank >= 2 else { return 0 }
+    let (length, width) = (values.shape[values.rank - 2], values.shape[values.rank - 1])
+    let heads = Double(values.elementCount) / Double(max(length, 1)) / Double(max(width, 1))
+    let texts = max(0, length - imageStart - input.requestTokenCount - 2)
+    let listeners = Double(texts) + 1 + seedShare * Double(input.tokenCount)
+    let phases = 20 * Double(headWidth ?? width) * Double(input.tokenCount)
+    return heads * listeners * Double(length) * Double(20 + width / 2) + phases
+  }
+
   /// The attention of some rows to each visual token, summed over them, mean over heads [N].
   ///
   /// - Parameter scope: the rows over which the softmax goes.

@@ -76,6 +76,19 @@ public final class MethodDescriptor: Sendable {
   }
 }
 
+/// How long a method takes, as far as that follows from shapes and parameters.
+public struct MethodWork: Sendable {
+  public let cost: MethodDescriptor.Cost
+  /// Steps, each roughly a nanosecond, that `cost` does not count.
+  public let otherSteps: Double
+}
+
+extension MethodWork {
+  init(_ method: any PruningMethod, on input: PruningInput) {
+    self.init(cost: type(of: method).descriptor.cost, otherSteps: method.otherSteps(on: input))
+  }
+}
+
 /// What a method is made for; the raw values are the operations' names.
 public enum MethodUse: String, Sendable, Hashable {
   /// Choosing tokens.

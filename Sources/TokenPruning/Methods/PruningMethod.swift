@@ -21,6 +21,10 @@ protocol PruningMethod: Sendable {
   ///   merges.
   func merge(_ count: Int, of input: PruningInput) throws(PruningError) -> MergedTokens
 
+  /// The steps (``StepCounter``) that it takes at most for products that `descriptor.cost` does not count: of other rows than
+  /// those of the tokens, or with parameters that make them long. Tensors may have any shape yet.
+  func otherSteps(on input: PruningInput) -> Double
+
   /// Whether a parameter lets it choose fewer than asked, by what the tensors hold: counts are not known beforehand
   /// then, and its scores alone do not decide.
   var mayKeepFewer: Bool { get }
@@ -46,6 +50,8 @@ protocol PruningMethod: Sendable {
 }
 
 extension PruningMethod {
+  func otherSteps(on input: PruningInput) -> Double { 0 }
+
   var mayKeepFewer: Bool { false }
 
   var choosesMethod: Bool { false }

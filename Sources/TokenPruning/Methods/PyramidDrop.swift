@@ -104,6 +104,15 @@ struct PyramidDrop: ScoringMethod {
     return scores
   }
 
+  func otherSteps(on input: PruningInput) -> Double {
+    guard input.tensors["attention"] == nil, let states = input.tensors["hidden_states"], states.rank == 2,
+      let key = input.tensors["key_weight"], key.rank == 2
+    else { return 0 }
+    let products = key.shape[0] * (60 + StepCounter.exactComparison(columns: states.shape[1]))
+    let logits = heads * (30 + StepCounter.plainComparison(columns: key.shape[0]))
+    return Double(states.shape[0]) * (Double(products) + Double(logits))
+  }
+
   /// The two projections [heads d, D] and [kv_heads d, D] with their biases, where there are any.
   private func projections(
     of input: PruningInput, columns: Int

@@ -51,6 +51,8 @@ struct SparseVLM: ScoringMethod, TextRatingMethod {
     rankRule = try RankRule(parameters)
   }
 
+  func otherSteps(on input: PruningInput) -> Double { TextRaters.steps(on: input) }
+
   func scores(of input: PruningInput) throws(PruningError) -> [Double] {
     let attention = try TextAttention(of: input)
     var steps = StepCounter(limit: input.stepLimit, work: "reading the attention of these text tokens")

@@ -62,6 +62,8 @@ struct SparseVLMPlus: ScoringMethod, TextRatingMethod {
     }
   }
 
+  func otherSteps(on input: PruningInput) -> Double { TextRaters.steps(on: input) }
+
   func scores(of input: PruningInput) throws(PruningError) -> [Double] {
     let attention = try TextAttention(of: input)
     let raters = try TextRaters.rows(of: input, count: attention.queries)

@@ -31,6 +31,15 @@ enum TextRaters {
     return raters.isEmpty ? all : raters
   }
 
+  /// What ``relevance(of:to:stepLimit:)`` takes where it is asked for; never more than it does for one text row.
+  static func steps(on input: PruningInput) -> Double {
+    guard input.tensors["text_raters"] == nil, input.tensors["image_features"] != nil,
+      let text = input.tensors["text_features"], text.rank == 2
+    else { return 0 }
+    return Double(input.tokenCount) * Double(text.shape[0])
+      * Double(30 + StepCounter.exactComparison(columns: text.shape[1]))
+  }
+
   /// Those that `text_raters` [M] marks, for stages after the one that found them.
   private static func given(in input: PruningInput, count: Int) throws(PruningError) -> [Int]? {
     guard let tensor = input.tensors["text_raters"] else { return nil }

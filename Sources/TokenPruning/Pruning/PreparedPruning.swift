@@ -27,6 +27,7 @@ public final class PreparedPruning: Sendable {
   public let stepCount: Int
   /// The method that will decide: the one asked for, or the scorer that it chooses for these tensors.
   public let deciding: MethodDescriptor
+  public let work: MethodWork
   /// Why that method, where it was chosen here.
   private let reason: String?
 
@@ -43,7 +44,9 @@ public final class PreparedPruning: Sendable {
       }
       form = .images(request)
       stepCount = max(request.stages.count, 1)
-      deciding = type(of: try method.resolved(for: input)).descriptor
+      let resolved = try method.resolved(for: input)
+      deciding = type(of: resolved).descriptor
+      work = MethodWork(resolved, on: input)
       reason = nil
       return
     }
@@ -60,6 +63,7 @@ public final class PreparedPruning: Sendable {
     form = .image(Image(try trace.starting(on: sketch, region: nil), quotas))
     stepCount = quotas.steps.count
     deciding = type(of: resolved).descriptor
+    work = MethodWork(resolved, on: input)
     reason = isFixed ? try remaining.reason(for: input) : nil
   }
 

@@ -56,6 +56,11 @@ public struct PreparedLocalization: Sendable {
   /// the size of the image.
   public var searchCount: Int? { images[0].options.searchCount.map { $0 * images.count } }
 
+  /// The steps of products that ``searchCount`` does not count.
+  public func otherSteps(on input: PruningInput) -> Double {
+    images[0].source == .queryKey ? QueryKeyScores.steps(of: input.tensors) : 0
+  }
+
   /// The images of the layout.
   public var imageCount: Int { images.count }
 
