@@ -11,8 +11,11 @@ extension Connection {
     }
     shrinkInput()
     // Behind a request that is computed there are few, as many as requests may be in flight.
-    guard state.phase == .receivingHead || input.capacity < bufferBytes else { return }
-    if !holdBuffers(input.capacity) { refuse(.noMemoryBudget) }
+    let isWaiting = state.phase == .receivingHead || state.phase == .idle
+    guard isWaiting || input.capacity < bufferBytes else { return }
+    guard !holdBuffers(input.capacity) else { return }
+    // Between two requests there is none to refuse.
+    state.phase == .idle ? abort() : refuse(.noMemoryBudget)
   }
 
   private func shrinkInput() {

@@ -176,6 +176,12 @@ final class Connection {
   // MARK: Head
 
   private func receiveHead() {
+    // What the last turn left comes first, and nothing is read behind it meanwhile.
+    if state.phase == .idle, inputStart < input.count {
+      parseHeads()
+      giveBackHeadBuffer()
+      return settleInput()
+    }
     if input.capacity - input.count < EventLoop.headReadSize {
       if input.isEmpty {
         input = loop.takeHeadBuffer()
@@ -224,15 +230,20 @@ final class Connection {
     loop.giveHeadBuffer(consume buffer)
   }
 
-  /// Answers every whole request in `input`; iterative, so that a thousand pipelined requests need no stack.
+  /// Answers the whole requests in `input`, as many as a turn has time for, so that others are not kept waiting by one
+  /// that sends ahead; iterative, so that a thousand pipelined requests need no stack.
   private func parseHeads() {
     guard !isParsing else { return }
     isParsing = true
     defer { isParsing = false }
+    var turnStart: Int64?
     while inputStart < input.count, state.phase == .idle || state.phase == .receivingHead {
       if state.phase == .idle {
+        let now = loop.freshNow()
+        guard now &- (turnStart ?? now) < Attempt.patience else { return resumeLater() }
+        turnStart = turnStart ?? now
         state.headStarted()
-        exchange = ExchangeProgress(start: loop.freshNow())
+        exchange = ExchangeProgress(start: now)
         deadline = exchange.start &+ loop.headTimeout
       }
       do {

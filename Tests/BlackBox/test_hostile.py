@@ -626,6 +626,22 @@ def test_a_wrong_estimate_does_not_hold_an_event_loop(kind):
         assert busy.read_answer().status in {200, 422, 503}
 
 
+def test_requests_sent_ahead_do_not_hold_an_event_loop():
+    """16 KB of heads, for each of which a document is compressed, take turns with the requests of others."""
+    ahead = request("HEAD", "/openapi.json", [("Accept-Encoding", "gzip")])
+    count = (16 << 10) // len(ahead)
+    with fresh("--response-compression", "on") as server, Connection(server.target, timeout=60) as busy, \
+            Connection(server.target, timeout=60) as other:
+        assert other.exchange(request(target="/livez")).status == 200
+        busy.send(ahead * count)
+        answers = [busy.read_answer("HEAD")]
+        other.send(request(target="/livez"))
+        answers += [busy.read_answer("HEAD") for _ in range(count - 1)]
+        assert {(answer.status, answer.field("Content-Encoding")) for answer in answers} == {(200, "gzip")}
+        number = lambda answer: int(answer.field("X-Request-Id")[16:], 16)  # noqa: E731
+        assert number(other.read_answer()) < number(answers[-1])
+
+
 def test_query_and_key_end_by_the_clock():
     attack = packed("/localize", {"query": (1000000, 1), "key": (4096, 1)}, {
         "layout": {"type": "grid", "rows": 64, "columns": 64}, "localize": {"source": "query_key"}})
