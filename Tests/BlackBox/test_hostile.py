@@ -8,6 +8,7 @@ import base64
 import gzip
 import io
 import json
+import math
 import pathlib
 import resource
 import struct
@@ -664,6 +665,23 @@ def test_the_id_of_an_inference_request_is_short():
     document = {"id": "x" * 2000, "inputs": [{"name": "attention", "datatype": "FP32", "shape": [4], "data": [1, 2, 3, 4]}],
                 "parameters": {"method": "topk", "keep_tokens": 1}}
     check([post("/v2/models/crop-prune/infer", document)], {400, 422}, seconds=1, mebibytes=60)
+
+
+def test_a_layout_of_other_tokens_than_there_were(registered):
+    """What is left of the tokens may be all that the tensors are about: a layout of more or fewer ended the process."""
+    shapes = {"image_features": (4, 3), "relevance_features": (4, 3), "text_features": (2, 3), "key": (4, 3), "query": (3,),
+              "hidden_states": (7, 3), "pixel_values": (4, 3), "value_states": (8, 3), "encoder_features": (4, 3)}
+    requests = []
+    for method in registered:
+        tensors = {name: tensor(shapes.get(name, (4,)), bytes(range(1, 1 + math.prod(shapes.get(name, (4,))))))
+                   for name in method["required_inputs"] or ["attention"]}
+        for left in ({"previous": {"kept_indices": [0, 1, 2, 3], "tokens": 16}},
+                     {"already_dropped": tensor([16], b"\0" * 4 + b"\1" * 12)}):
+            for rows, columns in ((5, 5), (2, 1)):
+                document = {"method": method["name"], "keep_tokens": 2, **tensors, **left,
+                            "layout": {"type": "grid", "rows": rows, "columns": columns}}
+                requests += [post("/prune", document | more) for more in ({}, {"explain": True, "bookkeeping": True})]
+    check(requests, {422}, seconds=4, mebibytes=100)
 
 
 def test_tokens_that_no_tensor_has_are_counted():

@@ -39,6 +39,12 @@ struct ImageRequest: Sendable {
       } else {
         counted.flatMap { TokenLayout.inferred(tokenCount: $0.count) }
       }
+    // Tensors may be about those that are left alone, and then say nothing of the others.
+    if counted == nil, let layout, let before = left?.tokenCount, layout.tokenCount != before {
+      throw PruningError(
+        at: "/layout",
+        "describes \(layout.tokenCount) tokens, but there were \(before) before some were left out")
+    }
     let isCarried = batchCount == nil || Self.carries(tensors, layout)
     guard let tokenCount = counted?.count ?? left?.tokenCount ?? (isCarried ? layout?.tokenCount : nil) else {
       throw PruningError(
