@@ -122,9 +122,9 @@ struct ApET: PruningMethod {
     of tokens: [Int], _ basis: [Int], _ features: Matrix, _ steps: inout StepCounter
   ) throws(PruningError) -> [Double] {
     let count = basis.count
-    try steps.spend(count * count * (10 + features.columns + count))
     var gram = [Double](repeating: 0, count: count * count)
     for row in 0..<count {
+      try steps.spend(count * (10 + features.columns + count))
       for column in 0...row {
         gram[row * count + column] =
           features.preciseProduct(basis[row], basis[column]) + (row == column ? 1e-5 : 0)

@@ -73,12 +73,11 @@ struct PixelPrune: ScoringMethod {
   func scores(of input: PruningInput) throws(PruningError) -> [Double] {
     let pixels = try Self.pixels(of: input)
     var steps = StepCounter(limit: input.stepLimit, work: "comparing these patches")
-    try steps.spend(4 * pixels.values.count)
     var scores = [Double](repeating: 0, count: input.tokenCount)
     let views = input.layout?.views ?? [TokenView(firstToken: 0, rows: 1, columns: input.tokenCount)]
     // Which token's pixels stand at each place: its own, or those that it is reconstructed by.
     var shown = Array(0..<pixels.rows)
-    for view in views { score(view, pixels, &shown, &scores) }
+    for view in views { try score(view, pixels, &shown, &scores, &steps) }
     return scores
   }
 
@@ -90,12 +89,14 @@ struct PixelPrune: ScoringMethod {
 
   /// The distance of every token of a view to its prediction.
   private func score(
-    _ view: TokenView, _ pixels: Matrix, _ shown: inout [Int], _ scores: inout [Double]
-  ) {
+    _ view: TokenView, _ pixels: Matrix, _ shown: inout [Int], _ scores: inout [Double],
+    _ steps: inout StepCounter
+  ) throws(PruningError) {
     func isSimilar(_ a: Int, _ b: Int) -> Bool { metric.distance(a, b, pixels) <= threshold }
     for row in 0..<view.rows {
       for column in 0..<view.columns {
         let token = view.token(row: row, column: column)
+        try steps.spend(4 * pixels.columns)
         if row == 0 && column == 0 {
           scores[token] = Self.firstScore
           continue

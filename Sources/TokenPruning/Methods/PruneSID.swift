@@ -105,9 +105,15 @@ struct PruneSID: PruningMethod {
     let survivors = groups.map(\.survivorCount)
     let most = 5 * ((total + 63) / 64)
     var upper = zip(sizes, survivors).map { min(most, $0, $1) }
-    while upper.reduce(0, +) < min(total, sizes.reduce(0, +)) {
-      upper = zip(upper, sizes).map { min($0 + 1, $1) }
+    // All are raised by as little as is enough.
+    func raised(by more: Int) -> [Int] { zip(upper, sizes).map { min($0 + more, $1) } }
+    let wantedSum = min(total, sizes.reduce(0, +))
+    var (low, high) = (0, sizes.max() ?? 0)
+    while low < high {
+      let middle = (low + high) / 2
+      if raised(by: middle).reduce(0, +) < wantedSum { low = middle + 1 } else { high = middle }
     }
+    upper = raised(by: low)
     let weights = survivors.contains { $0 > 0 } ? survivors : sizes
     let sum = Float(max(weights.reduce(0, +), 1))
     // As the authors' library computes it: shares in float32, added up in float64, rounded to float32 each time.
