@@ -62,14 +62,25 @@ def elements(rng, dtype, count):
 class Body:
     """Tensors and parameters, in a wire format."""
 
-    def __init__(self, rng, tensors, parameters):
-        self.rng, self.tensors, self.parameters = rng, tensors, parameters
+    def __init__(self, rng, tensors, parameters, marks=None):
+        """`marks` has the numbers of tensors that may not have just any."""
+        self.rng, self.tensors, self.parameters, self.marks = rng, tensors, parameters, marks or {}
+
+    def data(self, name, dtype, shape):
+        if name in self.marks:
+            return self.marks[name].astype(NUMPY[dtype]).tobytes()
+        return elements(self.rng, dtype, int(np.prod(shape)))
+
+    def digits(self, name, dtype, shape):
+        """The same as a list, of numbers of one digit."""
+        if name in self.marks:
+            return self.marks[name].tolist()
+        return [dtype == "BOOL" or 1] * int(np.prod(shape))
 
     def safetensors(self):
         header, data, offset = {}, [], 0
         for name, (dtype, shape) in self.tensors.items():
-            count = int(np.prod(shape))
-            data.append(elements(self.rng, dtype, count))
+            data.append(self.data(name, dtype, shape))
             header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + len(data[-1])]}
             offset += len(data[-1])
         header["__metadata__"] = {"parameters": json.dumps(self.parameters)}
@@ -81,7 +92,7 @@ class Body:
         import base64
         members = {}
         for name, (dtype, shape) in self.tensors.items():
-            data = elements(self.rng, dtype, int(np.prod(shape)))
+            data = self.data(name, dtype, shape)
             members[name] = {"dtype": dtype, "shape": shape, "base64": base64.b64encode(data).decode()}
         return "application/json", json.dumps({**members, **self.parameters}).encode()
 
@@ -89,8 +100,8 @@ class Body:
         """Flat data of one digit each: the most numbers that a text can hold."""
         parts = []
         for name, (dtype, shape) in self.tensors.items():
-            text = ",".join(["true" if dtype == "BOOL" else "1"] * int(np.prod(shape)))
-            parts.append(f'"{name}":{{"dtype":"{dtype}","shape":{json.dumps(shape)},"data":[{text}]}}')
+            text = json.dumps(self.digits(name, dtype, shape), separators=(",", ":"))
+            parts.append(f'"{name}":{{"dtype":"{dtype}","shape":{json.dumps(shape)},"data":{text}}}')
         parts += [f"{json.dumps(name)}:{json.dumps(value)}" for name, value in self.parameters.items()]
         return "application/json", ("{" + ",".join(parts) + "}").encode()
 
@@ -98,7 +109,7 @@ class Body:
         """-> the tensors as numpy has them; bfloat16, which it lacks, becomes float16."""
         for name, (dtype, shape) in self.tensors.items():
             dtype = "F16" if dtype == "BF16" else dtype
-            data = elements(self.rng, dtype, int(np.prod(shape)))
+            data = self.data(name, dtype, shape)
             yield name, np.frombuffer(data, NUMPY[dtype]).reshape(shape)
 
     def npz(self):
@@ -118,7 +129,7 @@ class Body:
         names = {"F64": "FP64", "F32": "FP32", "F16": "FP16", "BF16": "BF16", "I64": "INT64", "I32": "INT32", "I8": "INT8",
                  "U8": "UINT8", "BOOL": "BOOL"}
         inputs = [
-            {"name": name, "datatype": names[dtype], "shape": shape, "data": [dtype == "BOOL" or 1] * int(np.prod(shape))}
+            {"name": name, "datatype": names[dtype], "shape": shape, "data": self.digits(name, dtype, shape)}
             for name, (dtype, shape) in self.tensors.items()]
         texts = {name: value if isinstance(value, (str, int, float)) else json.dumps(value)
                  for name, value in self.parameters.items()}
@@ -131,6 +142,23 @@ def shape_of_features(rng, budget):
     tokens = rng.choice([16, 576, 2048, 2880, 4096, 8192])
     tokens = min(tokens, budget)
     return [tokens, max(1, min(budget // tokens, 1 << 16))]
+
+
+def at_limits(rng, method, use):
+    """-> some of a method's parameters, mostly the least and the most that they may be."""
+    given = {}
+    for parameter in method["parameters"]:
+        if parameter.get("only", use) != use or rng.random() < 0.6:
+            continue
+        if parameter["type"] == "boolean":
+            given[parameter["name"]] = rng.random() < 0.5
+        elif "enum" in parameter:
+            given[parameter["name"]] = rng.choice(parameter["enum"])
+        else:
+            low, high = parameter.get("minimum", 0), parameter.get("maximum", 1)
+            value = rng.choice([low, high, high, min(high, max(low, 64)), min(high, max(low, 1024))])
+            given[parameter["name"]] = int(value) if parameter["type"] == "integer" else value
+    return given
 
 
 def case(rng, known, megabytes, method=None):
@@ -155,15 +183,19 @@ def case(rng, known, megabytes, method=None):
         names = ["image_features"] + [name for name in names if name != "image_features"]
     images = rng.choice([None, None, 2, 8])
     share = max(1, width // (images or 1))
+    # Rows of text, of the sequence around the image, and queries: any number, however many tokens there are.
+    texts = rng.choice([8, 8, 64, 1024, tokens, 4 * tokens, max(8, budget // 4)])
+    if texts > 64:
+        share = max(1, min(share, budget // texts // (images or 1)))
     for name in names:
         if rng.random() < 0.3 and method and name in known[method]["optional_inputs"]:
             continue
         shape = {
-            "image_features": [tokens, share], "relevance_features": [tokens, share], "text_features": [8, share],
-            "key": [tokens, share], "text_key": [8, share], "query": [share], "sizes": [tokens],
-            "text_raters": [8], "hidden_states": [tokens + 8, share], "norm_weight": [share],
+            "image_features": [tokens, share], "relevance_features": [tokens, share], "text_features": [texts, share],
+            "key": [tokens, share], "text_key": [texts, share], "query": rng.choice([[share], [texts, share]]), "sizes": [tokens],
+            "text_raters": [texts], "hidden_states": [tokens + texts, share], "norm_weight": [share],
             "query_weight": [share, share], "key_weight": [share, share],
-            "encoder_features": [tokens, share], "pixel_values": [tokens, share], "value_states": [tokens + 8, share],
+            "encoder_features": [tokens, share], "pixel_values": [tokens, share], "value_states": [tokens + texts, share],
             "padding_mask": [tokens], "prefill_scores": [tokens],
         }.get(name, [min(share, 32), max(1, share // 32), tokens])
         if name in ("query_weight", "key_weight") and share > 1024:
@@ -176,6 +208,8 @@ def case(rng, known, megabytes, method=None):
         parameters["method"] = method
     elif endpoint == "compress":
         parameters["anchors"] = rng.choice(["diversity", "density_peaks", "uniform"])
+    if parameters.get("method") and rng.random() < 0.5:
+        parameters["method_parameters"] = at_limits(rng, known[method], endpoint)
     if endpoint not in ("localize", "reselect"):
         parameters["keep_ratio"] = rng.choice([0.01, 0.5, 1])
     if endpoint == "prune" and rng.random() < 0.2:
@@ -197,7 +231,8 @@ def case(rng, known, megabytes, method=None):
         if side * side == tokens:
             parameters["layout"] = {"type": "grid", "rows": side, "columns": side}
     ask_more(rng, endpoint, tokens, images, tensors, parameters)
-    body = Body(rng, tensors, parameters)
+    marks = leave_out(rng, endpoint, tokens, tensors, parameters) if not images and rng.random() < 0.2 else {}
+    body = Body(rng, tensors, parameters, marks)
     form = rng.choice(["safetensors", "safetensors", "base64", "numbers", "npz", "form", "inference"])
     if form == "inference":
         if endpoint == "compare":
@@ -246,6 +281,28 @@ def ask_more(rng, endpoint, tokens, images, tensors, parameters):
         letters = "nd" if name == "image_features" else "hqn"
         tensors[name] = (dtype, shape[::-1])
         parameters["axes"] = {name: (("b" if images else "") + letters)[::-1]}
+
+
+def leave_out(rng, endpoint, tokens, tensors, parameters):
+    """Has the tensors be about what is left of far more tokens, as a later stage's are. -> the marks of those, if a tensor has
+    them."""
+    if endpoint not in ("prune", "reselect"):
+        return {}
+    for name in ("layout", "budget_scope", "bookkeeping", "region", "localize"):
+        parameters.pop(name, None)
+    parameters["region_policy"] = "none"
+    if endpoint == "reselect":
+        del parameters["region_policy"]
+    before = rng.choice([tokens, 4 * tokens, 1 << 20])
+    tensors.pop("already_dropped", None)
+    if rng.random() < 0.5:
+        step = rng.choice([1, before // tokens])
+        parameters["previous"] = {"kept_indices": [step * index for index in range(tokens)], "tokens": before}
+        return {}
+    tensors["already_dropped"] = ("U8", [before])
+    dropped = np.ones(before, int)
+    dropped[:tokens] = 0
+    return {"already_dropped": dropped}
 
 
 def plan(rng):
