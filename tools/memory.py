@@ -353,11 +353,11 @@ def post_in_time(target, *arguments, timeout=10):
         return None
 
 
-def measure(watched, endpoint, media_type, data, accept=None):
+def measure(watched, endpoint, media_type, data, accept=None, timeout=10):
     """-> (the answer, bytes that the request took beside its body and answer, bytes that were counted for it)."""
     watched.forget_peak()
     before, counted = watched.status("VmRSS"), watched.counted()
-    answer = post_in_time(watched.server.target, endpoint, media_type, data, accept)
+    answer = post_in_time(watched.server.target, endpoint, media_type, data, accept, timeout=timeout)
     if answer is None:
         return None, 0, 0
     return (answer, watched.status("VmHWM") - before - len(data) - len(answer.body), watched.counted() - counted)

@@ -255,7 +255,7 @@ def test_networks_take_no_more_memory_than_is_counted(tmp_path, config, texts, g
          "--compute-timeout", "120s"], BINARY)
     try:
         endpoint = "localize" if texts else "compress"
-        answer, took, counted = memory.measure(watched, endpoint, "application/x-safetensors", body)
+        answer, took, counted = memory.measure(watched, endpoint, "application/x-safetensors", body, timeout=120)
         # What goes beyond float64 too is rejected once it was computed.
         assert answer.status in ((200,) if gain < 2 else (200, 422)), answer.body
         assert took <= counted + memory.SLACK, f"{took >> 20} MiB of {counted >> 20}"
