@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crop_client import layouts
+from crop_client import ArgumentError, layouts
 from crop_client._arguments import PRUNE, RequestWriter, write_body
 
 torch = pytest.importorskip("torch")
@@ -71,7 +71,7 @@ def test_a_tensor_on_a_gpu_is_copied_once_into_pinned_memory(monkeypatch):
     empty, copy = torch.empty, torch.Tensor.copy_
 
     def pinned(*shape, pin_memory=False, **more):
-        events.append(("empty", pin_memory))
+        events.append(("empty", pin_memory, more.get("device")))
         return empty(*shape, **more)
 
     def copied(self, source, non_blocking=False):
@@ -90,5 +90,46 @@ def test_a_tensor_on_a_gpu_is_copied_once_into_pinned_memory(monkeypatch):
     monkeypatch.setattr(torch.cuda, "current_stream", Stream)
     data = torch.randn(6, 4).bfloat16()
     written = write_body(PRUNE, {"image_features": data.as_subclass(OnGPU), "layout": layouts.raw(6), "keep_tokens": 2})
-    assert events == [("empty", True), ("copy", True), ("synchronize", torch.device("cuda", 1))]
+    # On the host although torch makes tensors elsewhere by default.
+    assert events == [("empty", True, "cpu"), ("copy", True), ("synchronize", torch.device("cuda", 1))]
     assert bytes(written.pieces[1]) == bytes(data.view(torch.uint8).numpy()) and written.device == torch.device("cuda", 1)
+
+
+def test_a_view_that_is_to_be_negated_is_negated_before_it_is_copied(monkeypatch):
+    """Afterwards `copy_` would do it on the host, where nothing has arrived yet."""
+    copied = []
+
+    class Stream:
+        def __init__(self, device):
+            pass
+
+        def synchronize(self):
+            pass
+
+    empty, copy = torch.empty, torch.Tensor.copy_
+    monkeypatch.setattr(torch, "empty", lambda *shape, pin_memory=False, **more: empty(*shape, **more))
+    monkeypatch.setattr(torch.Tensor, "copy_", lambda self, source, non_blocking=False: (
+        copied.append(source.is_neg()), copy(self, source.as_subclass(torch.Tensor))))
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+    negated = torch.randn(6, 4, dtype=torch.complex64).conj().imag
+    assert negated.is_neg()
+    for tensor in (negated, negated.as_subclass(OnGPU)):
+        written = write_body(PRUNE, {"image_features": tensor, "layout": layouts.raw(6), "keep_tokens": 2})
+        assert bytes(written.pieces[1]) == negated.numpy(force=True).tobytes()
+    assert copied == [False]
+
+
+def test_a_tensor_without_elements_is_named():
+    with pytest.raises(ArgumentError, match="meta"):
+        write_body(PRUNE, {"image_features": torch.empty(6, 4, device="meta"), "layout": layouts.raw(6), "keep_tokens": 2})
+
+
+def test_where_torch_makes_tensors_by_default_does_not_matter(client):
+    """`meta` stands for any device: what is made there by mistake has no elements."""
+    features = torch.randn(6, 4)
+    wanted = client.prune(image_features=features, layout=layouts.raw(6), keep_tokens=2, method="divprune").kept_indices
+    with torch.device("meta"):
+        answer = client.prune(image_features=features, layout=layouts.raw(6), keep_tokens=2, method="divprune")
+        assert answer.kept_indices.device.type == "cpu" and answer.kept_indices.tolist() == wanted.tolist()
+        merged = client.compress(image_features=features.bfloat16(), layout=layouts.raw(6), keep_tokens=2)
+        assert merged.features.device.type == "cpu"

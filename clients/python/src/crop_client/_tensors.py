@@ -83,14 +83,16 @@ def _from_torch(name: str, tensor: Any) -> Tensor:
     tensor = tensor.detach()
     if tensor.layout is not torch.strided:
         raise ArgumentError(f"{name}: a tensor of layout {tensor.layout} cannot be sent; .to_dense() it first")
+    if tensor.device.type == "meta":
+        raise ArgumentError(f"{name}: a tensor on the device `meta` has no elements")
+    # Before the copy: `copy_` negates such a view on the host, where the elements have not arrived.
+    tensor = tensor.resolve_neg()
     if tensor.device.type == "cuda":
-        host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        host = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu", pin_memory=True)
         host.copy_(tensor, non_blocking=True)
         torch.cuda.current_stream(tensor.device).synchronize()
         tensor = host
-    elif tensor.device.type != "cpu":
-        tensor = tensor.cpu()
-    tensor = tensor.resolve_conj().resolve_neg().contiguous()
+    tensor = tensor.cpu().contiguous()
     bits = tensor.reshape(-1).view(torch.uint8).numpy()
     return Tensor(dtype, tuple(tensor.shape), memoryview(bits))
 
