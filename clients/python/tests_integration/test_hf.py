@@ -157,6 +157,55 @@ def test_image_sizes_are_height_and_width(client):
     assert client.plan(layout=visual.layouts[0], keep_ratio=1.0, newline_policy="keep").tokens == len(visual.features[0])
 
 
+def test_the_tiles_of_onevision_are_counted_as_transformers_does(client):
+    made = tiny.model("llava_onevision")
+    inputs = tiny.inputs("llava_onevision", made)
+    config = made.config
+    for ratio in ("anyres_max_9", "anyres_max_2", "anyres9", "anyres_max_12"):
+        config.vision_aspect_ratio = ratio
+        (visual,) = hf.encode(made, inputs)
+        assert client.plan(layout=visual.layouts[0], keep_ratio=1.0, newline_policy="keep").tokens == len(visual.features[0])
+    with pytest.raises(ArgumentError, match="'anyres' has no number"):
+        config.vision_aspect_ratio = "anyres"
+        hf.family_of(made).layout(config, inputs, "image", 0, 99)
+
+
+def test_as_many_heads_as_tokens_are_heads(client):
+    """Four heads of one image's four tokens: a square that the client alone could not read."""
+    made = tiny.model("llava")
+    inputs = tiny.inputs("llava", made)
+    seen = []
+
+    class Watched(type(client)):
+        def prune(self, **arguments):
+            seen.append(arguments)
+            return client.prune(**arguments)
+
+    stages = [{"layer": 1, "keep_tokens": 4}, {"layer": 2, "keep_tokens": 2}]
+    with torch.inference_mode(), hf.InLLM(made, Watched(), inputs, stages=stages, method="fastv", axes=None) as pruning:
+        made(**inputs)
+    assert [one["attention"].shape[0] for one in seen] == [4, 4] and seen[1]["attention"].shape[1] == 4
+    wanted = seen[1]["attention"].double().mean(dim=0).topk(2).indices.sort().values
+    assert pruning.answers[1].kept_within_previous.tolist() == wanted.tolist()
+
+    def square(*_, **more):
+        (visual,) = encode(*_, **more)
+        return [visual._replace(features=[visual.features[0][:4]], layouts=[layouts.grid(2, 2)],
+                                attention=[visual.attention[0][:, :4]])]
+
+    encode = hf.pruning.encode
+    try:
+        hf.pruning.encode = square
+        pruned = hf.PrunedGeneration(made, client, method="fastervlm", attention="cls", keep_tokens=2)
+        with pytest.raises(ArgumentError, match="16 places"):  # which comes after the service's answer
+            pruned.prepare(inputs)
+    finally:
+        hf.pruning.encode = encode
+    (visual,) = square(made, inputs, attention="cls")
+    wanted = visual.attention[0].double().mean(dim=0).topk(2).indices.sort().values
+    assert pruned.answers[0].per_image[0].kept_indices.tolist() == wanted.tolist()
+
+
 def test_features_that_do_not_fit_the_prompt_are_refused(client):
     made = tiny.model("llava")
     inputs = tiny.inputs("llava", made)

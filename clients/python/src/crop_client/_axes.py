@@ -24,6 +24,8 @@ class Axes(NamedTuple):
     is_float: bool = True
 
 
+# Components of position ids where transformers has those of the text before those of frame, row and column.
+_WITH_TEXT = 4
 # 16-bit integers where floats are expected are nearly always bfloat16's bits.
 _NO_FLOATS = ("int16", "uint16", "V2", "torch.int16", "torch.uint16")
 _ATTENTION = Axes("hqn", ("n", "hn", "hqn"))
@@ -125,6 +127,11 @@ def _one_image(name: str, array: Any, axes: Axes) -> Any:
             "list with one per image")
     if len(shape) not in map(len, axes.forms):
         raise ArgumentError(f"{name}: {_shape(array)} is none of {_forms(axes)}")
+    if axes is _ATTENTION and len(shape) == 2 and shape[0] == shape[1] > 1:
+        raise ArgumentError(
+            f"{name}: {_shape(array)} can be read as {shape[0]} heads, or as the {shape[0]} queries of self-attention; declare "
+            f'axes={{"{name}": "hn"}} or "qn" ("bhn", "bqn" with images first), or send one row: that of a query, or '
+            f"{name}.mean(-2), which is what each token receives")
     return array
 
 
@@ -153,7 +160,13 @@ def _positions(array: Any) -> Any:
         return array[0]
     if len(shape) == 1 or len(shape) == 2 and shape[0] == 3:
         return array
-    raise ArgumentError(f"position_ids: {_shape(array)} is none of [N], [3, N] and, as transformers has them, [3, 1, N]")
+    hint = ""
+    if len(shape) == 2 and shape[0] == _WITH_TEXT:
+        hint = "; if the text's ids come before those of frame, row and column, send position_ids[1:]"
+    elif len(shape) == 2:
+        hint = "; for several images give `layout` as a list with one per image"
+    raise ArgumentError(
+        f"position_ids: {_shape(array)} is none of [N], [3, N] and, as transformers has them, [3, 1, N] and [4, 1, N]{hint}")
 
 
 def _batch(name: str, array: Any, axes: Axes, images: int) -> "list[Any] | Any":
@@ -186,6 +199,8 @@ def _batched_positions(array: Any, images: int) -> list[Any]:
 
 def _declared(name: str, array: Any, axes: Axes, letters: str, images: Optional[int]) -> "list[Any] | Any":
     """`array` with the axes the caller names, in the order the service reads."""
+    if not isinstance(letters, str):
+        raise ArgumentError(f'axes["{name}"] = {letters!r:.80}: one letter for each axis is wanted, such as "hn"')
     array, letters = _without_ones(name, array, letters)
     known = axes.order + "b"
     if len(letters) != _rank(array) or len(set(letters)) != len(letters) or not set(letters) <= set(known):
@@ -220,11 +235,10 @@ def _without_ones(name: str, array: Any, letters: str) -> tuple[Any, str]:
 def _completed(name: str, array: Any, letters: str, axes: Axes) -> Any:
     """Queries without heads are the queries of one head: [q, n] is [1, q, n]."""
     if letters in axes.forms:
-        return array
+        return array[1:] if name == "position_ids" and letters == "cn" and array.shape[0] == _WITH_TEXT else array
     if letters == "qn":
         return array[None]
     raise ArgumentError(f'axes["{name}"] leaves "{letters}" for one image; it must be one of {", ".join(axes.forms)}')
-
 
 
 

@@ -58,10 +58,14 @@ def _onevision(config: Any, inputs: Mapping[str, Any], kind: str, index: int, to
     if kind != "image" or sizes is None or tokens <= side * side + 1:
         return layouts.raw(tokens)
     height, width = (int(size) for size in sizes[index])
+    # As transformers reads the name; without a number its `pack_image_features` raises, too.
+    most = str(config.vision_aspect_ratio).strip("anyres_max_")
+    if not most.isdecimal():
+        raise ArgumentError(f"vision_aspect_ratio '{config.vision_aspect_ratio}' has no number of tiles, as 'anyres_max_9' has")
     return layouts.of_image(
         "llava_onevision", width=width, height=height, grid_pinpoints=[list(point) for point in config.image_grid_pinpoints],
         tile_size=config.vision_config.image_size, patch_size=config.vision_config.patch_size,
-        max_tiles=int(str(config.vision_aspect_ratio).rpartition("_")[2]))  # fmt: skip
+        max_tiles=int(most))  # fmt: skip
 
 
 def _qwen(name: str) -> LayoutOf:

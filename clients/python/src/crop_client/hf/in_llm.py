@@ -142,6 +142,8 @@ class InLLM:
             more = {name: value for name, value in self._arguments.items() if name not in skipped}
         else:
             place, more = {"layout": self._layout}, self._arguments
+        # As many heads as tokens would pass for queries as well.
+        more = {**more, "axes": {**(more.get("axes") or {}), "attention": "hn"}}
         answer = self._client.prune(attention=row[:, columns], **place, **budget, **more)
         self.answers.append(answer)
         kept = torch.as_tensor(answer.kept_indices).to(row.device)

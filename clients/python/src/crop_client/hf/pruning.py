@@ -214,10 +214,12 @@ class PrunedGeneration:
         self.answers = []
         kept = []
         for visual in visuals:
-            tensors: dict[str, Any] = {"image_features": visual.features}
+            arguments: dict[str, Any] = {"image_features": visual.features, **self._arguments}
             if visual.attention is not None:
-                tensors["attention"] = visual.attention
-            answer = self.client.prune(**{**tensors, **self._arguments}, layout=visual.layouts)
+                # As many heads as tokens would pass for queries as well.
+                arguments["axes"] = {**(arguments.get("axes") or {}), "attention": "hn"}
+                arguments["attention"] = visual.attention
+            answer = self.client.prune(**arguments, layout=visual.layouts)
             self.answers.append(answer)
             kept.append([one.kept_indices for one in answer.per_image])
         return prune_inputs(self.model, inputs, visuals, kept, keep_positions=self._keep_positions)
