@@ -123,6 +123,19 @@ def test_a_cancelled_call_does_not_leave_its_answer_to_the_next(server, grid):
     run(ask())
 
 
+def test_a_client_outlives_its_event_loop(certificate, grid):
+    """Nothing of the first loop is used in the second: neither connections of TLS, nor who waits for whom."""
+    row = np.random.default_rng(3).random(576, np.float32)
+    with Server(*certificate.flags) as server:
+        client = AsyncClient(server.url, ca_file=certificate.authority, concurrency=2)
+
+        async def ask():
+            return await asyncio.gather(*(client.prune(attention=row, layout=grid, keep_tokens=3, method="topk") for _ in range(6)))
+
+        first = run(ask())
+        assert [one.raw for one in run(ask())] == [one.raw for one in first]
+
+
 def test_reselect(server, grid):
     first, now = np.random.default_rng(3).random((2, 576), np.float32)
 

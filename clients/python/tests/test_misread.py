@@ -1,9 +1,15 @@
 """Arguments that were sent as something else than they mean, found by using the client."""
+import asyncio
+import uuid
+
 import numpy as np
 import pytest
-from crop_client import ArgumentError, Client, layouts, shared_empty
+from conftest import Scripted, response
+
+from crop_client import ArgumentError, AsyncClient, Client, layouts, shared_empty
 
 G = layouts.grid(24, 24)
+TWO = {"attention": [0.5, 1.0], "layout": layouts.raw(2), "keep_tokens": 1, "method": "topk"}
 
 
 def test_a_matrix_is_sent_whole(client, grid):
@@ -86,6 +92,81 @@ def test_position_ids_with_those_of_the_text(client):
     for shaped, letters in ((ids, "cn"), (ids[:, None], "cbn"), (ids[None], "bcn")):
         answer = client.prune(attention=row, position_ids=shaped, axes={"position_ids": letters}, layout=G, keep_tokens=9)
         assert answer.position_ids.tolist() == ids[1:, answer.kept_indices].tolist()
+
+
+@pytest.mark.parametrize("wrong", [
+    {"keep_ratio": float("nan")}, {"keep_ratio": float("inf")}, {"keep_ratio": np.float32("nan")}, {"keep_ratio": {1, 2}},
+    {"method_parameters": {"x": [float("nan")]}}, {"method_parameters": {(1, 2): 3}}, {"seed": 1j},
+    {"timeout": float("inf")}, {"timeout": float("nan")}, {"timeout": "5"}, {"timeout": -1}, {"timeout": 0}, {"timeout": 1e30},
+    {"tensors": ["x"]}, {"tensors": {1: [0.5]}}, {"parameters": ["x"]}, {"parameters": {"keep_tokens": 3}}, {"parameters": {"axes": {}}},
+    {"axes": "hn"}, {"axes": ["hn"]}, {"axes": {"attention": 3}}, {"axes": {"attention": ["n"]}},
+    {"request_id": "a\nX: y"}, {"request_id": "a b"}, {"request_id": ""}, {"request_id": "\u00e9"}, {"request_id": b"a"},
+    {"request_id": 7}, {"request_id": "a" * 129}])
+def test_arguments_that_cannot_be_sent(client, wrong):
+    given = {**TWO, "method_parameters": {}}
+    (name,) = wrong
+    for _ in range(2):  # the second time the form may be known
+        with pytest.raises(ArgumentError, match=name):
+            client.prune(**{**given, **wrong})
+        client.prune(**given)
+
+
+def test_ids_may_be_those_of_uuid(client):
+    mine = uuid.uuid4()
+    for given in (mine, str(mine)):
+        answer = client.prune(**TWO, request_id=given)
+        assert answer.request_id == str(mine)
+
+
+def test_none_is_not_given(client):
+    names = ["axes", "parameters", "keep_ratio", "region", "localize", "seed", "request_id", "timeout", "previous", "image_features"]
+    answer = client.prune(**TWO, tensors={"key": None}, **dict.fromkeys(names))
+    assert answer.kept_indices.tolist() == [1]
+
+
+@pytest.mark.parametrize("wrong", [
+    {"timeout": float("inf")}, {"timeout": float("nan")}, {"timeout": None}, {"timeout": "5"}, {"timeout": -1}, {"timeout": 1e30},
+    {"retries": None}, {"retries": -1}, {"retries": "2"}, {"retries": 1.5}, {"headers": ["a"]}, {"headers": {"a": 1}},
+    {"headers": {"a": None}}, {"headers": {1: "a"}}, {"headers": {"a b": "c"}}, {"headers": {"a": "\r\nX: y"}}, {"headers": {"a:": "c"}},
+    {"headers": {"A": "1", "a": "2"}}, {"api_key": b"key"}, {"api_key": "k\u00e9y"}, {"url": None}, {"url": b"http://h"},
+    {"url": "http://" + "a" * 64 + ".org"}, {"url": "http://a..b"}, {"url": "http://[::1"}, {"url": "http://a b"},
+    {"url": "http://h/a b"}, {"url": "http://h/\u00e9"}, {"url": "http://:key@h"}, {"url": "unix:/a\0b"},
+    {"url": "https://h", "ca_file": "/nowhere.pem"}, {"url": "https://h", "ca_file": __file__}, {"url": "https://h", "ca_file": "/"},
+    {"url": "https://h", "ssl_context": True}])
+def test_settings_that_cannot_be(wrong):
+    for kind in (Client, AsyncClient):
+        with pytest.raises(ArgumentError) as error:
+            kind(**wrong)
+        assert "k\u00e9y" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", [
+    "Host", "CONTENT-LENGTH", "transfer-encoding", "Content-Type", "accept", "Connection", "X-Request-ID", "Accept-Encoding", "Expect"])
+def test_what_the_client_says_is_said_once(name):
+    with pytest.raises(ArgumentError, match=name):
+        Client(headers={name: "x"})
+
+
+def test_headers_of_every_request():
+    with Scripted(response()) as server:
+        Client(server.url, headers={"user-agent": "mine", "authorization": "Basic YTpi", "traceparent": "00-0-0-00"}).methods()
+    lines = server.requests[0].decode().lower().split("\r\n")
+    assert sorted(line for line in lines if line.startswith(("user-agent", "authorization", "trace"))) == [
+        "authorization: basic ytpi", "traceparent: 00-0-0-00", "user-agent: mine"]
+    assert len({line.partition(":")[0] for line in lines if line}) == len([line for line in lines if line])
+    with pytest.raises(ArgumentError, match="api_key"):
+        Client(headers={"authorization": "x"}, api_key="y")
+
+
+def test_a_name_beyond_ascii_is_asked_for_as_its_domain_is():
+    assert Client("http://b\u00fccher.example:81/a")._settings.head("GET", "/methods").startswith(
+        b"GET /a/methods HTTP/1.1\r\nHost: xn--bcher-kva.example:81\r\n")
+
+
+def test_no_calls_at_a_time_would_wait_for_ever():
+    for concurrency in (0, -1, None, "4"):
+        with pytest.raises(ArgumentError, match="concurrency"):
+            AsyncClient(concurrency=concurrency)
 
 
 def test_settings():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import marshal
+import uuid
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence, TypedDict, Union
 
 import numpy as np
@@ -21,18 +22,18 @@ RegionLike = Union[Mapping[str, Any], Sequence[Any]]
 
 
 class _Common(TypedDict, total=False):
-    """What every call takes."""
+    """What every call takes. `None` is as if it were not given, in all of these."""
 
-    layout: LayoutLike
-    seed: int
-    request_id: str
-    timeout: float
-    parameters: Mapping[str, Any]
+    layout: Optional[LayoutLike]
+    seed: Optional[int]
+    request_id: Union[str, uuid.UUID, None]
+    timeout: Optional[float]
+    parameters: Optional[Mapping[str, Any]]
 
 
 class _Tensors(_Common, total=False):
-    axes: Mapping[str, str]
-    tensors: Mapping[str, TensorLike]
+    axes: Optional[Mapping[str, str]]
+    tensors: Optional[Mapping[str, TensorLike]]
     image_features: TensorLike
     relevance_features: TensorLike
     text_features: TensorLike
@@ -66,37 +67,37 @@ class _LaterStage(_Tensors, total=False):
 class LocalizeArguments(_Tensors, total=False):
     """Arguments of `localize`."""
 
-    region: RegionLike
-    localize: Union[bool, Mapping[str, Any]]
+    region: Optional[RegionLike]
+    localize: Union[bool, Mapping[str, Any], None]
 
 
 class _Budget(TypedDict, total=False):
-    keep_tokens: int
-    keep_ratio: float
-    prune_ratio: float
-    method: str
-    method_parameters: Mapping[str, Any]
-    region: RegionLike
-    localize: Union[bool, Mapping[str, Any]]
-    region_share: float
-    model_dimensions: Mapping[str, Any]
+    keep_tokens: Optional[int]
+    keep_ratio: Optional[float]
+    prune_ratio: Optional[float]
+    method: Optional[str]
+    method_parameters: Optional[Mapping[str, Any]]
+    region: Optional[RegionLike]
+    localize: Union[bool, Mapping[str, Any], None]
+    region_share: Optional[float]
+    model_dimensions: Optional[Mapping[str, Any]]
 
 
 class _Pruning(_Budget, total=False):
-    region_policy: str
-    region_bias: float
-    stages: Union[Sequence[Mapping[str, Any]], str, int]
-    renumber: bool
-    explain: bool
-    bookkeeping: Union[bool, Mapping[str, Any]]
-    budget_scope: str
-    newline_policy: str
+    region_policy: Optional[str]
+    region_bias: Optional[float]
+    stages: Union[Sequence[Mapping[str, Any]], str, int, None]
+    renumber: Optional[bool]
+    explain: Optional[bool]
+    bookkeeping: Union[bool, Mapping[str, Any], None]
+    budget_scope: Optional[str]
+    newline_policy: Optional[str]
 
 
 class PlanArguments(_Common, _Pruning, total=False):
     """Arguments of `plan`: those of `prune` without tensors, and the machine that pruning is to pay on."""
 
-    break_even: Mapping[str, Any]
+    break_even: Optional[Mapping[str, Any]]
 
 
 class PruneArguments(_LaterStage, _Pruning, total=False):
@@ -109,42 +110,42 @@ class ReselectArguments(_LaterStage, total=False):
     """Arguments of `reselect`."""
 
     previous: Any
-    max_swaps: int
-    swap_margin: float
-    prefill_weight: float
-    budget_scope: str
-    explain: bool
-    renumber: bool
-    bookkeeping: Union[bool, Mapping[str, Any]]
+    max_swaps: Optional[int]
+    swap_margin: Optional[float]
+    prefill_weight: Optional[float]
+    budget_scope: Optional[str]
+    explain: Optional[bool]
+    renumber: Optional[bool]
+    bookkeeping: Union[bool, Mapping[str, Any], None]
 
 
 class CompareArguments(_LaterStage, total=False):
     """Arguments of `compare`."""
 
-    methods: Sequence[Union[str, Mapping[str, Any]]]
-    keep_tokens: int
-    keep_ratio: float
-    prune_ratio: float
-    region: RegionLike
-    localize: Union[bool, Mapping[str, Any]]
-    region_policy: str
-    region_share: float
-    region_bias: float
-    newline_policy: str
+    methods: Optional[Sequence[Union[str, Mapping[str, Any]]]]
+    keep_tokens: Optional[int]
+    keep_ratio: Optional[float]
+    prune_ratio: Optional[float]
+    region: Optional[RegionLike]
+    localize: Union[bool, Mapping[str, Any], None]
+    region_policy: Optional[str]
+    region_share: Optional[float]
+    region_bias: Optional[float]
+    newline_policy: Optional[str]
 
 
 class CompressArguments(_Tensors, _Budget, total=False):
     """Arguments of `compress`."""
 
-    mode: str
-    model: str
-    newline_policy: str
-    renumber: bool
-    anchor_share: float
-    anchors: str
-    region_ratio: float
-    background_ratio: float
-    dtype: str
+    mode: Optional[str]
+    model: Optional[str]
+    newline_policy: Optional[str]
+    renumber: Optional[bool]
+    anchor_share: Optional[float]
+    anchors: Optional[str]
+    region_ratio: Optional[float]
+    background_ratio: Optional[float]
+    dtype: Optional[str]
 
 
 # Read by the client itself, never sent.
@@ -207,7 +208,7 @@ class _Prepared(NamedTuple):
 
 
 # What makes the head of a request: of its call, the type and size of its body, and an id.
-MakeHead = Callable[[Call, str, int, Optional[str]], bytes]
+MakeHead = Callable[[Call, str, int, Union[str, uuid.UUID, None]], bytes]
 
 
 class RequestWriter:
@@ -253,6 +254,7 @@ def write_body(call: Call, arguments: Mapping[str, Any]) -> Body:
     """-> the body. Raises `ArgumentError` for what the service would misread."""
     parameters: dict[str, Any] = {}
     named: list[tuple[str, Any]] = []
+    axes, tensors, more = (_by_name(name, arguments.get(name)) for name in ("axes", "tensors", "parameters"))
     for name, value in arguments.items():
         if value is None or name in _OWN:
             continue
@@ -262,26 +264,30 @@ def write_body(call: Call, arguments: Mapping[str, Any]) -> Body:
             named.append((name, value))
         else:
             parameters[name] = value
-    if extra := arguments.get("parameters"):
-        parameters.update(extra)
-    if extra := arguments.get("tensors"):
-        for name in extra:
-            if any(name == given for given, _ in named):
-                raise ArgumentError(f"{name} is given twice, by name and in `tensors`")
-        named.extend(extra.items())
+    for name, value in more.items():
+        if name == "axes":
+            raise ArgumentError("`axes` is an argument of its own, not one of `parameters`")
+        if name in parameters:
+            raise ArgumentError(f"{name} is given twice, by itself and in `parameters`")
+        parameters[name] = value
+    for name, value in tensors.items():
+        if any(name == given for given, _ in named):
+            raise ArgumentError(f"{name} is given twice, by name and in `tensors`")
+        if value is not None:
+            named.append((name, value))
     if "layout" in parameters:
         _check_layout(parameters["layout"])
     if not call.takes_tensors:
         if "layout" not in parameters:
             raise ArgumentError("plan: `layout` is needed; see crop_client.layouts")
-        text = json.dumps(parameters, allow_nan=False, default=_plain).encode()
+        text = _json(parameters).encode()
         return Body("application/json", [text], len(text), None, None)
     if call is RESELECT:
         previous = None
         _kept_now(arguments.get("previous"), parameters)
     else:
         previous = _previous(arguments.get("previous"), parameters)
-    return _with_tensors(call, named, parameters, arguments.get("axes") or {}, previous)
+    return _with_tensors(call, named, parameters, axes, previous)
 
 
 def _with_tensors(
@@ -319,7 +325,7 @@ def _with_tensors(
     device = next((array.device for _, array in sent if is_torch(array)), None)
     tensors = [(name, as_tensor(name, array)) for name, array in sent]
     ordered = _safetensors.order(tensors)
-    header = _safetensors.header(ordered, json.loads(json.dumps(parameters, default=_plain, allow_nan=False)))
+    header = _safetensors.header(ordered, json.loads(_json(parameters)))
     pieces = [header, *(tensor.data for _, tensor in ordered)]
     return Body(_SAFETENSORS, pieces, sum(map(len, pieces)), device, previous)
 
@@ -411,13 +417,33 @@ def _address_of(piece: Any) -> int:
     return address
 
 
+def _by_name(name: str, value: Any) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(one, str) for one in value):
+        raise ArgumentError(f"`{name}` is a mapping by name, not {value!r:.80}")
+    return value
+
+
+def _json(parameters: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(parameters, default=_plain, allow_nan=False)
+    except (ValueError, TypeError, RecursionError):
+        for name, value in parameters.items():
+            try:
+                json.dumps(value, default=_plain, allow_nan=False)
+            except (ValueError, TypeError, RecursionError) as error:
+                raise ArgumentError(f"`{name}` cannot be sent as JSON: {error}: {value!r:.80}") from None
+        raise
+
+
 def _plain(value: Any) -> Any:
     """Numbers, arrays and mappings of other libraries as JSON has them."""
     if is_array(value):
         return value.tolist()
     if isinstance(value, Mapping):
         return dict(value)
-    raise ArgumentError(f"a parameter of type {type(value).__name__} cannot be sent as JSON")
+    raise TypeError(f"{type(value).__name__} has no form there")
 
 
 def _unknown(name: str, call: Call) -> str:

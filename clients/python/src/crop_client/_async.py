@@ -8,16 +8,17 @@ import socket
 import ssl
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence, Union
 
 from . import _arguments
-from ._client import _IDLE_CONNECTIONS, Settings, _AnyAnswer, _failed, answer, listed
+from ._client import _IDLE_CONNECTIONS, _AnyAnswer, answer, failed, failure_of, listed, says_ready, tls_problem
 from ._connection import ConnectionLost
-from ._retry import pause, retry_after
+from ._retry import pause
+from ._settings import Settings, count, seconds
 from ._shared import MINIMUM, Slot, _Array
 from ._wire import MAXIMUM_HEAD, Address, ChunkDecoder, Response, read_head, usual_head
 from .answers import CompareAnswer, CompressAnswer, LocalizeAnswer, PlanAnswer, PruneAnswer, ReselectAnswer
-from .errors import Overloaded, ProtocolError, RequestTimeout, problem_error
+from .errors import Overloaded, ProtocolError, RequestTimeout
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -212,19 +213,21 @@ class _Connection:
 class AsyncClient:
     """The same as `Client`, with coroutines; `concurrency` calls are sent at a time, the others wait.
 
-    It belongs to the event loop it is first used in.
+    It serves one event loop at a time; in another one, as of a second `asyncio.run`, it makes new connections. Tensors are
+    checked and, from a GPU, fetched before a call first waits.
     """
 
     def __init__(
         self, url: str = "http://127.0.0.1:8080", *, api_key: Optional[str] = None, timeout: float = 30.0, retries: int = 2,
-        ca_file: Optional[str] = None, ssl_context: Optional[ssl.SSLContext] = None,
+        ca_file: Union[str, os.PathLike[str], None] = None, ssl_context: Optional[ssl.SSLContext] = None,
         headers: Optional[Mapping[str, str]] = None, concurrency: int = 64,
     ) -> None:  # fmt: skip
         self._settings = Settings(url, api_key, timeout, retries, ca_file, ssl_context, headers)
         self._requests = _arguments.RequestWriter(self._settings.call_head)
+        self._concurrency = count("concurrency", concurrency, 1, "how many calls are sent at a time")
         self._idle: list[_Connection] = []
-        self._process = os.getpid()
-        self._room = asyncio.Semaphore(concurrency)
+        self._home: Any = None
+        self._room = asyncio.Semaphore(self._concurrency)
 
     async def prune(self, **arguments: Unpack[_arguments.PruneArguments]) -> PruneAnswer:
         """Chooses the visual tokens to keep; see `Client.prune`."""
@@ -259,13 +262,15 @@ class AsyncClient:
         return listed(await self._get("/models"), "models")
 
     async def is_ready(self) -> bool:
-        """Whether the service takes requests; False too where nothing listens."""
+        """Whether the service takes requests; see `Client.is_ready`."""
         head = self._settings.head("GET", "/readyz")
+        self._come_home()
         try:
-            response = await asyncio.wait_for(self._attempt([head]), self._settings.timeout)
-        except (OSError, ProtocolError, asyncio.TimeoutError):
+            return says_ready(await asyncio.wait_for(self._attempt([head]), self._settings.timeout))
+        except (OSError, ProtocolError, asyncio.TimeoutError) as error:
+            if tls_problem(error) is not None:
+                raise failed(self._settings.address, error, 1) from error
             return False
-        return response.status == 200
 
     async def close(self) -> None:
         """Closes the idle connections."""
@@ -286,8 +291,8 @@ class AsyncClient:
         return await self._exchange([self._settings.head("GET", path)], None)
 
     async def _exchange(self, pieces: list[Any], timeout: Optional[float]) -> Response:
-        if timeout is None:
-            timeout = self._settings.timeout
+        timeout = self._settings.timeout if timeout is None else seconds(timeout)
+        self._come_home()
         try:
             if sys.version_info < (3, 11):
                 return await asyncio.wait_for(self._with_retries(pieces, time.monotonic() + timeout), timeout)
@@ -300,31 +305,35 @@ class AsyncClient:
     async def _with_retries(self, pieces: list[Any], deadline: float) -> Response:
         attempt = 0
         while True:
-            wanted, failure, problem = None, None, None
+            failure: Optional[OSError] = None
+            problem: Optional[Overloaded] = None
             try:
                 async with self._room:
                     response = await self._attempt(pieces)
                 if response.status < 300:
                     return response
-                wanted = retry_after(response.fields)
-                problem = problem_error(response.status, response.body, wanted)
-                if not isinstance(problem, Overloaded):
-                    raise problem
+                rejection = failure_of(response, self._settings.address)
+                if not isinstance(rejection, Overloaded):
+                    raise rejection
+                problem = rejection
             except TimeoutError:
                 raise
             except OSError as error:
                 failure = error
-            seconds = pause(attempt, wanted, deadline - time.monotonic())
-            if attempt >= self._settings.retries or seconds is None:
-                if problem is not None:
-                    raise problem
-                raise _failed(self._settings.address, failure, attempt + 1) from failure
-            await asyncio.sleep(seconds)
             attempt += 1
+            wanted = None if problem is None else problem.retry_after
+            wait = pause(attempt - 1, wanted, deadline - time.monotonic())
+            if attempt > self._settings.retries or wait is None or tls_problem(failure) is not None:
+                raise problem or failed(self._settings.address, failure, attempt) from failure
+            await asyncio.sleep(wait)
+
+    def _come_home(self) -> None:
+        """Forgets what belongs to another event loop, or to the process that this one was forked from."""
+        home = asyncio.get_running_loop(), os.getpid()
+        if self._home != home:
+            self._home, self._idle, self._room = home, [], asyncio.Semaphore(self._concurrency)
 
     async def _attempt(self, pieces: list[Any]) -> Response:
-        if self._process != os.getpid():
-            self._idle, self._process = [], os.getpid()
         while self._idle:
             try:
                 return await self._on(self._idle.pop(), pieces)

@@ -7,77 +7,31 @@ import os
 import ssl
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, Mapping, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Mapping, Optional, TypeVar, Union
 
 from . import _arguments
 from ._connection import Connection, ConnectionLost
 from ._retry import pause, retry_after
-from ._wire import Address, Response, address, request_head
+from ._settings import Settings, seconds
+from ._wire import Address, Response
 from .answers import Answer, CompareAnswer, CompressAnswer, CropWarning, LocalizeAnswer, PlanAnswer, PruneAnswer, ReselectAnswer
-from .errors import ArgumentError, ConnectionFailed, Overloaded, ProtocolError, RequestTimeout, problem_error
+from .errors import ConnectionFailed, CropError, Overloaded, ProtocolError, RequestTimeout, problem_error
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _AnyAnswer = TypeVar("_AnyAnswer", bound=Answer)
 _IDLE_CONNECTIONS = 16
-
-
-class Settings:
-    """What both clients are told, checked once."""
-
-    def __init__(
-        self, url: str, api_key: Optional[str], timeout: float, retries: int, ca_file: Optional[str],
-        ssl_context: Optional[ssl.SSLContext], headers: Optional[Mapping[str, str]],
-    ) -> None:  # fmt: skip
-        self.address: Address = address(url)
-        if not timeout > 0:
-            raise ArgumentError(f"timeout={timeout}: seconds, more than 0")
-        if retries < 0:
-            raise ArgumentError(f"retries={retries}: how often a request is repeated, 0 for never")
-        self.timeout = float(timeout)
-        self.retries = retries
-        if self.address.scheme != "https" and (ca_file or ssl_context):
-            raise ArgumentError(f"'{url}' is not encrypted, so ca_file and ssl_context would not be used")
-        if self.address.scheme == "shm" and not hasattr(os, "memfd_create"):
-            raise ArgumentError(f"'{url}': this system has no memfd_create; use unix:{self.address.path}")
-        self.context = None
-        if self.address.scheme == "https":
-            self.context = ssl_context or ssl.create_default_context(cafile=ca_file)
-        self.fields = {"User-Agent": "crop-client", **(headers or {})}
-        if api_key is not None:
-            self.fields["Authorization"] = f"Bearer {api_key}"
-        self._heads: dict[tuple[str, str, str, str], bytes] = {}
-
-    def head(
-        self, method: str, path: str, accept: str = "application/json", content_type: str = "", byte_count: int = 0,
-        request_id: Optional[str] = None,
-    ) -> bytes:  # fmt: skip
-        """-> the head of a request, with a body where there is a `content_type`. Its constant part is made once."""
-        key = (method, path, accept, content_type)
-        known = self._heads.get(key)
-        if known is None:
-            fields = {**self.fields, "Accept": accept}
-            if content_type:
-                fields["Content-Type"] = content_type
-            known = self._heads[key] = request_head(method, self.address, path, fields)
-        if request_id is not None:
-            if not request_id.isascii() or not request_id.isprintable():
-                raise ArgumentError(f"request_id={request_id!r} cannot stand in a header")
-            known = b"%sX-Request-Id: %s\r\n" % (known, request_id.encode())
-        if not content_type:
-            return known + b"\r\n"
-        return b"%sContent-Length: %d\r\n\r\n" % (known, byte_count)
-
-    def call_head(self, call: _arguments.Call, content_type: str, byte_count: int, request_id: Optional[str]) -> bytes:
-        """-> the head of one of the operations."""
-        return self.head("POST", call.path, call.accept, content_type, byte_count, request_id)
+# OpenSSL's X509_V_ERR_* of a certificate whose issuer is not known: it has signed itself, or another did that is not here.
+_UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21})
 
 
 def answer(kind: type[_AnyAnswer], response: Response, request: _arguments.Request, stacklevel: int = 4) -> _AnyAnswer:
     """-> the answer of a successful response; the service's warnings are issued."""
     _, head, body = response
     made = kind(body, head, request.device, request.previous)
+    if kind._mark not in body:
+        raise made.foreign()
     if b"warnings" in body:
         for text in made.warnings:
             warnings.warn(text, CropWarning, stacklevel)
@@ -88,21 +42,38 @@ def listed(response: Response, name: str) -> list[dict[str, Any]]:
     """-> the list under `name` of a JSON response."""
     try:
         found: list[dict[str, Any]] = json.loads(response.body)[name]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ProtocolError(f"the answer has no list of {name}: {error}") from error
-    return found
+        if isinstance(found, list):
+            return found
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise Answer(response.body, response.head).foreign()
+
+
+def says_ready(response: Response) -> bool:
+    """Whether this is what the service answers when it is ready; others answer 200 to anything."""
+    return response.status == 200 and response.body[:1] == b"{" and b'"ready"' in response.body
+
+
+def failure_of(response: Response, where: Address) -> CropError:
+    """-> the exception for a response that is no success."""
+    if response.status < 400:
+        place = response.fields.get("location")
+        return ProtocolError(
+            f"{where.path or where.authority} answers {response.status} and "
+            + (f"refers to {place!r:.400}: if crop is there, url should say so" if place else "nothing that crop would answer"))
+    return problem_error(response.status, response.body, retry_after(response.fields))
 
 
 class Client:
     """A client of one service: `http://HOST:PORT`, `https://HOST:PORT`, `unix:/PATH`, or `shm:/PATH` for shared memory.
 
-    It may be shared by threads; each call takes a kept-alive connection, or makes one. A call that is answered 429 or
-    503, or that loses its connection, is repeated up to `retries` times, after what `Retry-After` asks for and within
-    `timeout` seconds in all.
+    It may be shared by threads; each call takes a kept-alive connection, or makes one. A call that is answered 408, 429
+    or 503, or that loses its connection, is repeated up to `retries` times, after what `Retry-After` asks for and within
+    `timeout` seconds in all. Redirections are not followed.
 
     `api_key` is sent as `Authorization: Bearer`; `ca_file` names the authority of the server's certificate, where the
     system does not know it; `ssl_context` replaces the whole of TLS's settings, client certificates included;
-    `headers` are sent with every request.
+    `headers` are sent with every request: any but those that the client sets itself, `User-Agent` excepted.
 
     The operations take the parameters of the service's contract by name (`docs/requests.md`, `GET /docs`), and tensors
     of numpy or torch as they are: any strides, bfloat16, CUDA. They raise `ArgumentError` for what could be misread,
@@ -111,7 +82,7 @@ class Client:
 
     def __init__(
         self, url: str = "http://127.0.0.1:8080", *, api_key: Optional[str] = None, timeout: float = 30.0, retries: int = 2,
-        ca_file: Optional[str] = None, ssl_context: Optional[ssl.SSLContext] = None,
+        ca_file: Union[str, os.PathLike[str], None] = None, ssl_context: Optional[ssl.SSLContext] = None,
         headers: Optional[Mapping[str, str]] = None,
     ) -> None:  # fmt: skip
         self._settings = Settings(url, api_key, timeout, retries, ca_file, ssl_context, headers)
@@ -170,12 +141,17 @@ class Client:
         return listed(self._get("/models"), "models")
 
     def is_ready(self) -> bool:
-        """Whether the service takes requests; False too where nothing listens."""
+        """Whether the service takes requests; False too where nothing listens, or something else.
+
+        Raises `ConnectionFailed` where a certificate is not accepted, which waiting would not mend.
+        """
         settings = self._settings
         head = settings.head("GET", "/readyz")
         try:
-            return self._attempt([head], time.monotonic() + settings.timeout, settings.timeout).status == 200
-        except (OSError, ProtocolError):
+            return says_ready(self._attempt([head], time.monotonic() + settings.timeout, settings.timeout))
+        except (OSError, ProtocolError) as error:
+            if tls_problem(error) is not None:
+                raise failed(settings.address, error, 1) from error
             return False
 
     def close(self) -> None:
@@ -198,34 +174,31 @@ class Client:
 
     def _exchange(self, pieces: list[Any], timeout: Optional[float]) -> Response:
         """-> the successful response, after as many attempts as it takes."""
-        if timeout is None:
-            timeout = self._settings.timeout
-        start = time.monotonic()
-        deadline = start + timeout
+        timeout = self._settings.timeout if timeout is None else seconds(timeout)
+        deadline = time.monotonic() + timeout
         attempt = 0
         while True:
-            wanted, failure = None, None
+            failure: Optional[OSError] = None
+            problem: Optional[Overloaded] = None
             try:
                 response = self._attempt(pieces, deadline, timeout if attempt == 0 else deadline - time.monotonic())
                 if response.status < 300:
                     return response
-                wanted = retry_after(response.fields)
-                problem = problem_error(response.status, response.body, wanted)
-                if not isinstance(problem, Overloaded):
-                    raise problem
+                rejection = failure_of(response, self._settings.address)
+                if not isinstance(rejection, Overloaded):
+                    raise rejection
+                problem = rejection
             except TimeoutError:
                 where = self._settings.address
                 raise RequestTimeout(f"no answer of {where.path or where.authority} within {timeout} s") from None
             except OSError as error:
                 failure = error
-                problem = None
-            seconds = pause(attempt, wanted, deadline - time.monotonic())
-            if attempt >= self._settings.retries or seconds is None:
-                if problem is not None:
-                    raise problem
-                raise _failed(self._settings.address, failure, attempt + 1) from failure
-            time.sleep(seconds)
             attempt += 1
+            wanted = None if problem is None else problem.retry_after
+            wait = pause(attempt - 1, wanted, deadline - time.monotonic())
+            if attempt > self._settings.retries or wait is None or tls_problem(failure) is not None:
+                raise problem or failed(self._settings.address, failure, attempt) from failure
+            time.sleep(wait)
 
     def _attempt(self, pieces: list[Any], deadline: float, timeout: float) -> Response:
         """One request on a kept-alive connection, or on a new one where that has gone stale."""
@@ -258,7 +231,25 @@ class Client:
         return response
 
 
-def _failed(where: Address, failure: Optional[OSError], attempts: int) -> ConnectionFailed:
+def tls_problem(failure: Optional[BaseException]) -> Optional[str]:
+    """-> what is wrong with certificates or TLS, which another attempt would not mend; None for any other failure."""
+    lost = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+    error = failure.__cause__ if isinstance(failure, ConnectionLost) else failure
+    if not isinstance(error, ssl.SSLError) or isinstance(error, lost):
+        return None
+    if isinstance(error, ssl.SSLCertVerificationError):
+        hint = "; ca_file names an authority to trust" if error.verify_code in _UNKNOWN_ISSUER else ""
+        return f"the server's certificate is not accepted: {error.verify_message}{hint}"
+    reason = error.reason or str(error)
+    if "ALERT" in reason:
+        return f"the server ended TLS: {reason}; if it wants the client's certificate, ssl_context can give one"
+    return f"no TLS with this server: {reason}; does it speak TLS at all, or is http:// meant?"
+
+
+def failed(where: Address, failure: Optional[BaseException], attempts: int) -> ConnectionFailed:
+    """-> the exception for a call that got no answer."""
     name = where.path or where.authority
+    if (problem := tls_problem(failure)) is not None:
+        return ConnectionFailed(f"{name}: {problem}")
     times = "" if attempts == 1 else f" in {attempts} attempts"
     return ConnectionFailed(f"{name}: {failure or 'no connection'}{times}; is `crop serve` running there?")

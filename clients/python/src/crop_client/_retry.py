@@ -29,6 +29,6 @@ def pause(attempt: int, wanted: Optional[float], left: float) -> Optional[float]
     Without `Retry-After` pauses double from 50 ms to two seconds; both are spread, so that clients that were rejected
     together do not return together.
     """
-    longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**attempt)
+    longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(attempt, 9))
     seconds = longest * random.uniform(0.5, 1.0) if wanted is None else wanted + random.uniform(0, 0.1 * wanted)
     return seconds if seconds < left else None

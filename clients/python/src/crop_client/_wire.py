@@ -34,24 +34,32 @@ class Address(NamedTuple):
 
 def address(url: str) -> Address:
     """-> what `http://host:port/prefix`, `https://...`, `unix:/path/of.sock` or `shm:/path/of.sock` names."""
+    if not isinstance(url, str):
+        raise ArgumentError(f"url={url!r:.80}: text is wanted, such as 'http://127.0.0.1:8080'")
     scheme, _, path = url.partition(":")
     if scheme in ("unix", "shm"):
         path = path[2:] if path.startswith("//") else path
-        if not path.startswith("/"):
+        if not path.startswith("/") or "\0" in path:
             raise ArgumentError(f"'{url}': a Unix socket is named by its absolute path, as in {scheme}:/run/crop.sock")
         return Address(scheme, "", 0, path, "")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ArgumentError(f"'{url}' is none of http://HOST:PORT, https://HOST:PORT, unix:/PATH and shm:/PATH")
-    if parts.username or parts.query or parts.fragment:
-        raise ArgumentError(f"'{url}': user names, queries and fragments have no meaning here")
     try:
+        parts = urlsplit(url)
         port = parts.port
+        host = parts.hostname or ""
+        if ":" not in host:
+            # As the name is asked for, and sent in `Host`.
+            host = host.encode("idna").decode()
     except ValueError as error:
         raise ArgumentError(f"'{url}': {error}") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ArgumentError(f"'{url}' is none of http://HOST:PORT, https://HOST:PORT, unix:/PATH and shm:/PATH")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ArgumentError(f"'{url}': user names, queries and fragments have no meaning here")
+    if not re.fullmatch("[!-~]+", host + parts.path):
+        raise ArgumentError(f"{url!r}: its host or path has characters that cannot stand in a request; percent-encode those of a path")
     if port is None:
         port = 443 if parts.scheme == "https" else 80
-    return Address(parts.scheme, parts.hostname, port, "", parts.path.rstrip("/"))
+    return Address(parts.scheme, host, port, "", parts.path.rstrip("/"))
 
 
 class Head(NamedTuple):
@@ -90,7 +98,9 @@ def read_head(received: bytes) -> Optional[Head]:
         return None
     version, digits = received[:9], received[9:12]
     if version not in (b"HTTP/1.1 ", b"HTTP/1.0 ") or not digits.isdigit() or received[12:13] not in (b" ", b"\r"):
-        raise ProtocolError(f"not an HTTP/1.1 response: {received[:40]!r}")
+        # A record of TLS, with an alert or of a handshake.
+        hint = "; that is TLS: is https:// meant?" if received[:2] in (b"\x15\x03", b"\x16\x03") else ""
+        raise ProtocolError(f"not an HTTP/1.1 response: {received[:40]!r}{hint}")
     if end < 0:
         if len(received) > MAXIMUM_HEAD:
             raise ProtocolError(f"the response's head exceeds {MAXIMUM_HEAD} bytes")
@@ -99,7 +109,8 @@ def read_head(received: bytes) -> Optional[Head]:
     # Of fields that are there twice the first counts.
     fields = dict(reversed(_FRAMING.findall(received[: end + 2].lower())))
     options = fields.get(b"connection", b"")
-    keeps_alive = b"close" not in options and (version == b"HTTP/1.1 " or b"keep-alive" in options)
+    # Whoever answers 408 closes, whether he says so or not (RFC 9110, 15.5.9).
+    keeps_alive = status != 408 and b"close" not in options and (version == b"HTTP/1.1 " or b"keep-alive" in options)
     if fields.get(b"transfer-encoding", b"").rstrip().endswith(b"chunked"):
         return Head(status, end + 4, None, True, keeps_alive)
     if status < 200 or status in (204, 304):
@@ -192,12 +203,50 @@ class ChunkDecoder:
         return b"".join(self._parts)
 
 
+# What the client says of a request itself, or could not do as the field promises; said twice it could be read in two ways.
+_OWN_FIELDS = {
+    "host": "it follows from url", "x-request-id": "request_id of a call sets it", "authorization": "api_key sets it",
+    "accept-encoding": "answers are read as they are", "crop-shared-memory": "shm:/PATH uses it",
+    **dict.fromkeys((
+        "accept", "connection", "content-encoding", "content-length", "content-type", "expect", "keep-alive", "te", "trailer",
+        "transfer-encoding", "upgrade"), "the client sets it"),
+}  # fmt: skip
+
+
+def constant_fields(headers: Optional[Mapping[str, str]], api_key: Optional[str]) -> dict[str, str]:
+    """-> the fields that every request has. Raises `ArgumentError` for those that cannot be sent, or not beside the client's own."""
+    if headers is not None and not isinstance(headers, Mapping):
+        raise ArgumentError(f"headers={headers!r:.80}: a mapping of names to values is wanted")
+    fields: dict[str, str] = {}
+    names = set()
+    for name, value in (headers or {}).items():
+        if not isinstance(name, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+            raise ArgumentError(f"headers: {name!r} is not the name of a field")
+        known = name.lower()
+        if known in _OWN_FIELDS and (known != "authorization" or api_key is not None):
+            raise ArgumentError(f"headers: {name} cannot be among them: {_OWN_FIELDS[known]}")
+        if known in names:
+            raise ArgumentError(f"headers: {name} is there twice")
+        names.add(known)
+        fields[name] = _value(name, value)
+    if "user-agent" not in names:
+        fields["User-Agent"] = "crop-client"
+    if api_key is not None:
+        fields["Authorization"] = "Bearer " + _value("api_key", api_key)
+    return fields
+
+
+def _value(name: str, value: str) -> str:
+    # Which may be a key, so that no message shows it.
+    if not isinstance(value, str):
+        raise ArgumentError(f"{name}: its value is {type(value).__name__}, not text")
+    if not re.fullmatch("[\t -~]*", value):
+        raise ArgumentError(f"{name}: its value has line ends or other characters that cannot stand in a header")
+    return value
+
+
 def request_head(method: str, target: Address, path: str, fields: Mapping[str, str]) -> bytes:
     """-> the head of a request but for the fields that differ from request to request, and its end."""
     lines = [f"{method} {target.prefix}{path} HTTP/1.1", f"Host: {target.authority}"]
-    for name, value in fields.items():
-        if re.search(r"[\r\n\0]", value) or not value.isascii():
-            # The value may be a key.
-            raise ArgumentError(f"{name}: its value has line ends or other characters that cannot stand in a header")
-        lines.append(f"{name}: {value}")
+    lines += [f"{name}: {value}" for name, value in fields.items()]
     return ("\r\n".join(lines) + "\r\n").encode("ascii")

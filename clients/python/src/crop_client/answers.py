@@ -33,6 +33,8 @@ class CropWarning(UserWarning):
 class Answer(Mapping[str, Any]):
     """The members of an answer by name, and what its response's head says of it."""
 
+    # How the name of a member begins that every answer of this kind has, in JSON as in the header of safetensors.
+    _mark = b""
     # Read when they are first asked for.
     _members: Optional[dict[str, Any]] = None
     _images: Optional[list[Any]] = None
@@ -52,13 +54,22 @@ class Answer(Mapping[str, Any]):
         if self._members is None:
             try:
                 if self._body[:1] == b"{":
-                    self._members = json.loads(self._body.decode())
+                    members = json.loads(self._body.decode())
                 else:
                     tensors, metadata = _safetensors.read(self._body)
-                    self._members = _gathered(json.loads(metadata.get("response", "{}")), tensors)
-            except ValueError as error:
-                raise ProtocolError(f"the answer is not what it should be: {error}") from error
+                    members = _gathered(json.loads(metadata.get("response", "{}")), tensors)
+            except (ProtocolError, ValueError, TypeError) as error:
+                raise self.foreign() from error
+            if (name := self._mark[1:].decode()) and name not in members:
+                raise self.foreign()
+            self._members = members
         return self._members
+
+    def foreign(self) -> ProtocolError:
+        """-> the exception that says that this comes from something else than the service."""
+        kind = Fields(self._head).get("content-type", "of no type")
+        return ProtocolError(
+            f"this is no answer of crop: {len(self._body)} bytes ({kind:.80}), {self._body[:80]!r}; does url name another server?")
 
     def __getitem__(self, name: str) -> Any:
         return self.raw[name]
@@ -172,6 +183,8 @@ def _gathered(members: dict[str, Any], tensors: Mapping[str, Any]) -> dict[str, 
 class PruneAnswer(Answer):
     """Which tokens stay."""
 
+    _mark = b'"kept_indices'
+
     @property
     def kept_indices(self) -> Array:
         """[K] int64, ascending: indices of the tokens that stay. After `previous`, indices of the original tokens."""
@@ -246,6 +259,8 @@ class PruneAnswer(Answer):
 class ReselectAnswer(Answer):
     """Which tokens change places while the language model decodes."""
 
+    _mark = b'"swapped_in'
+
     @property
     def kept_indices(self) -> Array:
         """[K] int64, ascending: what is kept from now on."""
@@ -291,6 +306,8 @@ class ReselectAnswer(Answer):
 class LocalizeAnswer(Answer):
     """The contextual region."""
 
+    _mark = b'"region_indices'
+
     @property
     def region_indices(self) -> Array:
         """[R] int64, ascending: the tokens inside the region."""
@@ -321,6 +338,8 @@ class LocalizeAnswer(Answer):
 class CompressAnswer(Answer):
     """Fewer rows that stand for all tokens."""
 
+    _mark = b'"features'
+
     @property
     def features(self) -> Array:
         """[K, D], in the type of `image_features` or of `dtype`."""
@@ -344,6 +363,8 @@ class CompressAnswer(Answer):
 
 class CompareAnswer(Answer):
     """What several methods keep of one image."""
+
+    _mark = b'"overlap'
 
     @property
     def methods(self) -> list[dict[str, Any]]:
@@ -370,6 +391,8 @@ class CompareAnswer(Answer):
 
 class PlanAnswer(Answer):
     """How many tokens `prune` will keep."""
+
+    _mark = b'"tokens'
 
     @property
     def pays(self) -> Optional[bool]:

@@ -27,7 +27,7 @@ class RequestTimeout(CropError, TimeoutError):
 
 
 class ProtocolError(CropError):
-    """What came back is not an HTTP/1.1 response, or not of the service."""
+    """What came back is not an HTTP/1.1 response, or not of the service: another server's, or a redirection."""
 
 
 class ProblemError(CropError):
@@ -65,7 +65,7 @@ class NotFound(InvalidRequest):
 
 
 class Overloaded(ProblemError):
-    """429 or 503, still after the retries: the server is at capacity or draining."""
+    """408, 429 or 503, still after the retries: the server is at capacity or draining, or got the request too slowly."""
 
 
 class ServerError(ProblemError):
@@ -81,7 +81,7 @@ def problem_error(status: int, body: bytes, retry_after: Optional[float]) -> Pro
     except ValueError:
         problem = {"detail": body[:500].decode("utf-8", "replace").strip()}
     kind: type[ProblemError]
-    if status in (429, 503) and problem.get("type") != "/problems/compute-timeout":
+    if status in (408, 429, 503) and problem.get("type") != "/problems/compute-timeout":
         kind = Overloaded
     elif status >= 500:
         kind = ServerError
