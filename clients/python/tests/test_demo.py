@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from PIL import Image
+from server import Server
 
 from crop_client import demo
 
@@ -52,8 +53,9 @@ def test_pictures_of_any_shape(server, capsys, tmp_path, size):
 
 
 def test_what_is_wrong_is_said(server, capsys, tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     for arguments, text in (
-        (["nothing.jpg"], "nothing.jpg"), ([EXAMPLES / "cat.jpg", "--example", "0.5,0.5,0.2,0.9"], "left,top,right,bottom"),
+        (["nothing.jpg"], "nothing.jpg"), ([tmp_path / "a.png", "--keep-ratio", "nan"], "keep_ratio"), ([EXAMPLES / "cat.jpg", "--example", "0.5,0.5,0.2,0.9"], "left,top,right,bottom"),
         ([EXAMPLES / "cat.jpg", "--method", "topc"], "topk")):
         status, printed = run(server, capsys, *arguments, "-o", tmp_path / "kept.png")
         assert status and text in printed.err
@@ -66,3 +68,34 @@ def test_what_is_wrong_is_said(server, capsys, tmp_path):
 def test_other_methods_get_what_they_need(server, capsys, tmp_path, method, question):
     status, printed = run(server, capsys, EXAMPLES / "coffee.jpg", question, "--method", method, "--keep-tokens", 40, "-o", tmp_path / "kept.png")
     assert status == 0 and f"40 of 576 tokens by {method}" in printed.out
+
+
+@pytest.mark.parametrize("output, text", [
+    ("nowhere/kept.png", "no folder"), ("kept.xyz", "'.xyz'"), ("kept", ".png or .jpg"), ("folder.png", "folder.png")])
+def test_where_the_picture_cannot_be_written_is_said(server, capsys, tmp_path, output, text):
+    (tmp_path / "folder.png").mkdir()
+    status, printed = run(server, capsys, EXAMPLES / "cat.jpg", "-o", tmp_path / output)
+    assert status == 2 and text in printed.err
+
+
+@pytest.mark.parametrize("size", [(1, 1), (50, 20)])
+@pytest.mark.parametrize("more", [[], ["--example", "0,0,0.5,0.5"], ["--method", "divprune"]])
+@pytest.mark.parametrize("colour", ["white", (12, 200, 34)])
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_picture_of_one_colour_has_no_region(server, capsys, tmp_path, size, more, colour):
+    Image.new("RGB", size, colour).save(tmp_path / "plain.png")
+    status, printed = run(server, capsys, tmp_path / "plain.png", *more, "--keep-tokens", 40, "-o", tmp_path / "kept.jpg")
+    assert status == 0 and "region: none" in printed.out and "40 of 5" in printed.out
+
+
+def test_a_key_is_taken_from_the_arguments_or_the_environment(capsys, tmp_path, monkeypatch):
+    (keys := tmp_path / "keys").write_text("correct-horse-battery-staple\n")
+    keys.chmod(0o600)
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    with Server("--api-key-file", keys) as server:
+        given = (tmp_path / "a.png", "-o", tmp_path / "kept.png")
+        status, printed = run(server, capsys, *given)
+        assert status == 1 and "401" in printed.err
+        assert run(server, capsys, *given, "--api-key", "correct-horse-battery-staple")[0] == 0
+        monkeypatch.setenv("CROPCLIENT_API_KEY", "correct-horse-battery-staple")
+        assert run(server, capsys, *given)[0] == 0

@@ -76,15 +76,18 @@ def describe(pixels: "np.ndarray[Any, Any]") -> "dict[str, np.ndarray[Any, Any]]
 
 
 def whiten(groups: "dict[str, np.ndarray[Any, Any]]") -> "np.ndarray[Any, Any]":
-    """-> [N, D], rows of length 1, in which what is common in this picture counts little."""
+    """-> [N, D], rows of length 1, in which what is common in this picture counts little; zeros where all cells are alike."""
     centred = []
     for name, values in groups.items():
         values = values - values.mean(axis=0)
         length = np.sqrt(np.mean(np.sum(values**2, axis=1)))
-        centred.append(values * (_WEIGHTS[name] / max(float(length), 1e-9)))
+        # Below that it is the rounding of equal values, which would become large.
+        centred.append(values * (_WEIGHTS[name] / length if length > 1e-9 else 0))
     together = np.concatenate(centred, axis=1)
     rows, singular, _ = np.linalg.svd(together, full_matrices=False)
     variance = singular**2 / len(together)
+    if variance[0] == 0:
+        return np.zeros((len(together), 1))
     count = min(_COMPONENTS, int(np.sum(variance > 1e-9 * variance[0])) or 1)
     features = rows[:, :count] * singular[:count] / np.sqrt(variance[:count] + 0.01 * variance[0])
     unit: "np.ndarray[Any, Any]" = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)

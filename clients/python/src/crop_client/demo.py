@@ -12,6 +12,8 @@ running service (`make run`), and nothing else:
 from __future__ import annotations
 
 import argparse
+import os
+import pathlib
 import sys
 from typing import Any, NamedTuple, Optional
 
@@ -43,6 +45,7 @@ def main(arguments: Optional[list[str]] = None) -> int:
         print("the demo needs Pillow: pip install pillow", file=sys.stderr)
         return 2
     try:
+        _check_output(options.output)
         with Image.open(options.photo) as opened:
             # As viewers show it, which is how --example is meant.
             photo = ImageOps.exif_transpose(opened).convert("RGB")
@@ -54,7 +57,7 @@ def main(arguments: Optional[list[str]] = None) -> int:
     layout = layouts.grid(sample.rows, sample.columns, width=photo.width, height=photo.height)
     budget: dict[str, Any] = {"keep_tokens": options.keep_tokens} if options.keep_tokens is not None else {"keep_ratio": options.keep_ratio}
     try:
-        with Client(options.url, retries=0) as client:
+        with Client(options.url, api_key=options.api_key, retries=0) as client:
             localized = client.localize(layout=layout, localize={"minimum_contrast": options.minimum_contrast}, **sample.tensors)
             place: dict[str, Any] = {"region": [{"box": found["box"]} for found in localized.regions]}
             if localized.whole_image:
@@ -76,7 +79,11 @@ def main(arguments: Optional[list[str]] = None) -> int:
     inside = len(set(kept.tolist()) & set(np.asarray(localized.region_indices).tolist()))
     print(f"kept:   {len(kept)} of {sample.rows * sample.columns} tokens by {answer.method}, {inside} of them in the region")
     boxes = [] if localized.whole_image else [found["box"] for found in localized.regions]
-    draw(photo, boxes, kept, sample.rows, sample.columns).save(options.output)
+    try:
+        draw(photo, boxes, kept, sample.rows, sample.columns).save(options.output)
+    except (OSError, ValueError) as error:
+        print(f"-o {options.output}: {error}", file=sys.stderr)
+        return 2
     print(options.output)
     return 0
 
@@ -88,6 +95,9 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("question", nargs="?", default="", help="what is wanted, such as \"where is the red cup?\"")
     parser.add_argument("-o", "--output", default="kept.png", help="the picture to write (%(default)s)")
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="where the service listens (%(default)s)")
+    parser.add_argument(
+        "--api-key", default=os.environ.get("CROPCLIENT_API_KEY"), metavar="KEY",
+        help="where the service wants one; better in CROPCLIENT_API_KEY, as others see the arguments of programs")
     parser.add_argument("--method", default="crop", help="which method chooses the tokens (%(default)s)")
     parser.add_argument("--keep-ratio", type=float, default=1 / 6, help="the share of tokens to keep (1/6)")
     parser.add_argument("--keep-tokens", type=int, help="how many tokens to keep, in place of a share")
@@ -95,6 +105,17 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--model", help="a CLIP, SigLIP or DINOv2 of transformers that is on this machine")
     parser.add_argument("--minimum-contrast", type=float, default=5, help="below it the whole image counts (%(default)s)")
     return parser
+
+
+def _check_output(path: str) -> None:
+    """Raises before anything is computed what would end in a picture that cannot be written."""
+    from PIL import Image
+
+    place = pathlib.Path(path)
+    if not place.parent.is_dir():
+        raise ValueError(f"-o {path}: there is no folder {place.parent}")
+    if Image.registered_extensions().get(place.suffix.lower()) not in Image.SAVE:
+        raise ValueError(f"-o {path}: Pillow writes no pictures that end in '{place.suffix}'; .png or .jpg, for instance")
 
 
 def _box(text: str) -> list[float]:
