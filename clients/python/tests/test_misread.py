@@ -111,6 +111,21 @@ def test_arguments_that_cannot_be_sent(client, wrong):
         client.prune(**given)
 
 
+@pytest.mark.parametrize("kind", ["longdouble", "complex64", "object", "U1", "M8[s]", "float8_e4m3fn"])
+def test_types_that_would_lose_something(client, kind):
+    if kind.startswith("float8"):
+        kind = getattr(pytest.importorskip("ml_dtypes"), kind)
+    with pytest.raises(ArgumentError, match="cannot be sent; send one of bfloat16"):
+        client.prune(attention=np.zeros(2, np.int64).astype(kind), layout=layouts.raw(2), keep_tokens=1)
+
+
+@pytest.mark.parametrize("kind", ["bytes", "str", "dict", "generator", "list"])
+def test_what_is_no_array_is_named(client, kind):
+    given = {"bytes": b"12345678", "str": "12", "dict": {0: 1.0}, "generator": (one for one in (1.0, 2.0)), "list": ["a", None]}[kind]
+    with pytest.raises(ArgumentError, match=f"attention: {kind} with .*no lists of numbers"):
+        client.prune(attention=given, layout=layouts.raw(2), keep_tokens=1)
+
+
 def test_ids_may_be_those_of_uuid(client):
     mine = uuid.uuid4()
     for given in (mine, str(mine)):

@@ -53,6 +53,8 @@ def as_array(name: str, value: Any) -> Any:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:
         raise ArgumentError(f"{name}: not an array: {error}") from None
+    if array.dtype.kind in "OSU" and not is_array(value):
+        raise ArgumentError(f"{name}: {type(value).__name__} with {array.dtype}: no array, and no lists of numbers")
     if array.dtype.kind == "f" and not is_array(value):
         array = array.astype(np.float32)
     return array
