@@ -1,5 +1,4 @@
 """Arguments that were sent as something else than they mean, found by using the client."""
-import asyncio
 import uuid
 
 import numpy as np
@@ -171,6 +170,14 @@ def test_headers_of_every_request():
     assert len({line.partition(":")[0] for line in lines if line}) == len([line for line in lines if line])
     with pytest.raises(ArgumentError, match="api_key"):
         Client(headers={"authorization": "x"}, api_key="y")
+
+
+def test_a_part_of_a_number_is_not_dropped():
+    assert layouts.grid(576 / 24, np.int64(24), width=640.0, height=480) == layouts.grid(24, 24, width=640, height=480)
+    for wrong in (24.7, "24", None, float("nan"), float("inf"), [24]):
+        for make in (lambda: layouts.grid(wrong, 24), lambda: layouts.raw(wrong), lambda: layouts.llava(width=wrong, height=24)):
+            with pytest.raises(ArgumentError):
+                make()
 
 
 def test_a_name_beyond_ascii_is_asked_for_as_its_domain_is():

@@ -16,7 +16,7 @@ from ._connection import ConnectionLost
 from ._retry import pause
 from ._settings import Settings, count, seconds
 from ._shared import MINIMUM, Slot, _Array
-from ._wire import MAXIMUM_HEAD, Address, ChunkDecoder, Response, read_head, usual_head
+from ._wire import Address, ChunkDecoder, Response, read_head, usual_head
 from .answers import CompareAnswer, CompressAnswer, LocalizeAnswer, PlanAnswer, PruneAnswer, ReselectAnswer
 from .errors import Overloaded, ProtocolError, RequestTimeout
 

@@ -56,7 +56,7 @@ def address(url: str) -> Address:
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ArgumentError(f"'{url}': user names, queries and fragments have no meaning here")
     if not re.fullmatch("[!-~]+", host + parts.path):
-        raise ArgumentError(f"{url!r}: its host or path has characters that cannot stand in a request; percent-encode those of a path")
+        raise ArgumentError(f"{url!r}: its host or path has characters that no request can have; percent-encode those of a path")
     if port is None:
         port = 443 if parts.scheme == "https" else 80
     return Address(parts.scheme, host, port, "", parts.path.rstrip("/"))
@@ -214,7 +214,7 @@ _OWN_FIELDS = {
 
 
 def constant_fields(headers: Optional[Mapping[str, str]], api_key: Optional[str]) -> dict[str, str]:
-    """-> the fields that every request has. Raises `ArgumentError` for those that cannot be sent, or not beside the client's own."""
+    """-> the fields that every request has. Raises `ArgumentError` for what cannot be sent, or not beside the client's own."""
     if headers is not None and not isinstance(headers, Mapping):
         raise ArgumentError(f"headers={headers!r:.80}: a mapping of names to values is wanted")
     fields: dict[str, str] = {}

@@ -55,7 +55,9 @@ def main(arguments: Optional[list[str]] = None) -> int:
         print(f"{error}", file=sys.stderr)
         return 2
     layout = layouts.grid(sample.rows, sample.columns, width=photo.width, height=photo.height)
-    budget: dict[str, Any] = {"keep_tokens": options.keep_tokens} if options.keep_tokens is not None else {"keep_ratio": options.keep_ratio}
+    budget: dict[str, Any] = {"keep_ratio": options.keep_ratio}
+    if options.keep_tokens is not None:
+        budget = {"keep_tokens": options.keep_tokens}
     try:
         with Client(options.url, api_key=options.api_key, retries=0) as client:
             localized = client.localize(layout=layout, localize={"minimum_contrast": options.minimum_contrast}, **sample.tensors)

@@ -19,19 +19,30 @@ def _layout(kind: str, width: Optional[int], height: Optional[int], members: Map
     if (width is None) != (height is None):
         raise ArgumentError(f"{kind}: give both width and height, or neither")
     if width is not None and height is not None:
-        layout["image_size"] = [int(width), int(height)]
+        layout["image_size"] = [_whole("width", width), _whole("height", height)]
     layout.update({name: value for name, value in members.items() if value is not None})
     return layout
 
 
+def _whole(name: str, value: Any) -> int:
+    """-> a whole number, also one that some library has as a float; a part of one is not dropped."""
+    try:
+        whole = int(value)
+        if whole == value:
+            return whole
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ArgumentError(f"{name}={value!r:.80}: a whole number is wanted")
+
+
 def raw(tokens: int) -> Layout:
     """`tokens` tokens whose places do not matter: no regions."""
-    return {"type": "raw", "tokens": int(tokens)}
+    return {"type": "raw", "tokens": _whole("tokens", tokens)}
 
 
 def grid(rows: int, columns: int, *, width: Optional[int] = None, height: Optional[int] = None) -> Layout:
     """One row-major grid over the whole image."""
-    return _layout("grid", width, height, {"rows": int(rows), "columns": int(columns)})
+    return _layout("grid", width, height, {"rows": _whole("rows", rows), "columns": _whole("columns", columns)})
 
 
 def llava(*, width: int, height: int, **members: Any) -> Layout:

@@ -113,8 +113,8 @@ class InLLM:
                 assert left is not None
                 self._left[index] = left
                 if stage is not None:
-                    within = left if previous is None else torch.searchsorted(previous, left)
-                    hidden = hidden[:, within]
+                    within = left if previous is None else torch.searchsorted(previous.to(left.device), left)
+                    hidden = hidden[:, within.to(hidden.device)]
             left = self._left[index]
             named = self._sliced(dict(named), left, hidden.shape[1] == 1)
             if positional:
@@ -127,7 +127,8 @@ class InLLM:
         """-> the prompt's tokens that are left from this stage on."""
         assert self._captured is not None
         row = self._captured.row(self._layers[stage["layer"] - 1].self_attn, -1)[0]
-        left = torch.arange(self._length, device=row.device) if previous is None else previous
+        # The layers may lie on several devices.
+        left = torch.arange(self._length, device=row.device) if previous is None else previous.to(row.device)
         visual = self._visual.to(row.device)
         columns = torch.isin(left, visual).nonzero()[:, 0]
         budget = dict(stage)
