@@ -136,6 +136,14 @@ def test_a_client_outlives_its_event_loop(certificate, grid):
         assert [one.raw for one in run(ask())] == [one.raw for one in first]
 
 
+def test_connections_of_an_earlier_loop_are_closed(server):
+    client = AsyncClient(server.url)
+    run(client.methods())
+    (first,) = client._idle
+    run(client.methods())
+    assert not first.is_open and first._stream._socket.fileno() < 0
+
+
 def test_reselect(server, grid):
     first, now = np.random.default_rng(3).random((2, 576), np.float32)
 

@@ -53,6 +53,10 @@ class _Plain:
     def close(self) -> None:
         self._socket.close()
 
+    def let_go(self) -> None:
+        """Closes what this process and loop hold, without a word to the server."""
+        self.close()
+
 
 class _Shared(_Plain):
     """The same, but for bodies, which stay in memory that the server reads."""
@@ -98,6 +102,10 @@ class _Encrypted:
     def close(self) -> None:
         self._writer.close()
 
+    def let_go(self) -> None:
+        # Closing would speak: on a connection of the parent's, or by a loop that is closed.
+        pass
+
 
 async def _connect(target: Address, context: Optional[ssl.SSLContext]) -> "_Plain | _Encrypted":
     if context is not None:
@@ -135,6 +143,10 @@ class _Connection:
     def close(self) -> None:
         self.is_open = False
         self._stream.close()
+
+    def let_go(self) -> None:
+        self.is_open = False
+        self._stream.let_go()
 
     async def exchange(self, pieces: Sequence[Any]) -> Response:
         received = b""
@@ -331,6 +343,8 @@ class AsyncClient:
         """Forgets what belongs to another event loop, or to the process that this one was forked from."""
         home = asyncio.get_running_loop(), os.getpid()
         if self._home != home:
+            for connection in self._idle:
+                connection.let_go()
             self._home, self._idle, self._room = home, [], asyncio.Semaphore(self._concurrency)
 
     async def _attempt(self, pieces: list[Any]) -> Response:

@@ -203,8 +203,9 @@ class Client:
     def _attempt(self, pieces: list[Any], deadline: float, timeout: float) -> Response:
         """One request on a kept-alive connection, or on a new one where that has gone stale."""
         if self._process != os.getpid():
-            # A forked child must not speak on its parent's connections.
-            self._idle, self._process = [], os.getpid()
+            # A forked child must not speak on its parent's connections; closing them says nothing.
+            self._process = os.getpid()
+            self.close()
         while True:
             try:
                 connection = self._idle.pop()
