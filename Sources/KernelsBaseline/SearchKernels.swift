@@ -86,32 +86,25 @@ public enum SearchKernels {
   /// The index of the lowest value, the first of equals.
   @Sendable @inline(never)
   public static func lowest(_ values: UnsafePointer<Float>, _ count: Int) -> Int {
-    extreme(values, count) { $0 .< $1 }
+    extreme(values, count, isHighest: false)
   }
 
   /// The index of the highest value, the first of equals.
   @Sendable @inline(never)
   public static func highest(_ values: UnsafePointer<Float>, _ count: Int) -> Int {
-    extreme(values, count) { $0 .> $1 }
+    extreme(values, count, isHighest: true)
   }
 
   @inline(__always)
-  private static func extreme(
-    _ values: UnsafePointer<Float>, _ count: Int,
-    _ precedes: (TileLanes, TileLanes) -> SIMDMask<TileLanes.MaskStorage>
-  ) -> Int {
+  private static func extreme(_ values: UnsafePointer<Float>, _ count: Int, isHighest: Bool) -> Int {
     var best = load(values, 0)
     var first = width
     while first < count {
       let next = load(values, first)
-      best.replace(with: next, where: precedes(next, best))
+      best.replace(with: next, where: isHighest ? next .> best : next .< best)
       first &+= width
     }
-    var value = best[0]
-    for lane in 1..<width {
-      let one = TileLanes(repeating: best[lane])
-      if precedes(one, TileLanes(repeating: value))[0] { value = best[lane] }
-    }
+    let value = isHighest ? highest(of: best) : -highest(of: -best)
     first = 0
     let sought = TileLanes(repeating: value)
     while first < count {
@@ -122,6 +115,25 @@ public enum SearchKernels {
       first &+= width
     }
     return 0
+  }
+
+  /// Halves against halves: of lanes one after the other each waits for the one before.
+  @inline(__always)
+  private static func highest(of lanes: TileLanes) -> Float {
+    #if WIDE
+      let (a, b) = (lanes.lowHalf, lanes.highHalf)
+      let eight = a.replacing(with: b, where: b .> a)
+    #elseif FUSED
+      let eight = lanes
+    #endif
+    #if FUSED
+      let (c, d) = (eight.lowHalf, eight.highHalf)
+      let four = c.replacing(with: d, where: d .> c)
+    #else
+      let four = lanes
+    #endif
+    let (e, f) = (four[0] > four[2] ? four[0] : four[2], four[1] > four[3] ? four[1] : four[3])
+    return e > f ? e : f
   }
 
   /// target[j] = max(target[j], values[j] * factors[j] * factor), for all j < count, which need not fill blocks.
