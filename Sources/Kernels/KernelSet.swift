@@ -55,14 +55,16 @@ public struct KernelSet: Sendable {
       _ a: Row, _ rows: Int, _ columns: Int, _ panels: Row, _ count: Int,
       _ target: UnsafeMutablePointer<Float>, _ stride: Int
     ) -> Void
-  /// The products of the `count` packed rows with each other, in float32, into `target` [count, count]: those of
+  /// The products of the `count` packed rows with each other, in float32, into `target` [count, stride]: those of
   /// each row of `range` with the rows up to itself, at (i, j) and (j, i).
   ///
-  /// Ranges that do not overlap write to different elements, and no element depends on how rows are split.
+  /// Ranges that do not overlap write to different elements, and no element depends on how rows are split. Of columns
+  /// that come in several strips, those behind the first are added to what is there (`adding`), and before the last
+  /// (`mirroring`) only j <= i is right.
   public let symmetricProducts:
     @Sendable (
       _ rows: Row, _ count: Int, _ columns: Int, _ panels: Row, _ range: Range<Int>,
-      _ target: UnsafeMutablePointer<Float>
+      _ target: UnsafeMutablePointer<Float>, _ stride: Int, _ adding: Bool, _ mirroring: Bool
     ) -> Void
 
   /// target[i * targetStride + c] += the sum over k < depth of left[i * leftStride + k] * panel[k * panelStride + c],

@@ -149,11 +149,14 @@ public enum BlockedProducts {
   }
 
   /// Rows `range` of the lower half of the products of `count` rows with each other, and the same mirrored:
-  /// (i, j) and (j, i) for all i in the range and j <= i, into `target` [count, count].
+  /// (i, j) and (j, i) for all i in the range and j <= i, into `target` [count, stride].
+  ///
+  /// Of columns that come in several strips, those behind the first are added to what is there, and only the last
+  /// mirrors it.
   @Sendable @inline(never)
   public static func symmetricProducts(
     _ a: Row, _ count: Int, _ columns: Int, _ panels: Row, _ range: Range<Int>,
-    _ target: UnsafeMutablePointer<Float>
+    _ target: UnsafeMutablePointer<Float>, _ stride: Int, _ adding: Bool, _ mirroring: Bool
   ) {
     var first = 0
     while first < range.upperBound {
@@ -163,17 +166,17 @@ public enum BlockedProducts {
       var start = 0
       repeat {
         let depth = min(block, columns &- start)
-        let isLast = start &+ block >= columns
+        let isLast = mirroring && start &+ block >= columns
         var row = top
         while row < range.upperBound {
           let height = min(tileRows, range.upperBound &- row)
           // Columns right of the diagonal of the tile's last row are somebody else's.
           let width = min(panelWidth, row &+ height &- first)
-          let into = target + (row &* count &+ first)
+          let into = target + (row &* stride &+ first)
           tile(
-            a + (row &* columns &+ start), columns, height, panel + start &* panelWidth, depth, into, count,
-            width, shortRun, start > 0)
-          if isLast { mirror(target, count, row, height, first, width) }
+            a + (row &* columns &+ start), columns, height, panel + start &* panelWidth, depth, into, stride,
+            width, shortRun, adding || start > 0)
+          if isLast { mirror(target, stride, row, height, first, width) }
           row &+= tileRows
         }
         start &+= block

@@ -125,7 +125,7 @@ struct BlockedKernelTests {
         let results = target.bothEnds([Float](repeating: 0, count: count * count))[end]
         let into = try #require(results.baseAddress)
         kernels.pack(a, count, columns, 0..<kernels.panelCount(rows: count), panels)
-        kernels.symmetricProducts(a, count, columns, panels, 0..<count, into)
+        kernels.symmetricProducts(a, count, columns, panels, 0..<count, into, count, false, true)
         let symmetric = Array(results)
         kernels.multiply(a, count, columns, panels, count, into, count)
         #expect(Array(results) == symmetric)

@@ -60,12 +60,13 @@ extension KernelSet {
         }
       }
     },
-    symmetricProducts: { rows, count, columns, _, range, target in
+    symmetricProducts: { rows, _, columns, _, range, target, stride, adding, _ in
       for i in range {
         for j in 0...i {
-          let product = Float(ReferenceKernels.dot(rows + i * columns, rows + j * columns, columns))
-          target[i * count + j] = product
-          target[j * count + i] = product
+          var product = Float(ReferenceKernels.dot(rows + i * columns, rows + j * columns, columns))
+          if adding { product += target[i * stride + j] }
+          target[i * stride + j] = product
+          target[j * stride + i] = product
         }
       }
     },

@@ -40,7 +40,8 @@ import Testing
             kernels.pack(from, count, columns, panel..<(panel + 1), between)
           }
           for range in kernels.symmetricParts(rows: count, parts: parts) {
-            kernels.symmetricProducts(from, count, columns, UnsafePointer(between), range, into)
+            kernels.symmetricProducts(
+              from, count, columns, UnsafePointer(between), range, into, count, false, true)
           }
         }
       }
@@ -87,7 +88,8 @@ import Testing
                 let into = target.baseAddress
               else { return }
               kernels.pack(from, count, columns, 0..<kernels.panelCount(rows: count), between)
-              kernels.symmetricProducts(from, count, columns, UnsafePointer(between), range, into)
+              kernels.symmetricProducts(
+                from, count, columns, UnsafePointer(between), range, into, count, false, true)
             }
           }
         }
@@ -97,6 +99,26 @@ import Testing
         }
         #expect(isRight, "\(kernels.name) \(range)")
       }
+    }
+  }
+
+  @Test("columns in strips add up to the same bits as all at once", arguments: [1, 2, 8])
+  func strips(_ runs: Int) {
+    let (count, columns, width) = (61, 600, 64 * runs)
+    let rows = Self.floats(count * columns, seed: 6)
+    for kernels in KernelSet.available {
+      var target = [Float](repeating: .nan, count: count * count)
+      for start in stride(from: 0, to: columns, by: width) {
+        let depth = min(width, columns - start)
+        let strip = (0..<count).flatMap { rows[($0 * columns + start)..<($0 * columns + start + depth)] }
+        var panels = [Float](repeating: 0, count: kernels.packedCount(rows: count, columns: depth))
+        kernels.pack(strip, count, depth, 0..<kernels.panelCount(rows: count), &panels)
+        for range in kernels.symmetricParts(rows: count, parts: 2) {
+          kernels.symmetricProducts(
+            strip, count, depth, panels, range, &target, count, start > 0, start + depth == columns)
+        }
+      }
+      #expect(target == Self.gram(kernels, rows, count, columns, parts: 1), "\(kernels.name)")
     }
   }
 

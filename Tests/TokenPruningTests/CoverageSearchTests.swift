@@ -56,7 +56,7 @@ import Testing
 
   private func search(
     _ features: Matrix, factors: [Double], addends: [Double]
-  ) throws -> CoverageSearch<SimilarityCoverage> {
+  ) throws -> CoverageSearch {
     var steps = StepCounter(limit: .unlimited)
     let weights = try SimilarityCoverage(
       CosineSpace(features), candidates: Array(0..<features.rows), given: [], sharing: .none, &steps)
@@ -150,7 +150,7 @@ import Testing
     let rows = Array(0..<22)
     var exactShares: [Double] = []
     for row in rows {
-      let share = try weights.exactShare(of: row, &steps)
+      let share = try weights.exactShares(of: [row], &steps)[0]
       let fast = weights.shares[row]
       #expect(abs(Double(fast) - share) <= Double(weights.shareError * fast))
       #expect(row >= 2 || weights.knownShares[row] == share)

@@ -14,6 +14,6 @@ extension KernelSet {
     defer { room.deallocate() }
     let panels = room.bindMemory(to: Float.self, capacity: packed)
     pack(rows, count, columns, 0..<panelCount(rows: count), panels)
-    symmetricProducts(rows, count, columns, panels, 0..<count, target)
+    symmetricProducts(rows, count, columns, panels, 0..<count, target, count, false, true)
   }
 }

@@ -24,8 +24,8 @@ public protocol CoverageWeights {
     _ candidate: Int, for rows: [Int], _ steps: inout StepCounter
   ) throws(PruningError) -> [Double]
 
-  /// The float64 share of a row.
-  mutating func exactShare(of row: Int, _ steps: inout StepCounter) throws(PruningError) -> Double
+  /// The float64 shares of some rows.
+  mutating func exactShares(of rows: [Int], _ steps: inout StepCounter) throws(PruningError) -> [Double]
 
   /// Whether two candidates are the same numbers, so that their exact weights are equal.
   func isCopy(_ candidate: Int, of other: Int) -> Bool
@@ -42,12 +42,14 @@ public protocol CoverageWeights {
 /// not tell apart are compared by exact weights, then by the exact shares that matter most, at last by all of them, in
 /// float64: the picks are those of float64 arithmetic throughout.
 /// - Complexity: O(N rows) to begin with; each pick evaluates a few candidates, all of them at worst.
-public struct CoverageSearch<Weights: CoverageWeights> {
-  private var weights: Weights
+public struct CoverageSearch {
+  /// Asked for little: what is done for all rows reads ``FastGains``.
+  private var weights: any CoverageWeights
   private var gains: FastGains
   private let factors: [Double]
   private let addends: [Double]
-  private var heap: BoundHeap
+  /// Of each candidate an upper bound of its score; minus infinity for what is picked, and behind the last.
+  private let scoreBounds: FloatColumns
   /// The largest exact weight of the first `exactCounts` picks for a row, unless another's is surely larger.
   private var exactCovered: [Double]
   private var exactCounts: [Int]
@@ -72,7 +74,8 @@ public struct CoverageSearch<Weights: CoverageWeights> {
   ///   - addends: one for each candidate.
   ///   - given: candidates beyond `candidateCount` that are picked already.
   public init(
-    _ weights: Weights, factors: [Double], addends: [Double], given: Range<Int>, steps: StepCounter
+    _ weights: any CoverageWeights, factors: [Double], addends: [Double], given: Range<Int>,
+    steps: StepCounter
   ) throws(PruningError) {
     self.weights = weights
     self.factors = factors
@@ -84,15 +87,13 @@ public struct CoverageSearch<Weights: CoverageWeights> {
     exactCovered = Array(repeating: 0, count: weights.rowCount)
     exactCounts = Array(repeating: 0, count: weights.rowCount)
     exactShares = weights.knownShares
-    heap = BoundHeap([])
+    scoreBounds = FloatColumns(1, of: weights.candidateCount)
+    scoreBounds.fill(0, with: -.infinity)
     for other in given { cover(other) }
-    var entries: [BoundHeap.Entry] = []
-    entries.reserveCapacity(weights.candidateCount)
     for candidate in 0..<weights.candidateCount {
       try self.steps.spend(evaluationCost)
-      entries.append(BoundHeap.Entry(bound: bounds(of: candidate).high, index: candidate))
+      limit(candidate, to: bounds(of: candidate).high)
     }
-    heap = BoundHeap(entries)
   }
 
   private var evaluationCost: Int { 20 + gains.rowCount / 4 }
@@ -113,25 +114,34 @@ public struct CoverageSearch<Weights: CoverageWeights> {
 
   private mutating func nextPick() throws(PruningError) -> Int {
     var contenders: [Contender] = []
-    var best: BoundHeap.Entry?
-    // A bound that does not come before the best certain score cannot win, not even a tie.
-    while let top = heap.first, best.map({ top.precedes($0) }) ?? true {
-      _ = heap.popFirst()
-      try steps.spend(evaluationCost + StepCounter.heapTurn)
-      var contender = bounds(of: top.index)
-      contender.high = min(contender.high, top.bound)
+    // The best of the scores that are reached for certain, and whose it is.
+    var certain = (score: -Double.infinity, index: -1)
+    let highest = KernelSet.active.search.highest
+    while true {
+      let index = highest(scoreBounds.base, scoreBounds.stride)
+      let bound = Double(scoreBounds[index])
+      // A lower bound cannot win any more, not even a tie.
+      if bound < certain.score || bound == -.infinity { break }
+      try steps.spend(evaluationCost + StepCounter.scan(of: scoreBounds.count))
+      var contender = bounds(of: index)
+      contender.high = min(contender.high, bound)
       contender.low = min(contender.low, contender.high)
-      let certain = BoundHeap.Entry(bound: contender.low, index: contender.index)
-      if best.map({ certain.precedes($0) }) ?? true { best = certain }
+      if certain.index < 0 || contender.low > certain.score { certain = (contender.low, index) }
       contenders.append(contender)
+      scoreBounds[index] = -.infinity
     }
-    guard let certain = best else { preconditionFailure("a pick is asked for of candidates that are left") }
-    let isOpen = contenders.contains { $0.high >= certain.bound && $0.index != certain.index }
-    let winner = isOpen ? try decide(&contenders, certain.bound) : certain.index
-    for contender in contenders where contender.index != winner {
-      heap.insert(BoundHeap.Entry(bound: contender.high, index: contender.index))
-    }
+    precondition(certain.index >= 0, "a pick is asked for of candidates that are left")
+    var open = 0
+    for contender in contenders where contender.high >= certain.score { open += 1 }
+    let winner = open > 1 ? try decide(&contenders, certain.score) : certain.index
+    for contender in contenders where contender.index != winner { limit(contender.index, to: contender.high) }
     return winner
+  }
+
+  /// Notes an upper bound of a score.
+  private func limit(_ candidate: Int, to score: Double) {
+    let nearest = Float(score)
+    scoreBounds[candidate] = Double(nearest) < score ? nearest.nextUp : nearest
   }
 
   /// The best of the contenders that reach a score.
@@ -153,21 +163,28 @@ public struct CoverageSearch<Weights: CoverageWeights> {
     var shareCount = Self.firstShareCount
     while open.count > 1 {
       try steps.spend(open.reduce(0) { $0 + $1.rows.count } * Self.stepsPerFinalistRow)
-      for finalist in open {
-        let (low, high) = bounds(of: finalist)
-        for slot in finalist.slots { contenders[slot].high = min(contenders[slot].high, high) }
+      for position in open.indices {
+        open[position].bounds = bounds(of: open[position])
+        let (low, high) = open[position].bounds
+        for slot in open[position].slots { contenders[slot].high = min(contenders[slot].high, high) }
         score = max(score, low)
       }
-      open.removeAll { contenders[$0.slots[0]].high < score }
-      if open.count > 1, try !findShares(shareCount, for: open) { break }
+      open.removeAll { $0.bounds.high < score }
+      var terms: [Int: Double] = [:]
+      if let leader = open.max(by: { $0.middle < $1.middle }) {
+        open.removeAll { $0.index != leader.index && isBehind($0, leader, &terms) }
+      }
+      if open.count > 1, try !findShares(shareCount, with: terms) { break }
       shareCount *= 2
     }
-    var best: BoundHeap.Entry?
+    var best = (score: -Double.infinity, index: -1)
     for finalist in open {
-      let entry = BoundHeap.Entry(bound: exactScore(of: finalist), index: finalist.index)
-      if best.map({ entry.precedes($0) }) ?? true { best = entry }
+      let score = exactScore(of: finalist)
+      if best.index < 0 || score > best.score || (score == best.score && finalist.index < best.index) {
+        best = (score, finalist.index)
+      }
     }
-    guard let best else { preconditionFailure("the candidate with that score is among them") }
+    precondition(best.index >= 0, "the candidate with that score is among them")
     return best.index
   }
 
@@ -179,14 +196,18 @@ public struct CoverageSearch<Weights: CoverageWeights> {
     public var slots: [Int]
     public var rows: [Int] = []
     public var excess: [Double] = []
+    /// What its score lies between.
+    public var bounds = (low: -Double.infinity, high: Double.infinity)
+
+    public var middle: Double { bounds.low / 2 + bounds.high / 2 }
   }
 
   /// Contenders are looked at for copies of these; more are not worth it.
-  private static var mostCompared: Int { 4 }
+  private static let mostCompared = 4
   /// Shares that are looked up before gains are compared again; then twice as many each time.
-  private static var firstShareCount: Int { 2 }
+  private static let firstShareCount = 4
   /// What bounding a finalist and finding its missing shares cost for each row.
-  private static var stepsPerFinalistRow: Int { 16 }
+  private static let stepsPerFinalistRow = 16
 
   private func isEqual(_ a: Int, _ b: Int) -> Bool {
     factors[a] == factors[b] && addends[a] == addends[b] && weights.isCopy(a, of: b)
@@ -230,22 +251,52 @@ public struct CoverageSearch<Weights: CoverageWeights> {
     return (max(known + unknown - off, 0) * factor + addend, (known + unknown + off) * factor + addend)
   }
 
-  /// Finds those exact shares that tell most about the finalists' gains; false when all are known.
-  private mutating func findShares(
-    _ count: Int, for finalists: [Finalist]
-  ) throws(PruningError) -> Bool {
-    var terms: [Int: Double] = [:]
-    for finalist in finalists {
-      for (row, excess) in zip(finalist.rows, finalist.excess) where exactShares[row].isNaN {
-        terms[row, default: 0] += Double(gains.shares[row]) * excess
+  /// Whether the score of a finalist is surely below that of another; if not, adds what the missing shares of rows make
+  /// of their difference to `terms`.
+  ///
+  /// A share that is not known exactly is the same for both: it moves their difference by what they cover differently.
+  private func isBehind(_ finalist: Finalist, _ leader: Finalist, _ terms: inout [Int: Double]) -> Bool {
+    let (factor, ownFactor) = (factors[leader.index], factors[finalist.index])
+    let (addend, ownAddend) = (addends[leader.index], addends[finalist.index])
+    var (difference, unknown) = (ownAddend - addend, 0.0)
+    var missing: [(row: Int, term: Double)] = []
+    var (own, other) = (0, 0)
+    while own < finalist.rows.count || other < leader.rows.count {
+      let ownRow = own < finalist.rows.count ? finalist.rows[own] : .max
+      let row = min(ownRow, other < leader.rows.count ? leader.rows[other] : .max)
+      var more = 0.0
+      if ownRow == row {
+        more = finalist.excess[own] * ownFactor
+        own += 1
+      }
+      if other < leader.rows.count, leader.rows[other] == row {
+        more -= leader.excess[other] * factor
+        other += 1
+      }
+      let isKnown = !exactShares[row].isNaN
+      let term = (isKnown ? exactShares[row] : Double(gains.shares[row])) * more
+      difference += term
+      if !isKnown {
+        unknown += term.magnitude
+        missing.append((row, term.magnitude))
       }
     }
+    // What float64 rounds off is far below the first.
+    let rounding =
+      (finalist.bounds.high.magnitude + leader.bounds.high.magnitude + addend.magnitude + ownAddend.magnitude)
+      * 0x1p-40
+    if difference + unknown * Double(gains.shareError) + rounding < 0 { return true }
+    for (row, term) in missing { terms[row, default: 0] += term }
+    return false
+  }
+
+  /// Finds the exact shares of those rows whose terms are largest; false when none is missing.
+  private mutating func findShares(_ count: Int, with terms: [Int: Double]) throws(PruningError) -> Bool {
     if terms.isEmpty { return false }
     let largest = terms.sorted { $0.value != $1.value ? $0.value > $1.value : $0.key < $1.key }
-    for (row, _) in largest.prefix(count) {
-      exactShares[row] = try weights.exactShare(of: row, &steps)
-      exactCount.shares += 1
-    }
+    let rows = largest.prefix(count).map(\.key)
+    for (row, share) in zip(rows, try weights.exactShares(of: rows, &steps)) { exactShares[row] = share }
+    exactCount.shares += rows.count
     return true
   }
 

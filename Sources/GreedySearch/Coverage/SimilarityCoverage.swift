@@ -41,7 +41,9 @@ public struct SimilarityCoverage: CoverageWeights {
       of: rows.map { members[$0] }, to: space.features.row(own), norm: space.norm(of: own))
   }
 
-  public func exactShare(of row: Int, _ steps: inout StepCounter) throws(PruningError) -> Double { 1 }
+  public func exactShares(of rows: [Int], _ steps: inout StepCounter) throws(PruningError) -> [Double] {
+    rows.map { _ in 1 }
+  }
 
   public func isCopy(_ candidate: Int, of other: Int) -> Bool {
     space.features.isSame(members[candidate], members[other])

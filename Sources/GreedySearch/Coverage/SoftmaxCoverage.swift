@@ -42,20 +42,15 @@ public struct SoftmaxCoverage: CoverageWeights {
     wordCount = count
     rowCount = count + size
     self.alpha = alpha
-    // In single precision, for products and for what is asked for in float64.
-    let isAll = size == space.rows && members.enumerated().allSatisfy { $0.offset == $0.element }
-    let own = CosineSpace(
-      space.features.matrix(of: isAll ? nil : members), norms: members.map(space.norm),
-      kernels: space.kernels)
-    let matrix = try SimilarityMatrix(own, Array(0..<size), sharing: sharing, &steps)
+    var matrix = try SimilarityMatrix(space, members, room: count, sharing: sharing, &steps)
     try steps.spend(size * (size + count))
     let words = Self.wordPowers(cosines, count, size, temperatures.words)
     self.words = words
     let wordShares = (0..<count).map { word in
       1 / (words[(word * size)..<((word + 1) * size)].reduce(0, +) * Double(count))
     }
-    exactPowers = ExactPowers(own, temperatures.tokens, sharing)
-    let weights = FastWeights(matrix, words, count, 1 / temperatures.tokens, sharing)
+    exactPowers = ExactPowers(space, members, temperatures.tokens, sharing)
+    let weights = FastWeights(&matrix, words, count, 1 / temperatures.tokens, sharing)
     fast = weights.values
     let scale = alpha / Double(size)
     shares = wordShares.map { Float($0) } + weights.sums.map { Float(scale / $0) }
@@ -78,9 +73,13 @@ public struct SoftmaxCoverage: CoverageWeights {
     }
   }
 
-  public mutating func exactShare(of row: Int, _ steps: inout StepCounter) throws(PruningError) -> Double {
-    if !knownShares[row].isNaN { return knownShares[row] }
-    return alpha / Double(size) / (try exactPowers.sum(of: row - wordCount, &steps))
+  public mutating func exactShares(
+    of rows: [Int], _ steps: inout StepCounter
+  ) throws(PruningError) -> [Double] {
+    let tokens = rows.filter { knownShares[$0].isNaN }.map { $0 - wordCount }
+    var sums = try exactPowers.sums(of: tokens, &steps)[...]
+    let scale = alpha / Double(size)
+    return rows.map { knownShares[$0].isNaN ? scale / sums.removeFirst() : knownShares[$0] }
   }
 
   public func isCopy(_ candidate: Int, of other: Int) -> Bool {
@@ -120,48 +119,45 @@ private struct FastWeights {
 
   private static let blockRows = 64
 
+  /// - Parameter matrix: with room for the words; its memory is taken.
   init(
-    _ matrix: SimilarityMatrix, _ words: [Double], _ count: Int, _ inverse: Double, _ sharing: WorkSharing
+    _ matrix: inout SimilarityMatrix, _ words: [Double], _ count: Int, _ inverse: Double,
+    _ sharing: WorkSharing
   ) {
-    let size = matrix.count
+    let (size, factors) = (matrix.count, matrix.factors)
     let width = count + size
+    let zeros = factors.indices.filter { factors[$0] == 0 }
     var sums = [Double](repeating: 0, count: size)
-    values = [Float](unsafeUninitializedCapacity: size * width) { target, written in
-      written = size * width
-      LargeMemory.prepare(target)
+    var values = matrix.takeProducts()
+    values.withUnsafeMutableBufferPointer { values in
       sums.withUnsafeMutableBufferPointer { sums in
-        guard let base = target.baseAddress, let firstSum = sums.baseAddress else { return }
+        guard let base = values.baseAddress, let firstSum = sums.baseAddress else { return }
         let (into, sums) = (SharedAddress(base), SharedAddress(firstSum))
         sharing.forEach((size + Self.blockRows - 1) / Self.blockRows) { block in
           guard let into = into.pointer, let sums = sums.pointer else { return }
           for member in (block * Self.blockRows)..<min((block + 1) * Self.blockRows, size) {
             let row = into + member * width
             for word in 0..<count { row[word] = Float(words[word * size + member]) }
-            sums[member] = matrix.powers(of: member, Float(inverse), into: row + count)
+            sums[member] = Self.raise(row + count, factors, zeros, factors[member], Float(inverse))
           }
         }
       }
     }
+    self.values = values
     self.sums = sums
   }
-}
 
-extension SimilarityMatrix {
-  /// e^((similarity - 1) inverse) of a row's similarities to all, and their sum.
+  /// Makes e^((similarity - 1) inverse) of a row's products with all, and returns their sum.
   ///
   /// A zero row is as near to every token as to itself; another has the cosine 1 with itself, the largest.
-  fileprivate func powers(
-    of slot: Int, _ inverse: Float, into target: UnsafeMutablePointer<Float>
+  private static func raise(
+    _ products: UnsafeMutablePointer<Float>, _ factors: [Float], _ zeros: [Int], _ factor: Float,
+    _ inverse: Float
   ) -> Double {
-    let sum = products.withUnsafeBufferPointer { products in
-      factors.withUnsafeBufferPointer { factors in
-        guard let base = products.baseAddress, let own = factors.baseAddress else { return 0.0 }
-        return KernelSet.active.coverage.powers(
-          base + slot * count, own, factors[slot], inverse, target, count)
-      }
-    }
-    if hasZeros { for other in 0..<count where factors[other] == 0 { target[other] = 1 } }
-    return factors[slot] == 0 ? Double(count) : sum
+    let count = factors.count
+    let sum = KernelSet.active.coverage.powers(products, factors, factor, inverse, products, count)
+    for other in zeros { products[other] = 1 }
+    return factor == 0 ? Double(count) : sum
   }
 }
 
@@ -170,48 +166,67 @@ extension SimilarityMatrix {
 /// Both ways give the same bits. A row's power of a candidate is 1 where the row is zero: it is as near to every token.
 private struct ExactPowers {
   private let space: CosineSpace
+  /// Rows of the space, by slot.
+  private let members: [Int]
   private let temperature: Double
   private let sharing: WorkSharing
-  private let size: Int
   /// By candidate [rows, rows], once there are all.
   private var all: [Double]?
   /// How many more pairs are formed one by one.
   private var left: Int
 
-  init(_ space: CosineSpace, _ temperature: Double, _ sharing: WorkSharing) {
+  init(_ space: CosineSpace, _ members: [Int], _ temperature: Double, _ sharing: WorkSharing) {
     self.space = space
+    self.members = members
     self.temperature = temperature
     self.sharing = sharing
-    size = space.rows
-    left = size * size / 4
+    left = members.count * members.count / 4
   }
 
-  func isCopy(_ a: Int, of b: Int) -> Bool { space.features.isSame(a, b) }
+  private var size: Int { members.count }
+
+  func isCopy(_ a: Int, of b: Int) -> Bool { space.features.isSame(members[a], members[b]) }
 
   /// The powers of a candidate for some rows.
   mutating func powers(
     of candidate: Int, for rows: [Int], _ steps: inout StepCounter
   ) throws(PruningError) -> [Double] {
     try prepare(rows.count, &steps)
-    var powers =
-      if let all { rows.map { all[candidate * size + $0] } } else { formed(rows, candidate) }
-    for slot in rows.indices where space.isZero(rows[slot]) { powers[slot] = 1 }
+    var powers: [Double]
+    if let all {
+      powers = rows.map { all[candidate * size + $0] }
+    } else {
+      let own = members[candidate]
+      powers = space.exactSimilarities(
+        of: rows.map { members[$0] }, to: space.features.row(own), norm: space.norm(of: own))
+      raise(&powers)
+    }
+    for slot in rows.indices where space.isZero(members[rows[slot]]) { powers[slot] = 1 }
     return powers
   }
 
-  /// The sum of a row's powers of all candidates, in their order.
-  mutating func sum(of row: Int, _ steps: inout StepCounter) throws(PruningError) -> Double {
-    if space.isZero(row) { return Double(size) }
-    try prepare(size, &steps)
-    // The power of a pair is the same whichever comes first.
-    if let all { return all[(row * size)..<((row + 1) * size)].reduce(0, +) }
-    return formed(Array(0..<size), row).reduce(0, +)
-  }
-
-  private func formed(_ rows: [Int], _ own: Int) -> [Double] {
-    var powers = space.exactSimilarities(of: rows, to: space.features.row(own), norm: space.norm(of: own))
-    raise(&powers)
-    return powers
+  /// The sum of each row's powers of all candidates, in their order.
+  mutating func sums(of rows: [Int], _ steps: inout StepCounter) throws(PruningError) -> [Double] {
+    var sums: [Double] = []
+    // Four rows at a time: each of the others is widened once for them.
+    for first in stride(from: 0, to: rows.count, by: 4) {
+      let some = Array(rows[first..<min(first + 4, rows.count)])
+      try prepare(some.count * size, &steps)
+      var powers: [Double]
+      if let all {
+        // The power of a pair is the same whichever comes first.
+        powers = some.flatMap { all[($0 * size)..<(($0 + 1) * size)] }
+      } else {
+        powers = space.exactSimilarities(of: some.map { members[$0] }, to: members)
+        raise(&powers)
+      }
+      for (slot, row) in some.enumerated() {
+        sums.append(
+          space.isZero(members[row])
+            ? Double(size) : powers[(slot * size)..<((slot + 1) * size)].reduce(0, +))
+      }
+    }
+    return sums
   }
 
   private func raise(_ cosines: inout [Double]) {
@@ -227,18 +242,18 @@ private struct ExactPowers {
     left -= pairs
     if left >= 0 { return try steps.spend(comparingWith: pairs, of: space, exactly: true) }
     try steps.spend(size * (size / 2 + 1) * (40 + space.columns / 8))
-    var powers = space.allExactSimilarities(sharing)
+    var powers = space.allExactSimilarities(of: members, sharing)
     raise(&powers)
     all = powers
   }
 }
 
 extension CosineSpace {
-  /// The exact similarities of all pairs of rows [rows, rows].
+  /// The exact similarities of all pairs of some rows [members, members].
   ///
-  /// - Complexity: O(rows^2 columns / 2).
-  func allExactSimilarities(_ sharing: WorkSharing) -> [Double] {
-    let size = rows
+  /// - Complexity: O(members^2 columns / 2).
+  func allExactSimilarities(of members: [Int], _ sharing: WorkSharing) -> [Double] {
+    let size = members.count
     let blockRows = 32
     return [Double](unsafeUninitializedCapacity: size * size) { target, written in
       written = size * size
@@ -250,10 +265,10 @@ extension CosineSpace {
       sharing.forEach(blocks) { part in
         guard let into = into.pointer else { return }
         let block = blocks - 1 - part
-        let own = Array((block * blockRows)..<min((block + 1) * blockRows, size))
+        let own = (block * blockRows)..<min((block + 1) * blockRows, size)
         for start in stride(from: 0, through: block * blockRows, by: blockRows) {
-          let others = Array(start..<min(start + blockRows, size))
-          let tile = self.exactSimilarities(of: own, to: others)
+          let others = start..<min(start + blockRows, size)
+          let tile = self.exactSimilarities(of: Array(members[own]), to: Array(members[others]))
           for (i, row) in own.enumerated() {
             for (j, other) in others.enumerated() {
               into[row * size + other] = tile[i * others.count + j]

@@ -48,16 +48,6 @@ struct BoundHeap {
     siftDown(slot)
   }
 
-  public mutating func insert(_ entry: Entry) {
-    assert(!entry.bound.isNaN, "a bound is not a number")
-    entries.append(entry)
-    var child = entries.count - 1
-    while child > 0, entries[child].precedes(entries[(child - 1) / 2]) {
-      entries.swapAt(child, (child - 1) / 2)
-      child = (child - 1) / 2
-    }
-  }
-
   private mutating func siftDown(_ start: Int) {
     entries.withUnsafeMutableBufferPointer { entries in
       let moved = entries[start]
