@@ -52,12 +52,17 @@ extension CosineSpace {
     withUnsafeTemporaryAllocation(of: Double.self, capacity: 16) { sums in
       guard let into = sums.baseAddress else { return }
       for a in 0..<left.count {
-        for b in 0..<right.count {
-          exactTile(left[a], right[b], into)
-          for column in right.lanes(of: b) {
-            let four = quotients(into + 4 * column, left[a], norm(of: right[b][column]))
-            for lane in left.lanes(of: a) {
-              similarities[(4 * a + lane) * others.count + 4 * b + column] = four[lane]
+        // Widened once for all others.
+        _ = features.withFloats(of: left[a]) { a0, a1, a2, a3 in
+          for b in 0..<right.count {
+            _ = features.withFloats(of: right[b]) { b0, b1, b2, b3 in
+              kernels.tiles.preciseTile(a0, a1, a2, a3, b0, b1, b2, b3, columns, into)
+            }
+            for column in right.lanes(of: b) {
+              let four = quotients(into + 4 * column, left[a], norm(of: right[b][column]))
+              for lane in left.lanes(of: a) {
+                similarities[(4 * a + lane) * others.count + 4 * b + column] = four[lane]
+              }
             }
           }
         }
@@ -94,16 +99,6 @@ extension CosineSpace {
       }
     }
     return similarities
-  }
-
-  private func exactTile(
-    _ rows: SIMD4<Int>, _ others: SIMD4<Int>, _ into: UnsafeMutablePointer<Double>
-  ) {
-    features.withFloats(of: rows) { a0, a1, a2, a3 in
-      features.withFloats(of: others) { b0, b1, b2, b3 in
-        kernels.tiles.preciseTile(a0, a1, a2, a3, b0, b1, b2, b3, columns, into)
-      }
-    }
   }
 
   private func quotients(
