@@ -26,17 +26,24 @@ public struct MediaType: Sendable, Equatable {
     self.parameters = parameters
   }
 
-  /// Reads `type/subtype; name=value`; nil for anything else, also for a repeated parameter name.
+  /// More than any type in use has; parameters are compared with one another.
+  static let maximumParameterCount = 16
+  static let maximumBytes = 1 << 10
+
+  /// Reads `type/subtype; name=value`; nil for anything else, also for a repeated parameter name, more than
+  /// ``maximumParameterCount`` of them, or more than ``maximumBytes``.
   public init?(_ text: String) { self.init(Array(text.utf8)[...]) }
 
   public init?(_ bytes: ArraySlice<UInt8>) {
+    guard bytes.count <= Self.maximumBytes else { return nil }
     var pieces: [ArraySlice<UInt8>] = []
     HeaderFields.splitList(bytes, separator: UInt8(ascii: ";")) { pieces.append($0) }
     let names = pieces[0].split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
     guard names.count == 2, ASCII.isToken(names[0]), ASCII.isToken(names[1]) else { return nil }
     var parameters: [Parameter] = []
     for piece in pieces.dropFirst() where !piece.isEmpty {  // section 5.6.6 allows `type/subtype;`
-      guard let parameter = Self.parameter(piece), !parameters.contains(where: { $0.name == parameter.name })
+      guard parameters.count < Self.maximumParameterCount, let parameter = Self.parameter(piece),
+        !parameters.contains(where: { $0.name == parameter.name })
       else { return nil }
       parameters.append(parameter)
     }

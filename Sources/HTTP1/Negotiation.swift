@@ -52,8 +52,16 @@ enum Quality {
 }
 
 extension RequestHead {
-  /// The well-formed members of Accept in order; what is malformed is left out.
-  var acceptedMediaTypes: [MediaRange] { fields.list("accept").compactMap { MediaRange($0) } }
+  /// Browsers' have less than 200 bytes. Every range is compared with every offer.
+  private static let maximumAcceptBytes = 1 << 10
+
+  /// The well-formed members of Accept in order; what is malformed is left out, and all of an overlong field.
+  var acceptedMediaTypes: [MediaRange] {
+    var byteCount = 0
+    fields.forEachValue("accept") { byteCount += $0.count }
+    guard byteCount <= Self.maximumAcceptBytes else { return [] }
+    return fields.list("accept").compactMap { MediaRange($0) }
+  }
 
   /// Whether ``bestOffer(among:)`` is sure to be the first of them, which is `mediaType`: Accept is absent, or says that type or
   /// anything, without qualities. So do most clients, and it saves them the negotiation.
@@ -68,7 +76,7 @@ extension RequestHead {
   /// The offer the client likes best, the earlier on a tie; nil when it accepts none (406).
   ///
   /// The most precise range that covers an offer decides about it. Without Accept, or with one that holds no
-  /// well-formed member, everything is acceptable and the first offer wins.
+  /// well-formed member or more than 1 KiB, everything is acceptable and the first offer wins.
   public func bestOffer(among offers: [MediaType]) -> MediaType? {
     let ranges = acceptedMediaTypes
     guard !ranges.isEmpty else { return offers.first }

@@ -39,8 +39,9 @@ enum BodyFormat {
     /// What separates the parts of a form.
     let boundary: String?
 
-    init(_ head: RequestHead) throws(Problem) {
-      let type = try explicitType(head)
+    /// - Parameter head: nil says nothing.
+    init(_ head: RequestHead?) throws(Problem) {
+      let type: MediaType? = if let head { try explicitType(head) } else { nil }
       format = try type.map { (type) throws(Problem) in
         guard let format = TensorFormats.named(mediaType: type.essence) else {
           throw unsupported(type.essence)

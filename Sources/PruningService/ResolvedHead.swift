@@ -14,6 +14,7 @@ final class ResolvedHead: Sendable {
   /// Answered by a probe: not logged.
   let isProbe: Bool
   let admission: Result<Acceptance, Problem>
+  /// Empty for what is no operation, like the declaration: reading either takes time.
   let query: Result<QueryParameters, Problem>
   let declaration: Result<BodyFormat.Declaration, Problem>
   /// The largest body, decoded.
@@ -27,13 +28,14 @@ final class ResolvedHead: Sendable {
     place = router.place(of: head)
     methodIndex = Metrics.index(ofMethod: head.method)
     isProbe = (try? match.get())?.isProbe ?? false
-    let declaration = Result { () throws(Problem) in try BodyFormat.Declaration(head) }
+    let isOperation = (try? match.get())?.isOperation ?? false
+    let declaration = Result { () throws(Problem) in try BodyFormat.Declaration(isOperation ? head : nil) }
     self.declaration = declaration
     admission = Result { () throws(Problem) in
       try Self.acceptance(of: try match.get(), head, framing, declaration, maximumBodyBytes)
     }
     self.maximumBodyBytes = maximumBodyBytes
-    query = Result { () throws(Problem) in try QueryParameters(head.query) }
+    query = Result { () throws(Problem) in try QueryParameters(isOperation ? head.query : nil) }
   }
 
   private static let ignoredBodyBytes = 4 << 10

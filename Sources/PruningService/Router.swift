@@ -9,7 +9,12 @@ struct Router: Sendable {
     /// OPTIONS: the methods of the path, ready for `Allow`.
     case options(allowed: String)
 
-    var isProbe: Bool { if case .endpoint(let endpoint, _) = self { endpoint.kind == .probe } else { false } }
+    var isProbe: Bool { kind == .probe }
+    var isOperation: Bool { kind == .operation }
+
+    private var kind: Endpoint.Kind? {
+      if case .endpoint(let endpoint, _) = self { endpoint.kind } else { nil }
+    }
   }
 
   private let exact: [String: [Endpoint]]

@@ -188,6 +188,38 @@ def test_heads_of_combining_marks():
         flags=("--cors-allowed-origins", "https://a.example"))
 
 
+def distinct(pattern, separator):
+    """-> 60 KB of members that differ."""
+    return separator.join(pattern % index for index in range(60_000 // len(separator + pattern % 10_000)))
+
+
+LONG_FIELDS = {
+    "Content-Type": ["a/b;" + distinct("a%05d=1", ";")], "Connection": ["a," * 30_000, distinct("a%05d", ",")],
+    "Accept": ["a/b;" + distinct("a%05d=1", ";"), distinct("a/b%05d", ","), distinct("application/json;a=%05d", ","), "a/b," * 15_000],
+    "Accept-Encoding": ["gzip;q=0.5," * 5_000], "Content-Encoding": ["a," * 30_000, "identity," * 6_000], "Expect": ["100-continue," * 4_000],
+    "Cookie": [distinct("a%05d=1", ";")], "Forwarded": [distinct("for=10.0.0.1;a%05d=1", ","), "for=[::1]" + ";for=1" * 9_000],
+    "X-Forwarded-For": ["10.0.0.1," * 6_000, ":" * 60_000, "1" * 60_000], "If-None-Match": ['"a",' * 15_000], "Range": ["bytes=" + "0-1," * 15_000],
+    "traceparent": ["00-" + "a" * 60_000], "tracestate": [distinct("a%05d=1", ",")], "Origin": ["a" * 60_000], "TE": ["a," * 30_000],
+    "X-Request-Id": ["a" * 60_000], "Authorization": ["Bearer " + " " * 60_000, "Bearer " + "a" * 60_000], "X-Api-Key": ["a" * 60_000],
+}
+
+
+@pytest.mark.parametrize("header", ["forwarded", "x-forwarded-for"])
+def test_long_fields_take_no_longer_than_their_bytes(tmp_path, header):
+    """Before the key is known, on probes and pages, too."""
+    keys = tmp_path / "keys"
+    keys.write_text("k" * 32 + "\n")
+    keys.chmod(0o600)
+    requests = [
+        (method, target, [*([("Content-Type", "application/json")] if name != "Content-Type" and method == "POST" else []), (name, value)],
+         b'{"attention":[1,2],"keep_tokens":1}' if method == "POST" else None)
+        for name, values in LONG_FIELDS.items() for value in values
+        for method, target in (("GET", "/livez"), ("GET", "/"), ("GET", "/metrics"), ("POST", "/prune"))]
+    check(requests, {200, 206, 400, 401, 415, 417}, seconds=0.3, mebibytes=40, flags=(
+        "--api-key-file", keys, "--cors-allowed-origins", "https://a.example", "--trusted-proxies", "127.0.0.0/8,10.0.0.0/8",
+        "--forwarded-header", header, "--response-compression", "on"))
+
+
 def test_nearest_names_are_short():
     stages = [{"layer": index, "keep_tokens": 1, "attention": "a" * 16 + f"{index:03}" + "b" * 230} for index in range(64)]
     check(

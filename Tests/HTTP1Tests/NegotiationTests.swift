@@ -29,6 +29,24 @@ struct NegotiationTests {
     ])
   func badMediaTypes(text: String) { #expect(MediaType(text) == nil) }
 
+  @Test("a media type has at most 16 parameters and 1 KiB")
+  func longMediaTypes() {
+    let parameters = (0..<17).map { ";a\($0)=1" }
+    #expect(MediaType("a/b" + parameters.dropLast().joined())?.parameters.count == 16)
+    #expect(MediaType("a/b" + parameters.joined()) == nil)
+    #expect(MediaType("a/b;c=" + String(repeating: "d", count: 1018)) != nil)
+    #expect(MediaType("a/b;c=" + String(repeating: "d", count: 1019)) == nil)
+  }
+
+  @Test("an Accept of more than 1 KiB, in one line or several, is as none")
+  func longAccept() {
+    let offers = ["application/json", "text/csv"].compactMap { MediaType($0) }
+    let long = "text/csv" + String(repeating: ",x/y", count: 254)
+    #expect(head(("Accept", long)).bestOffer(among: offers) == offers[1])
+    #expect(head(("Accept", long + ",")).bestOffer(among: offers) == offers[0])
+    #expect(head(("Accept", long), ("Accept", "z")).bestOffer(among: offers) == offers[0])
+  }
+
   @Test("a request has one Content-Type or none")
   func contentType() {
     #expect(head(("content-type", "text/csv")).contentType?.essence == "text/csv")
