@@ -128,11 +128,14 @@ extension HeaderFields {
     return members
   }
 
-  /// True when a comma-separated field has this token among its members, in any case.
+  /// True when a field that is a list of tokens has this one among its members, in any case. Tokens have no quotation
+  /// marks, so a stray one hides no comma.
   public func hasToken(_ token: String, in name: String) -> Bool {
     var found = false
     forEachValue(name) { value in
-      Self.splitList(value) { found = found || ASCII.equalsIgnoringCase($0, token.utf8) }
+      for member in value.split(separator: UInt8(ascii: ",")) {
+        found = found || ASCII.equalsIgnoringCase(ASCII.trimmed(member), token.utf8)
+      }
     }
     return found
   }

@@ -47,6 +47,12 @@ struct NegotiationTests {
     #expect(head(("Accept", long), ("Accept", "z")).bestOffer(among: offers) == offers[0])
   }
 
+  @Test("a quotation mark hides no token", arguments: ["\"x, close", "x\", close, \"", "close, \""])
+  func strayQuotes(value: String) {
+    #expect(head(("Connection", value)).fields.hasToken("close", in: "connection"))
+    #expect(!head(("Connection", value)).wantsKeepAlive)
+  }
+
   @Test("a request has one Content-Type or none")
   func contentType() {
     #expect(head(("content-type", "text/csv")).contentType?.essence == "text/csv")
