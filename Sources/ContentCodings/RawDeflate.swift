@@ -6,10 +6,12 @@ public enum RawDeflate {
   /// Decompresses a whole stream (RFC 1951) whose content has exactly `byteCount` bytes.
   ///
   /// Takes `byteCount` bytes of memory, whatever the stream says.
+  /// - Parameter isInterrupted: asked every few milliseconds; once true, nothing more is decompressed.
+  /// - Returns: nil when interrupted.
   /// - Throws: `corrupt`, `truncated`, `trailingBytes`, and `tooLarge` when it holds more.
   public static func inflate(
-    _ bytes: ArraySlice<UInt8>, byteCount: Int
-  ) throws(ContentCodingError) -> [UInt8] {
+    _ bytes: ArraySlice<UInt8>, byteCount: Int, isInterrupted: (() -> Bool)? = nil
+  ) throws(ContentCodingError) -> [UInt8]? {
     // The most that deflate reaches is 1032 bytes of content a byte.
     guard byteCount / 1032 <= bytes.count else { throw .truncated }
     let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
@@ -20,14 +22,15 @@ public enum RawDeflate {
       stream.deallocate()
     }
     guard status == Z_OK else { throw .corrupt("zlib cannot start (\(status))") }
-    var outcome = Z_OK
+    var outcome: Int32? = Z_OK
     var rest = 0
     let output = [UInt8](unsafeUninitializedCapacity: byteCount) { output, initializedCount in
       (outcome, initializedCount, rest) = bytes.withUnsafeBytes {
-        run(stream, $0, UnsafeMutableRawBufferPointer(output))
+        run(stream, $0, UnsafeMutableRawBufferPointer(output), isInterrupted)
       }
     }
     switch outcome {
+    case nil: return nil
     case Z_STREAM_END:
       guard rest == 0 else { throw .trailingBytes }
       guard output.count == byteCount else { throw .truncated }
@@ -49,18 +52,21 @@ public enum RawDeflate {
     }
   }
 
-  /// zlib counts in 32 bits, so that a large stream takes several steps.
+  /// A stream of empty blocks takes a hundred nanoseconds a byte, so that many take some milliseconds.
+  private static let stepBytes = 64 << 10
+
+  /// In steps, between which it may be interrupted; the status is nil then.
   private static func run(
     _ stream: UnsafeMutablePointer<z_stream>, _ input: UnsafeRawBufferPointer,
-    _ output: UnsafeMutableRawBufferPointer
-  ) -> (status: Int32, produced: Int, rest: Int) {
+    _ output: UnsafeMutableRawBufferPointer, _ isInterrupted: (() -> Bool)?
+  ) -> (status: Int32?, produced: Int, rest: Int) {
     var (consumed, produced) = (0, 0)
     // An empty array has no address, and zlib takes none for an error; nothing is written there.
     var nowhere: UInt8 = 0
     return withUnsafeMutablePointer(to: &nowhere) { nowhere in
       while true {
-        let available = UInt32(clamping: input.count - consumed)
-        let room = UInt32(clamping: output.count - produced)
+        let available = UInt32(min(input.count - consumed, stepBytes))
+        let room = UInt32(min(output.count - produced, 64 * stepBytes))
         stream.pointee.next_in = UnsafeMutablePointer(
           mutating: input.baseAddress?.advanced(by: consumed).assumingMemoryBound(to: UInt8.self))
         stream.pointee.avail_in = available
@@ -72,6 +78,7 @@ public enum RawDeflate {
         consumed += moved.0
         produced += moved.1
         if status != Z_OK || moved == (0, 0) { return (status, produced, input.count - consumed) }
+        if isInterrupted?() == true { return (nil, produced, input.count - consumed) }
       }
     }
   }

@@ -171,24 +171,46 @@ public struct JSONScanner: Sendable {
 
   // MARK: Values
 
+  /// What reading values may take; several readings may share one.
+  public struct Budget: Sendable {
+    private var valuesLeft: Int
+    private let isInterrupted: (@Sendable () -> Bool)?
+
+    /// - Parameters:
+    ///   - values: how many may be built.
+    ///   - isInterrupted: asked every thousand values, which take a tenth of a millisecond; once true, `.interrupted` is
+    ///     thrown.
+    public init(
+      values: Int = JSONScanner.defaultMaximumValueCount, isInterrupted: (@Sendable () -> Bool)? = nil
+    ) {
+      valuesLeft = values
+      self.isInterrupted = isInterrupted
+    }
+
+    fileprivate mutating func spendOne(at offset: Int) throws(JSONError) {
+      valuesLeft -= 1
+      guard valuesLeft >= 0 else { throw JSONError(offset: offset, "too many values in one JSON text") }
+      if valuesLeft & 1023 == 0, isInterrupted?() == true {
+        throw JSONError(.interrupted, offset: offset, "")
+      }
+    }
+  }
+
   /// Reads a value of any kind.
   public mutating func readValue(
     maximumValueCount: Int = Self.defaultMaximumValueCount
   ) throws(JSONError) -> JSONValue {
-    var budget = maximumValueCount
+    var budget = Budget(values: maximumValueCount)
     return try readValue(budget: &budget)
   }
 
-  /// Reads a value of any kind out of several that share one limit.
-  ///
-  /// - Parameter budget: how many values may still be built; the call subtracts those it built.
-  public mutating func readValue(budget: inout Int) throws(JSONError) -> JSONValue {
+  /// Reads a value of any kind out of several that share a budget.
+  public mutating func readValue(budget: inout Budget) throws(JSONError) -> JSONValue {
     try readValue(depth: 0, &budget)
   }
 
-  private mutating func readValue(depth: Int, _ budget: inout Int) throws(JSONError) -> JSONValue {
-    budget -= 1
-    guard budget >= 0 else { throw JSONError(offset: offset, "too many values in one JSON text") }
+  private mutating func readValue(depth: Int, _ budget: inout Budget) throws(JSONError) -> JSONValue {
+    try budget.spendOne(at: offset)
     switch peek() ?? 0 {
     case UInt8(ascii: "{"): return .object(try readObject(depth: depth + 1, &budget))
     case UInt8(ascii: "["): return .array(try readArray(depth: depth + 1, &budget))
@@ -207,7 +229,7 @@ public struct JSONScanner: Sendable {
     }
   }
 
-  private mutating func readObject(depth: Int, _ budget: inout Int) throws(JSONError) -> JSONObject {
+  private mutating func readObject(depth: Int, _ budget: inout Budget) throws(JSONError) -> JSONObject {
     try checkDepth(depth)
     var names = try openObject()
     var members: [JSONObject.Member] = []
@@ -221,7 +243,7 @@ public struct JSONScanner: Sendable {
     return JSONObject(distinctMembers: members)
   }
 
-  private mutating func readArray(depth: Int, _ budget: inout Int) throws(JSONError) -> [JSONValue] {
+  private mutating func readArray(depth: Int, _ budget: inout Budget) throws(JSONError) -> [JSONValue] {
     try checkDepth(depth)
     try openArray()
     var elements: [JSONValue] = []

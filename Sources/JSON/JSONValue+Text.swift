@@ -3,10 +3,12 @@ extension JSONValue {
   ///
   /// - Throws: ``JSONError`` with the byte offset counted from the start of `bytes`.
   public static func parse(
-    _ bytes: ArraySlice<UInt8>, maximumValueCount: Int = JSONScanner.defaultMaximumValueCount
+    _ bytes: ArraySlice<UInt8>, maximumValueCount: Int = JSONScanner.defaultMaximumValueCount,
+    isInterrupted: (@Sendable () -> Bool)? = nil
   ) throws(JSONError) -> JSONValue {
     var scanner = JSONScanner(bytes)
-    let value = try scanner.readValue(maximumValueCount: maximumValueCount)
+    var budget = JSONScanner.Budget(values: maximumValueCount, isInterrupted: isInterrupted)
+    let value = try scanner.readValue(budget: &budget)
     try scanner.finish()
     return value
   }

@@ -109,15 +109,17 @@ extension ProblemCause {
 extension JSONObject {
   /// What a body of JSON says that must be an object.
   ///
-  /// - Throws: `malformed-body`.
+  /// - Throws: `malformed-body`, and `compute-timeout` once `isInterrupted` says so.
   init(
-    ofBody body: ArraySlice<UInt8>, maximumValueCount: Int = JSONScanner.defaultMaximumValueCount
+    ofBody body: ArraySlice<UInt8>, maximumValueCount: Int = JSONScanner.defaultMaximumValueCount,
+    isInterrupted: Interruption? = nil
   ) throws(Problem) {
     let value: JSONValue
     do throws(JSONError) {
-      value = try JSONValue.parse(body, maximumValueCount: maximumValueCount)
+      value = try JSONValue.parse(body, maximumValueCount: maximumValueCount, isInterrupted: isInterrupted)
     } catch {
-      throw Problem(.malformedBody, "\(error)")
+      throw error.kind == .interrupted
+        ? Problem(TensorFormatError(.interrupted, "")) : Problem(.malformedBody, "\(error)")
     }
     guard let object = value.objectValue else {
       throw Problem(.malformedBody, "the body must be an object, not \(value.kindWithArticle)")

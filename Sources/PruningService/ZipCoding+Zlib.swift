@@ -5,9 +5,9 @@ public import TensorFormats
 extension ZipCoding {
   /// The system's zlib.
   public static let zlib = ZipCoding(
-    inflate: { bytes, byteCount throws(Failure) in
+    inflate: { bytes, byteCount, isInterrupted throws(Failure) in
       do throws(ContentCodingError) {
-        return try RawDeflate.inflate(bytes, byteCount: byteCount)
+        return try RawDeflate.inflate(bytes, byteCount: byteCount, isInterrupted: isInterrupted)
       } catch {
         throw switch error {
         case .truncated: Failure("its compressed bytes hold less than the \(byteCount) bytes of its entry")

@@ -5,14 +5,16 @@ import Tensors
 public enum ParameterText {
   /// `64`, `0.5`, `true`, `[..]` and `{..}` mean what they mean in JSON, Python's `True`, `False` and `None` what they
   /// mean there; all else is a string.
-  public static func value(of text: String) -> JSONValue {
+  ///
+  /// - Parameter isInterrupted: once true, the text is read no further, and the value is the text.
+  public static func value(of text: String, _ isInterrupted: Interruption? = nil) -> JSONValue {
     switch text {
     case "true", "True": .bool(true)
     case "false", "False": .bool(false)
     case "null", "None": .null
     // No other word is JSON, and what is wrong with it need not be found out.
     case _ where text.utf8.allSatisfy(isLetter): .string(text)
-    default: (try? JSONValue.parse(Array(text.utf8)[...])) ?? .string(text)
+    default: (try? JSONValue.parse(Array(text.utf8)[...], isInterrupted: isInterrupted)) ?? .string(text)
     }
   }
 

@@ -3,6 +3,9 @@ import Tensors
 
 /// Lists of tensors in formats that only know single ones: `name.0`, `name.1` and so on are the list `name`.
 enum TensorLists {
+  /// How many names a file or form may have: as many tensors as a list may have, and parameters beside them.
+  static let maximumNames = TensorBundle.maximumListCount + 256
+
   static func bundle(
     _ tensors: [(name: String, tensor: Tensor)]
   ) throws(TensorFormatError) -> TensorBundle {

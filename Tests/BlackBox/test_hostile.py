@@ -13,6 +13,7 @@ import pathlib
 import resource
 import struct
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -534,6 +535,62 @@ def test_the_clock_ends_the_reading_of_bodies(kind):
         answer = connection.exchange(request("POST", target, [("Content-Type", media_type)], body))
         assert answer.status == 503, answer.body[:300]
         assert b"reading the body took longer than --compute-timeout" in answer.body
+
+
+def deflated(blocks):
+    """-> an npz of one entry: deflate blocks without content, then four numbers."""
+    stream = io.BytesIO()
+    np.save(stream, np.arange(100_000, dtype=np.float32))
+    array = stream.getvalue()
+    coder = zlib.compressobj(9, zlib.DEFLATED, -15)
+    # A block of fixed codes that ends at once, ten bits each: four in five bytes.
+    content = bytes.fromhex("0208208000") * blocks + coder.compress(array) + coder.flush()
+    name, sizes = b"attention.npy", struct.pack("<III", zlib.crc32(array), len(content), len(array))
+    local = struct.pack("<IHHHI", 0x04034B50, 20, 0, 8, 0x210000) + sizes + struct.pack("<HH", len(name), 0) + name
+    central = struct.pack("<IHHHHI", 0x02014B50, 20, 20, 0, 8, 0x210000) + sizes + struct.pack("<HHHHHII", len(name), 0, 0, 0, 0, 0, 0) + name
+    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 1, 1, len(central), len(local + content), 0)
+    return local + content + central + end
+
+
+def test_archives_are_not_larger_than_their_content():
+    check([("POST", "/prune?method=topk&keep_tokens=2", [("Content-Type", "application/x-npz")], deflated(5 << 20))], {400},
+          seconds=1, mebibytes=120)
+
+
+def test_headers_of_many_names_are_not_read():
+    def body(members):
+        header = b"{" + members + b"}"
+        return struct.pack("<Q", len(header)) + header
+    names = b",".join(b'"x%d":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}' % index for index in range(300_000))
+    strings = b",".join(b'"x%d":""' % index for index in range(300_000))
+    check([("POST", "/prune?method=uniform&keep_tokens=1", [("Content-Type", "application/x-safetensors")], body(members))
+           for members in (names, b'"__metadata__":{' + strings + b"}")], {422}, seconds=0.5, mebibytes=120)
+
+
+VALUES = b"{" + b",".join(b'"x%d":{}' % index for index in range(900_000)) + b"}"
+
+
+@pytest.mark.parametrize("kind", ["json", "form", "safetensors", "inference", "plan"])
+def test_the_clock_ends_the_reading_of_one_value(kind):
+    target, media_type, body = "/prune", "application/json", b'{"attention":[1,2],"keep_tokens":1,"layout":' + VALUES + b"}"
+    if kind == "plan":
+        target, body = "/plan", b'{"layout":' + VALUES + b',"keep_tokens":1}'
+    elif kind == "inference":
+        target = "/v2/models/crop-prune/infer"
+        body = b'{"inputs":[],"parameters":{"layout":' + VALUES + b"}}"
+    elif kind == "form":
+        media_type = "multipart/form-data; boundary=B"
+        body = b'--B\r\nContent-Disposition: form-data; name="layout"\r\n\r\n' + VALUES + b"\r\n--B--\r\n"
+    elif kind == "safetensors":
+        media_type = "application/x-safetensors"
+        header = b'{"__metadata__":{"layout":' + json.dumps(VALUES.decode()).encode() + b"}}"
+        body = struct.pack("<Q", len(header)) + header
+    with fresh("--compute-timeout", "100ms") as server, Connection(server.target, timeout=60) as connection:
+        answer = connection.exchange(request("POST", target, [("Content-Type", media_type)], body))
+        assert answer.status == 503, answer.body[:300]
+        assert b"reading the body took longer than --compute-timeout" in answer.body
+        # All of it takes more than a second.
+        assert server.cpu_seconds() < 0.8
 
 
 @pytest.mark.parametrize("kind", ["batch", "inference"])

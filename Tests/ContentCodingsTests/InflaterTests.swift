@@ -37,6 +37,20 @@ struct InflaterTests {
     #expect(whole == Samples.text)
   }
 
+  @Test("A stream of blocks without content is inflated in steps, and no further once nobody wants it")
+  func interruption() throws {
+    // A stored block of no bytes (RFC 1951 section 3.2.4), and the last one.
+    let blocks = [[UInt8]](repeating: [0, 0, 0, 0xff, 0xff], count: 100_000).flatMap { $0 }
+    let stream = blocks + [1, 0, 0, 0xff, 0xff]
+    var questions = 0
+    let whole = try RawDeflate.inflate(stream[...], byteCount: 0) {
+      questions += 1
+      return false
+    }
+    #expect(whole == [] && questions >= 7)
+    #expect(try RawDeflate.inflate(stream[...], byteCount: 0) { true } == nil)
+  }
+
   @Test("A body cut at any byte is truncated", arguments: Samples.coded)
   func truncation(sample: (coding: ContentCoding, bytes: [UInt8])) {
     for length in 0..<sample.bytes.count {

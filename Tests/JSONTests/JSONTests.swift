@@ -67,6 +67,17 @@ struct JSONScannerTests {
     #expect(throws: JSONError.self) { try JSONValue.parse(text[...], maximumValueCount: 3) }
   }
 
+  @Test(
+    "reading is given up within any value", arguments: ["[%]", "[[%]]", "{\"a\":[%]}", "{\"a\":{\"b\":[%]}}"])
+  func interruption(form: String) throws {
+    let halves = form.split(separator: "%")
+    let text = Array("\(halves[0])\(String(repeating: "1,", count: 3000))1\(halves[1])".utf8)
+    #expect(throws: Never.self) { try JSONValue.parse(text[...], isInterrupted: { false }) }
+    #expect { try JSONValue.parse(text[...], isInterrupted: { true }) } throws: {
+      ($0 as? JSONError)?.kind == .interrupted
+    }
+  }
+
   @Test("an error says where in the document it lies")
   func pointer() {
     #expect { try parsed(#"{"a/b":[1,{"~":tru}]}"#) } throws: {

@@ -91,9 +91,9 @@ struct ZipWriter {
 @Suite("npz")
 struct NPZTests {
   private static let coding = ZipCoding(
-    inflate: { bytes, count throws(ZipCoding.Failure) in
+    inflate: { bytes, count, isInterrupted throws(ZipCoding.Failure) in
       do throws(ContentCodingError) {
-        return try RawDeflate.inflate(bytes, byteCount: count)
+        return try RawDeflate.inflate(bytes, byteCount: count, isInterrupted: isInterrupted)
       } catch {
         throw ZipCoding.Failure(error.reason)
       }

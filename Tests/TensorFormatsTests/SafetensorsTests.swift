@@ -70,6 +70,29 @@ struct SafetensorsTests {
     #expect(quick > 300 && SafetensorsHeader.quick(Array("{\(pieces[0])} ".utf8)[...]) != nil)
   }
 
+  @Test("a header has at most as many tensors, and strings, as a list has tensors and a few more")
+  func manyNames() throws {
+    func names(_ count: Int, _ value: String) -> String {
+      (0..<count).map { "\"n\($0)\":\(value)" }.joined(separator: ",")
+    }
+    let tensor = #"{"dtype":"U8","shape":[0],"data_offsets":[0,0]}"#
+    for quickly in [true, false] {
+      func error(_ text: String) -> TensorFormatError? {
+        do throws(TensorFormatError) {
+          _ = try SafetensorsHeader(safetensors(text)[...], quickly: quickly)
+          return nil
+        } catch {
+          return error
+        }
+      }
+      let limit = TensorLists.maximumNames
+      let strings = "{\"__metadata__\":{\(names(limit, "\"\""))}"
+      #expect(error("\(strings),\(names(limit, tensor))}") == nil)
+      #expect(error("{\(names(limit + 1, tensor))}")?.kind == .invalidContent)
+      #expect(error("{\"__metadata__\":{\(names(limit + 1, "\"\""))}}")?.pointer == "/__metadata__")
+    }
+  }
+
   @Test("the writer orders by width and name, pads the header to 8 and carries the response as text")
   func writer() throws {
     let body = try SafetensorsFormat.encode(

@@ -20,7 +20,8 @@ extension Endpoints {
       try OperationHandler.use(decodedBytes, in: request)
       var parameters = try context.timing.measure("decode") { () throws(Problem) in
         try JSONObject(
-          ofBody: JSONScanner.withoutByteOrderMark(request.body[...]), maximumValueCount: maximumPlanValues)
+          ofBody: JSONScanner.withoutByteOrderMark(request.body[...]), maximumValueCount: maximumPlanValues,
+          isInterrupted: OperationHandler.interruption(request, deadline))
       }
       try QueryParameters(request.head.query).merge(into: &parameters)
       let given = parameters

@@ -76,7 +76,8 @@ struct InferenceHandler: Sendable {
       isInterrupted: OperationHandler.interruption(context.request, deadline))
     let decodedBytes = InferenceRequest.decodingBytes(of: body, jsonByteCount: jsonByteCount, hints)
     try OperationHandler.use(decodedBytes, in: context.request)
-    let parsed = try TensorFormatError.asProblem(try InferenceBody(body, jsonByteCount: jsonByteCount))
+    let parsed = try TensorFormatError.asProblem(
+      try InferenceBody(body, jsonByteCount: jsonByteCount, isInterrupted: hints.isInterrupted))
     let (shared, sharedBytes) = try contents(of: parsed.regions, decodedBytes: decodedBytes, context)
     let request = try TensorFormatError.asProblem(try parsed.request(shared: shared, hints))
     var bytes = decodedBytes + sharedBytes

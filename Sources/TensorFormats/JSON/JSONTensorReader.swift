@@ -16,7 +16,8 @@ struct JSONTensorReader {
     do throws(JSONError) {
       var tensors: [String: TensorBundle.Entry] = [:]
       var parameters: [JSONObject.Member] = []
-      var budget = Self.maximumParameterValueCount
+      var budget = JSONScanner.Budget(
+        values: Self.maximumParameterValueCount, isInterrupted: hints.isInterrupted)
       var members = try scanner.openObject()
       while let name = try scanner.nextMember(&members) {
         try scanner.check(hints.isInterrupted)

@@ -46,7 +46,8 @@ public enum MultipartFormat: TensorFormat {
   public static func decodingBytes(of body: ArraySlice<UInt8>, _ hints: DecodingHints) -> Int {
     guard var reader = try? MultipartReader(body, boundary: hints.boundary) else { return 0 }
     var bytes = 0
-    while let part = try? reader.next() {
+    // The directories of archives take time; once that is over, the body is not read either.
+    while hints.isInterrupted?() != true, let part = try? reader.next() {
       let format: any TensorFormat.Type =
         if case .tensors(let format)? = try? kind(of: part, hints) { format } else { JSONTensorFormat.self }
       let content =

@@ -3,9 +3,6 @@
 /// What stands before the first boundary and after the last is passed over; a line that begins with the boundary and goes
 /// on otherwise is an error, not content.
 struct MultipartReader {
-  /// As many tensors as a list may have, and parameters beside them.
-  static let maximumParts = 4096 + 256
-
   private let body: ArraySlice<UInt8>
   private let search: DelimiterSearch
   /// Behind the delimiter that was read last.
@@ -57,8 +54,8 @@ struct MultipartReader {
           : "a boundary is a line of its own and ends with CR LF")
     }
     partCount += 1
-    guard partCount <= Self.maximumParts else {
-      throw TensorFormatError(.invalidContent, "a form of more than \(Self.maximumParts) parts")
+    guard partCount <= TensorLists.maximumNames else {
+      throw TensorFormatError(.invalidContent, "a form of more than \(TensorLists.maximumNames) parts")
     }
     // The line end of the boundary may be the empty line of a part without a header.
     let start = line.startIndex + 2

@@ -37,7 +37,7 @@ public enum NPZFormat: TensorFormat {
     for entry in directory.entries {
       try hints.checkInterruption()
       let name = try arrayName(entry)
-      let npy = try content(of: entry, named: name, coding)
+      let npy = try content(of: entry, named: name, coding, hints)
       if try !document.addParameter(name, npy, entry) { arrays.append((name, npy, entry)) }
     }
     for (name, npy, entry) in arrays {
@@ -127,15 +127,18 @@ public enum NPZFormat: TensorFormat {
 
   /// An entry's npy, whose checksum is right.
   private static func content(
-    of entry: ZipDirectory.Entry, named name: String, _ coding: ZipCoding
+    of entry: ZipDirectory.Entry, named name: String, _ coding: ZipCoding, _ hints: DecodingHints
   ) throws(TensorFormatError) -> ArraySlice<UInt8> {
     let content: ArraySlice<UInt8>
     if entry.isDeflated {
+      let inflated: [UInt8]?
       do throws(ZipCoding.Failure) {
-        content = try coding.inflate(entry.content, entry.byteCount)[...]
+        inflated = try coding.inflate(entry.content, entry.byteCount, hints.isInterrupted)
       } catch {
         throw damaged(entry, name, error.message)
       }
+      guard let inflated else { throw TensorFormatError(.interrupted, "") }
+      content = inflated[...]
     } else {
       content = entry.content
     }

@@ -7,13 +7,17 @@ public struct ZipCoding: Sendable {
     public init(_ message: String) { self.message = message }
   }
 
-  /// Decompresses a whole raw deflate stream (RFC 1951) into exactly `byteCount` bytes.
-  public let inflate: @Sendable (_ bytes: ArraySlice<UInt8>, _ byteCount: Int) throws(Failure) -> [UInt8]
+  /// Decompresses a whole raw deflate stream (RFC 1951) into exactly `byteCount` bytes; nil once `isInterrupted`, which is
+  /// asked every few milliseconds, is true.
+  public let inflate:
+    @Sendable (
+      _ bytes: ArraySlice<UInt8>, _ byteCount: Int, _ isInterrupted: Interruption?
+    ) throws(Failure) -> [UInt8]?
   /// The checksum of ISO 3309, as gzip and zip use it.
   public let crc32: @Sendable (_ bytes: ArraySlice<UInt8>) -> UInt32
 
   public init(
-    inflate: @escaping @Sendable (ArraySlice<UInt8>, Int) throws(Failure) -> [UInt8],
+    inflate: @escaping @Sendable (ArraySlice<UInt8>, Int, Interruption?) throws(Failure) -> [UInt8]?,
     crc32: @escaping @Sendable (ArraySlice<UInt8>) -> UInt32
   ) {
     self.inflate = inflate

@@ -19,8 +19,6 @@ struct ZipDirectory {
     let offset: Int
   }
 
-  /// As many tensors as a list may have, and parameters beside them.
-  static let maximumEntries = 4096 + 256
   static let maximumNameBytes = 256
 
   private static let localSignature = 0x0403_4b50
@@ -40,9 +38,9 @@ struct ZipDirectory {
   init(_ archive: ArraySlice<UInt8>) throws(TensorFormatError) {
     let bytes = ZipBytes(archive)
     let (count, range) = try Self.directory(bytes)
-    guard count <= Self.maximumEntries else {
+    guard count <= TensorLists.maximumNames else {
       throw TensorFormatError(
-        .invalidContent, "an archive of \(count) entries; at most \(Self.maximumEntries) are accepted")
+        .invalidContent, "an archive of \(count) entries; at most \(TensorLists.maximumNames) are accepted")
     }
     var entries: [Entry] = []
     var names = Set<String>()
@@ -222,6 +220,11 @@ struct ZipDirectory {
       }
       guard method == 8 || byteCount == compressedByteCount else {
         throw bytes.malformed(start, "'\(name)' is stored, but has two sizes")
+      }
+      // What cannot be compressed grows by a thousandth at most; empty blocks would only take time.
+      guard (compressedByteCount - 1024) / 2 <= byteCount else {
+        throw bytes.malformed(
+          start, "'\(name)' has \(compressedByteCount) compressed bytes for \(byteCount) bytes of content")
       }
     }
   }

@@ -30,7 +30,7 @@ struct InferenceInput {
   private static let maximumNameBytes = 256
 
   /// Reads one object of `inputs`; its members may come in any order.
-  init(_ scanner: inout JSONScanner, budget: inout Int) throws(JSONError) {
+  init(_ scanner: inout JSONScanner, budget: inout JSONScanner.Budget) throws(JSONError) {
     _ = scanner.peek()
     offset = scanner.offset
     var name: String?
@@ -91,7 +91,8 @@ struct InferenceInput {
   }
 
   private static func readData(
-    _ scanner: inout JSONScanner, _ datatype: InferenceDatatype?, _ budget: inout Int
+    _ scanner: inout JSONScanner, _ datatype: InferenceDatatype?,
+    _ budget: inout JSONScanner.Budget
   ) throws(JSONError) -> Data {
     var first = scanner
     while first.peek() == UInt8(ascii: "[") { try first.openArray() }

@@ -60,8 +60,12 @@ public struct InferenceBody: Sendable {
   private let reader: InferenceRequestReader
   private let binary: ArraySlice<UInt8>
 
-  /// - Parameter jsonByteCount: the value of `Inference-Header-Content-Length`; nil says that all of the body is JSON.
-  public init(_ body: ArraySlice<UInt8>, jsonByteCount: Int?) throws(TensorFormatError) {
+  /// - Parameters:
+  ///   - jsonByteCount: the value of `Inference-Header-Content-Length`; nil says that all of the body is JSON.
+  ///   - isInterrupted: once true, the body is read no further.
+  public init(
+    _ body: ArraySlice<UInt8>, jsonByteCount: Int?, isInterrupted: Interruption? = nil
+  ) throws(TensorFormatError) {
     guard let text = InferenceRequest.json(body, jsonByteCount) else {
       throw TensorFormatError(
         .malformed,
@@ -69,7 +73,7 @@ public struct InferenceBody: Sendable {
       )
     }
     do throws(JSONError) {
-      var reader = InferenceRequestReader(text)
+      var reader = InferenceRequestReader(text, isInterrupted)
       try reader.read()
       self.reader = reader
     } catch {

@@ -8,14 +8,20 @@ struct InferenceRequestReader {
   private var parameters = JSONObject()
   private var inputs: [InferenceInput]?
   private var outputs: [InferenceRequest.Output]?
-  private var budget = JSONTensorReader.maximumParameterValueCount
+  private var budget: JSONScanner.Budget
+  private let isInterrupted: Interruption?
 
   /// What other servers read from the parameters of a request, and is nothing to an operation here.
   private static let ownParameters: Set = [
     "binary_data_output", "timeout", "priority", "headers", "content_type",
   ]
 
-  init(_ text: ArraySlice<UInt8>) { scanner = JSONScanner(JSONScanner.withoutByteOrderMark(text)) }
+  init(_ text: ArraySlice<UInt8>, _ isInterrupted: Interruption?) {
+    scanner = JSONScanner(JSONScanner.withoutByteOrderMark(text))
+    budget = JSONScanner.Budget(
+      values: JSONTensorReader.maximumParameterValueCount, isInterrupted: isInterrupted)
+    self.isInterrupted = isInterrupted
+  }
 
   mutating func read() throws(JSONError) {
     var members = try scanner.openObject()
@@ -75,6 +81,7 @@ struct InferenceRequestReader {
     var elements: [Element] = []
     var index = 0
     while try scanner.nextElement(&index) {
+      try scanner.check(isInterrupted)
       do throws(JSONError) {
         guard elements.count < InferenceRequest.maximumTensors else {
           throw JSONError(
@@ -89,7 +96,7 @@ struct InferenceRequestReader {
   }
 
   static func readParameters(
-    _ scanner: inout JSONScanner, _ budget: inout Int
+    _ scanner: inout JSONScanner, _ budget: inout JSONScanner.Budget
   ) throws(JSONError) -> JSONObject {
     _ = scanner.peek()
     let offset = scanner.offset
@@ -157,6 +164,7 @@ struct InferenceRequestReader {
     var shared = shared[...]
     var named = NamedInputs(hints)
     for (index, input) in inputs.enumerated() {
+      try scanner.check(hints.isInterrupted)
       do throws(JSONError) {
         try named.add(input, try input.content(&rest, shared: &shared, hints.isInterrupted))
       } catch {

@@ -14,6 +14,8 @@ public enum SafetensorsFormat: AnswerFormat {
 
   /// The reference implementation's limit.
   static let maximumHeaderLength = 100_000_000
+  /// Of tensors, and of strings in `__metadata__`: then the names of a header take milliseconds to read.
+  static let maximumNames = TensorLists.maximumNames
 
   public static func matches(_ prefix: ArraySlice<UInt8>) -> Bool {
     guard let length = headerLength(prefix), length <= maximumHeaderLength else { return false }
@@ -23,7 +25,7 @@ public enum SafetensorsFormat: AnswerFormat {
   public static func decode(
     _ body: ArraySlice<UInt8>, _ hints: DecodingHints
   ) throws(TensorFormatError) -> TensorDocument {
-    let header = try SafetensorsHeader(body)
+    let header = try SafetensorsHeader(body, isInterrupted: hints.isInterrupted)
     let data = body.dropFirst(8 + header.length)
     try header.checkCoverage(dataLength: data.count)
     var tensors: [(name: String, tensor: Tensor)] = []
@@ -32,7 +34,7 @@ public enum SafetensorsFormat: AnswerFormat {
       let bytes = data[(data.startIndex + entry.begin)..<(data.startIndex + entry.end)]
       tensors.append((entry.name, try .named(entry.name, entry.elementType, entry.shape, bytes)))
     }
-    let (parameters, others) = try header.parameters(named: hints.parameterNames)
+    let (parameters, others) = try header.parameters(named: hints.parameterNames, hints.isInterrupted)
     return TensorDocument(
       tensors: try TensorLists.bundle(tensors), parameters: parameters, otherMetadata: others)
   }

@@ -13,8 +13,9 @@ extension SafetensorsHeader {
       var members = try scanner.openObject()
       while let name = try scanner.nextMember(&members) {
         if name == "__metadata__" {
-          metadata = try quickMetadata(&scanner)
-        } else if let entry = try quickEntry(name, &scanner) {
+          guard let strings = try quickMetadata(&scanner) else { return nil }
+          metadata = strings
+        } else if entries.count < SafetensorsFormat.maximumNames, let entry = try quickEntry(name, &scanner) {
           entries.append(entry)
         } else {
           return nil
@@ -27,10 +28,11 @@ extension SafetensorsHeader {
     return (entries, metadata)
   }
 
-  private static func quickMetadata(_ scanner: inout JSONScanner) throws(JSONError) -> JSONObject {
+  private static func quickMetadata(_ scanner: inout JSONScanner) throws(JSONError) -> JSONObject? {
     var object: [JSONObject.Member] = []
     var members = try scanner.openObject()
     while let name = try scanner.nextMember(&members) {
+      guard object.count < SafetensorsFormat.maximumNames else { return nil }
       object.append(.init(name: name, value: .string(try scanner.readString())))
     }
     return JSONObject(distinctMembers: object)

@@ -17,8 +17,12 @@ struct SafetensorsHeader {
   private(set) var entries: [Entry] = []
   private(set) var metadata = JSONObject()
 
-  /// - Parameter quickly: whether a sound header may take the short way, which says the same.
-  init(_ body: ArraySlice<UInt8>, quickly: Bool = true) throws(TensorFormatError) {
+  /// - Parameters:
+  ///   - quickly: whether a sound header may take the short way, which says the same.
+  ///   - isInterrupted: once true, the header is read no further.
+  init(
+    _ body: ArraySlice<UInt8>, quickly: Bool = true, isInterrupted: Interruption? = nil
+  ) throws(TensorFormatError) {
     guard let declared = SafetensorsFormat.headerLength(body) else {
       throw TensorFormatError(
         .malformed, byteOffset: 0,
@@ -42,19 +46,46 @@ struct SafetensorsHeader {
     if quickly, let quick = Self.quick(text) {
       (entries, metadata) = quick
     } else {
-      try readCarefully(text)
+      try readCarefully(text, isInterrupted)
     }
     entries.sort { ($0.begin, $0.end, $0.name) < ($1.begin, $1.end, $1.name) }
   }
 
-  private mutating func readCarefully(_ text: ArraySlice<UInt8>) throws(TensorFormatError) {
-    let header: JSONValue
+  /// The members of a JSON object, no more than a header may have.
+  private static func members(
+    _ text: ArraySlice<UInt8>, _ isInterrupted: Interruption?
+  ) throws(JSONError) -> [JSONObject.Member] {
+    var scanner = JSONScanner(text)
+    var budget = JSONScanner.Budget(isInterrupted: isInterrupted)
+    var members: [JSONObject.Member] = []
+    var tensorCount = 0
+    var seen = try scanner.openObject()
+    while let name = try scanner.nextMember(&seen) {
+      if name != "__metadata__" { tensorCount += 1 }
+      guard tensorCount <= SafetensorsFormat.maximumNames else {
+        throw JSONError(
+          .content, offset: scanner.offset, "a header of more than \(SafetensorsFormat.maximumNames) tensors")
+      }
+      do throws(JSONError) {
+        members.append(.init(name: name, value: try scanner.readValue(budget: &budget)))
+      } catch {
+        throw error.inside(name)
+      }
+    }
+    try scanner.finish()
+    return members
+  }
+
+  private mutating func readCarefully(
+    _ text: ArraySlice<UInt8>, _ isInterrupted: Interruption?
+  ) throws(TensorFormatError) {
+    let members: [JSONObject.Member]
     do throws(JSONError) {
-      header = try JSONValue.parse(text)
+      members = try Self.members(text, isInterrupted)
     } catch {
       throw TensorFormatError(error, startingAt: 8)
     }
-    for member in header.objectValue?.members ?? [] {
+    for member in members {
       if member.name == "__metadata__" {
         metadata = try Self.metadata(member.value)
       } else {
@@ -69,6 +100,10 @@ struct SafetensorsHeader {
     guard let object = value.objectValue else {
       throw TensorFormatError(
         .malformed, tensor: "__metadata__", "expected an object of strings, found \(value.kindWithArticle)")
+    }
+    guard object.members.count <= SafetensorsFormat.maximumNames else {
+      throw TensorFormatError(
+        .invalidContent, tensor: "__metadata__", "has more than \(SafetensorsFormat.maximumNames) strings")
     }
     for member in object.members where member.value.stringValue == nil {
       throw TensorFormatError(
@@ -145,9 +180,9 @@ struct SafetensorsHeader {
   /// - Throws: for a parameter given both ways.
   /// - Returns: the names of all other members, too, which describe the file.
   func parameters(
-    named known: Set<String>
+    named known: Set<String>, _ isInterrupted: Interruption? = nil
   ) throws(TensorFormatError) -> (parameters: JSONObject, others: [String]) {
-    var parameters = try parameterObject()
+    var parameters = try parameterObject(isInterrupted)
     var others: [String] = []
     for member in metadata.members where member.name != "parameters" {
       guard known.contains(member.name) else {
@@ -159,19 +194,21 @@ struct SafetensorsHeader {
           .invalidContent, pointer: "/__metadata__" + JSONPointer.token(member.name),
           "is given here and in __metadata__.parameters; give it once")
       }
-      parameters[member.name] = ParameterText.value(of: member.value.stringValue ?? "")
+      parameters[member.name] = ParameterText.value(of: member.value.stringValue ?? "", isInterrupted)
+      try isInterrupted.check()
     }
     return (parameters, others)
   }
 
   /// The JSON object written as text in `__metadata__["parameters"]`; an empty one when it is absent.
-  private func parameterObject() throws(TensorFormatError) -> JSONObject {
+  private func parameterObject(_ isInterrupted: Interruption?) throws(TensorFormatError) -> JSONObject {
     guard let text = metadata["parameters"]?.stringValue else { return JSONObject() }
     let pointer = "/__metadata__/parameters"
     let value: JSONValue
     do throws(JSONError) {
-      value = try JSONValue.parse(Array(text.utf8)[...])
+      value = try JSONValue.parse(Array(text.utf8)[...], isInterrupted: isInterrupted)
     } catch {
+      try isInterrupted.check()
       throw TensorFormatError(.malformed, pointer: pointer + error.pointer, error.message)
     }
     guard let object = value.objectValue else {
