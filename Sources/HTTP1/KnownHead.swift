@@ -100,7 +100,7 @@ public struct RecentHeads: Sendable {
     var latest: RequestHead
   }
 
-  private static let maximumCount = 8
+  public static let maximumCount = 8
   /// Longer ones are rare, and would be held for nothing.
   private static let maximumBytes = 2 << 10
 

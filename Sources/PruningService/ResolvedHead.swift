@@ -20,9 +20,13 @@ final class ResolvedHead: Sendable {
   /// The largest body, decoded.
   let maximumBodyBytes: Int
   /// Operations prepared for earlier requests of this head.
-  let operations = PreparedOperations()
+  let operations: PreparedOperations
 
-  init(_ head: RequestHead, framing: BodyFraming, router: Router, maximumBodyBytes: Int) {
+  /// - Parameter maximumKeptBytes: of ``operations``.
+  init(
+    _ head: RequestHead, framing: BodyFraming, router: Router, maximumBodyBytes: Int, maximumKeptBytes: Int
+  ) {
+    operations = PreparedOperations(maximumBytes: maximumKeptBytes)
     let match = Result { () throws(Problem) in try router.match(head) }
     self.match = match
     place = router.place(of: head)

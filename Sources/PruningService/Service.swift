@@ -5,6 +5,8 @@ public struct Service: Responder {
   public struct Configuration: Sendable {
     /// The largest request body, decoded.
     public var maximumBodyBytes: Int
+    /// What the operations that are kept for one head take at most.
+    public var maximumKeptBytes = 1 << 20
     /// Whether text responses are compressed, with gzip or deflate, for clients that prefer it.
     public var compressesResponses = false
     /// The keys that open everything but probes and metrics; nil leaves all open.
@@ -70,14 +72,17 @@ public struct Service: Responder {
   // MARK: Responder
 
   public func resolve(_ head: RequestHead, framing: BodyFraming) -> (any AnyObject & Sendable)? {
-    ResolvedHead(head, framing: framing, router: router, maximumBodyBytes: configuration.maximumBodyBytes)
+    ResolvedHead(
+      head, framing: framing, router: router, maximumBodyBytes: configuration.maximumBodyBytes,
+      maximumKeptBytes: configuration.maximumKeptBytes)
   }
 
   /// What the transport kept, or else found now.
   private func resolved(_ head: RequestHead, framing: BodyFraming = .none) -> ResolvedHead {
     if let resolved = head.resolution as? ResolvedHead { return resolved }
     return ResolvedHead(
-      head, framing: framing, router: router, maximumBodyBytes: configuration.maximumBodyBytes)
+      head, framing: framing, router: router, maximumBodyBytes: configuration.maximumBodyBytes,
+      maximumKeptBytes: configuration.maximumKeptBytes)
   }
 
   public func admit(_ head: RequestHead, framing: BodyFraming) -> Admission {

@@ -79,10 +79,11 @@ public struct TransportConfiguration: Sendable {
   var briefLoopCount: Int { max(eventLoops, 1) }
   var bulkLoopCount: Int { bulkBodyBytes == .max ? 0 : (briefLoopCount + 1) / 2 }
 
-  /// All threads of a server, those for large bodies included.
-  public var threadCount: Int {
-    briefLoopCount + bulkLoopCount + computeThreads * (bulkLoopCount > 0 ? 2 : 1)
-  }
+  /// Those for large bodies included, as in ``threadCount``.
+  public var loopCount: Int { briefLoopCount + bulkLoopCount }
+
+  /// All threads of a server.
+  public var threadCount: Int { loopCount + computeThreads * (bulkLoopCount > 0 ? 2 : 1) }
 
   public init() {}
 }

@@ -790,6 +790,19 @@ def test_parameters_that_are_echoed_are_short():
           mebibytes=90)
 
 
+def test_operations_that_are_kept_are_small():
+    """Each request has 64 images with as many views of their own, and is prepared for others like it, which never come."""
+    layout = {"type": "video", "frames": 128, "rows": 1, "columns": 1}
+    document = {"batched": True, "layout": layout, "attention": tensor([64, 1, 128], bytes(8192)), "method": "topk", "keep_ratio": 0.5,
+                "budget_scope": "tile", "region": {"box": [0, 0, 0.9, 0.9]}, "region_policy": "first"}
+    requests = []
+    for head in range(8):
+        for body in range(4):
+            method, target, fields, content = post("/prune", document | {"seed": list(range(body, body + 64))})
+            requests.append((method, target, [*fields, ("User-Agent", f"u{head}")], content))
+    check(requests, {200}, seconds=2, mebibytes=35, flags=("--max-in-flight-bytes", "64MiB"))
+
+
 def test_objects_in_objects_are_counted():
     nested = '{"a":' * 60 + "1" + "}" * 60
     body = b'{"attention":[1,2],"keep_tokens":1,"layout":[' + ",".join([nested] * 16_000).encode() + b"]}"

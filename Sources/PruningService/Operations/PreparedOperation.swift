@@ -65,9 +65,6 @@ final class PreparedOperation: Sendable {
   private let memory: MemoryNeed
   /// Of each image that asks any.
   private let modelUses: [[ModelUse]]
-  /// Of all images.
-  let tokenCount: Int
-  var imageCount: Int { images.count }
   /// Whether one answer to all requests is kept: elements play no part, and it is short.
   private let keepsAnswer: Bool
   private let answer = Locked<Answer?>(nil)
@@ -119,7 +116,6 @@ final class PreparedOperation: Sendable {
     }
     modelUses = images.map(\.task.modelUses).filter { !$0.isEmpty }
     cost = images.dropFirst().reduce(images[0].task.cost) { $0 + $1.task.cost }
-    tokenCount = images.reduce(0) { $0 + $1.request.tokenCount }
     keepsAnswer =
       !isTogether && memory.answers <= Self.longestKeptAnswer && !images.contains { $0.task.readsElements }
     reading = PreparedMembers(
@@ -230,6 +226,16 @@ final class PreparedOperation: Sendable {
 
   /// What it holds before it runs.
   var preparedBytes: Int { memory.prepared }
+
+  /// What it holds between requests: also each image, as one of its own or like the one before, and the answer.
+  var keptBytes: Int {
+    let forms = images.indices.count { $0 == 0 || images[$0] !== images[$0 - 1] }
+    return memory.prepared &+ forms &* Self.bytesPerForm &+ images.count &* Self.bytesPerImage
+      &+ (keepsAnswer ? memory.answers : 0)
+  }
+
+  private static let bytesPerForm = 4 << 10
+  private static let bytesPerImage = 512
 
   // MARK: Running
 

@@ -13,6 +13,8 @@ final class PreparedOperations: Sendable {
     let format: any TensorFormat.Type
     let decodedBytes: Int
     let body: BodyPlan?
+    /// What it takes while it is kept, with a margin: parameters and metadata take less than decoding them did.
+    var keptBytes: Int { operation.keptBytes &+ decodedBytes }
     private let parameters: JSONObject
     private let otherMetadata: [String]
     private let tensors: TensorForms
@@ -36,24 +38,18 @@ final class PreparedOperations: Sendable {
     }
   }
 
-  private struct State {
-    var entries: [Entry] = []
-    var oldest = 0
-  }
-
   private static let maximumCount = 4
-  // Operations on more take more memory than is held for what may never come again, and gain little.
-  private static let maximumTokens = 8 << 10
-  private static let maximumImages = 64
-  /// Parameters may be as large as a body; those in front of tensors are bounded by ``BodyPlan``.
-  private static let maximumDecodedBytes = 256 << 10
+  /// Of all together: they stay when their clients are gone, and may never be wanted again.
+  private let maximumBytes: Int
+  /// The oldest first.
+  private let entries = Locked([Entry]())
 
-  private let state = Locked(State())
+  init(maximumBytes: Int) { self.maximumBytes = maximumBytes }
 
   /// What was prepared for a body that says the same of its tensors.
   func find(_ body: [UInt8]) -> PreparedRequest? {
-    state.withLock { state in
-      for entry in state.entries {
+    entries.withLock { entries in
+      for entry in entries {
         guard let plan = entry.body, plan.fits(body) else { continue }
         return PreparedRequest(
           entry.operation, .inBody(plan), format: entry.format, decodedBytes: entry.decodedBytes)
@@ -64,8 +60,8 @@ final class PreparedOperations: Sendable {
 
   /// The same for a body of which only the start is there, where that decides the answer.
   func find(start: [UInt8], bodyByteCount: Int) -> PreparedRequest? {
-    state.withLock { state in
-      for entry in state.entries {
+    entries.withLock { entries in
+      for entry in entries {
         guard let plan = entry.body, plan.fits(start: start, bodyByteCount),
           entry.operation.knownAnswer != nil
         else { continue }
@@ -78,23 +74,24 @@ final class PreparedOperations: Sendable {
 
   /// What was prepared for a document that differs in the elements of its tensors alone.
   func find(_ document: TensorDocument, _ format: any TensorFormat.Type) -> PreparedOperation? {
-    state.withLock { state in state.entries.first { $0.fits(document, format) }?.operation }
+    entries.withLock { entries in entries.first { $0.fits(document, format) }?.operation }
   }
 
-  /// Keeps an operation in the place of the one that has been here longest.
+  /// Keeps an operation in the place of those that have been here longest; not one that is too large.
   func add(
     _ operation: PreparedOperation, for document: TensorDocument, _ format: any TensorFormat.Type,
     decodedBytes: Int, _ body: BodyPlan?
   ) {
-    guard operation.plan != nil, operation.tokenCount <= Self.maximumTokens,
-      operation.imageCount <= Self.maximumImages,
-      body != nil || decodedBytes <= Self.maximumDecodedBytes
-    else { return }
+    guard operation.plan != nil else { return }
     let entry = Entry(operation, for: document, format, decodedBytes: decodedBytes, body)
-    state.withLock { state in
-      guard state.entries.count == Self.maximumCount else { return state.entries.append(entry) }
-      state.entries[state.oldest] = entry
-      state.oldest = (state.oldest + 1) % Self.maximumCount
+    guard entry.keptBytes <= maximumBytes else { return }
+    entries.withLock { entries in
+      while entries.count == Self.maximumCount
+        || entries.reduce(entry.keptBytes, { $0 + $1.keptBytes }) > maximumBytes
+      {
+        entries.removeFirst()
+      }
+      entries.append(entry)
     }
   }
 }

@@ -54,7 +54,7 @@ func runServer(
     Service(
       configuration.service(
         keys: keyFile?.keys, models: models.store, sharedRegions: sharedRegions,
-        memoryBytes: transport.maximumInFlightBytes),
+        memoryBytes: transport.maximumInFlightBytes, eventLoops: transport.loopCount),
       lifecycle: lifecycle,
       metrics: metrics, accessLog: configuration.accessLog(to: sink), tracer: tracer, exposure: exposure)
   }
@@ -316,10 +316,13 @@ extension ServerConfiguration {
   }
 
   fileprivate func service(
-    keys: APIKeys?, models: ModelStore, sharedRegions: SharedRegions, memoryBytes: Int
+    keys: APIKeys?, models: ModelStore, sharedRegions: SharedRegions, memoryBytes: Int, eventLoops: Int
   ) -> Service.Configuration {
     // A body that could never be held is rejected as too large, and not as one that may come again.
     var service = Service.Configuration(maximumBodyBytes: min(maxBodyBytes, memoryBytes))
+    // All heads of all loops together keep a sixteenth of what clients may hold, and 8 MiB a loop, at most.
+    service.maximumKeptBytes = min(
+      service.maximumKeptBytes, memoryBytes / (16 * RecentHeads.maximumCount * eventLoops))
     service.apiKeys = keys
     service.models = models
     service.sharedRegions = sharedRegions
