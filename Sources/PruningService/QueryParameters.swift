@@ -66,6 +66,15 @@ struct QueryParameters {
     }
   }
 
+  /// - Throws: at the first parameter, where all stand in the body.
+  func requireNone() throws(Problem) {
+    guard let name = tensorName == nil ? parameters.names.first : "tensor" else { return }
+    throw Problem(
+      .unknownParameter,
+      "there is no parameter '\(name.prefix(80))' in the query string of an inference request; its parameters are a "
+        + "member of the body", pointer: JSONPointer.token(String(name.prefix(80))))
+  }
+
   /// The pruning method, when the query string names it.
   var methodName: String? { parameters["method"]?.stringValue }
 

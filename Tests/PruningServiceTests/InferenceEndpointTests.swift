@@ -40,6 +40,21 @@ struct InferenceEndpointTests {
     ]
   }
 
+  @Test("a query and a body of another format are not ignored")
+  func elsewhere() throws {
+    let body = JSONValue.object(Self.request(for: .prune)).serialized()
+    for query in ["keep_tokens=1", "nonsense", "tensor=attention", "tensor_dtype=BF16"] {
+      let reply = try service.send("POST /v2/models/crop-prune/infer?\(query)", body: body)
+      #expect(reply.status == 400 && reply.text.contains("query string"), "\(reply.text)")
+    }
+    #expect(try service.send("POST /v2/models/crop-prune/infer?", body: body).status == 200)
+    let accepted = ["application/json", "application/octet-stream", "application/x-www-form-urlencoded"]
+    for type in accepted + ["application/x-npz", "multipart/form-data; boundary=B"] {
+      let reply = try infer(.prune, Self.request(for: .prune), ["Content-Type: \(type)"])
+      #expect(reply.status == (accepted.contains(type) ? 200 : 400), "\(type) \(reply.text)")
+    }
+  }
+
   @Test(
     "an answer has exactly the outputs that the model's metadata list",
     arguments: PruningService.Operation.allCases)

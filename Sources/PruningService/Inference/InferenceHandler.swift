@@ -66,6 +66,13 @@ struct InferenceHandler: Sendable {
   private func read(
     _ context: Endpoint.Context, deadline: ContinuousClock.Instant?
   ) throws(Problem) -> (InferenceRequest, decodedBytes: Int) {
+    try context.resolved.query.get().requireNone()
+    if let format = try context.resolved.declaration.get().format, format.name != JSONTensorFormat.name {
+      throw Problem(
+        .unsupportedFormat,
+        "an inference request is JSON, with binary data behind it if \(Self.jsonLengthField) says so; "
+          + "send application/json or application/octet-stream")
+    }
     let body = context.request.body[...]
     let jsonByteCount = try Self.jsonByteCount(of: context.request.head)
     if let refusal = TensorFormats.refusedByName(prefix: body.prefix(16)) {
