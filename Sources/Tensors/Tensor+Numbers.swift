@@ -105,6 +105,16 @@ extension Tensor {
     }
   }
 
+  /// The row-major index of the first 64-bit integer beyond 2^53 in magnitude, or nil: float64 does not tell these from
+  /// their neighbors.
+  public func firstInexactIndex() -> Int? {
+    switch elementType {
+    case .int64: firstIndex { (x: Int64) in x.magnitude > 1 << 53 }
+    case .uint64: firstIndex { (x: UInt64) in x > 1 << 53 }
+    default: nil
+    }
+  }
+
   // MARK: Making tensors
 
   public static func float32(_ values: [Float], shape: Shape) throws(TensorError) -> Tensor {

@@ -63,6 +63,29 @@ import Testing
     }
   }
 
+  @Test(
+    "64-bit integers beyond 2^53 are refused as scores, in every row",
+    arguments: [ElementType.int64, .uint64])
+  func inexact(_ type: ElementType) throws {
+    let limit = UInt64(1) << 53
+    func scores(_ values: [UInt64], _ dimensions: [Int]) throws -> [Double] {
+      let bytes = values.map(\.littleEndian).withUnsafeBytes { Array($0) }
+      let tensor = try Tensor(elementType: type, shape: Shape(dimensions), bytes: bytes[...])
+      return try PruningInput(tokenCount: 2, tensors: ["attention": tensor], layout: nil).attentionScores()
+    }
+    #expect(try scores([limit, 1], [2]) == [0x1p53, 1])
+    if type == .int64 { #expect(try scores([0 &- limit, 1], [2]) == [-0x1p53, 1]) }
+    let refused = [limit + 1, 1 << 60, type == .int64 ? 0 &- (limit + 1) : .max]
+    for value in refused {
+      for (values, dimensions) in [([1, value], [2]), ([1, 2, 3, value], [2, 2])] {
+        #expect { try scores(values, dimensions) } throws: {
+          ($0 as? PruningError)?.pointer == "attention"
+            && ($0 as? PruningError)?.message.contains("is beyond 2^53") == true
+        }
+      }
+    }
+  }
+
   @Test("Heads of extent 0 are refused, not divided by")
   func noHeads() throws {
     for dimensions in [[0, 4], [2, 0, 4], [0, 2, 4]] {

@@ -51,8 +51,8 @@ package enum AttentionScores {
     }
     let rows = tensor.elementCount / count
     let mean = tensor.meanRow(count: rows, width: count)
-    // One row is read faster than its mean; float64 elements have to fit float32 as well.
-    if rows == 1 || tensor.elementType == .float64 || !mean.allSatisfy(\.isFinite) {
+    // One row is read faster than its mean; float64 elements have to fit float32 as well, and 64-bit integers float64.
+    if rows == 1 || tensor.elementType.byteWidth == 8 || !mean.allSatisfy(\.isFinite) {
       _ = try LocalizationTensors.finite(name, in: tensors)
     }
     return mean

@@ -5,12 +5,18 @@ import Tensors
 enum LocalizationTensors {
   /// The named tensor, present and finite.
   ///
-  /// - Throws: at the tensor's name when it is missing or holds NaN or an infinity (with the element index).
+  /// - Throws: at the tensor's name when it is missing or holds NaN, an infinity or an integer that float64 does not hold
+  ///   (with the element index).
   static func finite(_ name: String, in tensors: [String: Tensor]) throws(PruningError) -> Tensor {
     let tensor = try present(name, in: tensors)
     if let index = tensor.firstNonFiniteIndex() {
       throw PruningError(
         at: name, "element \(index) (row-major) is NaN or infinite; every element must be finite")
+    }
+    if let index = tensor.firstInexactIndex() {
+      throw PruningError(
+        at: name,
+        "element \(index) (row-major) is beyond 2^53; larger integers are no exact numbers")
     }
     return tensor
   }

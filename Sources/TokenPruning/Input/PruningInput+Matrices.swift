@@ -88,9 +88,10 @@ extension PruningInput {
     guard count > 0 else { return [] }
     let rows = RowSelection(tensor.shape, queries)
     let mean = tensor.meanRow(first: rows.first, step: rows.step, count: rows.count, width: count)
-    // Rows that do not count are rejected as well, one row is read faster than its mean, and float64 has to fit float32.
+    // Rows that do not count are rejected as well, one row is read faster than its mean, float64 has to fit float32, and
+    // 64-bit integers float64.
     let meanTells =
-      rows.count > 1 && rows.count * count == tensor.elementCount && tensor.elementType != .float64
+      rows.count > 1 && rows.count * count == tensor.elementCount && tensor.elementType.byteWidth < 8
     if !meanTells || !mean.allSatisfy(\.isFinite) { try requireFinite(tensor, named: name) }
     return mean
   }
@@ -112,8 +113,13 @@ extension PruningInput {
           ? "the request has no tensors" : "there is only \(present.joined(separator: ", "))"))
   }
 
-  /// Rejects NaN and infinity by tensor name and position.
+  /// Rejects NaN, infinity and integers that float64 does not hold, by tensor name and position.
   func requireFinite(_ tensor: Tensor, named name: String) throws(PruningError) {
+    if let index = tensor.firstInexactIndex() {
+      throw PruningError(
+        at: name,
+        "\(position(of: index, in: tensor.shape)) is beyond 2^53; larger integers are no exact numbers")
+    }
     guard let index = tensor.firstNonFiniteIndex() else { return }
     throw PruningError(
       at: name,
