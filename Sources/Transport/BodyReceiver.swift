@@ -16,6 +16,7 @@ struct BodyReceiver {
   }
 
   static let firstCapacity = 64 << 10
+  private static let leastCapacity = 16 << 10
   /// Bytes read for one connection before the others get their turn: about a tenth of a millisecond, so that a small
   /// request waits little for large bodies beside it.
   static let bytesPerTurn = 512 << 10
@@ -57,7 +58,7 @@ struct BodyReceiver {
   }
 
   /// - Parameters:
-  ///   - buffer: empty, with room for the whole body where ``capacity(for:_:available:)`` knew its length.
+  ///   - buffer: empty, with room for `prefix`, and best for the whole body.
   ///   - prefix: what arrived in the same read as the head; the only bytes of a body that are copied.
   init(
     _ framing: BodyFraming, _ acceptance: Acceptance, into buffer: consuming [UInt8],
@@ -81,10 +82,20 @@ struct BodyReceiver {
       inflater: Inflater(coding, maximumOutputBytes: acceptance.maximumBodyBytes), window: window)
   }
 
-  /// Room to start with: all of it for a plain body of known length.
+  /// Room for the whole of a plain body of known length, and to start with for others.
   static func capacity(for framing: BodyFraming, _ acceptance: Acceptance, available: Int = 0) -> Int {
     if let length = framing.length, acceptance.contentCoding == nil { return length }
     return max(min(acceptance.maximumBodyBytes, firstCapacity), available)
+  }
+
+  /// Room to start with for a body that is not given all of it.
+  static func firstCapacity(available: Int) -> Int { max(leastCapacity, available) }
+
+  /// Twice what is there, at most what the whole body takes where that is known.
+  var largerCapacity: Int {
+    let doubled = 2 * bytes.capacity
+    guard coded == nil, let lengthLeft else { return doubled }
+    return min(doubled, bytes.count + lengthLeft)
   }
 
   /// How many bytes behind the head belong to this body, as far as its framing says.
@@ -121,7 +132,7 @@ struct BodyReceiver {
         return .complete
       }
       guard turn > 0 else { return .turnIsOver }
-      let limit = lengthLeft ?? bytes.capacity - bytes.count
+      let limit = min(lengthLeft ?? .max, bytes.capacity - bytes.count)
       guard limit > 0 else { return .needsRoom }
       switch stream.read(into: &bytes, atMost: min(limit, turn)) {
       case .bytes(let count):

@@ -7,6 +7,7 @@ public final class Capacity: Sendable {
   private let bodyBytes = Atomic(0)
   private let workBytes = Atomic(0)
   private let connectionBytes = Atomic(0)
+  private let roomBytes = Atomic(0)
   private let workBytesTotal = Atomic(0)
   private let ended = Atomic(0)
   private let bodiesArriving = Atomic(0)
@@ -89,6 +90,19 @@ public final class Capacity: Sendable {
     guard before <= held || before <= bodyShare - count else { return false }
     return takeMemory(count, of: bodyBytes)
   }
+
+  /// Room for a whole body before it has come; false where others that have not come have too much.
+  ///
+  /// Nobody has touched that memory, but address space may be limited as well. Together they have a quarter of the limit,
+  /// or one is alone.
+  func takeRoom(_ count: Int) -> Bool {
+    let old = roomBytes.add(count, ordering: .relaxed).oldValue
+    guard old > 0, old > maximumBytes / 4 - count else { return true }
+    giveRoom(count)
+    return false
+  }
+
+  func giveRoom(_ count: Int) { roomBytes.subtract(count, ordering: .relaxed) }
 
   func takeWorkBytes(_ count: Int) -> Bool {
     guard takeMemory(count, of: workBytes) else { return false }

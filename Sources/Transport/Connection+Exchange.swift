@@ -16,7 +16,8 @@ extension Connection {
     if answerFromStart() { return }
     if takeSmallBody(acceptance) { return bodyCompleted() }
     let prefixCount = BodyReceiver.prefixCount(exchange.framing, available: input.count - inputStart)
-    let capacity = BodyReceiver.capacity(for: exchange.framing, acceptance, available: prefixCount)
+    let whole = BodyReceiver.capacity(for: exchange.framing, acceptance, available: prefixCount)
+    let capacity = hasRoomAtOnce(whole) ? whole : BodyReceiver.firstCapacity(available: prefixCount)
     body = BodyReceiver(
       exchange.framing, acceptance, into: loop.pool.take(capacity: capacity),
       prefix: input[inputStart..<(inputStart + prefixCount)], limits: loop.configuration.headLimits,
@@ -25,6 +26,14 @@ extension Connection {
     inputStart += prefixCount
     giveBackHeadBuffer()
     receiveBody()
+  }
+
+  /// Whether a body may have all its room before it has come; else its buffer grows with it.
+  private func hasRoomAtOnce(_ count: Int) -> Bool {
+    guard count > BodyReceiver.firstCapacity else { return true }
+    guard loop.capacity.takeRoom(count) else { return false }
+    exchange.roomBytes = count
+    return true
   }
 
   /// Takes a small plain body that came whole with its head, in a buffer of the loop's: nothing is left to receive.
@@ -85,6 +94,8 @@ extension Connection {
   func dropBody() {
     guard body != nil else { return }
     loop.capacity.bodyEnded()
+    if exchange.roomBytes > 0 { loop.capacity.giveRoom(exchange.roomBytes) }
+    exchange.roomBytes = 0
     if let window = body?.takeWindow() { loop.giveHeadBuffer(window) }
     if let unfinished = body?.takeBytes() { loop.pool.give(unfinished) }
     body = nil
@@ -102,10 +113,9 @@ extension Connection {
     return true
   }
 
-  /// Chunked and coded bodies do not tell their size: the buffer doubles.
   private func growBody() {
-    let capacity = body?.bytes.capacity ?? 0
-    if let old = body?.grow(into: loop.pool.take(capacity: 2 * capacity)) { loop.pool.give(old) }
+    let capacity = body?.largerCapacity ?? 0
+    if let old = body?.grow(into: loop.pool.take(capacity: capacity)) { loop.pool.give(old) }
   }
 
   // MARK: Response

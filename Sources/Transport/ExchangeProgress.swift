@@ -10,6 +10,8 @@ struct ExchangeProgress {
   /// Where the body is read from, unless it comes over the connection.
   var source: SharedBody?
   var bodyByteCount = 0
+  /// What the body's buffer was given before its bytes came.
+  var roomBytes = 0
   var reservation = Reservation()
   /// The request while it waits for a compute thread or is computed.
   var job: ComputePool.Job?

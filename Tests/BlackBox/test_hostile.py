@@ -5,6 +5,7 @@ of 3 GB; afterwards the server must still answer. Work that is refused beforehan
 seconds is that of compute-timeout (5 s, which two threads may use at once) and what its checks are late by.
 """
 import base64
+import contextlib
 import gzip
 import io
 import json
@@ -818,3 +819,23 @@ def test_dropped_tokens_are_not_ignored(target):
 def test_dropped_tokens_are_no_more_than_tokens():
     shapes = {"attention": (2_999_999,), "already_dropped": (3_000_000,)}
     check([packed("/prune", shapes, {"method": "topk", "keep_tokens": 10})], {422}, seconds=1, mebibytes=100)
+
+
+def test_announced_bodies_take_no_address_space():
+    """A hundred clients announce 6.4 GB, twice what may be mapped, and send a hundred bytes each."""
+    body = io.BytesIO()
+    np.save(body, np.random.default_rng(5).random((64, 16_384), dtype=np.float32))
+    prune = request("POST", "/prune?method=topk&keep_tokens=64&tensor=attention&batched=false",
+                    [("Content-Type", "application/x-npy")], body.getvalue())
+    with fresh() as server, contextlib.ExitStack() as stack:
+        with Connection(server.target, timeout=60) as connection:
+            kept = connection.exchange(prune).json["kept_indices"]
+        for _ in range(100):
+            announcing = stack.enter_context(Connection(server.target))
+            announcing.send(request("POST", "/prune", [("Content-Type", "application/json"), ("Content-Length", 64 * MEBI)]))
+            announcing.send(b"[" * 100)
+        server.wait_for_metric("crop_request_body_bytes_in_flight [1-9][0-9]{5,}")
+        # Among them, an honest body whose buffer grows as it comes.
+        with Connection(server.target, timeout=60) as connection:
+            assert connection.exchange(prune).json["kept_indices"] == kept
+        assert peak_bytes(server) < 200 * MEBI

@@ -109,6 +109,20 @@ import Testing
     await server.stop()
   }
 
+  @Test("bodies arrive whole where many are announced, in buffers that grow with them")
+  func growing() async throws {
+    let server = try Self.server { $0.maximumInFlightBytes = 9 << 20 }
+    // Alone, it has all the room that there is.
+    let announcing = try server.connect()
+    try await announcing.send("POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: \(4 << 20)\r\n\r\nx")
+    let other = try server.connect()
+    for count in [100_000, 1 << 20, 3_000_001] {
+      try await other.send(Self.post("/echo", Self.bytes(count)))
+      #expect(try await other.reply().body == Self.bytes(count))
+    }
+    await server.stop()
+  }
+
   @Test("a drain waits for a large body that is on its way")
   func drain() async throws {
     let server = try Self.server()
