@@ -36,6 +36,9 @@ public struct HeaderFields: Sendable {
   /// The bytes that ``inSection(_:)`` replaces.
   var section: [UInt8] { bytes }
 
+  /// About what all of it takes in memory.
+  var heldBytes: Int { bytes.count + lines.capacity * MemoryLayout<Line>.stride }
+
   /// The same lines, whose names and values stand at the same places of another section.
   func inSection(_ section: [UInt8]) -> HeaderFields {
     var fields = self

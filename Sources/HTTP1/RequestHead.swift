@@ -42,6 +42,12 @@ public struct RequestHead: Sendable {
     ownSection.isEmpty ? content.fields : content.fields.inSection(ownSection)
   }
 
+  /// About what the head takes in memory, beside its ``resolution``.
+  public var heldBytes: Int {
+    // The target is there in whole and in parts.
+    256 + 2 * content.target.utf8.count + content.fields.heldBytes + ownSection.count
+  }
+
   public init(
     method: String, target: String, path: String, query: String?, version: HTTPVersion, fields: HeaderFields
   ) {

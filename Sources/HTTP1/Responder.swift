@@ -9,6 +9,9 @@ public protocol Responder: Sendable {
   /// must work without it, too.
   func resolve(_ head: RequestHead, framing: BodyFraming) -> (any AnyObject & Sendable)?
 
+  /// What the ``RequestHead/resolution`` of a head takes in memory, at most.
+  func heldBytes(of head: RequestHead) -> Int
+
   /// Decides on the head alone, before any body byte is read: route, method, media type, size.
   ///
   /// A rejection costs no body, and `100 Continue` is sent only after an acceptance (RFC 9110 section 10.1.1).
@@ -48,6 +51,8 @@ public protocol Responder: Sendable {
 
 extension Responder {
   public func resolve(_ head: RequestHead, framing: BodyFraming) -> (any AnyObject & Sendable)? { nil }
+
+  public func heldBytes(of head: RequestHead) -> Int { 0 }
 
   public func prepare(_ request: inout Request) -> ComputeEstimate? { nil }
 

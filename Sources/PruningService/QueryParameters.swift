@@ -50,6 +50,26 @@ struct QueryParameters {
     self.parameters = parameters
   }
 
+  /// What the parameters of a query take in memory, at most.
+  ///
+  /// JSON's values are far larger than their text. One of these stands before each but the first of a parameter, as it is or
+  /// in percent-encoding.
+  static func heldBytes(of query: String?) -> Int {
+    guard let query else { return 0 }
+    let values = query.utf8.count { byte in
+      switch byte {
+      case UInt8(ascii: "&"), UInt8(ascii: ","), UInt8(ascii: "["), UInt8(ascii: ":"), UInt8(ascii: "{"),
+        UInt8(ascii: "%"):
+        true
+      default: false
+      }
+    }
+    return 8 * query.utf8.count + bytesPerValue * (values + 1)
+  }
+
+  /// A value in a list that grew to twice its size, or one with its name, and the block of memory of what it holds.
+  private static let bytesPerValue = 64
+
   /// - Throws: when the query describes a body that says itself what its tensors are.
   func requireFit(with format: any TensorFormat.Type) throws(Problem) {
     guard format.name != NPYFormat.name else { return }

@@ -42,6 +42,9 @@ final class ResolvedHead: Sendable {
     query = Result { () throws(Problem) in try QueryParameters(isOperation ? head.query : nil) }
   }
 
+  /// What it takes without its query.
+  static let ownBytes = 1 << 10
+
   private static let ignoredBodyBytes = 4 << 10
 
   private static func acceptance(

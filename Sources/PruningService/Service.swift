@@ -77,6 +77,10 @@ public struct Service: Responder {
       maximumKeptBytes: configuration.maximumKeptBytes)
   }
 
+  public func heldBytes(of head: RequestHead) -> Int {
+    head.resolution == nil ? 0 : ResolvedHead.ownBytes + QueryParameters.heldBytes(of: head.query)
+  }
+
   /// What the transport kept, or else found now.
   private func resolved(_ head: RequestHead, framing: BodyFraming = .none) -> ResolvedHead {
     if let resolved = head.resolution as? ResolvedHead { return resolved }

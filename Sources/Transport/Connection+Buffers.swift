@@ -1,15 +1,17 @@
 import HTTP1
 
-// What a connection holds while it waits for its peer, beside bodies: a head that is not whole, requests sent ahead, an
-// answer that is not read. Thousands of connections may do so at once.
+// What a connection holds while it waits for its peer, beside bodies: a head that is not whole, or is whole and waits for
+// its body, requests sent ahead, an answer that is not read. Thousands of connections may do so at once.
 
 extension Connection {
   /// Makes what waits in `input` as small as it is, and counts it.
   func settleInput() {
-    guard input.capacity > 0 || bufferBytes > 0, state.phase != .writing, state.phase != .closed else {
-      return
+    guard input.capacity > 0 || bufferBytes > 0 else { return }
+    switch state.phase {
+    // Counted where they begin to wait.
+    case .receivingBody, .writing, .closed: return
+    case .idle, .receivingHead, .responding, .lingering: shrinkInput()
     }
-    shrinkInput()
     // Behind a request that is computed there are few, as many as requests may be in flight.
     let isWaiting = state.phase == .receivingHead || state.phase == .idle
     guard isWaiting || input.capacity < bufferBytes else { return }
@@ -17,6 +19,21 @@ extension Connection {
     // Between two requests there is none to refuse.
     state.phase == .idle ? abort() : refuse(.noMemoryBudget)
   }
+
+  /// Counts the head of a request whose body is on its way; false when there is no room for it.
+  func holdHead() -> Bool { holdBuffers(input.capacity + headBytes()) }
+
+  private func headBytes() -> Int {
+    guard let head = exchange.head else { return 0 }
+    if let bytes = exchange.headBytes { return bytes }
+    let bytes = head.heldBytes + loop.responder.heldBytes(of: head)
+    let counted = bytes <= Self.ordinaryHead ? 0 : bytes
+    exchange.headBytes = counted
+    return counted
+  }
+
+  /// Heads up to this are part of what a connection takes anyway.
+  private static let ordinaryHead = 4 << 10
 
   private func shrinkInput() {
     guard input.capacity > 2 * (input.count - inputStart) else { return }
@@ -35,7 +52,7 @@ extension Connection {
   func settleOutput() -> Bool {
     loop.giveHeadBuffer(output.shrink())
     if inputStart < input.count { shrinkInput() }
-    return holdBuffers(input.capacity + output.heldBytes - exchange.reservation.bytes)
+    return holdBuffers(input.capacity + headBytes() + output.heldBytes - exchange.reservation.bytes)
   }
 
   /// Counts that many bytes as this connection's; false when there is no room for them.

@@ -61,7 +61,7 @@ extension Connection {
         else { return }
         deadline =
           exchange.start &+ loop.bodyTimeout &+ loop.earnedTime(bytes: body?.receivedCount ?? 0)
-        guard holdReceivedBytes() else { return refuse(.noMemoryBudget) }
+        guard holdReceivedBytes(), progress == .complete || holdHead() else { return refuse(.noMemoryBudget) }
         switch progress {
         case .needsRoom: growBody()
         case .complete: return bodyCompleted()

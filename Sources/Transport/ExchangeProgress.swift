@@ -4,6 +4,8 @@ import HTTP1
 struct ExchangeProgress {
   var start: Int64 = 0
   var head: RequestHead?
+  /// What is counted for the head and all that was made of it; nil before that was asked.
+  var headBytes: Int?
   var framing: BodyFraming = .none
   var acceptance: Acceptance?
   var body: [UInt8] = []

@@ -297,3 +297,34 @@ def test_a_plan_has_no_more_values_than_parameters_of_a_request():
     with Server() as server, Connection(server.target, timeout=60) as connection:
         answer = connection.exchange(request("POST", "/plan", JSON, b'{"layout":[' + b"0," * (1 << 20) + b"0]}"))
         assert answer.status == 400 and b"too many values" in answer.body
+
+
+LISTS = "/prune?layout=[" + "[1]," * 1_900 + "[1]]"
+
+
+@pytest.mark.parametrize("target, fields", [("/prune", [("X-Long", "y" * 60_000)]), (LISTS, [])],
+                         ids=["long fields", "many values in the query"])
+def test_heads_are_counted_while_their_bodies_arrive(target, fields):
+    with Server("--max-in-flight-bytes", "1MiB", "--max-body-bytes", "1MiB") as server, contextlib.ExitStack() as stack:
+        with Connection(server.target) as connection:
+            assert connection.is_alive()
+        for _ in range(40):
+            connection = stack.enter_context(Connection(server.target))
+            head = request("POST", target, [*JSON, *fields, ("Expect", "100-continue"), ("Content-Length", 10)])
+            assert connection.exchange(head).status in (100, 503)
+        server.wait_for_metric(r'crop_http_refusals_total\{reason="memory"\} [1-9][0-9]*')
+        server.wait_for_metric("crop_connection_buffer_bytes ([7-9][0-9]{5}|10[0-4][0-9]{4})")
+        stack.close()
+        # All of it is given back.
+        server.wait_for_metric("crop_connection_buffer_bytes 0")
+        with Connection(server.target) as connection:
+            assert connection.exchange(request("POST", LISTS, JSON, b"{}")).status == 422
+
+
+def test_heads_are_counted_while_their_answers_are_not_read():
+    with Server() as server, contextlib.ExitStack() as stack:
+        for _ in range(4):
+            silent = stack.enter_context(Connection(server.target))
+            silent.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            silent.send(request(target="/openapi.yaml", fields=[("X-Long", "y" * 60_000)]) * 20)
+        server.wait_for_metric("crop_connection_buffer_bytes [2-9][0-9]{5}")
