@@ -4,7 +4,8 @@ public import HTTP1
 /// Undoes one content coding, piece by piece, with a hard limit on what comes out.
 ///
 /// There is a limit on the ratio too, once the size is worth it: deflate reaches 1032:1, but only for what is all
-/// zeros; tensors of features stay below 10:1, and padded or one-hot ones below 100:1. Codings are never nested.
+/// zeros; tensors of features stay below 10:1, and padded or one-hot ones below 100:1. And there is one on streams that grow
+/// by being coded: blocks without content take time. Codings are never nested.
 ///
 /// A class, because zlib's state points back at its stream, which therefore must not move. Confined to one thread.
 public final class Inflater {
@@ -42,6 +43,8 @@ public final class Inflater {
   /// The output from which on the ratio is limited: smaller ones harm nobody, and a large one may begin with zeros.
   public static let ratioGrace = 8 << 20
   public static let standardRatio = 200
+  /// The input from which on half as much must have come out; what cannot be compressed grows by a thousandth.
+  public static let emptyGrace = 1 << 20
 
   /// - Parameters:
   ///   - maximumOutputBytes: decoding stops with `ContentCodingError.tooLarge` before it yields one byte
@@ -169,6 +172,9 @@ public final class Inflater {
     inputByteCount += consumed
     guard outputByteCount <= Self.ratioGrace || outputByteCount / maximumRatio <= inputByteCount else {
       throw fail(.outOfProportion(limit: maximumRatio))
+    }
+    guard inputByteCount <= Self.emptyGrace || outputByteCount >= inputByteCount / 2 else {
+      throw fail(.empty)
     }
     switch status {
     case Z_OK: break

@@ -40,10 +40,12 @@ public enum ContentCodingError: Error, Sendable, Equatable {
   case tooLarge(limit: Int)
   /// The decoded body is more than `limit` times as large as the coded one.
   case outOfProportion(limit: Int)
+  /// The coded body is more than twice as large as the decoded one.
+  case empty
 
   public var status: Int {
     switch self {
-    case .tooLarge, .outOfProportion: 413
+    case .tooLarge, .outOfProportion, .empty: 413
     case .corrupt, .truncated, .trailingBytes: 400
     }
   }
@@ -57,6 +59,7 @@ public enum ContentCodingError: Error, Sendable, Equatable {
     case .tooLarge(let limit): "the decoded body is larger than \(limit) bytes"
     case .outOfProportion(let limit):
       "the decoded body is more than \(limit) times as large as the coded one; send it uncompressed"
+    case .empty: "the coded body is more than twice as large as the decoded one; send it uncompressed"
     }
   }
 }

@@ -13,7 +13,7 @@ extension ZipCoding {
         case .truncated: Failure("its compressed bytes hold less than the \(byteCount) bytes of its entry")
         case .tooLarge: Failure("its compressed bytes hold more than the \(byteCount) bytes of its entry")
         case .trailingBytes: Failure("there are bytes after its compressed stream")
-        case .corrupt, .outOfProportion: Failure(error.reason)
+        case .corrupt, .outOfProportion, .empty: Failure(error.reason)
         }
       }
     },

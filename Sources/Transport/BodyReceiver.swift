@@ -24,6 +24,8 @@ struct BodyReceiver {
   static let bytesPerLoneTurn = 4 << 20
   /// The same for bytes that are inflated on arrival, which takes longer.
   private static let inflatedBytesPerTurn = 1 << 20
+  /// The same before that: a stream may take its time and yield nothing.
+  private static let codedBytesPerTurn = 32 << 10
   /// Coded bytes inflated at once: they may become a thousand times as many.
   private static let codedStep = 4 << 10
 
@@ -170,8 +172,10 @@ struct BodyReceiver {
 
   private mutating func receiveCoded(from stream: any ByteSource) throws(Refusal) -> Progress {
     let end = bytes.count + Self.inflatedBytesPerTurn
+    let lastCount = receivedCount + Self.codedBytesPerTurn
     while true {
       if let progress = try inflateWindow(upTo: end) { return progress }
+      guard receivedCount < lastCount else { return .turnIsOver }
       guard var window = coded?.window else { return .failed }
       // One owner, or appending would copy.
       coded?.window = []

@@ -839,3 +839,14 @@ def test_announced_bodies_take_no_address_space():
         with Connection(server.target, timeout=60) as connection:
             assert connection.exchange(prune).json["kept_indices"] == kept
         assert peak_bytes(server) < 200 * MEBI
+
+
+# A block of deflate with tables of codes as large as they get, and nothing in it, in front of an empty stored one.
+EMPTY_BLOCK = bytes.fromhex(
+    "ecfd0700c0300cc33882727a7befbdf7de7befbdf7de7befbdf7de7befbdf7de7befbdf7f8bdf7de7b4f3b7bef3dfe47000000ffff")
+
+
+def test_coded_bodies_without_content_end():
+    body = b"\x78\x9c" + EMPTY_BLOCK * (8 * MEBI // len(EMPTY_BLOCK))
+    fields = [("Content-Type", "application/json"), ("Content-Encoding", "deflate")]
+    check([("POST", "/prune", fields, body)], {413}, seconds=2, mebibytes=60)

@@ -157,6 +157,20 @@ struct InflaterTests {
     }
   }
 
+  @Test("A stream of empty blocks is refused once it is worth it, and one that does not compress is not")
+  func emptyBlocks() throws {
+    let blocks = (0..<(Inflater.emptyGrace / 4)).flatMap { _ in [0, 0, 0, 0xff, 0xff] as [UInt8] }
+    let empty = [0x78, 0x9c] + blocks
+    #expect(throws: ContentCodingError.empty) { try decoded(empty, .deflate) }
+    #expect(throws: ContentCodingError.truncated) {
+      try decoded(Array(empty.prefix(Inflater.emptyGrace)), .deflate)
+    }
+    let plain = [UInt8](repeating: 0, count: 2 * Inflater.emptyGrace)
+    let stored = try #require(Deflater.encoded(plain, level: 0))
+    #expect(stored.count > plain.count)
+    #expect(try decoded(stored, .gzip, limit: plain.count) == plain)
+  }
+
   @Test("A bomb in a bomb is undone once; many members share one limit")
   func nestedBombs() throws {
     let inner = try #require(Deflater.encoded([UInt8](repeating: 0, count: 1 << 20)))

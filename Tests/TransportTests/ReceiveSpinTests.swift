@@ -94,6 +94,18 @@ import Testing
     #expect(body.receivedCount == 3 * quick.count)
   }
 
+  @Test("Its turn is over after a fixed number of coded bytes, even if they yield nothing")
+  func codedTurn() throws {
+    let piece = (0..<1024).flatMap { _ in [0, 0, 0, 0xff, 0xff] as [UInt8] }
+    let stream = PiecewiseStream([[0x78, 0x9c]] + [[UInt8]](repeating: piece, count: 10), pause: 0)
+    let room = [UInt8](unsafeUninitializedCapacity: 16 << 10) { _, count in count = 0 }
+    var body = BodyReceiver(
+      .length(1 << 20), Acceptance(maximumBodyBytes: 1 << 20, execution: .pooled, contentCoding: .deflate),
+      into: room, prefix: [], limits: HTTPLimits(), makeWindow: { room })
+    #expect(try body.receive(from: stream) == .turnIsOver)
+    #expect(body.receivedCount < 10 * piece.count)
+  }
+
   @Test(
     "Each kind of socket has its own time, and none while more requests are under way than processors are there"
   )
