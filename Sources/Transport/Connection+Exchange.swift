@@ -220,20 +220,26 @@ extension Connection {
     stream.finishWriting()
     deadline = loop.now &+ EventLoop.lingerTime
     arm(.read)
+    inputStart = input.count
+    giveBackHeadBuffer()
+    _ = holdBuffers(0)
     discardInput()
   }
 
   func discardInput() {
-    if input.capacity - input.count < EventLoop.headReadSize { input = loop.takeHeadBuffer() }
+    // The loop's: thousands of connections may linger.
+    var scratch = loop.takeHeadBuffer()
     var turn = BodyReceiver.bytesPerTurn
-    while turn > 0 {
-      input.removeAll(keepingCapacity: true)
-      inputStart = 0
-      switch stream.read(into: &input, atMost: EventLoop.headReadSize) {
-      case .bytes(let count): turn -= count
-      case .wouldBlock: return
-      case .end, .failed, .notTLS, .notProxied: return close()
-      }
+    var outcome = ReadOutcome.bytes(0)
+    while turn > 0, case .bytes = outcome {
+      scratch.removeAll(keepingCapacity: true)
+      outcome = stream.read(into: &scratch, atMost: EventLoop.headReadSize)
+      turn -= scratch.count
+    }
+    loop.giveHeadBuffer(consume scratch)
+    switch outcome {
+    case .bytes, .wouldBlock: break
+    case .end, .failed, .notTLS, .notProxied: close()
     }
   }
 }

@@ -328,3 +328,20 @@ def test_heads_are_counted_while_their_answers_are_not_read():
             silent.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             silent.send(request(target="/openapi.yaml", fields=[("X-Long", "y" * 60_000)]) * 20)
         server.wait_for_metric("crop_connection_buffer_bytes [2-9][0-9]{5}")
+
+
+def test_clients_whose_bodies_are_not_read_take_no_buffers():
+    """Each is told so, and has its connection drained for two seconds lest the answer is lost."""
+    count = 600
+    with Server() as server, contextlib.ExitStack() as stack:
+        warm = [stack.enter_context(Connection(server.target)) for _ in range(count)]
+        for connection in warm:
+            assert connection.is_alive()
+        before = megabytes(server, "VmHWM")
+        for connection in warm:
+            answer = connection.exchange(request("POST", "/nowhere", [("Content-Length", 50_000)]))
+            assert answer.status == 404
+            connection.send(bytes(16 << 10))
+        # Sent behind all of these: by now they were read.
+        server.metrics()
+        assert megabytes(server, "VmHWM") - before < count * 8 / 1024
