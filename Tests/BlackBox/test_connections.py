@@ -2,6 +2,7 @@
 import concurrent.futures
 import contextlib
 import io
+import signal
 import socket
 import ssl
 import threading
@@ -304,3 +305,25 @@ def test_no_answer_is_cut_short_by_a_close(server):
             assert connection.read_answer().status == 200
             with pytest.raises((Closed, ConnectionResetError)):
                 connection.read_answer()
+
+
+def test_pipelined_requests_take_turns_with_those_of_others():
+    """All of them came in one read, and take many times as long as a turn of the event loop."""
+    wrong = [b'{"attention":[1,2],"keep_tokens":1,"method":"%d%s"}' % (number, b"x" * 30) for number in range(100)]
+    batch = b"".join(request("POST", "/prune", body=body) for body in wrong)
+    assert len(batch) < 16 << 10
+    with Server("--event-loops", "1") as server, Connection(server.target) as many, Connection(server.target) as one:
+        assert many.is_alive() and one.is_alive()
+        # Both are there when the server looks.
+        server.send_signal(signal.SIGSTOP)
+        many.send(batch)
+        many.finish_sending()
+        one.send(request(target="/info"))
+        server.send_signal(signal.SIGCONT)
+        for _ in wrong:
+            assert many.read_answer().status == 422
+        assert many.is_closed_by_server()
+        assert one.read_answer().status == 200
+        server.wait_for_line("route=/info")
+        routes = [line.partition("route=")[2].split()[0] for line in server.lines if "route=" in line]
+        assert routes.index("/info") < len(wrong) / 2
