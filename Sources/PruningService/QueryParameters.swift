@@ -91,8 +91,8 @@ struct QueryParameters {
     guard let name = tensorName == nil ? parameters.names.first : "tensor" else { return }
     throw Problem(
       .unknownParameter,
-      "there is no parameter '\(name.prefix(80))' in the query string of an inference request; its parameters are a "
-        + "member of the body", pointer: JSONPointer.token(String(name.prefix(80))))
+      "there is no parameter '\(name.excerpt)' in the query string of an inference request; its parameters are a "
+        + "member of the body", pointer: JSONPointer.token(name))
   }
 
   /// The pruning method, when the query string names it.

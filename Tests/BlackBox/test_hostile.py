@@ -281,7 +281,7 @@ def test_lists_of_names_are_not_made_longer_than_they_may_be():
 def test_metadata_is_not_searched_for_misspelled_parameters_without_end():
     header = json.dumps({
         "attention": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]},
-        "__metadata__": {f"region_polarisation_{index:06}": "" for index in range(100_000)}}).encode()
+        "__metadata__": {f"region_polarisation_{index:06}": "" for index in range(4_000)}}).encode()
     check(
         [("POST", "/prune?keep_tokens=1", [("Content-Type", "application/x-safetensors")],
           struct.pack("<Q", len(header)) + header + b"\1\2\3\4")], {200}, seconds=1, mebibytes=300)

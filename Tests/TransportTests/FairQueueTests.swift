@@ -1,6 +1,6 @@
 import Dispatch
 import HTTP1
-import Synchronization
+import Locking
 import Testing
 
 @testable import Transport
@@ -128,7 +128,7 @@ extension FairQueueTests {
     let (first, second) = (job(1, 1), job(1, 2))
     #expect(memory.hold(60 << 20, for: first) == .granted)
     // A thread of its own waits, for those of tasks may be too few; nobody waits for it longer than it does.
-    let grant = Mutex<MemoryGrant?>(nil)
+    let grant = Locked<MemoryGrant?>(nil)
     let waiter = DispatchGroup()
     DispatchQueue(label: "waiter").async(group: waiter) {
       let granted = memory.hold(80 << 20, for: second)
