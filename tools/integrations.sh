@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Runs the tests of the Python client that need torch and transformers: tools/integrations.sh PYTEST_ARGUMENTS...
 #
+#   tools/integrations.sh --prepare   makes their environment and runs nothing
+#   tools/integrations.sh --check     says by its exit status whether it is there; installs nothing
+#
 # Their environment is large, so it lies outside the tree and is kept: CROP_INTEGRATIONS names its folder,
 # CROP_TORCH what pip installs as torch (the build for CPUs, where pip knows of one).
 set -euo pipefail
@@ -11,7 +14,10 @@ packages=(transformers==5.24.* numpy pillow pytest==9.* pytest-timeout==2.* safe
 stamp=$folder/packages
 wanted="${CROP_TORCH:-cpu} ${packages[*]}"
 
-if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+is_there() { [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; }
+
+[ "${1-}" != --check ] || { is_there; exit; }
+if ! is_there; then
   echo "integrations: making $folder/venv"
   mkdir -p "$folder"
   [ -x "$python" ] || python3 -m venv "$folder/venv"
@@ -24,6 +30,7 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
   pip "${packages[@]}"
   echo "$wanted" >"$stamp"
 fi
+[ "${1-}" != --prepare ] || exit 0
 export CROP_BINARY=${CROP_BINARY:-$PWD/.build/release/crop}
 export PYTHONPATH=$PWD/clients/python/src
 # Tiny matrices: threads would wait for each other, on a busy machine for minutes.

@@ -11,7 +11,7 @@ import xml.etree.ElementTree
 
 XUNIT = {"swift-testing": "swift*.xml", "swift-sockets": "sockets*.xml", "black-box": "pytest*.xml",
          "python-client": "client*.xml", "evaluation-scenes": "evaluation*.xml", "browser": "browser*.xml",
-         "contract": "contract*.xml", "inference-clients": "inference-clients*.xml"}
+         "contract": "contract*.xml", "inference-clients": "inference-clients*.xml", "integrations": "integrations*.xml"}
 
 
 def counts(path):

@@ -71,6 +71,10 @@ if stage build-release 1800 swift build -c release --product crop; then
     stage python-client 600 env -C clients/python ../../$python -m pytest --junitxml ../../$reports/client.xml
   # Where torch and the study's material are there already; nothing is installed for it.
   if evaluation/run.sh --check; then stage evaluation-smoke 600 evaluation/run.sh smoke; fi
+  # The same for models of transformers.
+  if tools/integrations.sh --check; then
+    stage integrations 900 tools/integrations.sh -q --junitxml $reports/integrations.xml
+  fi
   # Where there is a Chromium; `make test-browser` and .ci/run install one.
   if command -v chromium >/dev/null || command -v google-chrome >/dev/null; then
     CROP_BINARY=$PWD/$(swift build -c release --show-bin-path | sed "s|^$PWD/||")/crop \
