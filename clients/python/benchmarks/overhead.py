@@ -6,10 +6,11 @@
 Two requests: one row of attention, [576] float16 (1 KB, `topk`), and features, [576, 1024] float16 (1.2 MB, `uniform`),
 over TCP, a Unix socket and shared memory, there from an array anywhere and from one of `shared_empty`. The floor is a
 blocking socket that sends the finished bytes with one `sendall`, takes the response with one `recv` and its indices with
-`json.loads`: it checks nothing and serves this one request. The client starts from the array, as does every other: they
-get the safetensors that the package of that name makes of it (`save` is part of their time). Every client runs in turns of
-a few calls, so that a busy moment falls on all; figures are the medians and the 10th percentiles of all calls, and the
-ratio of the latter to the floor's on the same transport, for shared memory on the Unix socket. `--write` puts the table
+`json.loads`: it checks nothing and serves this one request. For clients of asyncio it is the same with its streams, which
+alone take about one and a half times as long. The client starts from the array, as does every other: they get the
+safetensors that the package of that name makes of it (`save` is part of their time). Every client runs in turns of a few
+calls, so that a busy moment falls on all; figures are the medians and the 10th percentiles of all calls, and the ratio of
+the latter to the floor's on the same transport, for shared memory to that on the Unix socket. `--write` puts the table
 into Benchmarks/results/client.md, which BENCHMARKS.md includes.
 """
 import argparse
@@ -38,6 +39,8 @@ from bench.report import machine  # noqa: E402
 from crop_client import AsyncClient, Client, _arguments, layouts, shared_empty  # noqa: E402
 
 CALLS = 25
+FLOORS = {"TCP": ("TCP", "bare socket"), "Unix": ("Unix", "bare socket"), "shared memory": ("Unix", "bare socket"),
+          "asyncio": ("asyncio", "bare streams")}
 
 
 def requests_of():
@@ -59,6 +62,16 @@ def saved(arguments):
 HEADERS = {"Content-Type": "application/x-safetensors"}
 
 
+def finished(target, arguments):
+    """-> the server's address, and the bytes of the request."""
+    client = Client(target)
+    return client._settings.address, b"".join(map(bytes, client._requests.write(_arguments.PRUNE, arguments).pieces))
+
+
+def indices_of(answer):
+    return json.loads(answer[answer.index(b"\r\n\r\n"):])["kept_indices"]
+
+
 class Floor:
     """A bare socket with everything prepared."""
 
@@ -69,20 +82,17 @@ class Floor:
     def __call__(self, arguments):
         made = self.open.get(id(arguments))
         if made is None:
-            client = Client(self.target)
-            pieces = client._requests.write(_arguments.PRUNE, arguments).pieces
-            where = client._settings.address
+            where, data = finished(self.target, arguments)
             if where.scheme == "unix":
                 opened = socket.socket(socket.AF_UNIX)
                 opened.connect(where.path)
             else:
                 opened = socket.create_connection((where.host, where.port))
                 opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            made = self.open[id(arguments)] = (opened, b"".join(map(bytes, pieces)))
+            made = self.open[id(arguments)] = (opened, data)
         opened, data = made
         opened.sendall(data)
-        answer = opened.recv(65536)
-        return json.loads(answer[answer.index(b"\r\n\r\n"):])["kept_indices"]
+        return indices_of(opened.recv(65536))
 
 
 def synchronous(tcp, unix):
@@ -128,10 +138,20 @@ async def asynchronous(tcp, given, seconds):
         async def of_httpx():
             return (await pool.post(url, content=saved(given), headers=HEADERS)).json()["kept_indices"]
 
+        where, data = finished(tcp, given)
+        reader, writer = await asyncio.open_connection(where.host, where.port)
+
+        async def of_streams():
+            writer.write(data)
+            await writer.drain()
+            return indices_of(await reader.read(65536))
+
         async def of_client():
             return (await client.prune(**given)).kept_indices
 
-        clients = {("TCP", "crop_client.AsyncClient"): of_client, ("TCP", "aiohttp"): of_aiohttp, ("TCP", "httpx.AsyncClient"): of_httpx}
+        clients = {
+            ("asyncio", "bare streams"): of_streams, ("asyncio", "crop_client.AsyncClient"): of_client,
+            ("asyncio", "aiohttp"): of_aiohttp, ("asyncio", "httpx.AsyncClient"): of_httpx}
         for name, call in clients.items():
             await call()
             taken = seconds.setdefault(name, [])
@@ -139,6 +159,7 @@ async def asynchronous(tcp, given, seconds):
                 start = time.perf_counter()
                 await call()
                 taken.append(time.perf_counter() - start)
+        writer.close()
 
 
 def measure(tcp, unix, given, rounds):
@@ -163,7 +184,7 @@ def table(found):
     for transport, name in found[sizes[0]]:
         cells = []
         for size in sizes:
-            floor = np.quantile(found[size]["TCP" if transport == "TCP" else "Unix", "bare socket"], 0.1)
+            floor = np.quantile(found[size][FLOORS[transport]], 0.1)
             taken = np.quantile(found[size][transport, name], (0.5, 0.1))
             cells += [f"{taken[0]:.0f} ({taken[1]:.0f})", f"{taken[1] / floor:.2f}"]
         lines.append(f"| {transport} | {name} | " + " | ".join(cells) + " |")

@@ -1,6 +1,7 @@
 """The client for asyncio: the same answers, many at a time."""
 
 import asyncio
+import gc
 import time
 
 import numpy as np
@@ -142,6 +143,85 @@ def test_connections_of_an_earlier_loop_are_closed(server):
     (first,) = client._idle
     run(client.methods())
     assert not first.is_open and first._stream._socket.fileno() < 0
+
+
+def test_a_timeout_may_be_shorter_than_that_of_the_call_before():
+    """One timer serves all calls of a connection."""
+    silent = []
+
+    async def ask():
+        async def serve(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(response())
+            await reader.read(1 << 16)
+            silent.append(writer)
+
+        peer = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with AsyncClient(f"http://127.0.0.1:{peer.sockets[0].getsockname()[1]}", timeout=60, retries=0) as client:
+            assert await client.methods() == []
+            start = time.monotonic()
+            with pytest.raises(RequestTimeout, match="0.05 s"):
+                await client.plan(layout=layouts.grid(2, 2), keep_tokens=1, timeout=0.05)
+            assert time.monotonic() - start < 30 and len(silent) == 1
+        peer.close()
+
+    run(ask())
+
+
+def test_a_client_that_is_dropped_closes_its_connections(server):
+    """The event loop watches their sockets, but does not keep them."""
+
+    async def ask():
+        client = AsyncClient(server.url)
+        await client.methods()
+        opened = client._idle[0]._stream._socket
+        assert opened.fileno() >= 0
+        del client
+        gc.collect()
+        assert opened.fileno() < 0
+
+    run(ask())
+
+
+def test_a_client_that_is_dropped_in_another_thread_closes_its_connections(server):
+    async def ask():
+        clients = [AsyncClient(server.url)]
+        await clients[0].methods()
+        opened = clients[0]._idle[0]._stream._socket
+
+        def drop():
+            clients.clear()
+            gc.collect()
+
+        await asyncio.to_thread(drop)
+        while opened.fileno() >= 0:
+            await asyncio.sleep(0)
+
+    run(ask())
+
+
+def test_a_connection_that_the_server_closed_while_idle_is_not_watched_and_not_used():
+    async def ask():
+        ends = asyncio.Queue()
+
+        async def serve(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(response())
+            await ends.put(writer)
+
+        peer = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with AsyncClient(f"http://127.0.0.1:{peer.sockets[0].getsockname()[1]}", retries=0) as client:
+            # Answered after a wait, so that the loop watches the socket.
+            assert await client.methods() == []
+            watch = client._idle[0]._stream._watch
+            assert watch._is_registered
+            (await ends.get()).close()
+            while watch._is_registered:
+                await asyncio.sleep(0)
+            assert await client.methods() == []
+        peer.close()
+
+    run(ask())
 
 
 def test_reselect(server, grid):

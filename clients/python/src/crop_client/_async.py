@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import ssl
-import sys
 import time
 from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence, Union
 
@@ -15,8 +13,8 @@ from ._client import _IDLE_CONNECTIONS, _AnyAnswer, answer, failed, failure_of, 
 from ._connection import ConnectionLost
 from ._retry import pause
 from ._settings import Settings, count, seconds
-from ._shared import MINIMUM, Slot, _Array
-from ._wire import Address, ChunkDecoder, Response, read_head, usual_head
+from ._streams import Stream, by, connect
+from ._wire import ChunkDecoder, Response, read_head, usual_head
 from .answers import CompareAnswer, CompressAnswer, LocalizeAnswer, PlanAnswer, PruneAnswer, ReselectAnswer
 from .errors import Overloaded, ProtocolError, RequestTimeout
 
@@ -24,118 +22,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class _Plain:
-    """Bytes over a socket of its own; what is sent is not copied."""
-
-    def __init__(self, opened: socket.socket) -> None:
-        self._socket = opened
-
-    async def send(self, pieces: Sequence[Any]) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            sent = self._socket.sendmsg(pieces[:512])
-        except (BlockingIOError, InterruptedError):
-            sent = 0
-        for piece in pieces:
-            size = len(piece)
-            if sent >= size:
-                sent -= size
-                continue
-            await loop.sock_sendall(self._socket, memoryview(piece)[sent:])
-            sent = 0
-
-    async def receive(self) -> bytes:
-        return await asyncio.get_running_loop().sock_recv(self._socket, 1 << 18)
-
-    def finished(self) -> None:
-        """The response is there, or nobody waits for it."""
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def let_go(self) -> None:
-        """Closes what this process and loop hold, without a word to the server."""
-        self.close()
-
-
-class _Shared(_Plain):
-    """The same, but for bodies, which stay in memory that the server reads."""
-
-    def __init__(self, opened: socket.socket) -> None:
-        super().__init__(opened)
-        self._slot = Slot()
-        self._array: Optional[_Array] = None
-
-    async def send(self, pieces: Sequence[Any]) -> None:
-        total = sum(map(len, pieces[1:]))
-        if total < MINIMUM:
-            return await super().send(pieces)
-        self._array = self._slot.send(self._socket, pieces, total)
-
-    def finished(self) -> None:
-        if self._array is not None:
-            self._array.release()
-            self._array = None
-
-    def close(self) -> None:
-        super().close()
-        self._slot.close()
-
-
-class _Encrypted:
-    """Bytes over TLS."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-
-    async def send(self, pieces: Sequence[Any]) -> None:
-        for piece in pieces:
-            self._writer.write(piece)
-        await self._writer.drain()
-
-    async def receive(self) -> bytes:
-        return await self._reader.read(1 << 18)
-
-    def finished(self) -> None:
-        pass
-
-    def close(self) -> None:
-        self._writer.close()
-
-    def let_go(self) -> None:
-        # Closing would speak: on a connection of the parent's, or by a loop that is closed.
-        pass
-
-
-async def _connect(target: Address, context: Optional[ssl.SSLContext]) -> "_Plain | _Encrypted":
-    if context is not None:
-        return _Encrypted(*await asyncio.open_connection(target.host, target.port, ssl=context))
-    loop = asyncio.get_running_loop()
-    if target.path:
-        places: list[Any] = [(socket.AF_UNIX, target.path)]
-    else:
-        found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-        places = [(entry[0], entry[4]) for entry in found]
-    failure: OSError = OSError("no address")
-    for family, place in places:
-        opened = socket.socket(family, socket.SOCK_STREAM)
-        opened.setblocking(False)
-        try:
-            await loop.sock_connect(opened, place)
-            if family != socket.AF_UNIX:
-                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return _Shared(opened) if target.scheme == "shm" else _Plain(opened)
-        except OSError as error:
-            opened.close()
-            failure = error
-        except BaseException:
-            opened.close()
-            raise
-    raise failure
-
-
 class _Connection:
-    def __init__(self, stream: "_Plain | _Encrypted") -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self.has_served = False
         self.is_open = True
@@ -148,22 +36,22 @@ class _Connection:
         self.is_open = False
         self._stream.let_go()
 
-    async def exchange(self, pieces: Sequence[Any]) -> Response:
+    async def exchange(self, pieces: Sequence[Any], deadline: float) -> Response:
         received = b""
         try:
             try:
-                await self._stream.send(pieces)
+                await self._stream.send(pieces, deadline)
                 was_cut = False
             except (BrokenPipeError, ConnectionResetError):
                 # The server may have answered on the head alone, and said why.
                 was_cut = True
-            received = await self._more(self.has_served)
+            received = await self._more(deadline, self.has_served)
             size = usual_head(received)
             if size > 0:
-                response, keeps_alive = Response(200, received[:size], received[size:]), True
+                response, keeps_alive = tuple.__new__(Response, (200, received[:size], received[size:])), True
             else:
-                response, keeps_alive = await self._receive(received)
-        except ConnectionLost:
+                response, keeps_alive = await self._receive(received, deadline)
+        except (ConnectionLost, TimeoutError):
             self.close()
             raise
         except OSError as error:
@@ -179,45 +67,45 @@ class _Connection:
             self.close()
         return response
 
-    async def _receive(self, received: bytes) -> tuple[Response, bool]:
+    async def _receive(self, received: bytes, deadline: float) -> tuple[Response, bool]:
         """-> the response that begins with what was received, and whether the connection stays."""
         while True:
             head = read_head(received)
             if head is None:
-                received += await self._more(False)
+                received += await self._more(deadline)
             elif head.status < 200:
                 # An interim response, such as 100 Continue.
-                received = received[head.size :] or await self._more(False)
+                received = received[head.size :] or await self._more(deadline)
             else:
                 break
         first, body = received[: head.size], received[head.size :]
         if head.length is None:
-            body = await self._undelimited(body, head.is_chunked)
+            body = await self._undelimited(body, head.is_chunked, deadline)
         else:
             parts, have = [body], len(body)
             while have < head.length:
-                parts.append(await self._more(False))
+                parts.append(await self._more(deadline))
                 have += len(parts[-1])
             if have > head.length:
                 raise ProtocolError(f"{have - head.length} bytes follow the response")
             body = parts[0] if len(parts) == 1 else b"".join(parts)
         return Response(head.status, first, body), head.keeps_alive
 
-    async def _more(self, is_stale: bool) -> bytes:
-        data = await self._stream.receive()
+    async def _more(self, deadline: float, is_stale: bool = False) -> bytes:
+        data = await self._stream.receive(deadline)
         if not data:
             raise ConnectionLost("the server closed the connection without a whole response", is_stale)
         return data
 
-    async def _undelimited(self, body: bytes, is_chunked: bool) -> bytes:
+    async def _undelimited(self, body: bytes, is_chunked: bool, deadline: float) -> bytes:
         if is_chunked:
             chunks = ChunkDecoder()
             chunks.feed(body)
             while not chunks.is_complete:
-                chunks.feed(await self._more(False))
+                chunks.feed(await self._more(deadline))
             return chunks.body
         parts = [body]
-        while data := await self._stream.receive():
+        while data := await self._stream.receive(deadline):
             parts.append(data)
         return b"".join(parts)
 
@@ -278,7 +166,7 @@ class AsyncClient:
         head = self._settings.head("GET", "/readyz")
         self._come_home()
         try:
-            return says_ready(await asyncio.wait_for(self._attempt([head]), self._settings.timeout))
+            return says_ready(await self._attempt([head], time.monotonic() + self._settings.timeout))
         except (OSError, ProtocolError, asyncio.TimeoutError) as error:
             if tls_problem(error) is not None:
                 raise failed(self._settings.address, error, 1) from error
@@ -304,12 +192,10 @@ class AsyncClient:
 
     async def _exchange(self, pieces: list[Any], timeout: Optional[float]) -> Response:
         timeout = self._settings.timeout if timeout is None else seconds(timeout)
+        deadline = time.monotonic() + timeout
         self._come_home()
         try:
-            if sys.version_info < (3, 11):
-                return await asyncio.wait_for(self._with_retries(pieces, time.monotonic() + timeout), timeout)
-            async with asyncio.timeout(timeout):  # which, unlike wait_for, makes no task
-                return await self._with_retries(pieces, time.monotonic() + timeout)
+            return await self._with_retries(pieces, deadline)
         except (TimeoutError, asyncio.TimeoutError):
             where = self._settings.address
             raise RequestTimeout(f"no answer of {where.path or where.authority} within {timeout} s") from None
@@ -320,8 +206,7 @@ class AsyncClient:
             failure: Optional[OSError] = None
             problem: Optional[Overloaded] = None
             try:
-                async with self._room:
-                    response = await self._attempt(pieces)
+                response = await self._in_turn(pieces, deadline)
                 if response.status < 300:
                     return response
                 rejection = failure_of(response, self._settings.address)
@@ -347,17 +232,29 @@ class AsyncClient:
                 connection.let_go()
             self._home, self._idle, self._room = home, [], asyncio.Semaphore(self._concurrency)
 
-    async def _attempt(self, pieces: list[Any]) -> Response:
+    async def _in_turn(self, pieces: list[Any], deadline: float) -> Response:
+        room = self._room
+        if room.locked():
+            await by(deadline, room.acquire())
+        else:
+            await room.acquire()
+        try:
+            return await self._attempt(pieces, deadline)
+        finally:
+            room.release()
+
+    async def _attempt(self, pieces: list[Any], deadline: float) -> Response:
         while self._idle:
             try:
-                return await self._on(self._idle.pop(), pieces)
+                return await self._on(self._idle.pop(), pieces, deadline)
             except ConnectionLost as lost:
                 if not lost.is_stale:
                     raise
-        return await self._on(_Connection(await _connect(self._settings.address, self._settings.context)), pieces)
+        stream = await by(deadline, connect(self._settings.address, self._settings.context))
+        return await self._on(_Connection(stream), pieces, deadline)
 
-    async def _on(self, connection: _Connection, pieces: list[Any]) -> Response:
-        response = await connection.exchange(pieces)
+    async def _on(self, connection: _Connection, pieces: list[Any], deadline: float) -> Response:
+        response = await connection.exchange(pieces, deadline)
         if connection.is_open:
             if len(self._idle) < _IDLE_CONNECTIONS * 4:
                 self._idle.append(connection)
