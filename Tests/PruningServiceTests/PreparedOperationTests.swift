@@ -246,6 +246,24 @@ import TokenPruning
   }
 
   @Test(
+    "Large tensors are prepared for once, with declared axes and without",
+    arguments: [JSONObject(), ["axes": ["image_features": "ND"]]])
+  func largeBodies(axes: JSONObject) throws {
+    let tensor = try Tensor.float32([Float](repeating: 0.5, count: 576 << 10), shape: Shape([576, 1 << 10]))
+    var parameters: JSONObject = [
+      "keep_tokens": 8, "method": "uniform", "layout": ["type": "grid", "rows": 24, "columns": 24],
+    ]
+    parameters["axes"] = axes["axes"]
+    let body = Body([("image_features", tensor)], parameters).safetensors()
+    var client = Client()
+    #expect(try client.send("/prune", [], body).status == 200)
+    let resolved = try #require(client.heads.values.first?.resolution as? ResolvedHead)
+    let prepared = try #require(resolved.operations.find(body))
+    // No element is read, so there is nothing to compute beyond the indices.
+    #expect(prepared.operation.cost.nanoseconds < 50_000)
+  }
+
+  @Test(
     "A short answer that no element decides is known once the start of a body is there, a long one is not",
     arguments: [(0, true), (1_000, true), (10_000, false)])
   func knownAnswers(textTokens: Int, isKnown: Bool) throws {

@@ -206,13 +206,31 @@ import Testing
   @Test(
     "The Hilbert curve visits every cell once, moving to a neighbour each time", arguments: [1, 2, 4, 8, 32])
   func hilbert(_ side: Int) {
-    var cells = [(x: Int, y: Int)?](repeating: nil, count: side * side)
-    for y in 0..<side {
-      for x in 0..<side { cells[Uniform.hilbertDistance(x: x, y: y, side: side)] = (x, y) }
-    }
-    let path = cells.compactMap { $0 }
-    #expect(path.count == side * side)
-    #expect(zip(path, path.dropFirst()).allSatisfy { abs($0.x - $1.x) + abs($0.y - $1.y) == 1 })
+    let path = cells(HilbertCurve(rows: side, columns: side))
+    #expect(Set(path).count == side * side)
+    #expect(zip(path, path.dropFirst()).allSatisfy { abs($0[0] - $1[0]) + abs($0[1] - $1[1]) == 1 })
+  }
+
+  @Test(
+    "On a grid that is no such square, the curve is that of the square without the cells outside",
+    arguments: [(1, 1), (3, 3), (24, 24), (1, 40), (40, 1), (5, 17), (0, 3)])
+  func hilbertInGrids(_ rows: Int, _ columns: Int) {
+    var side = 1
+    while side < max(rows, columns) { side *= 2 }
+    let square = cells(HilbertCurve(rows: side, columns: side))
+    #expect(
+      cells(HilbertCurve(rows: rows, columns: columns)) == square.filter { $0[0] < rows && $0[1] < columns })
+  }
+
+  @Test("A grid of one row takes no longer than its cells")
+  func hilbertInLines() {
+    #expect(cells(HilbertCurve(rows: 1, columns: 1 << 16)).count == 1 << 16)
+  }
+
+  private func cells(_ curve: HilbertCurve) -> [[Int]] {
+    var path: [[Int]] = []
+    curve.forEachCell { row, column in path.append([row, column]) }
+    return path
   }
 
   @Test("Random choices follow the seed")

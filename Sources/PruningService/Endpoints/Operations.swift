@@ -38,7 +38,7 @@ struct OperationHandler: Sendable {
     let (format, query, hints) = try Self.form(
       of: request, resolved, parameterNames: Operation.parameterNames, mainTensor: operation.mainTensor(of:),
       deadline)
-    var decodedBytes = format.decodingBytes(of: request.body[...], hints)
+    let decodedBytes = format.decodingBytes(of: request.body[...], hints)
     if isBrief, request.body.count > Self.briefBodyBytes || decodedBytes > Self.briefDecodedBytes {
       return nil
     }
@@ -49,21 +49,23 @@ struct OperationHandler: Sendable {
       return PreparedRequest(known, .decoded(sources), format: format, decodedBytes: decodedBytes)
     }
     if isBrief, Self.textBytes(ofRegion: document.parameters["region"]) > Self.briefRegionBytes { return nil }
-    try Self.useReordered(document, beside: &decodedBytes, in: request)
+    // Counted for this request alone: an operation whose tensors were reordered is not kept.
+    var usedBytes = decodedBytes
+    try Self.useReordered(document, beside: &usedBytes, in: request)
     let context = RunContext(
       models: models.current,
       stepLimit: StepLimit(.max, isAbandoned: request.isAbandoned, isOverdue: Self.isOverdue(deadline)))
     guard
       let prepared = try PreparedOperation(
         operation, document, context,
-        isBrief ? .none : Reservation(request, decodedBytes: decodedBytes),
+        isBrief ? .none : Reservation(request, decodedBytes: usedBytes),
         maximumTokens: isBrief ? Self.briefTokens : .max, maximumForms: isBrief ? Self.briefForms : .max)
     else { return nil }
     let body = prepared.plan == nil ? nil : BodyPlan(request.body, sources)
     resolved.operations.add(prepared, for: document, format, decodedBytes: decodedBytes, body)
     // Slices of the body would keep its buffer from being used again.
     return PreparedRequest(
-      prepared, body.map { .inBody($0) } ?? .decoded(sources), format: format, decodedBytes: decodedBytes)
+      prepared, body.map { .inBody($0) } ?? .decoded(sources), format: format, decodedBytes: usedBytes)
   }
 
   // What an event loop decodes and prepares by itself: bodies that came with their heads, mostly.

@@ -37,8 +37,10 @@ struct ComputeCost: Sendable {
   }
 
   /// Of finding a region and choosing tokens.
-  init(_ input: PruningInput, _ plan: RegionPlan, _ pruning: PreparedPruning, explains: Bool) {
-    let choosing = Self.reading(input) + Self.choosing(input, pruning.work)
+  init(
+    _ input: PruningInput, _ plan: RegionPlan, _ pruning: PreparedPruning, readsElements: Bool, explains: Bool
+  ) {
+    let choosing = Self.reading(input, elements: readsElements) + Self.choosing(input, pruning.work)
     nanoseconds =
       Self.perTask + Self.finding(plan, input)
       + choosing * Double(pruning.stepCount) * (explains ? Self.explanationFactor : 1)
@@ -55,8 +57,8 @@ struct ComputeCost: Sendable {
     ComputeCost(nanoseconds: a.nanoseconds + b.nanoseconds)
   }
 
-  private static func reading(_ input: PruningInput) -> Double {
-    let elements = input.tensors.values.reduce(0) { $0 + $1.elementCount }
+  private static func reading(_ input: PruningInput, elements isRead: Bool = true) -> Double {
+    let elements = !isRead ? 0 : input.tensors.values.reduce(0) { $0 + $1.elementCount }
     return perElement * Double(elements) + perToken * Double(input.tokenCount)
   }
 

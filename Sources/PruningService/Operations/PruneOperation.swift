@@ -82,8 +82,9 @@ struct PruneTask: PreparedTask {
       isFound || hasStages || input.tensors["position_ids"] != nil || pruning?.deciding.readsValues ?? true
     cost =
       ComputeCost(listing: otherNumbers)
-      + (pruning.map { [plan, request] in ComputeCost(input, plan, $0, explains: request.explain) }
-        ?? .unbounded)
+      + (pruning.map { [plan, request, readsElements] in
+        ComputeCost(input, plan, $0, readsElements: readsElements, explains: request.explain)
+      } ?? .unbounded)
   }
 
   /// CROP is about a region, so it is localized unasked; any other method only where the request asks for it.

@@ -60,42 +60,55 @@ struct Uniform: PruningMethod {
 
   /// The candidates in curve order view by view; those outside every view follow in sequence.
   private static func path(through candidates: [Int], in layout: TokenLayout) -> [Int] {
-    var rank = [Int](repeating: .max, count: layout.tokenCount)
-    var first = 0
+    var isLeft = [Bool](repeating: false, count: layout.tokenCount)
+    for token in candidates { isLeft[token] = true }
+    var path: [Int] = []
+    path.reserveCapacity(candidates.count)
     for view in layout.views {
-      var side = 1
-      while side < max(view.rows, view.columns) { side *= 2 }
-      for row in 0..<view.rows {
-        for column in 0..<view.columns {
-          rank[view.token(row: row, column: column)] =
-            first + hilbertDistance(x: column, y: row, side: side)
+      HilbertCurve(rows: view.rows, columns: view.columns).forEachCell { row, column in
+        let token = view.token(row: row, column: column)
+        if isLeft[token] {
+          isLeft[token] = false
+          path.append(token)
         }
       }
-      first += side * side
     }
-    return candidates.sorted { a, b in rank[a] != rank[b] ? rank[a] < rank[b] : a < b }
+    if path.count < candidates.count { path += candidates.filter { isLeft[$0] } }
+    return path
+  }
+}
+
+/// The Hilbert curve through the smallest square whose side is a power of two, without its cells outside of a grid.
+///
+/// O(rows x columns): squares of the curve that lie outside of the grid are not entered.
+struct HilbertCurve {
+  let rows: Int
+  let columns: Int
+
+  func forEachCell(_ body: (_ row: Int, _ column: Int) -> Void) {
+    var side = 1
+    while side < max(rows, columns) { side *= 2 }
+    walk(row: 0, column: 0, side: side, isTransposed: false, isTurned: false, body)
   }
 
-  /// How far along the Hilbert curve of a side x side square (a power of two) the cell (x, y) lies.
-  static func hilbertDistance(x: Int, y: Int, side: Int) -> Int {
-    var x = x
-    var y = y
-    var distance = 0
-    var half = side / 2
-    while half > 0 {
-      let right = x & half != 0
-      let lower = y & half != 0
-      distance += half * half * ((right ? 3 : 0) ^ (lower ? 1 : 0))
-      // Each quadrant holds a smaller curve, turned so that the ends meet.
-      if !lower {
-        if right {
-          x = side - 1 - x
-          y = side - 1 - y
-        }
-        swap(&x, &y)
-      }
-      half /= 2
+  /// Through one square, whose curve is transposed, turned by 180 degrees, or both.
+  private func walk(
+    row: Int, column: Int, side: Int, isTransposed: Bool, isTurned: Bool,
+    _ body: (_ row: Int, _ column: Int) -> Void
+  ) {
+    guard row < rows, column < columns else { return }
+    guard side > 1 else { return body(row, column) }
+    let half = side / 2
+    // Upper left, lower left, lower right, upper right; the outer two are turned so that the ends meet.
+    for (quarter, (isLower, isRight)) in [(false, false), (true, false), (true, true), (false, true)]
+      .enumerated()
+    {
+      let down = (isTransposed ? isRight : isLower) != isTurned
+      let across = (isTransposed ? isLower : isRight) != isTurned
+      walk(
+        row: down ? row + half : row, column: across ? column + half : column, side: half,
+        isTransposed: isTransposed != (quarter == 0 || quarter == 3), isTurned: isTurned != (quarter == 3),
+        body)
     }
-    return distance
   }
 }
