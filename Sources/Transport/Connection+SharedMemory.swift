@@ -30,10 +30,8 @@ extension Connection {
   }
 
   private func passedMemory() throws(SharedMemoryError) -> SharedExtent {
-    guard let received = try stream.takeDescriptor() else {
-      guard loop.configuration.maximumDescriptors > 0 else { throw .notAllowed(setting: "descriptors") }
-      throw .noDescriptor(isUnix: isUnix)
-    }
+    guard loop.configuration.maximumDescriptors > 0 else { throw .notAllowed(setting: "descriptors") }
+    guard let received = try stream.takeDescriptor() else { throw .noDescriptor(isUnix: isUnix) }
     let memory = try SharedFile(received)
     return SharedExtent(memory, offset: 0, byteCount: try memory.byteCount())
   }

@@ -55,9 +55,9 @@ extension EventLoop {
     watch(stream, id: moved.id, moved.remote, isOverCapacity: false)?.goOn(with: moved.bytes)
   }
 
-  /// For descriptors that come over a connection; nil where none are wanted.
+  /// For descriptors that come over a connection; nil where none can.
   func descriptorBudget(_ remote: String) -> DescriptorBudget? {
-    remote == SocketAddress.unixRemote && configuration.maximumDescriptors > 0 ? shared.descriptors : nil
+    remote == SocketAddress.unixRemote ? shared.descriptors : nil
   }
 
   /// Closes what a message that came too late brings along.

@@ -1,3 +1,4 @@
+import CLinux
 import HTTP1
 import Synchronization
 
@@ -5,7 +6,9 @@ import Synchronization
 final class DescriptorBudget: Sendable {
   private let count = Atomic(0)
   private let maximum: Int
+  let closing = SlowClosing()
 
+  /// - Parameter maximum: 0 where none are wanted; those that come are closed.
   init(maximum: Int) { self.maximum = maximum }
 
   var heldCount: Int { count.load(ordering: .relaxed) }
@@ -19,24 +22,32 @@ final class DescriptorBudget: Sendable {
   }
 
   fileprivate func give() { count.subtract(1, ordering: .relaxed) }
+
+  /// Only memory is closed at once: nothing that a client does can make that wait.
+  fileprivate func close(_ rawValue: Int32) {
+    if crop_is_memory(rawValue) != 0 { _ = FileDescriptor(owning: rawValue) } else { closing.close(rawValue) }
+  }
 }
 
 /// A descriptor that a client sent over a Unix socket; closed with the last reference.
 final class ReceivedDescriptor: Sendable {
-  private let descriptor: FileDescriptor
+  let rawValue: Int32
   private let budget: DescriptorBudget
-
-  var rawValue: Int32 { descriptor.rawValue }
 
   /// - Returns: nil when the server holds as many as it may; the descriptor is closed then, too.
   init?(owning rawValue: Int32, _ budget: DescriptorBudget) {
-    let descriptor = FileDescriptor(owning: rawValue)
-    guard budget.take() else { return nil }
-    self.descriptor = descriptor
+    guard budget.take() else {
+      budget.close(rawValue)
+      return nil
+    }
+    self.rawValue = rawValue
     self.budget = budget
   }
 
-  deinit { budget.give() }
+  deinit {
+    budget.close(rawValue)
+    budget.give()
+  }
 }
 
 /// Descriptors that came with bytes of a connection and belong to requests that are not read yet, in order.

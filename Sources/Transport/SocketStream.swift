@@ -9,7 +9,7 @@ final class SocketStream: ByteStream {
   private var descriptors: DescriptorQueue
 
   /// - Parameters:
-  ///   - budget: for descriptors that come with bytes; nil for sockets that carry none, and where none are wanted.
+  ///   - budget: for descriptors that come with bytes; nil for sockets that carry none.
   ///   - descriptors: those that came with bytes which were read already.
   init(
     _ socket: consuming FileDescriptor, budget: DescriptorBudget? = nil,
@@ -18,6 +18,11 @@ final class SocketStream: ByteStream {
     self.socket = socket
     self.budget = budget
     self.descriptors = descriptors
+  }
+
+  deinit {
+    // With the last descriptor of a connection go those that came over it and were never received.
+    if let budget, let copy = duplicate() { budget.closing.close(copy) }
   }
 
   var descriptor: Int32 { socket.rawValue }
@@ -55,18 +60,18 @@ final class SocketStream: ByteStream {
     return outcome
   }
 
-  /// recv(2), which also takes over the descriptors that come along.
+  /// recv(2), which also takes over the descriptors that come along. All of them: the kernel would close here what there is no
+  /// room for.
   private func receive(into buffer: UnsafeMutablePointer<UInt8>?, _ room: Int) -> Int {
-    if let budget {
-      return withUnsafeTemporaryAllocation(of: Int32.self, capacity: Int(CROP_DESCRIPTORS)) { received in
-        var count: Int32 = 0
-        let result = crop_receive(socket.rawValue, buffer, room, received.baseAddress, &count)
-        if count > 0 { descriptors.append(received.prefix(Int(count)), budget) }
-        if count < 0 { descriptors.lose() }
-        return result
-      }
+    guard let budget else { return recv(socket.rawValue, buffer, room, 0) }
+    guard !budget.closing.isFull else { return 0 }
+    return withUnsafeTemporaryAllocation(of: Int32.self, capacity: Int(CROP_DESCRIPTORS)) { received in
+      var count: Int32 = 0
+      let result = crop_receive(socket.rawValue, buffer, room, received.baseAddress, &count)
+      if count > 0 { descriptors.append(received.prefix(Int(count)), budget) }
+      if count < 0 { descriptors.lose() }
+      return result
     }
-    return recv(socket.rawValue, buffer, room, 0)
   }
 
   func takeDescriptor() throws(SharedMemoryError) -> ReceivedDescriptor? { try descriptors.takeFirst() }

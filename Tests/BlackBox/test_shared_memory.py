@@ -7,6 +7,7 @@ import pathlib
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ import uuid
 import numpy as np
 import pytest
 from bodies import PRUNE, TINY, TINY_KEPT, features, npy, numbers, safetensors_bytes
-from server import Server
+from server import Server, target
 from wire import Connection, request
 
 SEALS = 1033  # F_ADD_SEALS
@@ -294,6 +295,42 @@ def test_descriptors_that_nobody_wants_are_closed(unix):
         # Those of the last piece may not be closed yet; at most two are kept with the connection.
         assert unix.settled_descriptor_count(before + 2) <= before + 2
     assert unix.settled_descriptor_count(before - 1) == before - 1
+
+
+@pytest.fixture
+def lingering():
+    """A socket whose closing takes as long as its peer likes: it lingers over bytes that nobody reads."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as opened:
+        peer, _ = listener.accept()
+        opened.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                opened.send(bytes(1 << 16))
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3000))
+        yield opened
+        # Only now may this process close its own, and the server's.
+        peer.close()
+
+
+@pytest.mark.parametrize("shared", ["descriptors", "off"])
+@pytest.mark.parametrize("when", ["with a request", "with a part of one", "unread"])
+def test_a_descriptor_whose_closing_hangs_holds_up_nobody(socket_path, lingering, when, shared):
+    flags = "--listen", f"http://127.0.0.1:0,unix:{socket_path}", "--event-loops", "1", "--shared-memory", shared
+    with Server(*flags) as server:
+        with Connection(target(f"unix:{socket_path}")) as connection:
+            if when == "with a request":
+                share(connection, request(), [lingering.fileno()])
+                assert connection.read_answer().status == 200
+            elif when == "with a part of one":
+                share(connection, b"G", [lingering.fileno()])
+            else:
+                connection.send(request("POST", "/prune", [("Connection", "close")], body=b"{}"))
+                share(connection, b"more", [lingering.fileno()])
+            # The server's is the last reference.
+            lingering.close()
+        server.wait_for_metric("crop_connections 1")
+        with Connection(server.target) as connection:
+            assert connection.is_alive()
 
 
 def test_a_killed_client_leaves_no_descriptor(unix):

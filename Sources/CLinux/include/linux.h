@@ -39,8 +39,8 @@ int crop_try_threads(int count, int *started);
 /// How many processors the process may run on (sched_getaffinity(2)), 0 where the system does not say.
 int crop_allowed_processors(void);
 
-/// The most descriptors that `crop_receive` takes over at once; the kernel drops what comes beyond.
-#define CROP_DESCRIPTORS 2
+/// The most descriptors that come at once (the kernel's SCM_MAX_FD).
+#define CROP_DESCRIPTORS 253
 
 /// recv(2) of a Unix socket that takes over the descriptors which come with the bytes (SCM_RIGHTS), to be closed by the
 /// caller, who is told how many there are; -1 for `count` where the system had no room for one. Returns what recv does.
