@@ -33,9 +33,11 @@ extension CosineSpace {
     for first in stride(from: 0, to: parts, by: perTurn) {
       let turn = first * Self.rowsPerPart..<min((first + perTurn) * Self.rowsPerPart, rows.count)
       try steps.spend(comparingWith: turn.count * others.count, of: self)
+      let ties = TieLimit(steps, columns: columns)
       let found = sharing.map(min(perTurn, parts - first)) { part in
         let start = turn.lowerBound + part * Self.rowsPerPart
-        var nearest = Nearest()
+        var nearest = Nearest(ties)
+        guard !ties.isStopped() else { return nearest }
         packed.forEachSimilarities(of: rows[start..<min(start + Self.rowsPerPart, turn.upperBound)]) {
           self.find(&nearest, to: $0, others, UnsafeBufferPointer($1), within: packed.slack)
         }
@@ -62,22 +64,49 @@ extension CosineSpace {
     for first in stride(from: 0, to: groups, by: perTurn) {
       let count = min(perTurn, groups - first)
       try steps.spend(comparingWith: 4 * Self.groupBlocks * count * others.count, of: self)
+      let ties = TieLimit(steps, columns: columns)
       let found = sharing.map(count) { part in
         let group = first + part
         let end = min((group + 1) * Self.groupBlocks, left.count)
-        return self.nearest(left, group * Self.groupBlocks..<end, right)
+        return self.nearest(left, group * Self.groupBlocks..<end, right, ties)
       }
       try take(found, into: &positions, &steps)
     }
     return positions
   }
 
+  /// How many ties a part may break before it is given up: rows that are all alike tie with one another, many more than the
+  /// comparisons that a turn has spent.
+  private struct TieLimit: Sendable {
+    let count: Int
+    let isStopped: @Sendable () -> Bool
+
+    init(_ steps: StepCounter, columns: Int) {
+      count = steps.remaining / StepCounter.exactComparison(columns: columns)
+      isStopped = steps.isStopped
+    }
+  }
+
   /// What one part found.
   private struct Nearest {
-    /// Of each row, in order.
-    public var positions: [Int] = []
+    /// Of each row, in order; of a part that was given up, anything.
+    var positions: [Int] = []
     /// How many rows float32 could not tell from the nearest, and float64 compared.
-    public var ties = 0
+    private(set) var ties = 0
+    private let limit: TieLimit
+
+    init(_ limit: TieLimit) { self.limit = limit }
+
+    /// Counts what one row ties with.
+    ///
+    /// - Returns: whether they may still be compared.
+    mutating func add(ties count: Int) -> Bool {
+      ties += count
+      return ties <= limit.count && (count < Self.fewTies || !limit.isStopped())
+    }
+
+    /// Comparing so many takes some microseconds, beside which asking costs nothing.
+    private static let fewTies = 64
   }
 
   /// Takes over what parts found, and spends what no count of pairs tells: rows alike are all compared twice.
@@ -88,9 +117,12 @@ extension CosineSpace {
       positions += part.positions
       try steps.spend(part.ties * StepCounter.exactComparison(columns: columns))
     }
+    try steps.check()
   }
 
-  private func nearest(_ left: RowBlocks, _ group: Range<Int>, _ right: RowBlocks) -> Nearest {
+  private func nearest(
+    _ left: RowBlocks, _ group: Range<Int>, _ right: RowBlocks, _ ties: TieLimit
+  ) -> Nearest {
     let stride = 4 * right.count
     // Row by row of the group, the similarities to all others.
     var similarities = [Float](repeating: 0, count: 4 * group.count * stride)
@@ -107,7 +139,7 @@ extension CosineSpace {
       }
     }
     return similarities.withUnsafeBufferPointer { similarities in
-      var nearest = Nearest()
+      var nearest = Nearest(ties)
       for a in group {
         for lane in left.lanes(of: a) {
           let start = (4 * (a - group.lowerBound) + lane) * stride
@@ -129,7 +161,7 @@ extension CosineSpace {
     var near: [Int] = []
     for slot in similarities.indices where similarities[slot] >= limit { near.append(slot) }
     guard near.count > 1 else { return nearest.positions.append(near[0]) }
-    nearest.ties += near.count
+    guard nearest.add(ties: near.count) else { return nearest.positions.append(near[0]) }
     let exact = exactSimilarities(of: near.map { others[$0] }, to: features.row(row), norm: norm(of: row))
     // The first of equals.
     nearest.positions.append(near[exact.indices.max { exact[$0] < exact[$1] } ?? 0])
