@@ -104,7 +104,7 @@ final class EventLoop {
           messages = mailbox.takeAll(spare: messages)
           for message in messages { handle(message) }
           messages.removeAll(keepingCapacity: true)
-        case Self.firstListenerToken..<Self.mailboxToken: acceptAll()
+        case Self.firstListenerToken..<Self.mailboxToken: accept(atMost: Self.acceptedPerTurn)
         default: connections[event.token]?.ready(event)
         }
       }
@@ -311,13 +311,16 @@ final class EventLoop {
     }
   }
 
-  /// Accepts until nothing waits or there is no room.
+  /// What the loop accepts before it turns to the connections that it has, about a quarter of a millisecond.
+  private static let acceptedPerTurn = 64
+
+  /// Accepts until nothing waits, or there is no room.
   ///
   /// - Returns: whether nothing waits any more.
   @discardableResult
-  private func acceptAll() -> Bool {
+  private func accept(atMost limit: Int) -> Bool {
     let hardCap = configuration.maximumConnections + TransportConfiguration.probeReserve
-    while true {
+    for _ in 0..<limit {
       guard capacity.connectionCount < hardCap else {
         pauseAccepting(until: .max)
         return false
@@ -340,6 +343,7 @@ final class EventLoop {
       case .some(.none), nil: return true
       }
     }
+    return false
   }
 
   /// A listening socket that is ready but not accepted from would wake the loop again and again.
@@ -378,7 +382,7 @@ final class EventLoop {
 
   /// Closes the listening sockets once nothing waits in them: closing resets what does.
   private func endListeningIfPossible() {
-    guard acceptor != nil, acceptAll(), now >= listeningEndsAt else { return }
+    guard acceptor != nil, accept(atMost: .max), now >= listeningEndsAt else { return }
     acceptor = nil
     shared.listeningEnded()
   }

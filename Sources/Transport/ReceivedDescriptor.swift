@@ -22,32 +22,25 @@ final class DescriptorBudget: Sendable {
   }
 
   fileprivate func give() { count.subtract(1, ordering: .relaxed) }
-
-  /// Only memory is closed at once: nothing that a client does can make that wait.
-  fileprivate func close(_ rawValue: Int32) {
-    if crop_is_memory(rawValue) != 0 { _ = FileDescriptor(owning: rawValue) } else { closing.close(rawValue) }
-  }
 }
 
-/// A descriptor that a client sent over a Unix socket; closed with the last reference.
+/// A descriptor of memory that a client sent over a Unix socket; closed with the last reference, which nothing that the client
+/// does can make wait.
 final class ReceivedDescriptor: Sendable {
-  let rawValue: Int32
+  private let descriptor: FileDescriptor
   private let budget: DescriptorBudget
+
+  var rawValue: Int32 { descriptor.rawValue }
 
   /// - Returns: nil when the server holds as many as it may; the descriptor is closed then, too.
   init?(owning rawValue: Int32, _ budget: DescriptorBudget) {
-    guard budget.take() else {
-      budget.close(rawValue)
-      return nil
-    }
-    self.rawValue = rawValue
+    let descriptor = FileDescriptor(owning: rawValue)
+    guard budget.take() else { return nil }
+    self.descriptor = descriptor
     self.budget = budget
   }
 
-  deinit {
-    budget.close(rawValue)
-    budget.give()
-  }
+  deinit { budget.give() }
 }
 
 /// Descriptors that came with bytes of a connection and belong to requests that are not read yet, in order.
@@ -55,7 +48,8 @@ struct DescriptorQueue: Sendable {
   /// Of a connection: what waits is that of the next request, and one that was sent ahead.
   private static let maximumCount = 2
 
-  private var waiting: [ReceivedDescriptor] = []
+  /// nil stands for one that was not of memory.
+  private var waiting: [ReceivedDescriptor?] = []
   /// One was dropped for want of room.
   private var hasLost = false
 
@@ -64,6 +58,11 @@ struct DescriptorQueue: Sendable {
   /// - Parameter descriptors: owned from here on.
   mutating func append(_ descriptors: some Sequence<Int32>, _ budget: DescriptorBudget) {
     for rawValue in descriptors {
+      guard crop_is_memory(rawValue) != 0 else {
+        budget.closing.close(rawValue)
+        if waiting.count < Self.maximumCount { waiting.append(nil) }
+        continue
+      }
       guard let descriptor = ReceivedDescriptor(owning: rawValue, budget) else {
         hasLost = true
         continue
@@ -77,9 +76,12 @@ struct DescriptorQueue: Sendable {
 
   /// The next one; nil when none came.
   ///
-  /// - Throws: when one came and could not be held.
+  /// - Throws: when one came and could not be held, or was not of memory.
   mutating func takeFirst() throws(SharedMemoryError) -> ReceivedDescriptor? {
-    guard waiting.isEmpty else { return waiting.removeFirst() }
+    if !waiting.isEmpty {
+      guard let first = waiting.removeFirst() else { throw .notMemory }
+      return first
+    }
     guard !hasLost else {
       hasLost = false
       throw .noRoomForDescriptor

@@ -297,6 +297,16 @@ def test_descriptors_that_nobody_wants_are_closed(unix):
     assert unix.settled_descriptor_count(before - 1) == before - 1
 
 
+def test_a_connection_that_passes_itself_ends_with_its_client(socket_path):
+    """What is not memory is not kept with the connection: a socket would keep its own connection open."""
+    with Server("--listen", f"unix:{socket_path}", "--header-timeout", "600s") as server:
+        with Connection(server.target) as connection:
+            assert connection.is_alive()
+            before = server.descriptor_count()
+            share(connection, b"G", [connection.socket.fileno()])
+        assert server.settled_descriptor_count(before - 1) == before - 1
+
+
 @pytest.fixture
 def lingering():
     """A socket whose closing takes as long as its peer likes: it lingers over bytes that nobody reads."""

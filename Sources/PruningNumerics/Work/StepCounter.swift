@@ -23,7 +23,7 @@ public struct StepCounter: Sendable {
   }
 
   /// Whether the request is given up, for parts of work that cannot throw; whoever offers them checks afterwards.
-  var isStopped: @Sendable () -> Bool {
+  public var isStopped: @Sendable () -> Bool {
     { [limit] in
       do throws(PruningError) {
         try limit.check()
@@ -35,7 +35,7 @@ public struct StepCounter: Sendable {
   }
 
   /// - Throws: `.abandoned`, `.overdue`.
-  func check() throws(PruningError) { try limit.check() }
+  public func check() throws(PruningError) { try limit.check() }
 
   /// How many are left of the request's; others may be spending them.
   public var remaining: Int { left + limit.remaining }

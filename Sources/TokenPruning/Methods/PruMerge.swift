@@ -127,9 +127,11 @@ struct NeighbourMerge: Sendable {
       let parts = stride(from: first, to: end, by: Self.anchorsPerPart).map {
         $0..<min($0 + Self.anchorsPerPart, end)
       }
+      let isStopped = steps.isStopped
       let sums = input.sharing.map(parts.count) { part in
-        additions(parts[part], among: others, in: space, features, weights)
+        isStopped() ? [] : additions(parts[part], among: others, in: space, features, weights)
       }
+      try steps.check()
       for (row, addition) in zip(first..<end, sums.joined()) { rows.add(addition, to: row) }
     }
     var assignments = MergedTokens.ownRows(kept, tokenCount: input.tokenCount)
