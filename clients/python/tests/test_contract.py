@@ -33,7 +33,7 @@ def test_tensors():
 
 
 def test_layouts(client):
-    families = {"grid": layouts.grid(4, 4), "raw": layouts.raw(16), "video": layouts.video(2, 4, 4),
+    families = {"grid": layouts.grid(4, 4), "raw": layouts.raw(16), "video": layouts.video(3, 4, 4, temporal_patch_size=2),
                 "llava": layouts.llava(width=640, height=480), "llava_next": layouts.llava_next(width=640, height=480),
                 "qwen2_vl": layouts.qwen("qwen2_vl", [1, 8, 8]), "qwen2_5_vl": layouts.qwen("qwen2_5_vl", width=640, height=480),
                 "qwen3_vl": layouts.qwen("qwen3_vl", [[1, 8, 8], [1, 8, 4]]), "internvl": layouts.internvl(width=640, height=480),

@@ -94,7 +94,8 @@ def of_image(family: str, *, width: Optional[int] = None, height: Optional[int] 
 
 def video(frames: int, rows: int, columns: int, **members: Any) -> Layout:
     """Frames one after another, each a row-major grid."""
-    return _layout("video", None, None, {"frames": frames, "rows": rows, "columns": columns, **members})
+    sides = {"frames": _whole("frames", frames), "rows": _whole("rows", rows), "columns": _whole("columns", columns)}
+    return _layout("video", None, None, {**sides, **members})
 
 
 def token_count(layout: Mapping[str, Any]) -> Optional[int]:
@@ -107,6 +108,8 @@ def token_count(layout: Mapping[str, Any]) -> Optional[int]:
             return int(layout["tokens"])
         if kind == "llava":
             return int(layout.get("rows", 24) * layout.get("columns", 24))
-    except (KeyError, TypeError, ValueError):
+        if kind == "video":
+            return int(-(-layout["frames"] // layout.get("temporal_patch_size", 1)) * layout["rows"] * layout["columns"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
         pass
     return None
