@@ -200,3 +200,64 @@ def test_settings():
     assert "secret" not in str(error.value)
     with pytest.raises(ArgumentError):
         shared_empty(-1)
+
+
+def test_what_a_call_does_not_take_is_not_passed_over(client, grid):
+    """`previous` shapes /prune and /reselect alone, and /plan reads no tensor: both were taken and had another effect, or none."""
+    features = np.random.default_rng(0).random((3, 8))
+    for call in (client.compress, client.compare, client.localize):
+        with pytest.raises(TypeError, match="no argument 'previous'"):
+            call(image_features=features, previous=[4, 5, 6])
+    for name, value in (("tensors", {"image_features": features}), ("axes", {"attention": "hn"}), ("attention", features)):
+        with pytest.raises(TypeError, match=f"takes no tensors, so '{name}' would not be used"):
+            client.plan(layout=grid, keep_tokens=2, **{name: value})
+    with pytest.raises(TypeError, match="'previous'"):
+        client.plan(layout=grid, keep_tokens=2, previous=[1, 2, 3])
+    with pytest.raises(TypeError, match="no argument 'important_ratio'.*parameters of one method go into `method_parameters`"):
+        client.prune(attention=features[:, 0], layout=layouts.raw(3), keep_tokens=2, important_ratio=0.5)
+
+
+@pytest.mark.parametrize("previous", [[5, 5, 5], [-5, 5, 7], [7, 5, 1], [[1, 2, 3], [3, 2, 1]]])
+def test_what_was_kept_ascends(client, previous):
+    """Or the answer's indices would neither ascend nor be tokens of the image."""
+    attention = [[0.25, 0.5, 0.125]] * 2 if isinstance(previous[0], list) else [0.25, 0.5, 0.125]
+    with pytest.raises(ArgumentError, match="previous: .*ascend"):
+        client.prune(previous=previous, attention=np.array(attention), keep_tokens=2, method="topk")
+
+
+@pytest.mark.parametrize("tensors, layout, hint", [
+    ({"attention": (576, 12)}, G, r'if axis 0 is that of the tokens, axes=\{"attention": "nh"\} says so'),
+    ({"attention": (576, 3, 12)}, G, r'axes=\{"attention": "nqh"\}'),
+    ({"image_features": (64, 576)}, G, r'axes=\{"image_features": "dn"\}'),
+    ({"image_features": (577, 64)}, G, r"\[CLS\]: leave it out, as in image_features\[1:\]"),
+    ({"image_features": (640, 64)}, G, r"as in image_features\[start:start \+ count\]"),
+    ({"key": (12, 577, 64)}, G, r"as in key\[\.\.\., 1:, :\]"), ({"key": (577, 64)}, G, r"as in key\[1:\]"),
+    ({"attention": (12, 577)}, G, r"as in attention\[\.\.\., 1:\]"),
+    ({"image_features": (97, 64)}, layouts.video(3, 8, 4), r"image_features: 97 tokens, but `layout` has 96"),
+    ({"image_features": (24, 24, 64)}, G, r"of a map \[rows, columns, d\] image_features\.reshape\(-1, d\)"),
+    ({"attention": (12, 576)}, (24, 24), r"layouts\.grid\(24, 24\)"), ({"attention": (12, 576)}, [], r"layouts\.grid\(24, 24\)")])
+def test_hints_name_the_tensor_and_its_axis(client, tensors, layout, hint):
+    with pytest.raises(ArgumentError, match=hint):
+        client.prune(**{name: np.ones(shape) for name, shape in tensors.items()}, layout=layout, keep_tokens=3)
+
+
+def test_hints_where_something_was_declared_or_kept(client):
+    ones = np.ones((12, 576))
+    with pytest.raises(ArgumentError, match='is axes\\["attention"\\] = "nh" in the tensor\'s order'):
+        client.prune(attention=ones, axes={"attention": "nh"}, layout=G, keep_tokens=3)
+    with pytest.raises(ArgumentError, match=r"576 tokens, but `previous` keeps 3; .* attention\[\.\.\., previous\.kept_indices\]"):
+        client.prune(attention=ones, previous=[1, 2, 3], keep_tokens=2)
+
+
+def test_element_types_are_named_or_given(client):
+    features = np.random.default_rng(0).random((16, 8)).astype(np.float32)
+    for dtype in ("float16", np.float16, np.dtype(np.float16)):
+        answer = client.compress(image_features=features, layout=layouts.grid(4, 4), keep_tokens=4, dtype=dtype)
+        assert answer.features.dtype == np.float16
+    with pytest.raises(ArgumentError, match="`dtype` cannot be sent as JSON: type has no form there"):
+        client.compress(image_features=features, layout=layouts.grid(4, 4), keep_tokens=4, dtype=dict)
+
+
+def test_a_video_has_whole_frames():
+    with pytest.raises(ArgumentError, match="frames=1.5: a whole number is wanted"):
+        layouts.video(1.5, 4, 4)

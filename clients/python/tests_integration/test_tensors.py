@@ -133,3 +133,10 @@ def test_where_torch_makes_tensors_by_default_does_not_matter(client):
         assert answer.kept_indices.device.type == "cpu" and answer.kept_indices.tolist() == wanted.tolist()
         merged = client.compress(image_features=features.bfloat16(), layout=layouts.raw(6), keep_tokens=2)
         assert merged.features.device.type == "cpu"
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_compress_takes_the_element_type_of_other_features(client, dtype):
+    features = torch.rand(16, 8, generator=torch.Generator().manual_seed(1))
+    answer = client.compress(image_features=features, layout=layouts.grid(4, 4), keep_tokens=4, dtype=dtype)
+    assert answer.features.dtype == dtype

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import marshal
+import sys
 import uuid
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence, TypedDict, Union
 
@@ -145,7 +146,8 @@ class CompressArguments(_Tensors, _Budget, total=False):
     anchors: Optional[str]
     region_ratio: Optional[float]
     background_ratio: Optional[float]
-    dtype: Optional[str]
+    # Its name, or numpy's or torch's own.
+    dtype: Any
 
 
 # Read by the client itself, never sent.
@@ -256,10 +258,12 @@ def write_body(call: Call, arguments: Mapping[str, Any]) -> Body:
     named: list[tuple[str, Any]] = []
     axes, tensors, more = (_by_name(name, arguments.get(name)) for name in ("axes", "tensors", "parameters"))
     for name, value in arguments.items():
-        if value is None or name in _OWN:
+        if value is None:
             continue
         if name not in call.arguments:
             raise TypeError(_unknown(name, call))
+        if name in _OWN:
+            continue
         if name in _TENSOR_NAMES:
             named.append((name, value))
         else:
@@ -311,11 +315,12 @@ def _with_tensors(
         arrays = _axes.per_image(name, value, axes.get(name), images)
         if isinstance(arrays, list):
             for index, array in enumerate(arrays):
-                _check_token_count(name, array.shape, layout[index], kept[index] if isinstance(kept, list) else kept)
+                left = kept[index] if isinstance(kept, list) else kept
+                _check_token_count(name, array.shape, layout[index], left, axes.get(name), previous is not None)
                 sent.append((f"{name}.{index}", array))
         else:
             if images is None:
-                _check_token_count(name, arrays.shape, layout, kept)
+                _check_token_count(name, arrays.shape, layout, kept, axes.get(name), previous is not None)
             sent.append((name, arrays))
         ranks = {len(one.shape) for one in (arrays if isinstance(arrays, list) else [arrays])}
         if (letters := _axes.letters(name, ranks)) is not None:
@@ -438,49 +443,71 @@ def _json(parameters: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers, arrays and mappings of other libraries as JSON has them."""
+    """Numbers, arrays, element types and mappings of other libraries as JSON has them."""
     if is_array(value):
         return value.tolist()
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, np.dtype) or isinstance(value, type) and issubclass(value, np.generic):
+        return np.dtype(value).name
+    if (torch := sys.modules.get("torch")) is not None and isinstance(value, torch.dtype):
+        return str(value)
     raise TypeError(f"{type(value).__name__} has no form there")
 
 
 def _unknown(name: str, call: Call) -> str:
+    operation = call.path[1:]
+    if not call.takes_tensors and (name in _TENSOR_NAMES or name in ("tensors", "axes")):
+        return f"{operation}() takes no tensors, so '{name}' would not be used"
     near = difflib.get_close_matches(name, call.arguments, 1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
+    places = ["parameters of one method go into `method_parameters`"] if "method_parameters" in call.arguments else []
+    places += ["further tensors into `tensors`"] if call.takes_tensors else []
     return (
-        f"{call.path[1:]}() has no argument '{name}'{hint} (further tensors go into `tensors`, further parameters into "
-        "`parameters`)")
+        f"{operation}() has no argument '{name}'" + (f"; did you mean '{near[0]}'?" if near else "")
+        + f" ({', '.join([*places, 'further parameters into `parameters`'])})")
 
 
 def _check_layout(layout: Any) -> None:
     """A name is a sequence too: "llava" would be five images."""
     if isinstance(layout, Mapping):
         return
-    if not isinstance(layout, (list, tuple)) or not all(isinstance(one, Mapping) for one in layout):
+    if not isinstance(layout, (list, tuple)) or not layout or not all(isinstance(one, Mapping) for one in layout):
         raise ArgumentError(
-            "`layout` is a mapping such as layouts.llava() or {'type': 'llava'}, or a list of them with one per image, "
+            "`layout` is a mapping such as layouts.grid(24, 24) or {'type': 'llava'}, or a list of them with one per image, "
             f"not {layout!r:.80}")
 
 
-def _check_token_count(name: str, shape: tuple[int, ...], layout: Mapping[str, Any], kept: Any) -> None:
+def _check_token_count(
+    name: str, shape: tuple[int, ...], layout: Mapping[str, Any], kept: Any, declared: Optional[str], is_later: bool
+) -> None:
     """The service rejects the wrong number, too; here the message can say what it looks like."""
     letters = _axes.TENSORS.get(name, _axes.TENSORS["attention"])
-    place = {"image_features": 0, "relevance_features": 0, "encoder_features": 0, "key": len(shape) - 2}.get(name, len(shape) - 1)
     tokens = layouts.token_count(layout)
     if tokens is None or "n" not in letters.order or name in _axes.SHARED or not shape:
         return
+    form = next((one for one in letters.forms if len(one) == len(shape)), "")
+    place = max(0, form.find("n"))
     found = shape[place]
     if found == tokens or (isinstance(kept, Mapping) and found == len(kept.get("kept_indices", ()))):
         return
-    if found == tokens + 1:
-        hint = "the first looks like [CLS]: leave it out, as in attention[..., 1:]"
-    elif found > tokens:
-        hint = "send the image's part of the sequence, as in attention[..., start:start + count]"
-    else:
+    index = ("..., {}, :" if place < len(shape) - 1 else "..., {}") if place else "{}"
+    if tokens in shape:
+        if declared is None:
+            order = list(form)
+            other = shape.index(tokens)
+            order[place], order[other] = order[other], order[place]
+            hint = f'if axis {other} is that of the tokens, axes={{"{name}": "{"".join(order)}"}} says so'
+        else:
+            hint = f'another axis has {tokens}: is axes["{name}"] = "{declared}" in the tensor\'s order?'
+    elif found == tokens + 1:
+        hint = f"the first looks like [CLS]: leave it out, as in {name}[{index.format('1:')}]"
+    elif found < tokens:
         hint = "what an earlier stage kept is a request with `previous`, or a layout of its own"
-    raise ArgumentError(f"{name}: {found} tokens, but `layout` has {tokens}; {hint}")
+    elif is_later:
+        hint = f"send those alone, as in {name}[{index.format('previous.kept_indices')}]"
+    else:
+        hint = f"send the image's part of the sequence, as in {name}[{index.format('start:start + count')}]"
+    raise ArgumentError(f"{name}: {found} tokens, but {'`previous` keeps' if is_later else '`layout` has'} {tokens}; {hint}")
 
 
 def _previous(previous: Any, parameters: dict[str, Any]) -> "Optional[list[np.ndarray[Any, Any]]]":
@@ -497,6 +524,9 @@ def _previous(previous: Any, parameters: dict[str, Any]) -> "Optional[list[np.nd
     if isinstance(previous, (list, tuple)) and previous and not all(isinstance(one, (int, np.integer)) for one in previous):
         is_batch, answers = True, previous
     kept = [_kept_indices(one) for one in answers]
+    for one in kept:
+        if one.size and (one[0] < 0 or (np.diff(one) <= 0).any()):
+            raise ArgumentError("previous: the kept indices must ascend from 0 or more, each once, and the tensors' tokens with them")
     parameters["layout"] = [layouts.raw(len(one)) for one in kept] if is_batch else layouts.raw(len(kept[0]))
     if parameters.get("method", "crop") == "crop":
         parameters.setdefault("region_policy", "none")

@@ -122,9 +122,10 @@ def _one_image(name: str, array: Any, axes: Axes) -> Any:
     if len(shape) == longest + 1 and shape[0] == 1:
         return array[0]
     if len(shape) > longest:
+        of_map = f", of a map [rows, columns, d] {name}.reshape(-1, d)" if axes.order == "nd" else ""
         raise ArgumentError(
             f"{name}: {_shape(array)} has more axes than one image ({_forms(axes)}); for several images give `layout` as a "
-            "list with one per image")
+            f"list with one per image{of_map}")
     if len(shape) not in map(len, axes.forms):
         raise ArgumentError(f"{name}: {_shape(array)} is none of {_forms(axes)}")
     if axes is _ATTENTION and len(shape) == 2 and shape[0] == shape[1] > 1:

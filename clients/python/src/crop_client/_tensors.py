@@ -37,6 +37,8 @@ def is_torch(value: Any) -> bool:
 
 def is_array(value: Any) -> bool:
     """Whether `value` is one array: of numpy, of torch, or anything that numpy takes as one (`__array__`, DLPack)."""
+    if isinstance(value, type):  # such as numpy.float32, a class of arrays
+        return False
     return isinstance(value, (np.ndarray, np.generic)) or is_torch(value) or hasattr(value, "__array__")
 
 
