@@ -173,3 +173,34 @@ def test_scores_of_the_tower_prune(family, client, attention):
     if not hf.family_of(made).newline:
         assert wanted[kept].min() >= wanted[dropped].max()
     assert torch.isfinite(made(**prepared).logits).all()
+
+
+def test_attention_within_windows_is_not_read():
+    """Most layers of Qwen2.5-VL's tower attend within windows, where the tokens of a small one receive more than all others."""
+    vision = {"depth": 4, "hidden_size": 32, "intermediate_size": 48, "out_hidden_size": 32, "num_heads": 4, "patch_size": 14,
+              "window_size": 56, "fullatt_block_indexes": [0, 1]}
+    made = tiny.BUILDERS["qwen2_5_vl"](vision).eval()
+    blocks = made.model.visual.blocks
+    assert hf.vision_attention(made) is hf.vision_attention(made, 1) is hf.vision_attention(made, -3) is blocks[1].attn
+    inputs = tiny.inputs("qwen2_5_vl", made)
+    for piece in hf.encode(made, inputs, attention="received")[0].attention:
+        assert torch.allclose(piece.sum(dim=-1), torch.tensor(1 / 4), atol=1e-4)  # four patches to a token
+    for layer in (2, -2, 3, 4, -5):
+        with pytest.raises(ArgumentError, match=f"layer={layer}: .* 0, 1, which attend to the whole image"):
+            hf.encode(made, inputs, attention="received", layer=layer)
+    with pytest.raises(ArgumentError, match=r"layer=9: .*0\.\.\.2"):
+        hf.vision_attention(tiny.model("llava"), 9)
+
+
+def test_a_query_behind_the_last_is_named():
+    """It was taken as one from the beginning: the remainder of a division."""
+    made = tiny.model("llava")
+    inputs = tiny.inputs("llava", made)
+    count = inputs["input_ids"].shape[1]
+    module = hf.language_layers(made)[0].self_attn
+    with torch.inference_mode(), hf.capture(made, [module]) as found:
+        made(**inputs)
+    assert torch.equal(found.row(module, -count), found.row(module, 0))
+    for query in (count, -count - 1):
+        with pytest.raises(ArgumentError, match=rf"there were {count} in this pass, 0\.\.\.{count - 1}"):
+            found.row(module, query)

@@ -46,9 +46,9 @@ def _qwen2_vl():
     return tf.Qwen2VLForConditionalGeneration(config)
 
 
-def _qwen2_5_vl():
-    vision = {"depth": 3, "hidden_size": 32, "intermediate_size": 48, "out_hidden_size": 32, "num_heads": 4, "patch_size": 14,
-              "window_size": 56, "fullatt_block_indexes": [1, 2]}
+def _qwen2_5_vl(vision=None):
+    vision = vision or {"depth": 3, "hidden_size": 32, "intermediate_size": 48, "out_hidden_size": 32, "num_heads": 4,
+                        "patch_size": 14, "window_size": 56, "fullatt_block_indexes": [1, 2]}
     config = tf.Qwen2_5_VLConfig(vision_config=vision, text_config={**TEXT, "rope_parameters": _ROPE},
                                  image_token_id=IMAGE, video_token_id=VIDEO)
     return tf.Qwen2_5_VLForConditionalGeneration(config)

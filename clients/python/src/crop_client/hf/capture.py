@@ -75,11 +75,14 @@ class Captured:
         return self.rows(module, [query])[:, :, 0]
 
     def rows(self, module: Any, queries: Sequence[int]) -> torch.Tensor:
-        """-> [B, H, len(queries), K], the attention of these queries, such as those of the prompt's words."""
+        """-> [B, H, len(queries), K], the attention of these queries, such as those of the prompt's words; -1 is the last."""
         calls = self.calls(module)
         if len(calls) != 1:
             raise ArgumentError(f"{len(calls)} calls were captured of this module; clear() before the pass, or use received()")
-        return _probabilities(calls[0], torch.as_tensor(list(queries)) % calls[0].query.shape[2])
+        count = calls[0].query.shape[2]
+        if not all(-count <= query < count for query in queries):
+            raise ArgumentError(f"queries {list(queries)}: there were {count} in this pass, 0...{count - 1}")
+        return _probabilities(calls[0], torch.as_tensor(list(queries)) % count)
 
     def received(self, module: Any) -> torch.Tensor:
         """-> [B, H, K], the mean over all queries: what each token receives, where there is no [CLS].

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Mapping, NamedTuple
+from typing import Any, Callable, Mapping, NamedTuple, Optional
 
 from .. import layouts
 from ..errors import ArgumentError
@@ -111,9 +111,11 @@ FAMILIES: dict[str, Family] = {
 
 def family_of(model: Any) -> Family:
     """-> what is known of a model's family. Raises `ArgumentError` for one that is not known."""
-    name = model.config.model_type
+    name = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
     if name not in FAMILIES:
         raise ArgumentError(f"models of type '{name}' are not known here; known are {', '.join(FAMILIES)}")
+    if not hasattr(model, "model"):
+        raise ArgumentError(f"{type(model).__name__} has no head: a model that generates is wanted, such as LlavaForConditionalGeneration")
     return FAMILIES[name]
 
 
@@ -131,7 +133,19 @@ def language_layers(model: Any) -> Any:
     return _resolve(model.model, family_of(model).language)
 
 
-def vision_attention(model: Any, layer: int = -2) -> Any:
-    """-> the attention module of a layer of the vision tower; -2 is the one whose states become LLaVA's features."""
+def vision_attention(model: Any, layer: Optional[int] = None) -> Any:
+    """-> the attention module of a layer of the vision tower.
+
+    By default the last but one, whose states become LLaVA's features; of a tower most of whose layers attend within windows
+    (Qwen2.5-VL), the last that attends to the whole image: a token's share of its window says nothing about other windows,
+    so `ArgumentError` is raised for a layer with windows.
+    """
     family = family_of(model)
-    return getattr(_resolve(model.model, family.vision)[layer], family.vision_attention)
+    layers = _resolve(model.model, family.vision)
+    unwindowed = getattr(model.config.vision_config, "fullatt_block_indexes", None)
+    if layer is None:
+        layer = max(unwindowed) if unwindowed else -2
+    if not -len(layers) <= layer < len(layers) or unwindowed and layer % len(layers) not in unwindowed:
+        known = f"{', '.join(map(str, unwindowed))}, which attend to the whole image" if unwindowed else f"0...{len(layers) - 1}"
+        raise ArgumentError(f"layer={layer}: the vision tower's layers to read attention from are {known}")
+    return getattr(layers[layer], family.vision_attention)

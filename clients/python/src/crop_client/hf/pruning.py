@@ -30,11 +30,14 @@ class Visual(NamedTuple):
     attention: Optional[list[torch.Tensor]] = None
 
 
-def encode(model: Any, inputs: Mapping[str, Any], *, attention: Optional[str] = None, layer: int = -2) -> list[Visual]:
+def encode(
+    model: Any, inputs: Mapping[str, Any], *, attention: Optional[str] = None, layer: Optional[int] = None
+) -> list[Visual]:
     """-> the visual tokens of a processor's `inputs`, images before videos.
 
     `attention`: `cls` for the [CLS] row of the vision tower's `layer` (LLaVA, InternVL), `received` for the mean over all
-    queries, which towers without [CLS] have; [heads, N] per piece, merged as the tokens are.
+    queries, which towers without [CLS] have; [heads, N] per piece, merged as the tokens are. `layer` is by default that of
+    `vision_attention`.
     """
     family = family_of(model)
     found = []
@@ -68,7 +71,7 @@ def _patch_row(captured: Any, module: Any, family: Family, attention: str) -> to
     elif attention == "received":
         row = captured.received(module)
     else:
-        raise ArgumentError(f"attention='{attention}' is neither 'cls' nor 'received'")
+        raise ArgumentError(f"attention={attention!r:.80} is neither 'cls' nor 'received'")
     return row[..., 1:] if family.has_cls else row
 
 
@@ -183,18 +186,29 @@ def _positions(
     return torch.cat([text[None], _gathered(positions, stays, 0)])
 
 
+def check_client(client: Any) -> None:
+    """Raises `ArgumentError` for what cannot be asked to prune, and for `AsyncClient`: a model runs without an event loop."""
+    if not callable(getattr(client, "prune", None)) or inspect.iscoroutinefunction(client.prune):
+        raise ArgumentError(f"client is a crop_client.Client, not {type(client).__name__}")
+
+
 class PrunedGeneration:
     """Generation with pruned visual tokens: `arguments` are those of `Client.prune`, such as method and budget.
 
-    `attention` (`cls` or `received`) takes scores from `layer` of the vision tower, for the methods that need them. Each
-    piece of the inputs keeps its own budget unless `budget_scope` says otherwise. `answers` holds the service's answers to
-    the last call.
+    `attention` (`cls` or `received`, see `encode`) takes scores from `layer` of the vision tower, for the methods that need
+    them. Each piece of the inputs keeps its own budget unless `budget_scope` says otherwise. `answers` holds the service's
+    answers to the last call, one for images and one for videos, each with `per_image`.
     """
 
     def __init__(
-        self, model: Any, client: Client, *, attention: Optional[str] = None, layer: int = -2, keep_positions: bool = False,
-        **arguments: Any,
+        self, model: Any, client: Client, *, attention: Optional[str] = None, layer: Optional[int] = None,
+        keep_positions: bool = False, **arguments: Any,
     ) -> None:  # fmt: skip
+        check_client(client)
+        if arguments.get("layout") is not None:
+            raise ArgumentError("`layout` follows from the inputs of each call")
+        if arguments.get("stages") is not None:
+            raise ArgumentError("`stages` are of the language model's layers, and this prunes before them; InLLM has stages")
         self.model = model
         self.client = client
         self.answers: list[PruneAnswer] = []
