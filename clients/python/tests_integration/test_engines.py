@@ -136,3 +136,10 @@ def test_pruned_images_for_vllm(client):
     rows = engines.prune_embeds(client, features, layout=layouts.grid(24, 24), method="divprune", keep_tokens=64)
     kept = client.prune(image_features=features, layout=layouts.grid(24, 24), method="divprune", keep_tokens=64).kept_indices
     assert torch.equal(rows, features[kept])
+
+
+@pytest.mark.parametrize("shape", [(1, 576, 32), (2, 576, 32)])
+def test_pruned_images_are_of_one_image(client, shape):
+    """Of [1, N, D] the indices of tokens would index the images."""
+    with pytest.raises(ArgumentError, match=r"is not \[N, D\]"):
+        engines.prune_embeds(client, torch.zeros(shape), layout=layouts.grid(24, 24), method="divprune", keep_tokens=64)

@@ -4,7 +4,7 @@ import pytest
 import tiny
 import torch
 
-from crop_client import ArgumentError, hf, layouts
+from crop_client import ArgumentError, AsyncClient, hf, layouts
 
 
 def sample(name, made, what):
@@ -238,3 +238,20 @@ def test_the_service_sees_torch_as_it_is(client):
     assert half.features.dtype is torch.float16
     with pytest.raises(ArgumentError, match="bfloat16"):
         client.prune(attention=features.view(torch.int16), layout=layouts.raw(24), keep_tokens=3)
+
+
+def test_what_would_have_another_effect_is_refused(client):
+    """Stages kept what the last of them keeps, before the language model's first layer."""
+    made = tiny.model("llava")
+    for more, match in (({"stages": [{"layer": 2, "keep_ratio": 0.5}]}, "InLLM"), ({"layout": layouts.grid(4, 4)}, "follows from")):
+        with pytest.raises(ArgumentError, match=match):
+            hf.PrunedGeneration(made, client, method="divprune", **more)
+    for wrong in (AsyncClient("http://127.0.0.1:1"), "http://127.0.0.1:1"):
+        with pytest.raises(ArgumentError, match=f"not {type(wrong).__name__}"):
+            hf.PrunedGeneration(made, wrong, method="divprune", keep_ratio=0.5)
+        with pytest.raises(ArgumentError, match=f"not {type(wrong).__name__}"):
+            hf.InLLM(made, wrong, {}, stages=[{"layer": 2, "keep_ratio": 0.5}])
+    with pytest.raises(ArgumentError, match="LlavaModel has no head"):
+        hf.PrunedGeneration(made.model, client, method="divprune", keep_ratio=0.5)
+    with pytest.raises(ArgumentError, match="models of type 'str' are not known"):
+        hf.PrunedGeneration("llava-hf/llava-1.5-7b-hf", client, method="divprune", keep_ratio=0.5)

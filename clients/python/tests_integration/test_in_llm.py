@@ -114,3 +114,15 @@ def test_stages_that_cannot_be_are_refused(client):
     two = {name: torch.cat([value, value]) for name, value in inputs.items()}
     with pytest.raises(ArgumentError, match="one sequence"):
         hf.InLLM(made, client, two, stages=STAGES, method="topk")
+
+
+@pytest.mark.parametrize("stages, more, match", [
+    ([{"keep_ratio": 0.5}], {}, "no `layer` with one of"), ([{"layer": 2}], {}, "no `layer` with one of"),
+    ([{"layer": 2, "keep_ratio": 0.5}, {"layer": 3}], {}, r"\{'layer': 3\} is no `layer` with one of"),
+    ([{"layer": 2, "keep_ratio": 0.5, "keep_tokens": 3}], {}, "one of keep_ratio, keep_tokens, prune_ratio"),
+    (STAGES, {"keep_ratio": 0.5}, "each of `stages` has a budget of its own")])
+def test_each_stage_has_a_layer_and_a_budget(client, stages, more, match):
+    """Said when it is made: while the model runs it would end the generation, or not be used."""
+    made = tiny.model("llava")
+    with pytest.raises(ArgumentError, match=match):
+        hf.InLLM(made, client, tiny.inputs("llava", made), stages=stages, method="topk", **more)

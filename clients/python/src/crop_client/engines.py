@@ -172,5 +172,7 @@ def prune_embeds(client: Client, image_features: Any, **arguments: Any) -> Any:
     here the question is at hand, so every method may be used. Send a `uuid` that contains the question with it, since vLLM
     keeps encoded images by theirs.
     """
+    if len(image_features.shape) != 2:
+        raise ArgumentError(f"image_features: {list(image_features.shape)} is not [N, D], the tokens of one image")
     answer = client.prune(image_features=image_features, **arguments)
     return image_features[answer.kept_indices]

@@ -11,7 +11,9 @@ from ..answers import PruneAnswer
 from ..errors import ArgumentError
 from .capture import Captured, capture
 from .families import family_of, language_layers
-from .pruning import encode
+from .pruning import check_client, encode
+
+_BUDGETS = frozenset({"keep_tokens", "keep_ratio", "prune_ratio"})
 
 
 class InLLM:
@@ -23,15 +25,22 @@ class InLLM:
 
     At stage l the service sees the attention of the last prompt token in layer l - 1, [heads, tokens left], as the papers
     have it, and answers what goes on. From layer l on hidden states, rotary embeddings, masks and the cache hold the tokens
-    that stay; earlier layers' caches hold all, so the cache is ragged. `arguments` are those of `Client.prune`; a ratio is of
-    the image's tokens. Positions stay what they were.
+    that stay; earlier layers' caches hold all, so the cache is ragged. Each of `stages` has a `layer` and a budget, one of
+    `keep_tokens`, `keep_ratio` and `prune_ratio`; a ratio is of the image's tokens. `arguments` are those of `Client.prune`.
+    Positions stay what they were. `answers` holds the service's answer to each stage.
     """
 
     def __init__(
         self, model: Any, client: Client, inputs: Mapping[str, Any], *, stages: Sequence[Mapping[str, Any]], **arguments: Any
     ) -> None:
+        check_client(client)
         if inputs["input_ids"].shape[0] != 1:
             raise ArgumentError("InLLM prunes one sequence at a time: the rows of a batch would keep different tokens")
+        for stage in stages:
+            if set(stage) - _BUDGETS != {"layer"} or len(stage) != 2:
+                raise ArgumentError(f"stages: {dict(stage)} is no `layer` with one of {', '.join(sorted(_BUDGETS))}")
+        if given := sorted(name for name in _BUDGETS if arguments.get(name) is not None):
+            raise ArgumentError(f"`{given[0]}`: each of `stages` has a budget of its own")
         layers = [int(stage["layer"]) for stage in stages]
         deepest = len(getattr(getattr(model.config, "vision_config", None), "deepstack_visual_indexes", None) or [])
         if not layers or layers != sorted(set(layers)) or layers[0] < max(1, deepest) or layers[-1] >= len(language_layers(model)):
