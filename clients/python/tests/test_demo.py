@@ -1,5 +1,9 @@
 """From a photograph to a picture of the kept tokens."""
 
+import re
+import sys
+import types
+
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -85,7 +89,7 @@ def test_where_the_picture_cannot_be_written_is_said(server, capsys, tmp_path, o
 def test_a_picture_of_one_colour_has_no_region(server, capsys, tmp_path, size, more, colour):
     Image.new("RGB", size, colour).save(tmp_path / "plain.png")
     status, printed = run(server, capsys, tmp_path / "plain.png", *more, "--keep-tokens", 40, "-o", tmp_path / "kept.jpg")
-    assert status == 0 and "region: none" in printed.out and "40 of 5" in printed.out
+    assert status == 0 and "region: none" in printed.out and "40 of 5" in printed.out and "in the region" not in printed.out
 
 
 def test_a_key_is_taken_from_the_arguments_or_the_environment(capsys, tmp_path, monkeypatch):
@@ -99,3 +103,25 @@ def test_a_key_is_taken_from_the_arguments_or_the_environment(capsys, tmp_path, 
         assert run(server, capsys, *given, "--api-key", "correct-horse-battery-staple")[0] == 0
         monkeypatch.setenv("CROPCLIENT_API_KEY", "correct-horse-battery-staple")
         assert run(server, capsys, *given)[0] == 0
+    # A variable that a template leaves empty is none.
+    monkeypatch.setenv("CROPCLIENT_API_KEY", "")
+    with Server() as server:
+        assert run(server, capsys, *given)[0] == 0
+
+
+@pytest.mark.parametrize("question, found, text", [
+    ("where?", OSError("no such repo"), "--model folder: no model on this machine that can be used: no such repo"),
+    ("where?", None, "folder reads no words, or --example"),
+    ("", None, "folder was asked nothing: give a question")])
+def test_what_a_model_lacks_is_said(capsys, tmp_path, monkeypatch, question, found, text):
+    """A stand-in for the module that needs torch."""
+    def features_of(name, photo, question):
+        if found is not None:
+            raise found
+        return np.zeros((4, 3), np.float32), None, 2, 2
+
+    towers = types.ModuleType("crop_client._towers")
+    towers.features_of = features_of
+    monkeypatch.setitem(sys.modules, "crop_client._towers", towers)
+    assert demo.main([str(EXAMPLES / "cat.jpg"), question, "--model", "folder", "-o", str(tmp_path / "kept.png")]) == 2
+    assert re.search(text, capsys.readouterr().err)

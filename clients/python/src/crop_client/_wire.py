@@ -232,7 +232,10 @@ def constant_fields(headers: Optional[Mapping[str, str]], api_key: Optional[str]
     if "user-agent" not in names:
         fields["User-Agent"] = "crop-client"
     if api_key is not None:
-        fields["Authorization"] = "Bearer " + _value("api_key", api_key)
+        key = _value("api_key", api_key)
+        if not key or " " in key or "\t" in key:
+            raise ArgumentError("api_key: a key is wanted as the server's file has it, without spaces and without 'Bearer ' before it")
+        fields["Authorization"] = "Bearer " + key
     return fields
 
 

@@ -74,12 +74,13 @@ def main(arguments: Optional[list[str]] = None) -> int:
     kept = np.asarray(answer.kept_indices)
     print(f"{sample.how}")
     if localized.whole_image:
-        print(f"region: none, the map is too flat ({localized.get('reason', '')}); the whole image counts")
+        print(f"region: none, the whole image counts: {localized.get('reason', 'the map is too flat')}")
     for found in localized.regions if not localized.whole_image else []:
         x0, y0, x1, y1 = found["box"]
         print(f"region: {x0:.2f}, {y0:.2f} to {x1:.2f}, {y1:.2f} of the picture ({100 * found['area']:.0f} % of it)")
-    inside = len(set(kept.tolist()) & set(np.asarray(localized.region_indices).tolist()))
-    print(f"kept:   {len(kept)} of {sample.rows * sample.columns} tokens by {answer.method}, {inside} of them in the region")
+    inside = np.isin(kept, localized.region_indices).sum()
+    where = "" if localized.whole_image else f", {inside} of them in the region"
+    print(f"kept:   {len(kept)} of {sample.rows * sample.columns} tokens by {answer.method}{where}")
     boxes = [] if localized.whole_image else [found["box"] for found in localized.regions]
     try:
         draw(photo, boxes, kept, sample.rows, sample.columns).save(options.output)
@@ -98,7 +99,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("-o", "--output", default="kept.png", help="the picture to write (%(default)s)")
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="where the service listens (%(default)s)")
     parser.add_argument(
-        "--api-key", default=os.environ.get("CROPCLIENT_API_KEY"), metavar="KEY",
+        "--api-key", default=os.environ.get("CROPCLIENT_API_KEY") or None, metavar="KEY",
         help="where the service wants one; better in CROPCLIENT_API_KEY, as others see the arguments of programs")
     parser.add_argument("--method", default="crop", help="which method chooses the tokens (%(default)s)")
     parser.add_argument("--keep-ratio", type=float, default=1 / 6, help="the share of tokens to keep (1/6)")
@@ -167,13 +168,17 @@ def _of_model(photo: Any, options: argparse.Namespace, example: Optional[list[fl
         from ._towers import features_of
     except ImportError as error:
         raise ValueError(f"--model needs torch and transformers: {error}") from None
-    features, text, rows, columns = features_of(options.model, photo, options.question)
+    try:
+        features, text, rows, columns = features_of(options.model, photo, options.question)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"--model {options.model}: no model on this machine that can be used: {error}") from None
     if example is not None:
         text, how = features[_inside(example, rows, columns)].mean(axis=0), "by likeness to the example"
     elif text is not None:
         how = f"by what {options.model} makes of the question"
     else:
-        raise ValueError(f"{options.model} reads no words: give --example x0,y0,x1,y1, a box around what is wanted")
+        why = "reads no words" if options.question else "was asked nothing: give a question, if it reads words"
+        raise ValueError(f"{options.model} {why}, or --example x0,y0,x1,y1, a box around what is wanted")
     return Sample(features, {"image_features": features, "text_features": text}, rows, columns, how)
 
 

@@ -139,7 +139,7 @@ def _register(engine: str, home: str, users: str) -> None:
     on_failure = settings.get("CROPCLIENT_ON_FAILURE", "raise")
     if on_failure not in ("raise", "original"):
         raise ArgumentError(f"CROPCLIENT_ON_FAILURE={on_failure} is neither raise nor original")
-    client = Client(settings["CROPCLIENT_URL"], api_key=settings.get("CROPCLIENT_API_KEY"))
+    client = Client(settings["CROPCLIENT_URL"], api_key=settings.get("CROPCLIENT_API_KEY") or None)
     replace(engine, importlib.import_module(home), users, client, settings, on_failure == "original")
 
 
