@@ -107,17 +107,30 @@ class Client:
         """Swaps kept tokens for pruned ones that the model looks at now, while it decodes.
 
         `previous` is what is kept: the answer of `prune` or of the last `reselect`, or indices; for a batch a list.
-        `attention` is over all tokens or over the kept ones alone; `prefill_scores` [N] (an answer's `scores`) or
-        `prefill_rank` [N] say what the prefill thought. `max_swaps` and `swap_margin` limit how readily tokens move.
+        `attention` is over all tokens or over the kept ones alone; `prefill_scores` [N] (an answer's `scores`, which are
+        None unless `explain=True` asked for them) or `prefill_rank` [N] say what the prefill thought, and `prefill_weight`
+        how much that counts. `max_swaps` and `swap_margin` limit how readily tokens move.
         """
         return self._post(_arguments.RESELECT, arguments, ReselectAnswer)
 
     def localize(self, **arguments: Unpack[_arguments.LocalizeArguments]) -> LocalizeAnswer:
-        """Finds the contextual region from attention, features, or queries and keys; or reads a given `region`."""
+        """Finds the contextual region from attention, features, or queries and keys; or reads a given `region`.
+
+        Tensors, per image and in batches as for `prune`: `attention` (with `reference_attention`, that of a generic prompt,
+        relative to it), `image_features` [N, D] with `text_features` [D] or [M, D], or `query` [d] or [H, d] with `key`
+        [N, d] or [H, N, d]. `localize={"source": ..., "objective": ...}` says how (`docs/localization.md`). A map too flat to
+        decide is no error: the answer's `whole_image` is true.
+        """
         return self._post(_arguments.LOCALIZE, arguments, LocalizeAnswer)
 
     def compress(self, **arguments: Unpack[_arguments.CompressArguments]) -> CompressAnswer:
-        """Turns `image_features` [N, D] into fewer rows, dense in the region and sparse outside."""
+        """Turns `image_features` [N, D] into K rows [K, D], dense in the region and sparse outside.
+
+        Budget: one of `keep_tokens`, `keep_ratio` and `prune_ratio`, or `region_ratio` and `background_ratio`. With `method`
+        the tokens are merged as that method does, which may need further tensors and may add rows; `mode="resampler"` asks
+        a loaded model. The region is found as by `localize`, or given. `dtype` is the answer's element type, by default that
+        of `image_features`.
+        """
         return self._post(_arguments.COMPRESS, arguments, CompressAnswer)
 
     def compare(self, **arguments: Unpack[_arguments.CompareArguments]) -> CompareAnswer:
@@ -129,7 +142,11 @@ class Client:
         return self._post(_arguments.COMPARE, arguments, CompareAnswer)
 
     def plan(self, **arguments: Unpack[_arguments.PlanArguments]) -> PlanAnswer:
-        """Counts the tokens that `prune` with these parameters will keep, without any tensor."""
+        """Counts the tokens that `prune` with these parameters will keep, without any tensor.
+
+        With `model_dimensions` the answer has `savings`; with `break_even` too, such as `{"tflops": 400}`, whether they exceed
+        the cost of the call, in milliseconds (`docs/when-to-prune.md`).
+        """
         return self._post(_arguments.PLAN, arguments, PlanAnswer)
 
     def methods(self) -> list[dict[str, Any]]:
