@@ -1,5 +1,6 @@
 """The client against a running server, and against servers that misbehave."""
 
+import gc
 import os
 import pickle
 import signal
@@ -7,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -397,3 +399,11 @@ def test_compare(client, grid):
     assert answer.overlap[0, 2] == pytest.approx(len(first & third) / len(first | third), abs=1e-4)
     assert np.isnan(answer.overlap[3]).all() and (np.diag(answer.overlap)[:3] == 1).all()
     assert answer.region is not None and answer.region["region_tokens"] == 144
+
+
+def test_a_client_that_nobody_closes_leaves_no_socket_open(server, row, grid):
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        Client(server.url).prune(attention=row, layout=grid, keep_tokens=3, method="topk")
+        gc.collect()
+    assert [str(one.message) for one in found] == []

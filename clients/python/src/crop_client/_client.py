@@ -182,6 +182,11 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        # Of a client that nobody closes, as in `Client().prune(...)`; the settings of one that was never made may be wrong.
+        if hasattr(self, "_idle"):
+            self.close()
+
     def _post(self, call: _arguments.Call, arguments: Any, kind: type[_AnyAnswer]) -> _AnyAnswer:
         request = self._requests.write(call, arguments)
         return answer(kind, self._exchange(request.pieces, arguments.get("timeout")), request)
