@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from conftest import Scripted, response
 
-from crop_client import ArgumentError, AsyncClient, Client, layouts, shared_empty
+from crop_client import ArgumentError, AsyncClient, Client, InvalidRequest, layouts, shared_empty
 
 G = layouts.grid(24, 24)
 TWO = {"attention": [0.5, 1.0], "layout": layouts.raw(2), "keep_tokens": 1, "method": "topk"}
@@ -262,3 +262,22 @@ def test_element_types_are_named_or_given(client):
 def test_a_video_has_whole_frames():
     with pytest.raises(ArgumentError, match="frames=1.5: a whole number is wanted"):
         layouts.video(1.5, 4, 4)
+
+
+def test_tensors_may_cover_what_is_left(client):
+    """As the service takes them: docs/requests.md, later stages."""
+    row = np.random.default_rng(0).random(576)
+    dropped = np.arange(576) < 100
+    answers = [client.prune(attention=given, already_dropped=dropped, layout=G, keep_tokens=9, method="topk") for given in (row, row[100:])]
+    assert answers[0].kept_indices.tolist() == answers[1].kept_indices.tolist() == np.sort(100 + np.argsort(-row[100:])[:9]).tolist()
+    both = client.prune(attention=[row[100:], row[100:]], already_dropped=[dropped] * 2, layout=[G, G], keep_tokens=9, method="topk")
+    assert [one.kept_indices.tolist() for one in both.per_image] == [answers[0].kept_indices.tolist()] * 2
+    with pytest.raises(InvalidRequest, match="the tensors have 475"):
+        client.prune(attention=row[101:], already_dropped=dropped, layout=G, keep_tokens=9, method="topk")
+    with pytest.raises(ArgumentError, match="already_dropped: 575 tokens"):
+        client.prune(attention=row, already_dropped=dropped[1:], layout=G, keep_tokens=9, method="topk")
+
+
+def test_a_size_in_text_is_named(client):
+    with pytest.raises(InvalidRequest, match="layout.rows must be a whole number, not a string"):
+        client.prune(attention=np.ones(576), layout={"type": "grid", "rows": "24", "columns": 24}, keep_tokens=9)

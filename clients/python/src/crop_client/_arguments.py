@@ -310,17 +310,19 @@ def _with_tensors(
             raise ArgumentError(f'axes names "{name}", which is not among the tensors')
     sent: list[tuple[str, Any]] = []
     declared: dict[str, str] = {}
+    # Beside it tensors may cover what is left, which the service counts.
+    may_be_fewer = any(name == "already_dropped" for name, _ in named)
     kept = parameters.get("previous")
     for name, value in named:
         arrays = _axes.per_image(name, value, axes.get(name), images)
         if isinstance(arrays, list):
             for index, array in enumerate(arrays):
                 left = kept[index] if isinstance(kept, list) else kept
-                _check_token_count(name, array.shape, layout[index], left, axes.get(name), previous is not None)
+                _check_token_count(name, array.shape, layout[index], left, axes.get(name), previous is not None, may_be_fewer)
                 sent.append((f"{name}.{index}", array))
         else:
             if images is None:
-                _check_token_count(name, arrays.shape, layout, kept, axes.get(name), previous is not None)
+                _check_token_count(name, arrays.shape, layout, kept, axes.get(name), previous is not None, may_be_fewer)
             sent.append((name, arrays))
         ranks = {len(one.shape) for one in (arrays if isinstance(arrays, list) else [arrays])}
         if (letters := _axes.letters(name, ranks)) is not None:
@@ -478,8 +480,9 @@ def _check_layout(layout: Any) -> None:
 
 
 def _check_token_count(
-    name: str, shape: tuple[int, ...], layout: Mapping[str, Any], kept: Any, declared: Optional[str], is_later: bool
-) -> None:
+    name: str, shape: tuple[int, ...], layout: Mapping[str, Any], kept: Any, declared: Optional[str], is_later: bool,
+    may_be_fewer: bool,
+) -> None:  # fmt: skip
     """The service rejects the wrong number, too; here the message can say what it looks like."""
     letters = _axes.TENSORS.get(name, _axes.TENSORS["attention"])
     tokens = layouts.token_count(layout)
@@ -489,6 +492,8 @@ def _check_token_count(
     place = max(0, form.find("n"))
     found = shape[place]
     if found == tokens or (isinstance(kept, Mapping) and found == len(kept.get("kept_indices", ()))):
+        return
+    if may_be_fewer and found < tokens and name != "already_dropped":
         return
     index = ("..., {}, :" if place < len(shape) - 1 else "..., {}") if place else "{}"
     if tokens in shape:

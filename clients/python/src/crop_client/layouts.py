@@ -101,6 +101,8 @@ def video(frames: int, rows: int, columns: int, **members: Any) -> Layout:
 def token_count(layout: Mapping[str, Any]) -> Optional[int]:
     """-> the number of tokens, where it follows without the rules of a model's processor."""
     kind = layout.get("type")
+    if any(isinstance(value, str) for name, value in layout.items() if name != "type"):
+        return None  # which the service rejects; a text times a number is a longer text
     try:
         if kind == "grid":
             return int(layout["rows"] * layout["columns"])
