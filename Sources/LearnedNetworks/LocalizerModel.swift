@@ -31,16 +31,16 @@ package struct LocalizerModel: Sendable, Equatable {
   let textWidth: Int
   let heads: Int
   let hiddenWidth: Int
-  private let position: PositionEncoding
-  private let image: FeatureProjection
-  private let text: FeatureProjection
-  private let nullRow: [Float]
-  private let blocks: [Block]
-  private let imageNorm: LayerNorm
-  private let textNorm: LayerNorm
-  private let imageHead: LinearLayer
-  private let textHead: LinearLayer
-  private let scoreHead: LinearLayer
+  let position: PositionEncoding
+  let image: FeatureProjection
+  let text: FeatureProjection
+  let nullRow: [Float]
+  let blocks: [Block]
+  let imageNorm: LayerNorm
+  let textNorm: LayerNorm
+  let imageHead: LinearLayer
+  let textHead: LinearLayer
+  let scoreHead: LinearLayer
   private let transposedImageHead: FloatPanels
 
   /// - Throws: at the first tensor that is missing, of another shape or type, or not finite.
@@ -75,25 +75,17 @@ package struct LocalizerModel: Sendable, Equatable {
 
   /// One probability per token of the layout, [N], from the rows of `image_features` and `text_features`.
   ///
-  /// Computed in float32; where a sum exceeds that, in float64.
-  ///
   /// - Throws: at the tensor whose width is not the model's, or that has too many rows; at `image_features` when
-  ///   it is more work than one request may do.
+  ///   it is more work than one request may do, or where a number exceeds float32.
   /// - Complexity: O(N d (D + d) + layers (N d (d + hidden) + N M d)).
   package func scores(
     of features: Matrix, askedBy question: Matrix, in layout: TokenLayout, _ limit: StepLimit
   ) throws(PruningError) -> [Double] {
     var run = try Run(self, features, question, layout, limit)
-    guard let logits = try logits(&run) else { return try preciseScores(&run) }
-    return run.scores(logits)
-  }
-
-  /// The reference: the same in float64.
-  func preciseScores(
-    of features: Matrix, askedBy question: Matrix, in layout: TokenLayout, _ limit: StepLimit
-  ) throws(PruningError) -> [Double] {
-    var run = try Run(self, features, question, layout, limit)
-    return try preciseScores(&run)
+    let logits = try logits(&run)
+    var scores = [Double](repeating: 0, count: layout.tokenCount)
+    for (token, logit) in zip(run.tokens, logits) { scores[token] = sigmoid(logit) }
+    return scores
   }
 
   /// What one request gives a model to work on, checked.
@@ -119,18 +111,10 @@ package struct LocalizerModel: Sendable, Equatable {
       try model.text.checkSize(rows: question.rows + 1, of: "text_features", width: model.width)
       steps = StepCounter(limit: limit, work: "running this model on these tensors")
     }
-
-    func scores(_ logits: [Double]) -> [Double] {
-      var scores = [Double](repeating: 0, count: layout.tokenCount)
-      for (token, logit) in zip(tokens, logits) { scores[token] = sigmoid(logit) }
-      return scores
-    }
   }
 
-  // MARK: In float32
-
-  /// One logit per token that takes part; nil where a number went beyond float32.
-  private func logits(_ run: inout Run) throws(PruningError) -> [Double]? {
+  /// One logit per token that takes part.
+  private func logits(_ run: inout Run) throws(PruningError) -> [Double] {
     var patches = try image.projected(run.features, rows: run.tokens, &run.steps)
     patches += position.rows(for: run.tokens, in: run.layout)
     let words = try text.projected(run.question, rows: Array(0..<run.question.rows), &run.steps)
@@ -140,11 +124,10 @@ package struct LocalizerModel: Sendable, Equatable {
       patches += try block.attend(patches, to: rows, &run.steps)
       try block.perceptron.add(to: &patches, &run.steps)
     }
-    guard !patches.hasOverflowed, !rows.hasOverflowed else { return nil }
     let head = try head(for: rows, &run.steps)
-    guard head.direction.allSatisfy(\.isFinite) else { return nil }
     let normalized = try imageNorm(patches, &run.steps)
-    guard !normalized.hasOverflowed else { return nil }
+    for result in [patches, rows, normalized] { try result.refuseOverflow() }
+    guard head.direction.allSatisfy(\.isFinite) else { throw FloatRows.overflow }
     try run.steps.spend(patches.rows * width)
     return head.direction.withUnsafeBufferPointer { direction in
       var logits: [Double] = []
@@ -175,41 +158,6 @@ package struct LocalizerModel: Sendable, Equatable {
     let direction = (0..<width).map { turned[$0] * scale + scoreHead.weight(output: 0, input: $0) }
     let offset = Double(matched.products(with: imageHead.bias)[0] * scale) + Double(scoreHead.bias[0])
     return (direction, offset)
-  }
-
-  // MARK: In float64
-
-  private func preciseScores(_ run: inout Run) throws(PruningError) -> [Double] {
-    var patches = try image(run.features, rows: run.tokens, &run.steps)
-    patches += position.activations(for: run.tokens, in: run.layout)
-    let words = try text(run.question, rows: Array(0..<run.question.rows), &run.steps)
-    var rows = Activations(
-      rows: words.rows + 1, columns: width, values: nullRow.map { Double($0) } + words.values)
-    for block in blocks {
-      rows += try block.gather(rows, to: patches, &run.steps)
-      patches += try block.attend(patches, to: rows, &run.steps)
-      patches += try block.perceptron(patches, &run.steps)
-    }
-    return run.scores(try preciseLogits(patches, question: rows, &run.steps))
-  }
-
-  private func preciseLogits(
-    _ patches: Activations, question rows: Activations, _ steps: inout StepCounter
-  ) throws(PruningError) -> [Double] {
-    var mean = Activations(zeros: 1, width)
-    for row in 1..<rows.rows {
-      for column in 0..<width { mean.values[column] += rows[row, column] / Double(rows.rows - 1) }
-    }
-    let direction = try textHead(try textNorm(mean, &steps), &steps)
-    let normalized = try imageNorm(patches, &steps)
-    let projected = try imageHead(normalized, &steps)
-    let own = try scoreHead(normalized, &steps)
-    let scale = 1 / Double(width).squareRoot()
-    return (0..<patches.rows).map { row in
-      var match = 0.0
-      for column in 0..<width { match += projected[row, column] * direction.values[column] }
-      return match * scale + own.values[row]
-    }
   }
 
   private static func check(

@@ -1,7 +1,7 @@
 /// One use of a learned network that a request makes, so that its memory is known before any of it is taken.
 ///
-/// The figures are upper bounds of the slower way of computing, in float64, which begins after the faster one has given
-/// its memory back: d is the model's width, n tokens and m rows of text are read, h heads.
+/// The figures are upper bounds, of numbers of eight bytes where four are enough: d is the model's width, n tokens and m rows
+/// of text are read, h heads.
 public struct ModelUse: Sendable, Hashable {
   enum Network: Sendable, Hashable {
     /// Of a question with this number of rows.

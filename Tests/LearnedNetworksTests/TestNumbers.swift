@@ -14,10 +14,6 @@ struct TestNumbers {
   }
 }
 
-extension Activations {
-  func row(_ index: Int) -> ArraySlice<Double> { values[(index * columns)..<((index + 1) * columns)] }
-}
-
 extension FloatRows {
   func row(_ index: Int) -> ArraySlice<Float> { values[(index * columns)..<((index + 1) * columns)] }
 }

@@ -63,7 +63,7 @@ extension JSONValue {
 @Suite("Learned models against the independent float64 reference")
 struct ModelGoldenTests {
   @Test(
-    "a localizer's scores agree within 1e-9 in float64 and 1e-5 in float32",
+    "a localizer's scores agree within 1e-5",
     arguments: try ModelFiles.caseNames("localize"))
   func scores(_ name: String) throws {
     let golden = try ModelFiles.Case(name)
@@ -77,12 +77,10 @@ struct ModelGoldenTests {
       layout: layout)
     let (rows, question) = (try input.features(), try input.textFeatures())
     let model = try models.localizer(named: golden.model, at: "").model
-    let precise = try model.preciseScores(of: rows, askedBy: question, in: layout, .unlimited)
     let expected = try #require(golden.expected["scores"]).doubles
-    #expect(precise.count == expected.count && Set(expected).count > 2)
-    for (a, b) in zip(precise, expected) { #expect(abs(a - b) <= 1e-9 * max(abs(b), 1e-3)) }
+    #expect(Set(expected).count > 2)
     let found = try model.scores(of: rows, askedBy: question, in: layout, .unlimited)
-    #expect(found != precise && found.count == expected.count)
+    #expect(found.count == expected.count)
     for (a, b) in zip(found, expected) { #expect(abs(a - b) <= 1e-5) }
 
     var document = golden.document
@@ -111,26 +109,6 @@ struct ModelGoldenTests {
     for (a, b) in zip(found.doubles(), expected) { #expect(abs(a - b) <= 1e-5 * max(abs(b), 0.1)) }
     let again = try Operation.compress.run(golden.document, models: ModelFiles.set())
     #expect(again.samples[0].tensors[0].tensor == found)
-  }
-
-  @Test("a resampler in float64 agrees within 1e-9, and float32 chooses the same rows")
-  func preciseRows() throws {
-    let golden = try ModelFiles.Case("resample_whole.safetensors")
-    let tensor = try golden.tensor("image_features")
-    let features = Matrix(
-      rows: tensor.shape[0], columns: tensor.shape[1], values: tensor.doubles().map { Float($0) })
-    let layout = try #require(TokenLayout.inferred(tokenCount: features.rows))
-    let model = try ModelFiles.set().resampler(named: golden.model, at: "").model
-    let expected = try #require(golden.expected["features"]?.arrayValue).flatMap(\.doubles)
-    let count = try #require(golden.expected["learned_rows"]?.objectValue?["region"]?.integerValue)
-    let tokens = Array(0..<features.rows)
-    var steps = StepCounter(limit: .unlimited)
-    let precise = try model.preciseRows(count, of: .region, tokens, features, in: layout, &steps)
-    for (a, b) in zip(precise.features, expected.suffix(count * features.columns)) {
-      #expect(abs(a - b) <= 1e-9 * max(abs(b), 0.1))
-    }
-    let fast = try model.rows(count, of: .region, tokens, features, in: layout, &steps)
-    #expect(fast.strongest == precise.strongest && fast.features != precise.features)
   }
 
   @Test("the cases are found")

@@ -16,8 +16,7 @@ struct FeatureProjection: Sendable, Equatable {
   ) throws(PruningError) -> FloatRows {
     precondition(features.columns == layer.inputs)
     let (inputs, outputs) = (layer.inputs, layer.outputs)
-    var result = FloatRows(
-      rows: rows.count, columns: outputs, values: Array(repeating: 0, count: rows.count * outputs))
+    var result = FloatRows(zeros: rows.count, outputs)
     var normalized = [Float](repeating: 0, count: min(FloatRows.groupSize, rows.count) * inputs)
     for start in stride(from: 0, to: rows.count, by: FloatRows.groupSize) {
       let group = rows[start..<min(start + FloatRows.groupSize, rows.count)]
@@ -40,38 +39,12 @@ struct FeatureProjection: Sendable, Equatable {
     return result
   }
 
-  /// The same in float64.
-  ///
-  /// - Parameter rows: which rows of `features`, in order.
-  /// - Complexity: O(rows x inputs x outputs).
-  func callAsFunction(
-    _ features: Matrix, rows: [Int], _ steps: inout StepCounter
-  ) throws(PruningError) -> Activations {
-    precondition(features.columns == layer.inputs)
-    var result = Activations(zeros: rows.count, layer.outputs)
-    for start in stride(from: 0, to: rows.count, by: LinearLayer.groupSize) {
-      let group = rows[start..<min(start + LinearLayer.groupSize, rows.count)]
-      try steps.spend(group.count * (norm.cost + layer.cost))
-      var normalized: [Double] = []
-      normalized.reserveCapacity(group.count * features.columns)
-      for row in group { for value in features.row(row) { normalized.append(Double(value)) } }
-      normalized.withUnsafeMutableBufferPointer { values in
-        result.values.withUnsafeMutableBufferPointer { target in
-          guard let from = values.baseAddress, let into = target.baseAddress else { return }
-          for index in group.indices { norm.normalize(from + (index - start) * norm.width) }
-          layer.apply(to: from, rows: group.count, into: into + start * layer.outputs)
-        }
-      }
-    }
-    return result
-  }
-
-  /// - Throws: at the tensor, when that many rows of this width are more than ``Activations/maximumCount``.
+  /// - Throws: at the tensor, when that many rows of this width are more than ``FloatRows/maximumCount``.
   func checkSize(rows: Int, of name: String, width: Int) throws(PruningError) {
-    guard rows <= Activations.maximumCount / width else {
+    guard rows <= FloatRows.maximumCount / width else {
       throw PruningError(
         at: name,
-        "\(rows) rows are more than a model of width \(width) takes: \(Activations.maximumCount / width)")
+        "\(rows) rows are more than a model of width \(width) takes: \(FloatRows.maximumCount / width)")
     }
   }
 }

@@ -1,9 +1,10 @@
 import Kernels
+import PruningNumerics
 
-/// What flows between two layers on the fast path: rows of float32 numbers, [rows, columns].
+/// What flows between two layers: rows of float32 numbers, [rows, columns].
 ///
 /// Sums of products round each product and sum once and have one order (`NetworkKernelSet`), everything else is computed by
-/// single rounded operations: a network gives the same bits on every machine. ``Activations`` is the reference in float64.
+/// single rounded operations: a network gives the same bits on every machine.
 struct FloatRows: Sendable, Equatable {
   let rows: Int
   let columns: Int
@@ -12,6 +13,9 @@ struct FloatRows: Sendable, Equatable {
   /// How many rows share one pass over weights: a multiple of the rows of a tile at every level, which together fit the
   /// second-level cache.
   static let groupSize = 96
+
+  /// The largest number of elements of one set of rows, 32 MiB: a request must not fill the memory.
+  static let maximumCount = 1 << 23
 
   /// - Precondition: `values` holds rows x columns numbers.
   init(rows: Int, columns: Int, values: [Float]) {
@@ -58,6 +62,13 @@ struct FloatRows: Sendable, Equatable {
       for index in row.indices { target[index] += row[index] }
     }
   }
+
+  /// - Throws: where a sum went beyond float32.
+  func refuseOverflow() throws(PruningError) { if hasOverflowed { throw Self.overflow } }
+
+  /// Layers normalise what they read, so this takes weights far from those of a trained network.
+  static let overflow = PruningError(
+    at: "image_features", "makes numbers beyond 32-bit floats in this model; its weights are too large")
 
   /// Whether a number is infinite or NaN: a sum went beyond float32.
   var hasOverflowed: Bool {
@@ -152,15 +163,6 @@ struct FloatPanels: Sendable, Equatable {
   func element(column: Int, depth index: Int) -> Float {
     let width = KernelSet.active.panelWidth
     return values[column / width * width * depth + index * width + column % width]
-  }
-
-  /// Columns `first`... of one panel, for products in float64: element k of each lies at k times the panel's width.
-  func withPanel<Result>(from first: Int, _ body: (_ panel: UnsafePointer<Float>, _ width: Int) -> Result)
-    -> Result?
-  {
-    values.withUnsafeBufferPointer { values in
-      values.baseAddress.map { body($0 + first * depth, KernelSet.active.panelWidth) }
-    }
   }
 
   /// How many steps multiplying one row takes: blocked products are some times as fast as single comparisons.

@@ -40,36 +40,6 @@ struct LayerNorm: Sendable, Equatable {
     }
   }
 
-  // MARK: In float64
-
-  func callAsFunction(_ input: Activations, _ steps: inout StepCounter) throws(PruningError) -> Activations {
-    precondition(input.columns == width)
-    var result = input
-    for row in 0..<input.rows {
-      try steps.spend(cost)
-      result.values.withUnsafeMutableBufferPointer { values in
-        guard let base = values.baseAddress else { return }
-        normalize(base + row * width)
-      }
-    }
-    return result
-  }
-
-  /// One row, in place.
-  func normalize(_ row: UnsafeMutablePointer<Double>) {
-    let count = Double(width)
-    let mean = WideRows.sum(row, width) / count
-    let squares = WideRows.squares(row, width, around: mean)
-    let deviation = (squares / count + Self.epsilon).squareRoot()
-    gain.withUnsafeBufferPointer { gain in
-      bias.withUnsafeBufferPointer { bias in
-        for index in 0..<width {
-          row[index] = (row[index] - mean) / deviation * Double(gain[index]) + Double(bias[index])
-        }
-      }
-    }
-  }
-
   /// Steps of one row.
   var cost: Int { 12 + 4 * width }
 }

@@ -35,18 +35,9 @@ struct PositionEncoding: Sendable, Equatable {
   ///
   /// - Complexity: O(tokens x width), and sines for every distinct coordinate only: a grid has few.
   func rows(for tokens: [Int], in layout: TokenLayout) -> FloatRows {
-    FloatRows(rows: tokens.count, columns: width, values: values(for: tokens, in: layout))
-  }
-
-  /// The same in float64.
-  func activations(for tokens: [Int], in layout: TokenLayout) -> Activations {
-    Activations(rows: tokens.count, columns: width, values: values(for: tokens, in: layout))
-  }
-
-  private func values<Number: BinaryFloatingPoint>(for tokens: [Int], in layout: TokenLayout) -> [Number] {
     let slots = layout.visibleCentres()
-    var known: [Double: [Number]] = [:]
-    var values: [Number] = []
+    var known: [Double: [Float]] = [:]
+    var values: [Float] = []
     values.reserveCapacity(tokens.count * width)
     for token in tokens {
       guard let slot = slots[token] else {
@@ -57,13 +48,13 @@ struct PositionEncoding: Sendable, Equatable {
         if let waves = known[coordinate] {
           values.append(contentsOf: waves)
         } else {
-          let waves = waves(of: coordinate).map { Number($0) }
+          let waves = waves(of: coordinate).map { Float($0) }
           known[coordinate] = waves
           values.append(contentsOf: waves)
         }
       }
     }
-    return values
+    return FloatRows(rows: tokens.count, columns: width, values: values)
   }
 }
 

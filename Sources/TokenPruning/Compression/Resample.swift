@@ -66,7 +66,7 @@ private func resampleImage(
         plan.learnedCount, of: plan.isRegion ? .region : .background, plan.tokens, features, in: layout,
         &steps))
   }
-  return try CompressResult(
+  return CompressResult(
     model: name, plans, outputs, features, layout, regionRows: parts.count == 2 ? counts[0] : nil, notes)
 }
 
@@ -119,7 +119,7 @@ extension CompressResult {
   fileprivate init(
     model: String, _ plans: [PartPlan], _ outputs: [ResamplerModel.Rows?], _ features: Matrix,
     _ layout: TokenLayout, regionRows: Int?, _ notes: [String]
-  ) throws(PruningError) {
+  ) {
     let anchors = plans.flatMap(\.anchors).sorted()
     let learned = plans.reduce(0) { $0 + $1.learnedCount }
     var assignments = [Int](repeating: 0, count: features.rows)
@@ -129,14 +129,7 @@ extension CompressResult {
     var firstRow = anchors.count
     for (plan, output) in zip(plans, outputs) {
       guard let output else { continue }
-      for value in output.features {
-        let narrow = Float(value)
-        guard narrow.isFinite else {
-          throw PruningError(
-            at: "image_features", "model '\(model)' makes \(value) of them, beyond 32-bit floats")
-        }
-        values.append(narrow)
-      }
+      values += output.features
       for (token, row) in zip(plan.tokens, output.strongest) { assignments[token] = firstRow + row }
       firstRow += plan.learnedCount
     }
