@@ -56,7 +56,6 @@ extension KernelSet {
     widenedDot: KernelsBaseline.SIMDKernels.widenedDot,
     measuredDot: KernelsBaseline.SIMDKernels.measuredDot,
     absoluteSums: KernelsBaseline.SIMDKernels.absoluteSums,
-    widenedDotFour: KernelsBaseline.SIMDKernels.widenedDotFour,
     scale: KernelsBaseline.SIMDKernels.scale,
     tiles: TileKernelSet(
       preciseTile: KernelsBaseline.TileKernels.preciseTile,
@@ -103,7 +102,6 @@ extension KernelSet {
       widenedDot: KernelsV3.SIMDKernels.widenedDot,
       measuredDot: KernelsV3.SIMDKernels.measuredDot,
       absoluteSums: KernelsV3.SIMDKernels.absoluteSums,
-      widenedDotFour: KernelsV3.SIMDKernels.widenedDotFour,
       scale: KernelsV3.SIMDKernels.scale,
       tiles: TileKernelSet(
         preciseTile: KernelsV3.TileKernels.preciseTile,
@@ -149,7 +147,6 @@ extension KernelSet {
       widenedDot: KernelsV4.SIMDKernels.widenedDot,
       measuredDot: KernelsV4.SIMDKernels.measuredDot,
       absoluteSums: KernelsV4.SIMDKernels.absoluteSums,
-      widenedDotFour: KernelsV4.SIMDKernels.widenedDotFour,
       scale: KernelsV4.SIMDKernels.scale,
       tiles: TileKernelSet(
         preciseTile: KernelsV4.TileKernels.preciseTile,

@@ -16,12 +16,6 @@ public struct KernelSet: Sendable {
   public let measuredDot: @Sendable (_ a: Row, _ b: UnsafePointer<Double>, _ count: Int) -> SIMD2<Double>
   /// The sums of magnitudes of four rows, in float64: eight running sums each that take elements in turn.
   public let absoluteSums: @Sendable (_ a: Row, _ b: Row, _ c: Row, _ d: Row, _ count: Int) -> SIMD4<Double>
-  /// One row against four that were widened before.
-  public let widenedDotFour:
-    @Sendable (
-      _ a: Row, _ b0: UnsafePointer<Double>, _ b1: UnsafePointer<Double>, _ b2: UnsafePointer<Double>,
-      _ b3: UnsafePointer<Double>, _ count: Int
-    ) -> SIMD4<Double>
   /// target[i] = Float(Double(source[i]) * factor).
   public let scale:
     @Sendable (_ source: Row, _ factor: Double, _ target: UnsafeMutablePointer<Float>, _ count: Int) -> Void

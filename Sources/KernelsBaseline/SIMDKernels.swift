@@ -216,32 +216,6 @@ public enum SIMDKernels {
     return sum
   }
 
-  /// One row of weights against four rows of what they are applied to: each weight is loaded and widened once.
-  @Sendable
-  public static func widenedDotFour(
-    _ a: Row, _ b0: UnsafePointer<Double>, _ b1: UnsafePointer<Double>, _ b2: UnsafePointer<Double>,
-    _ b3: UnsafePointer<Double>, _ count: Int
-  ) -> SIMD4<Double> {
-    var s = (SIMD8<Double>.zero, SIMD8<Double>.zero, SIMD8<Double>.zero, SIMD8<Double>.zero)
-    var index = 0
-    while index &+ 8 <= count {
-      let x = loadWide(a, index)
-      s.0 += x * loadWide(b0, index)
-      s.1 += x * loadWide(b1, index)
-      s.2 += x * loadWide(b2, index)
-      s.3 += x * loadWide(b3, index)
-      index &+= 8
-    }
-    var sums = SIMD4(
-      (s.0.lowHalf + s.0.highHalf).sum(), (s.1.lowHalf + s.1.highHalf).sum(),
-      (s.2.lowHalf + s.2.highHalf).sum(), (s.3.lowHalf + s.3.highHalf).sum())
-    while index < count {
-      sums += SIMD4(b0[index], b1[index], b2[index], b3[index]) * Double(a[index])
-      index &+= 1
-    }
-    return sums
-  }
-
   @Sendable
   public static func scale(
     _ source: Row, _ factor: Double, _ target: UnsafeMutablePointer<Float>, _ count: Int

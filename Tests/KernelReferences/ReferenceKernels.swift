@@ -27,13 +27,6 @@ extension KernelSet {
       }
       return SIMD4(sums[0], sums[1], sums[2], sums[3])
     },
-    widenedDotFour: { a, b0, b1, b2, b3, count in
-      var sums = SIMD4<Double>.zero
-      for index in 0..<count {
-        sums += SIMD4(b0[index], b1[index], b2[index], b3[index]) * Double(a[index])
-      }
-      return sums
-    },
     scale: { source, factor, target, count in
       for index in 0..<count { target[index] = Float(Double(source[index]) * factor) }
     },

@@ -17,17 +17,6 @@ import Testing
     }
   }
 
-  /// The addresses of rows for as long as `body` runs; of empty rows, one that nobody reads.
-  private static func withPointers<Result>(
-    _ rows: [[Double]], _ body: ([UnsafePointer<Double>]) -> Result
-  ) -> Result {
-    let flat: [Double] = Array(rows.joined()) + [0]
-    return flat.withUnsafeBufferPointer { buffer in
-      guard let base = buffer.baseAddress else { preconditionFailure("an array of one has an address") }
-      return body(rows.indices.map { base + $0 * rows[$0].count })
-    }
-  }
-
   @Test("the baseline is always there, and the active set is the last that is")
   func choice() {
     #expect(KernelSet.available.first?.name == "baseline")
@@ -67,14 +56,14 @@ import Testing
                     error <= Double(count) * Double(KernelSet.tolerance(columns: count)), "\(kernels.name)")
                 }
                 let wide = rows[1...4].map { $0.map { Double($0) * 1.1 } }
-                let sums4 = Self.withPointers(wide) {
-                  kernels.widenedDotFour(a, $0[0], $0[1], $0[2], $0[3], count)
+                let products = wide.map { row in
+                  row.withUnsafeBufferPointer { $0.baseAddress.map { kernels.widenedDot(a, $0, count) } ?? 0 }
                 }
-                for (index, row) in wide.enumerated() {
+                for (product, row) in zip(products, wide) {
                   let exact = zip(rows[0], row).reduce(0) { $0 + Double($1.0) * $1.1 }
-                  #expect(abs(sums4[index] - exact) <= Double(count + 1) * 1e-14, "\(kernels.name)")
+                  #expect(abs(product - exact) <= Double(count + 1) * 1e-14, "\(kernels.name)")
                 }
-                return [kernels.preciseDot(a, b, count).bitPattern] + (0..<4).map { sums4[$0].bitPattern }
+                return [kernels.preciseDot(a, b, count).bitPattern] + products.map(\.bitPattern)
                   + scaled.map { UInt64($0.bitPattern) }
                   + sums.map(\.bitPattern)
               }
