@@ -119,7 +119,7 @@ let package = Package(
       swiftSettings: settings),
 
     // Answers as pictures: grids and indices to SVG.
-    .target(name: "TokenPictures", swiftSettings: settings),
+    .target(name: "TokenPictures", dependencies: ["VisionLayouts"], swiftSettings: settings),
 
     // Pages, samples and the contract, as bytes of the program.
     .target(name: "EmbeddedFiles"),
@@ -198,7 +198,8 @@ let package = Package(
     .testTarget(
       name: "TensorFormatsTests",
       dependencies: ["ContentCodings", "HTTP1", "JSON", "TensorFormats", "Tensors"], swiftSettings: settings),
-    .testTarget(name: "TokenPicturesTests", dependencies: ["TokenPictures"], swiftSettings: settings),
+    .testTarget(
+      name: "TokenPicturesTests", dependencies: ["TokenPictures", "VisionLayouts"], swiftSettings: settings),
     .testTarget(
       name: "HTTP1Tests", dependencies: ["HTTP1"], exclude: ["Conformance"], swiftSettings: settings),
     // A client made of OpenSSL alone, and certificates for it: what the tests of TLS talk with.

@@ -1,14 +1,16 @@
+import VisionLayouts
+
 /// Path data over the cells of a grid, a cell being one unit wide and high.
 ///
 /// Cells beside each other are one rectangle, so that a picture of thousands of tokens is a few kilobytes.
 struct CellPaths {
-  let grid: TokenPicture.Grid
+  let grid: TokenView
 
   /// The cells for which `includes` their token, as rectangles a row high.
   func cells(where includes: (Int) -> Bool) -> String {
     var path = ""
     for row in 0..<grid.rows {
-      let first = grid.firstToken + row * grid.rowStride
+      let first = grid.token(row: row, column: 0)
       var column = 0
       while column < grid.columns {
         guard includes(first + column) else {
@@ -34,14 +36,15 @@ struct CellPaths {
   /// The lines between neighbours of different `value`s.
   func borders(between value: (Int) -> Int) -> String {
     var path = ""
-    func token(_ row: Int, _ column: Int) -> Int { grid.firstToken + row * grid.rowStride + column }
     for row in 0..<grid.rows {
       for column in 0..<grid.columns {
-        let own = value(token(row, column))
-        if column + 1 < grid.columns, value(token(row, column + 1)) != own {
+        let own = value(grid.token(row: row, column: column))
+        if column + 1 < grid.columns, value(grid.token(row: row, column: column + 1)) != own {
           path += "M\(column + 1) \(row)v1"
         }
-        if row + 1 < grid.rows, value(token(row + 1, column)) != own { path += "M\(column) \(row + 1)h1" }
+        if row + 1 < grid.rows, value(grid.token(row: row + 1, column: column)) != own {
+          path += "M\(column) \(row + 1)h1"
+        }
       }
     }
     return path
@@ -51,7 +54,7 @@ struct CellPaths {
   func dots(where includes: (Int) -> Bool) -> String {
     var path = ""
     for row in 0..<grid.rows {
-      for column in 0..<grid.columns where includes(grid.firstToken + row * grid.rowStride + column) {
+      for column in 0..<grid.columns where includes(grid.token(row: row, column: column)) {
         path += "M\(column).3 \(row).3h.4v.4h-.4z"
       }
     }

@@ -1,3 +1,5 @@
+import VisionLayouts
+
 /// An SVG document of one or more figures beside each other.
 ///
 /// Pure: the same figures give the same bytes. One path for each kind of mark and grid, whatever the number of tokens.
@@ -134,7 +136,7 @@ private struct PlacedFigure {
       if sheets.count > 1 {
         svg.element("text", text: sheet.label, "x=\"\(SVGText.number(x))\" y=\"\(SVGText.number(y - 5))\"")
       }
-      let hasPhotograph = sheet.image < photographCount && sheet.grids[0].role != "frame"
+      let hasPhotograph = sheet.image < photographCount && sheet.grids[0].role != .frame
       SheetDrawing(
         sheet: sheet, picture: figure.picture, fates: fates, x: x, y: y, width: width, height: height,
         photograph: hasPhotograph ? "photograph-\(sheet.image)" : nil

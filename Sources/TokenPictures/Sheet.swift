@@ -1,9 +1,11 @@
+import VisionLayouts
+
 /// Grids that are drawn on one image: all tiles together, every other view by itself.
 struct Sheet {
-  var grids: [TokenPicture.Grid]
+  var grids: [TokenView]
   let image: Int
   /// Units of the image that are drawn: the image, and what grids cover beyond it.
-  var area: TokenPicture.Rectangle
+  var area: Box
   /// Width over height of the image.
   var aspectRatio: Double
   var label: String
@@ -11,9 +13,9 @@ struct Sheet {
   static func all(of picture: TokenPicture) -> [Sheet] {
     var sheets: [Sheet] = []
     for grid in picture.grids where grid.rows > 0 && grid.columns > 0 {
-      if grid.role == "tile", let last = sheets.last, last.grids[0].role == "tile", last.image == grid.image {
+      if grid.role == .tile, let last = sheets.last, last.grids[0].role == .tile, last.image == grid.image {
         sheets[sheets.count - 1].grids.append(grid)
-        sheets[sheets.count - 1].area = last.area.union(grid.area)
+        sheets[sheets.count - 1].area = last.area.union(grid.box)
       } else {
         sheets.append(Sheet(grid, picture))
       }
@@ -21,15 +23,15 @@ struct Sheet {
     return labeled(sheets)
   }
 
-  private init(_ grid: TokenPicture.Grid, _ picture: TokenPicture) {
+  private init(_ grid: TokenView, _ picture: TokenPicture) {
     grids = [grid]
     image = grid.image
-    area = TokenPicture.Rectangle.unit.union(grid.area)
+    area = Box.unit.union(grid.box)
     // Cells are squares unless the image's shape is known.
-    let cells = Double(grid.columns) * grid.area.height / (Double(grid.rows) * max(grid.area.width, 1e-6))
+    let cells = Double(grid.columns) * grid.box.height / (Double(grid.rows) * max(grid.box.width, 1e-6))
     let known = picture.aspectRatios.indices.contains(grid.image) ? picture.aspectRatios[grid.image] : cells
     aspectRatio = min(max(known.isFinite ? known : 1, 1.0 / 16), 16)
-    label = grid.role
+    label = grid.role.rawValue
   }
 
   private static func labeled(_ sheets: [Sheet]) -> [Sheet] {
@@ -56,5 +58,11 @@ struct Sheet {
     let height = area.height
     let scale = longerSide / max(width, height)
     return (max(width * scale, 1), max(height * scale, 1))
+  }
+}
+
+extension Box {
+  fileprivate func union(_ other: Box) -> Box {
+    Box(x0: min(x0, other.x0), y0: min(y0, other.y0), x1: max(x1, other.x1), y1: max(y1, other.y1))
   }
 }

@@ -1,3 +1,5 @@
+import VisionLayouts
+
 /// Draws one sheet at a place of the document.
 struct SheetDrawing {
   let sheet: Sheet
@@ -22,7 +24,7 @@ struct SheetDrawing {
     for grid in sheet.grids { drawFates(of: grid, into: &svg) }
     if sheet.grids.count > 1 || sheet.area != .unit {
       rectangle(image, "edge", into: &svg)
-      for grid in sheet.grids { rectangle(place(of: grid.area), "edge", into: &svg) }
+      for grid in sheet.grids { rectangle(place(of: grid.box), "edge", into: &svg) }
     }
     for style in ["halo", "region"] {
       for region in picture.regions where region.image == sheet.image {
@@ -31,12 +33,12 @@ struct SheetDrawing {
     }
   }
 
-  private func drawCells(of grid: TokenPicture.Grid, into svg: inout SVGText) {
+  private func drawCells(of grid: TokenView, into svg: inout SVGText) {
     guard photograph == nil else { return }
     path("cell", "M0 0h\(grid.columns)v\(grid.rows)h-\(grid.columns)z", grid, into: &svg)
   }
 
-  private func drawFates(of grid: TokenPicture.Grid, into svg: inout SVGText) {
+  private func drawFates(of grid: TokenView, into svg: inout SVGText) {
     let cells = CellPaths(grid: grid)
     switch picture.marks {
     case .kept, .stages:
@@ -85,7 +87,7 @@ struct SheetDrawing {
     // Halves, because the difference of two finite numbers may be infinite.
     let range = high / 2 - low / 2
     guard range > 0, range.isFinite else { return }
-    let blocks = TokenPicture.Grid(rows: side, columns: side)
+    let blocks = TokenView(firstToken: 0, rows: side, columns: side)
     let strongest = photograph == nil ? 0.7 : 0.45
     for level in 1...Self.levels {
       let text = CellPaths(grid: blocks).cells { block in
@@ -102,7 +104,7 @@ struct SheetDrawing {
   private typealias Place = (x: Double, y: Double, width: Double, height: Double)
 
   /// Where a rectangle of the image is drawn.
-  private func place(of area: TokenPicture.Rectangle) -> Place {
+  private func place(of area: Box) -> Place {
     let horizontal = width / sheet.area.width
     let vertical = height / sheet.area.height
     return (
@@ -112,11 +114,11 @@ struct SheetDrawing {
   }
 
   private func path(
-    _ style: String, _ data: String, _ grid: TokenPicture.Grid, _ attributes: String = "",
+    _ style: String, _ data: String, _ grid: TokenView, _ attributes: String = "",
     into svg: inout SVGText
   ) {
     guard !data.isEmpty else { return }
-    let place = place(of: grid.area)
+    let place = place(of: grid.box)
     svg.markup("<path class=\"\(style)\"\(attributes.isEmpty ? "" : " ")\(attributes) transform=\"translate(")
     svg.markup("\(number(place.x)) \(number(place.y))) scale(\(scale(place.width / Double(grid.columns))) ")
     svg.markup("\(scale(place.height / Double(grid.rows))))\" d=\"\(data)\"/>\n")

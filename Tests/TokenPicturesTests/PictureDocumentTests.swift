@@ -1,5 +1,6 @@
 import Testing
 import TokenPictures
+import VisionLayouts
 
 @Suite("Pictures of answers")
 struct PictureDocumentTests {
@@ -19,7 +20,8 @@ struct PictureDocumentTests {
 
   @Test("kept cells beside each other are one rectangle")
   func runs() {
-    let picture = TokenPicture(grids: [.init(rows: 2, columns: 4)], marks: .kept([1, 2, 4, 7]))
+    let picture = TokenPicture(
+      grids: [.init(firstToken: 0, rows: 2, columns: 4)], marks: .kept([1, 2, 4, 7]))
     let text = svg(picture)
     #expect(paths("kept", in: text) == ["M1 0h2v1h-2zM0 1h1v1h-1zM3 1h1v1h-1z"])
     #expect(paths("cell", in: text) == ["M0 0h4v2h-4z"])
@@ -36,7 +38,7 @@ struct PictureDocumentTests {
     let (rows, columns) = (1 + next(7), 1 + next(9))
     let stride = columns + next(3)
     let first = next(5)
-    let grid = TokenPicture.Grid(firstToken: first, rows: rows, columns: columns, rowStride: stride)
+    let grid = TokenView(firstToken: first, rows: rows, columns: columns, rowStride: stride)
     let kept = (0..<(first + rows * stride)).filter { _ in next(2) == 0 }
     let data = paths("kept", in: svg(TokenPicture(grids: [grid], marks: .kept(kept)))).joined()
     var covered: Set<Int> = []
@@ -56,7 +58,7 @@ struct PictureDocumentTests {
 
   @Test("text is escaped, and characters that XML has no place for are left out")
   func escaping() {
-    let picture = TokenPicture(grids: [.init(rows: 1, columns: 1)], marks: .kept([]))
+    let picture = TokenPicture(grids: [.init(firstToken: 0, rows: 1, columns: 1)], marks: .kept([]))
     let figure = Figure(caption: "<script>\u{0}\u{1b}&\"", picture: picture)
     let document = PictureDocument(title: "a<b", description: "]]>\u{ffff}", figures: [figure])
     let text = String(decoding: document.svg(), as: UTF8.self)
@@ -67,7 +69,7 @@ struct PictureDocumentTests {
   @Test("on a photograph pruned cells are dimmed instead, and the photograph stands in the document once")
   func photograph() {
     let grids = [
-      TokenPicture.Grid(rows: 1, columns: 2), TokenPicture.Grid(firstToken: 2, rows: 1, columns: 2),
+      TokenView(firstToken: 0, rows: 1, columns: 2), TokenView(firstToken: 2, rows: 1, columns: 2),
     ]
     let picture = TokenPicture(grids: grids, marks: .kept([0, 2, 3]))
     let text = svg(picture, photographs: [.init(dataURL: "data:image/png;base64,AAAA\"")])
@@ -79,7 +81,8 @@ struct PictureDocumentTests {
   @Test("merged tokens have the colours of their rows, borders between them, and a mark on each anchor")
   func merged() {
     let picture = TokenPicture(
-      grids: [.init(rows: 2, columns: 2)], marks: .merged(rows: [0, 0, 1, -1], anchors: [1, 2]))
+      grids: [.init(firstToken: 0, rows: 2, columns: 2)],
+      marks: .merged(rows: [0, 0, 1, -1], anchors: [1, 2]))
     let text = svg(picture)
     #expect(paths("group", in: text) == ["M0 0h2v1h-2z", "M0 1h1v1h-1z"])
     #expect(paths("border", in: text) == ["M0 1h1M1 1h1M1 1v1"])
@@ -89,7 +92,7 @@ struct PictureDocumentTests {
   @Test("a schedule shows what each stage kept, later stages stronger")
   func stages() {
     let picture = TokenPicture(
-      grids: [.init(rows: 1, columns: 4)], marks: .stages([[0, 1, 2], [0, 1], [0]]))
+      grids: [.init(firstToken: 0, rows: 1, columns: 4)], marks: .stages([[0, 1, 2], [0, 1], [0]]))
     let text = svg(picture)
     #expect(paths("part", in: text) == ["M0 0h3v1h-3z", "M0 0h2v1h-2z"])
     #expect(paths("kept", in: text) == ["M0 0h1v1h-1z"])
@@ -98,7 +101,7 @@ struct PictureDocumentTests {
 
   @Test("the map has a path for each level that occurs, and none where it is flat or not finite in range")
   func map() {
-    let grids = [TokenPicture.Grid(rows: 2, columns: 2)]
+    let grids = [TokenView(firstToken: 0, rows: 2, columns: 2)]
     let heat = { (values: [Double]) in
       paths("heat", in: svg(TokenPicture(grids: grids, marks: .inside([]), maps: [values])))
     }
@@ -112,13 +115,13 @@ struct PictureDocumentTests {
 
   @Test("tiles of an image are one sheet, frames and images one each, and regions lie on theirs")
   func sheets() {
-    let half = TokenPicture.Rectangle(x0: 0, y0: 0, x1: 0.5, y1: 1)
-    let other = TokenPicture.Rectangle(x0: 0.5, y0: 0, x1: 1, y1: 1)
+    let half = Box(x0: 0, y0: 0, x1: 0.5, y1: 1)
+    let other = Box(x0: 0.5, y0: 0, x1: 1, y1: 1)
     let grids = [
-      TokenPicture.Grid(rows: 2, columns: 2, role: "base"),
-      TokenPicture.Grid(firstToken: 4, rows: 2, columns: 1, rowStride: 2, area: half, role: "tile"),
-      TokenPicture.Grid(firstToken: 5, rows: 2, columns: 1, rowStride: 2, area: other, role: "tile"),
-      TokenPicture.Grid(firstToken: 8, rows: 1, columns: 1, image: 1),
+      TokenView(firstToken: 0, rows: 2, columns: 2, role: .base),
+      TokenView(firstToken: 4, rows: 2, columns: 1, rowStride: 2, box: half, role: .tile),
+      TokenView(firstToken: 5, rows: 2, columns: 1, rowStride: 2, box: other, role: .tile),
+      TokenView(firstToken: 8, rows: 1, columns: 1, image: 1),
     ]
     let text = svg(
       TokenPicture(
@@ -128,7 +131,7 @@ struct PictureDocumentTests {
     #expect(paths("kept", in: text).count == 3)
     // The region of image 0 is drawn on its base and on its tiles.
     #expect(text.split(separator: "<rect class=\"region\"").count - 1 == 3)
-    let video = (0..<300).map { TokenPicture.Grid(firstToken: $0, rows: 1, columns: 1, role: "frame") }
+    let video = (0..<300).map { TokenView(firstToken: $0, rows: 1, columns: 1, role: .frame) }
     let frames = svg(TokenPicture(grids: video, marks: .kept([])))
     #expect(frames.contains(">frame 255<") && !frames.contains(">frame 256<"))
     #expect(frames.contains(">44 more are not drawn.<"))
@@ -137,10 +140,10 @@ struct PictureDocumentTests {
   @Test("a picture of thousands of tokens is small, and of no tokens still a picture")
   func sizes() {
     let kept = Array(stride(from: 0, to: 9216, by: 9))
-    let many = svg(TokenPicture(grids: [.init(rows: 96, columns: 96)], marks: .kept(kept)))
+    let many = svg(TokenPicture(grids: [.init(firstToken: 0, rows: 96, columns: 96)], marks: .kept(kept)))
     #expect(many.utf8.count < 30_000)
     #expect(svg(TokenPicture(grids: [], marks: .kept([]))).contains("does not say where tokens lie"))
-    let flat = svg(TokenPicture(grids: [.init(rows: 0, columns: 5)], marks: .kept([1])))
+    let flat = svg(TokenPicture(grids: [.init(firstToken: 0, rows: 0, columns: 5)], marks: .kept([1])))
     #expect(flat.hasSuffix("</svg>\n") && !flat.contains("nan") && !flat.contains("inf"))
   }
 }

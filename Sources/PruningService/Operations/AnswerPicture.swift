@@ -128,13 +128,12 @@ public struct Scene: Sendable {
   }
 
   func picture(marks: TokenPicture.Marks, tokenCount: Int) -> TokenPicture {
-    let grids = layout.map { $0.views.map(TokenPicture.Grid.init) } ?? []
+    let grids = layout?.views ?? []
     var regions: [TokenPicture.Region] = []
     if let localization, !localization.wholeImage {
       for (index, region) in localization.regions.enumerated() {
         regions.append(
-          TokenPicture.Region(
-            image: localization.images?[index] ?? 0, area: TokenPicture.Rectangle(region.box)))
+          TokenPicture.Region(image: localization.images?[index] ?? 0, area: region.box))
       }
     }
     return TokenPicture(
@@ -144,32 +143,22 @@ public struct Scene: Sendable {
   }
 
   /// Tokens whose places are not known, in their order: lines of one length, the last one shorter, near to a square.
-  private static func lines(of tokenCount: Int) -> [TokenPicture.Grid] {
+  private static func lines(of tokenCount: Int) -> [TokenView] {
     guard tokenCount > 0 else { return [] }
     var columns = Int(Double(tokenCount).squareRoot())
     if columns * columns < tokenCount { columns += 1 }
     let (rows, rest) = tokenCount.quotientAndRemainder(dividingBy: columns)
     let height = 1 / Double(rest > 0 ? rows + 1 : rows)
-    var grids: [TokenPicture.Grid] = []
-    let full = TokenPicture.Rectangle(x0: 0, y0: 0, x1: 1, y1: Double(rows) * height)
-    if rows > 0 { grids.append(TokenPicture.Grid(rows: rows, columns: columns, area: full, role: "tile")) }
+    var grids: [TokenView] = []
+    let full = Box(x0: 0, y0: 0, x1: 1, y1: Double(rows) * height)
+    if rows > 0 {
+      grids.append(TokenView(firstToken: 0, rows: rows, columns: columns, box: full, role: .tile))
+    }
     if rest > 0 {
-      let line = TokenPicture.Rectangle(x0: 0, y0: full.y1, x1: Double(rest) / Double(columns), y1: 1)
+      let line = Box(x0: 0, y0: full.y1, x1: Double(rest) / Double(columns), y1: 1)
       grids.append(
-        TokenPicture.Grid(firstToken: rows * columns, rows: 1, columns: rest, area: line, role: "tile"))
+        TokenView(firstToken: rows * columns, rows: 1, columns: rest, box: line, role: .tile))
     }
     return grids
-  }
-}
-
-extension TokenPicture.Rectangle {
-  fileprivate init(_ box: Box) { self.init(x0: box.x0, y0: box.y0, x1: box.x1, y1: box.y1) }
-}
-
-extension TokenPicture.Grid {
-  fileprivate init(_ view: TokenView) {
-    self.init(
-      firstToken: view.firstToken, rows: view.rows, columns: view.columns, rowStride: view.rowStride,
-      area: TokenPicture.Rectangle(view.box), image: view.image, role: view.role.rawValue)
   }
 }
