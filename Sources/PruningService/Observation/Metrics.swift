@@ -29,7 +29,7 @@ public final class Metrics: Sendable {
     /// [method, status] of each route, empty before its first request.
     var requests: [[Int]] = [[]]
     var durations = [Histogram()]
-    var refusals = [Int](repeating: 0, count: RefusalReason.allCases.count)
+    var refusals: [RefusalReason: Int] = [:]
     var bodyBytesReceived = 0
     var bytesSent = 0
     var brokenResponses = 0
@@ -86,7 +86,7 @@ public final class Metrics: Sendable {
   static let noMethod = methods.count - 1
 
   func record(_ refusal: Refusal) {
-    state.withLock { $0.refusals[RefusalReason(refusal).rawValue] += 1 }
+    state.withLock { $0.refusals[RefusalReason(refusal), default: 0] += 1 }
   }
 
   func recordTokens(received: Int, kept: Int) {
@@ -120,7 +120,7 @@ public final class Metrics: Sendable {
       "crop_http_refusals_total", .counter, "Requests rejected before an endpoint saw them, by reason.")
     for reason in RefusalReason.allCases {
       text.sample(
-        "crop_http_refusals_total", [("reason", reason.label)], Double(state.refusals[reason.rawValue]))
+        "crop_http_refusals_total", [("reason", reason.rawValue)], Double(state.refusals[reason] ?? 0))
     }
     text.family(
       "crop_http_request_duration_seconds", .histogram,
@@ -150,8 +150,12 @@ public final class Metrics: Sendable {
 
 /// Why requests were rejected before an endpoint saw them; every reason is exposed from the start, at 0, so that a
 /// rate can be taken over the first one.
-private enum RefusalReason: Int, CaseIterable {
-  case framing, coding, bodyTooLarge, headTimeout, bodyTimeout, sharedMemory, memory, queue, connections
+private enum RefusalReason: String, CaseIterable {
+  case framing, coding, memory, queue, connections
+  case bodyTooLarge = "body-too-large"
+  case headTimeout = "head-timeout"
+  case bodyTimeout = "body-timeout"
+  case sharedMemory = "shared-memory"
 
   init(_ refusal: Refusal) {
     self =
@@ -165,20 +169,6 @@ private enum RefusalReason: Int, CaseIterable {
       case .queueFull: .queue
       case .tooManyConnections: .connections
       }
-  }
-
-  var label: String {
-    switch self {
-    case .framing: "framing"
-    case .coding: "coding"
-    case .bodyTooLarge: "body-too-large"
-    case .headTimeout: "head-timeout"
-    case .bodyTimeout: "body-timeout"
-    case .sharedMemory: "shared-memory"
-    case .memory: "memory"
-    case .queue: "queue"
-    case .connections: "connections"
-    }
   }
 }
 
