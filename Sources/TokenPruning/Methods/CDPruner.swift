@@ -63,9 +63,7 @@ struct CDPruner: PruningMethod {
 
   func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
     let (quality, features) = try qualityAndFeatures(of: input)
-    if task.count == 0 || task.count == task.candidates.count {
-      return Array(task.candidates.prefix(task.count))
-    }
+    if let kept = task.onlyChoice { return kept }
     let capacity = task.count + task.given.count
     let (numbers, overflow) = features.count.multipliedReportingOverflow(by: capacity)
     guard !overflow, numbers <= Self.maximumFactorCount else {

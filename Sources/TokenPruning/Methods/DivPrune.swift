@@ -52,9 +52,7 @@ struct DivPrune: PruningMethod {
     if isFaithful, task.count > 0, let kept = Self.undefinedChoice(task.candidates, space) {
       return Array(kept.prefix(task.count))
     }
-    if task.count == 0 || task.count == task.candidates.count {
-      return Array(task.candidates.prefix(task.count))
-    }
+    if let kept = task.onlyChoice { return kept }
     var search = FarthestPointSearch(
       space, among: task.candidates, given: task.given, stepLimit: input.stepLimit, sharing: input.sharing)
     return try search.next(task.count)

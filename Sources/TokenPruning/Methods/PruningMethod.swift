@@ -124,6 +124,9 @@ struct SelectionTask: Sendable {
     self.init(count: count, candidates: Array(0..<input.tokenCount))
   }
 
+  /// All candidates or none, where that many are wanted; nil where there is something to choose.
+  var onlyChoice: [Int]? { count == 0 ? [] : count == candidates.count ? candidates : nil }
+
   /// `kept`, and as many more of the candidates, best first, as are missing.
   func filled(_ kept: [Int], by scores: [Double]) -> [Int] {
     guard kept.count < count else { return kept }

@@ -1,5 +1,4 @@
 import JSON
-import Kernels
 import PruningNumerics
 import Tensors
 
@@ -218,15 +217,7 @@ private struct LayerProjection {
   /// The vector of each head for one hidden state at one position.
   func vectors(_ state: [Double], _ position: Int) -> [[Double]] {
     let width = weights.rows / heads
-    let products = weights.values.withUnsafeBufferPointer { rows in
-      state.withUnsafeBufferPointer { state in
-        (0..<weights.rows).map { row in
-          guard let a = rows.baseAddress, let b = state.baseAddress else { return 0.0 }
-          return KernelSet.active.widenedDot(a + row * weights.columns, b, weights.columns)
-            + (bias?[row] ?? 0)
-        }
-      }
-    }
+    let products = (0..<weights.rows).map { weights.product(of: $0, with: state) + (bias?[$0] ?? 0) }
     return (0..<heads).map { head in
       rotation.rotated(Array(products[(head * width)..<((head + 1) * width)]), to: position)
     }

@@ -52,9 +52,7 @@ struct SCOPE: PruningMethod {
   func select(_ task: SelectionTask, from input: PruningInput) throws(PruningError) -> [Int] {
     let saliency = try saliency(of: input)
     let space = try input.cosineSpace()
-    if task.count == 0 || task.count == task.candidates.count {
-      return Array(task.candidates.prefix(task.count))
-    }
+    if let kept = task.onlyChoice { return kept }
     if isFaithful, (task.candidates + task.given).contains(where: space.isZero) {
       return Array(task.candidates.prefix(task.count))
     }

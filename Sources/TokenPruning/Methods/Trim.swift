@@ -1,5 +1,4 @@
 import JSON
-import Kernels
 import Localization
 import PruningNumerics
 
@@ -54,14 +53,7 @@ struct Trim: ScoringMethod {
           + "the product needs equal widths (\(name) [N, E] may carry the tokens in the text's space)")
     }
     let mean = text.weightedSum(Array(0..<text.rows)) { _ in sign / Double(text.rows) }
-    return tokens.values.withUnsafeBufferPointer { rows in
-      mean.withUnsafeBufferPointer { mean in
-        (0..<tokens.rows).map { row in
-          guard let a = rows.baseAddress, let b = mean.baseAddress else { return 0 }
-          return KernelSet.active.widenedDot(a + row * tokens.columns, b, tokens.columns)
-        }
-      }
-    }
+    return (0..<tokens.rows).map { tokens.product(of: $0, with: mean) }
   }
 
   var mayKeepFewer: Bool { isAdaptive }
