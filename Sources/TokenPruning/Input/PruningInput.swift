@@ -22,24 +22,19 @@ public struct PruningInput: Sendable {
     /// All visual tokens of the request, those of other images of the layout included.
     let requestTokenCount: Int
 
-    public convenience init(
-      tokenCount: Int, layout: TokenLayout?, seed: UInt64 = 0, previous: [Int]? = nil
-    ) {
-      self.init(
-        tokenCount: tokenCount, layout: layout, seed: seed, previous: previous, firstToken: 0,
-        requestTokenCount: tokenCount)
-    }
-
-    init(
-      tokenCount: Int, layout: TokenLayout?, seed: UInt64, previous: [Int]?, firstToken: Int,
-      requestTokenCount: Int
+    /// - Parameters:
+    ///   - firstToken: of one image of several.
+    ///   - requestTokenCount: nil where these are all.
+    public init(
+      tokenCount: Int, layout: TokenLayout?, seed: UInt64 = 0, previous: [Int]? = nil, firstToken: Int = 0,
+      requestTokenCount: Int? = nil
     ) {
       self.tokenCount = tokenCount
       self.layout = layout
       self.seed = seed
       self.previous = previous
       self.firstToken = firstToken
-      self.requestTokenCount = requestTokenCount
+      self.requestTokenCount = requestTokenCount ?? tokenCount
     }
   }
 
