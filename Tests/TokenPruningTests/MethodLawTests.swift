@@ -127,7 +127,7 @@ import Testing
 
   @Test("NaN and infinity are rejected by tensor and element", arguments: names, [Float.nan, .infinity])
   func nonFinite(_ name: String, _ value: Float) throws {
-    let descriptor = try Self.registry.descriptor(of: name)
+    let descriptor = try Self.registry.type(named: name).descriptor
     for tensorName in descriptor.requiredInputs {
       let input = try makeInput(9, columns: 4) { $0[tensorName]?[3] = value }
       for count in [0, 4, 9] {
@@ -142,10 +142,12 @@ import Testing
   @Test("A missing input is asked for by name", arguments: names)
   func missingInput(_ name: String) throws {
     let empty = PruningInput(tokenCount: 4, tensors: [:], layout: nil)
-    let required = try Self.registry.descriptor(of: name).requiredInputs
+    let required = try Self.registry.type(named: name).descriptor.requiredInputs
     let error = pruningError { _ = try select(name, 2, from: empty) }
     // A method that takes one tensor or another asks for one of them.
-    let asksForOne = error.map { try? Self.registry.descriptor(of: name).optionalInputs.contains($0.pointer) }
+    let asksForOne = error.map {
+      try? Self.registry.type(named: name).descriptor.optionalInputs.contains($0.pointer)
+    }
     #expect(error?.pointer == required.first || (required.isEmpty && asksForOne == true))
   }
 

@@ -1,6 +1,5 @@
 import HTTP1
 public import JSON
-import Parameters
 public import TokenPruning
 
 extension Endpoints {
@@ -11,13 +10,9 @@ extension Endpoints {
   static let method = Endpoint(method: "GET", route: "/methods/{name}", kind: .information) {
     context throws(Problem) in
     let name = context.pathVariables.first ?? ""
-    let descriptors = MethodRegistry.standard.descriptors
-    guard let descriptor = descriptors.first(where: { $0.name == name }) else {
+    guard let descriptor = MethodRegistry.standard.descriptor(named: name) else {
       // 422 is for a body that names it; here the path does.
-      throw Problem(
-        status: 404, .unknownMethod,
-        "there is no method '\(FieldValue.sanitized(name, maximumBytes: 60))'; "
-          + nameSuggestion(for: name, among: descriptors.map(\.name)))
+      throw Problem(status: 404, .unknownMethod, MethodRegistry.standard.unknown(name))
     }
     return json(descriptor.json)
   }

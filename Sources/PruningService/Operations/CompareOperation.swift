@@ -262,12 +262,8 @@ public enum CompareOperation {
       guard let name = value.stringValue ?? object?["method"]?.stringValue else {
         throw Problem(.invalidInput, "must be a name, or an object with the member method", pointer: pointer)
       }
-      guard MethodRegistry.standard.descriptors.contains(where: { $0.name == name }) else {
-        throw Problem(
-          .unknownMethod,
-          "there is no method '\(name.excerpt)'; "
-            + nameSuggestion(for: name, among: MethodRegistry.standard.descriptors.map(\.name)),
-          pointer: pointer)
+      guard MethodRegistry.standard.descriptor(named: name) != nil else {
+        throw Problem(.unknownMethod, MethodRegistry.standard.unknown(name), pointer: pointer)
       }
       let parameters = object?["method_parameters"].flatMap { $0 == .null ? nil : $0 }
       if let parameters, parameters.objectValue == nil {

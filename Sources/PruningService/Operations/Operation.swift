@@ -23,10 +23,8 @@ public enum Operation: String, CaseIterable, Sendable {
 
   /// The same, when the method is known beforehand: what that method cannot do without.
   func mainTensor(of method: String?) -> String {
-    guard self == .prune, let method,
-      let descriptor = MethodRegistry.standard.descriptors.first(where: { $0.name == method })
-    else { return mainTensor }
-    return descriptor.requiredInputs.first ?? mainTensor
+    guard self == .prune, let method else { return mainTensor }
+    return MethodRegistry.standard.descriptor(named: method)?.requiredInputs.first ?? mainTensor
   }
 
   /// Parameters of every operation; a body member of another name is a tensor or a mistake.

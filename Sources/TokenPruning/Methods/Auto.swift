@@ -82,7 +82,7 @@ struct Auto: PruningMethod {
 extension MethodRegistry {
   /// The most memory that a method takes; of one that chooses among others, that of the largest.
   public func memory(of name: String) -> MethodMemory? {
-    guard name == Auto.name else { return descriptors.first { $0.name == name }?.memory }
+    guard name == Auto.name else { return descriptor(named: name)?.memory }
     return descriptors.filter { $0.facts.automatic != nil }.reduce(.scores) { $0.raised(to: $1.memory) }
   }
 }

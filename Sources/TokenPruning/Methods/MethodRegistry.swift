@@ -56,11 +56,12 @@ public struct MethodRegistry: Sendable {
     Set(descriptors.flatMap { $0.requiredInputs + $0.alternativeInputs + $0.optionalInputs }).sorted()
   }
 
-  /// The descriptor of that name.
-  ///
-  /// - Throws: `.unknownMethod` at `/method`, with the nearest name.
-  func descriptor(of name: String) throws(PruningError) -> MethodDescriptor {
-    try type(named: name).descriptor
+  /// The descriptor of that name; nil where there is none.
+  public func descriptor(named name: String) -> MethodDescriptor? { descriptors.first { $0.name == name } }
+
+  /// What is said of a name that no method has, with the nearest one.
+  public func unknown(_ name: String) -> String {
+    "there is no method '\(name.excerpt)'; \(nameSuggestion(for: name, among: descriptors.map(\.name)))"
   }
 
   /// The method of that name with its parameters checked.
@@ -73,11 +74,9 @@ public struct MethodRegistry: Sendable {
     return try type.init(Parameters(parameters, for: type.descriptor, use: use))
   }
 
-  private func type(named name: String) throws(PruningError) -> any PruningMethod.Type {
+  /// - Throws: `.unknownMethod` at `/method`, with the nearest name.
+  func type(named name: String) throws(PruningError) -> any PruningMethod.Type {
     if let place = descriptors.firstIndex(where: { $0.name == name }) { return methods[place] }
-    let names = descriptors.map(\.name)
-    throw PruningError(
-      .unknownMethod, at: "/method",
-      "there is no method '\(name.excerpt)'; \(nameSuggestion(for: name, among: names))")
+    throw PruningError(.unknownMethod, at: "/method", unknown(name))
   }
 }

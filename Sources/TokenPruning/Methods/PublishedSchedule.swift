@@ -34,6 +34,6 @@ public struct PublishedSchedule: Sendable, Hashable {
 extension MethodRegistry {
   /// The tensors that the stages of a named schedule may read; none for an unknown one.
   public func attentionNames(ofSchedule name: String, method: String) -> [String] {
-    descriptors.first { $0.name == method }?.schedules.first { $0.name == name }?.attentionNames ?? []
+    descriptor(named: method)?.schedules.first { $0.name == name }?.attentionNames ?? []
   }
 }

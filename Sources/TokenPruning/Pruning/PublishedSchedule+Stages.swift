@@ -54,7 +54,7 @@ extension PruneRequest {
       throw PruningError(
         at: "/stages", "a published schedule is for one image; send a list of stages with this budget_scope")
     }
-    let descriptor = try MethodRegistry.standard.descriptor(of: method)
+    let descriptor = try MethodRegistry.standard.type(named: method).descriptor
     guard let published = descriptor.schedules.first(where: { $0.name == schedule }) else {
       let names = descriptor.schedules.map { "'\($0.name)'" }.joined(separator: ", ")
       throw PruningError(

@@ -1,6 +1,5 @@
 import ArgumentParser
 import JSON
-import Parameters
 import PruningService
 import TokenPruning
 
@@ -34,9 +33,8 @@ struct Methods: ParsableCommand {
       }
       return
     }
-    guard let method = methods.first(where: { $0.name == name }) else {
-      let hint = nameSuggestion(for: name, among: methods.map(\.name))
-      throw ValidationError("No method is called '\(name)'; \(hint)")
+    guard let method = MethodRegistry.standard.descriptor(named: name) else {
+      throw ValidationError(MethodRegistry.standard.unknown(name))
     }
     switch format {
     case .table: StandardStreams.writeOutput(method.explanation)
