@@ -2,7 +2,7 @@ import JSON
 public import LearnedNetworks
 import Localization
 import Parameters
-public import PruningNumerics
+import PruningNumerics
 public import TensorFormats
 import Tensors
 import TokenPruning
@@ -33,11 +33,9 @@ public enum CompareOperation {
 
   public static func run(
     _ document: TensorDocument, models: ModelSet = ModelSet(),
-    isAbandoned: @escaping @Sendable () -> Bool = { false },
-    isOverdue: @escaping @Sendable () -> Bool = { false }, sharing: WorkSharing = .none
+    isOverdue: @escaping @Sendable () -> Bool = { false }
   ) throws(Problem) -> Comparison {
-    try run(
-      document, RunContext(models: models, isAbandoned: isAbandoned, isOverdue: isOverdue, sharing: sharing))
+    try run(document, RunContext(models: models, isOverdue: isOverdue))
   }
 
   /// - Parameter reservation: asked for memory before anything is prepared, and again once the networks are known that the

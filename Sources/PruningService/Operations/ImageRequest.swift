@@ -260,8 +260,8 @@ struct RunContext: Sendable {
 extension RunContext {
   /// With the work that one request may be.
   init(
-    models: ModelSet, isAbandoned: @escaping @Sendable () -> Bool, isOverdue: @escaping @Sendable () -> Bool,
-    sharing: WorkSharing
+    models: ModelSet, isAbandoned: @escaping @Sendable () -> Bool = { false },
+    isOverdue: @escaping @Sendable () -> Bool, sharing: WorkSharing = .none
   ) {
     self.init(
       models: models,

@@ -1,7 +1,7 @@
 import JSON
 public import LearnedNetworks
 import Parameters
-public import PruningNumerics
+import PruningNumerics
 public import TensorFormats
 import Tensors
 import TokenPruning
@@ -45,18 +45,13 @@ public enum Operation: String, CaseIterable, Sendable {
 
   /// Answers one request. A pure function: the same document and models give the same answer, always.
   ///
-  /// - Parameters:
-  ///   - isAbandoned: asked between images and between steps of long searches; once true, the work is given up,
-  ///     since the caller is gone.
-  ///   - isOverdue: asked as often; once true, the request has had all the time there is.
-  ///   - sharing: who else may compute images of a large batch, or parts of one image.
+  /// - Parameter isOverdue: asked between images and between steps of long searches; once true, the request has had all the time
+  ///   there is.
   public func run(
     _ document: TensorDocument, models: ModelSet = ModelSet(),
-    isAbandoned: @escaping @Sendable () -> Bool = { false },
-    isOverdue: @escaping @Sendable () -> Bool = { false }, sharing: WorkSharing = .none
+    isOverdue: @escaping @Sendable () -> Bool = { false }
   ) throws(Problem) -> Answer {
-    try run(
-      document, RunContext(models: models, isAbandoned: isAbandoned, isOverdue: isOverdue, sharing: sharing))
+    try run(document, RunContext(models: models, isOverdue: isOverdue))
   }
 
   func run(
