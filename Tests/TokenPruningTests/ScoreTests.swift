@@ -88,46 +88,39 @@ struct ScoreTests {
     ]
       as [([Float], [Int])]
     {
-      let row = try AttentionScores.attention(of: ["attention": tensor(values, shape)], 3)
+      let row = try input(["attention": tensor(values, shape)], tokens: 3).attentionScores()
       #expect(close(row, [2, 4, 6]))
     }
     let doubles = try Tensor.floatingPoint([2, 4, 6], shape: Shape([3]), as: .float64)
-    #expect(try AttentionScores.attention(of: ["attention": doubles], 3) == [2, 4, 6])
+    #expect(try input(["attention": doubles], tokens: 3).attentionScores() == [2, 4, 6])
   }
 
   @Test("relative attention divides, with a floor of a hundredth of the reference's mean")
   func relativeAttention() throws {
-    let given = try input(
-      ["attention": tensor([2, 4, 6, 8], [4]), "reference_attention": tensor([1, 8, 3, 0], [4])], tokens: 4)
     // Relative to the largest reference, 8: ratios times 8; the mean of the reference is 3.
-    let row = try AttentionScores.relativeAttention(of: given.tensors, given.tokenCount)
+    let row = try RelativeAttention.scores([2, 4, 6, 8], to: [1, 8, 3, 0])
     let floored: Double = 8 / 0.00375
     #expect(close(row, [16, 4, 16, floored], 1e-6))
   }
 
   @Test("attention that does not fit is refused")
   func wrongAttention() throws {
-    func attempt(_ attention: Tensor?, _ reference: Tensor? = nil) -> PruningError? {
-      var tensors: [String: Tensor] = [:]
-      tensors["attention"] = attention
-      tensors["reference_attention"] = reference
-      return error {
-        reference == nil
-          ? try AttentionScores.attention(of: tensors, 3)
-          : try AttentionScores.relativeAttention(of: tensors, 3)
-      }
+    func attempt(_ attention: Tensor?) -> PruningError? {
+      error { try input(attention.map { ["attention": $0] } ?? [:], tokens: 3).attentionScores() }
     }
-    let good = try tensor([1, 2, 3], [3])
+    func attempt(reference: [Double]) -> PruningError? {
+      error { try RelativeAttention.scores([1, 2, 3], to: reference) }
+    }
     #expect(attempt(nil)?.pointer == "attention")
     let short = try attempt(tensor([1, 2], [2]))
-    #expect(short?.message.contains("[2]") == true && short?.message.contains("N = 3") == true)
+    #expect(short?.message.contains("[2]") == true && short?.message.contains("[heads, 3]") == true)
     #expect(try attempt(tensor([], [0, 3]))?.pointer == "attention")
     #expect(try attempt(tensor([1, 2, 3], [1, 1, 1, 3]))?.pointer == "attention")
     let notANumber = try attempt(tensor([1, 2, 3, 4, .nan, 6], [2, 3]))
     #expect(notANumber?.pointer == "attention")
-    #expect(notANumber?.message.contains("element 4") == true)
-    #expect(try attempt(good, tensor([0, 0, 0], [3]))?.message.contains("zero everywhere") == true)
-    #expect(try attempt(good, tensor([1, -1, 0], [3]))?.message.contains("token 1") == true)
+    #expect(notANumber?.message.contains("element [1, 1]") == true)
+    #expect(attempt(reference: [0, 0, 0])?.message.contains("zero everywhere") == true)
+    #expect(attempt(reference: [1, -1, 0])?.message.contains("token 1") == true)
   }
 
   // MARK: Similarity
@@ -139,7 +132,6 @@ struct ScoreTests {
         "image_features": tensor([3, 4, 0, 0, -1e30, 0], [3, 2]),
         "text_features": tensor([2, 0, 0, 1e-30], [2, 2]),
       ], tokens: 3)
-    try SimilarityScores.validate(given.tensors, given.tokenCount)
     let cosines = try Relevance.cosines(of: given, sign: .positive)
     #expect(close(cosines, [0.7, 0, -0.5]))
     #expect(SimilarityScores.saliency(cosines, sign: .positive, temperature: nil) == cosines)
@@ -157,13 +149,12 @@ struct ScoreTests {
     func attempt(_ image: Tensor, _ text: Tensor) -> PruningError? {
       error {
         let given = input(["image_features": image, "text_features": text], tokens: 2)
-        try SimilarityScores.validate(given.tensors, given.tokenCount)
         return try Relevance.cosines(of: given, sign: .positive)
       }
     }
     let image = try tensor([1, 2, 3, 4], [2, 2])
     #expect(try attempt(tensor([1, 2], [2]), image)?.pointer == "image_features")
-    #expect(try attempt(image, tensor([1, 2, 3], [3]))?.message.contains("D = 2") == true)
+    #expect(try attempt(image, tensor([1, 2, 3], [3]))?.message.contains("has 3 columns") == true)
     #expect(try attempt(image, tensor([], [0, 2]))?.pointer == "text_features")
     let infinite = try attempt(image, tensor([1, .infinity], [2]))
     #expect(infinite?.pointer == "text_features" && infinite?.message.contains("not finite") == true)
@@ -174,26 +165,27 @@ struct ScoreTests {
   @Test("query and key give softmax(q . k / sqrt(d)), mean over heads, grouped where keys have fewer heads")
   func queryKey() throws {
     let keys: [Float] = [1, 0, 0, 1, 2, 0]
-    let one = try QueryKeyScores.attention(
-      of: ["query": tensor([1, 1], [2]), "key": tensor(keys, [3, 2])], 3, .unlimited)
+    let one = try input(["query": tensor([1, 1], [2]), "key": tensor(keys, [3, 2])], tokens: 3)
+      .queryKeyAttention()
     let root = 2.0.squareRoot()
     let powers: [Double] = [exp(1 / root), exp(1 / root), exp(root)]
     let sum = powers.reduce(0, +)
     let expected = powers.map { $0 / sum }
     #expect(close(one, expected))
     // Four query heads over two key heads: heads 0 and 1 read keys, heads 2 and 3 read zeros.
-    let grouped = try QueryKeyScores.attention(
-      of: [
+    let grouped = try input(
+      [
         "query": tensor([1, 1, 1, 1, 5, 5, 7, 7], [4, 2]),
         "key": tensor(keys + [0, 0, 0, 0, 0, 0], [2, 3, 2]),
-      ], 3, .unlimited)
+      ], tokens: 3
+    ).queryKeyAttention()
     #expect(close(grouped, expected.map { $0 / 2 + 1.0 / 6 }))
   }
 
   @Test("queries and keys that do not fit are refused")
   func wrongQueryKey() throws {
     func attempt(_ query: Tensor, _ key: Tensor) -> PruningError? {
-      error { try QueryKeyScores.attention(of: ["query": query, "key": key], 2, .unlimited) }
+      error { try input(["query": query, "key": key], tokens: 2).queryKeyAttention() }
     }
     let key = try tensor([1, 2, 3, 4, 5, 6, 7, 8], [2, 2, 2])
     #expect(

@@ -71,25 +71,7 @@ struct FloatRows: Sendable, Equatable {
     at: "image_features", "makes numbers beyond 32-bit floats in this model; its weights are too large")
 
   /// Whether a number is infinite or NaN: a sum went beyond float32.
-  var hasOverflowed: Bool {
-    values.withUnsafeBufferPointer { values in
-      // A difference from itself is 0, or NaN for what is not finite, and NaN stays in a sum.
-      var sums = SIMD8<Float>.zero
-      var index = 0
-      while index &+ 8 <= values.count {
-        let lanes = UnsafeRawBufferPointer(values).loadUnaligned(
-          fromByteOffset: index &* 4, as: SIMD8<Float>.self)
-        sums += lanes - lanes
-        index &+= 8
-      }
-      var sum = sums.sum()
-      while index < values.count {
-        sum += values[index] - values[index]
-        index &+= 1
-      }
-      return sum != 0
-    }
-  }
+  var hasOverflowed: Bool { !values.allSatisfy(\.isFinite) }
 }
 
 /// The right side of products in float32, packed for the kernels in use: [columns, depth].

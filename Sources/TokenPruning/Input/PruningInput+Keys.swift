@@ -52,3 +52,56 @@ extension PruningInput {
     return tensor
   }
 }
+
+// The attention of one query to the keys of its layer: callers on fused attention have no attention map, and the one row that
+// is needed costs O(heads N d).
+extension PruningInput {
+  private static func stepsPerProduct(_ width: Int) -> Int {
+    30 + StepCounter.plainComparison(columns: width)
+  }
+
+  /// What ``queryKeyAttention()`` takes; tensors may have any shape yet.
+  var queryKeySteps: Double {
+    guard let query = tensors["query"], let key = tensors["key"], key.rank >= 2 else { return 0 }
+    let width = key.shape[key.rank - 1]
+    let heads = Double(query.elementCount) / Double(max(width, 1))
+    return heads * Double(key.shape[key.rank - 2]) * Double(Self.stepsPerProduct(width))
+  }
+
+  /// softmax(q . k / sqrt(d)) over the visual tokens, mean over heads, [N].
+  ///
+  /// `query` is [d] or [heads, d]; `key` is [N, d] or [kv_heads, N, d]. With grouped-query attention query head
+  /// h reads key head h / (heads / kv_heads).
+  /// - Throws: at `query` or `key` for a shape that does not fit, or a product too large for a Double; when it is more work than
+  ///   one request may do.
+  func queryKeyAttention() throws(PruningError) -> [Double] {
+    let keys = try headRows(named: "key", rows: tokenCount)
+    let query = try tensor("query")
+    let width = keys[0].columns
+    guard (1...2).contains(query.rank), query.shape[query.rank - 1] == width, query.elementCount > 0 else {
+      throw PruningError(
+        at: "query", "shape must be [d] or [heads, d] with d = \(width) as in key, not \(query.shape)")
+    }
+    try requireFinite(query, named: "query")
+    let heads = query.elementCount / width
+    guard heads % keys.count == 0 else {
+      throw PruningError(
+        at: "query", "has \(heads) heads, which is not a multiple of the \(keys.count) heads of key")
+    }
+    let queries = query.doubles()
+    let scale = 1 / Double(width).squareRoot()
+    var scores = [Double](repeating: 0, count: tokenCount)
+    var steps = StepCounter(limit: stepLimit, work: "multiplying query and key")
+    for head in 0..<heads {
+      try steps.spend(tokenCount * Self.stepsPerProduct(width))
+      let row = Array(queries[(head * width)..<((head + 1) * width)])
+      let own = keys[head / (heads / keys.count)]
+      let logits = (0..<tokenCount).map { own.product(of: $0, with: row) * scale }
+      guard logits.allSatisfy(\.isFinite) else {
+        throw PruningError(at: "query", "the product with key overflows in head \(head)")
+      }
+      for (token, share) in softmax(logits).enumerated() { scores[token] += share / Double(heads) }
+    }
+    return scores
+  }
+}

@@ -1,7 +1,5 @@
 import JSON
-import Localization
 import PruningNumerics
-import Tensors
 
 /// CROP's inner-LLM pruning ranks what its region policy leaves to choose, by the scorer the input allows.
 ///
@@ -101,7 +99,7 @@ struct QueryKeyAttention: ScoringMethod {
   init(_ parameters: Parameters) {}
 
   func scores(of input: PruningInput) throws(PruningError) -> [Double] {
-    try QueryKeyScores.attention(of: input.tensors, input.tokenCount, input.stepLimit)
+    try input.queryKeyAttention()
   }
 }
 

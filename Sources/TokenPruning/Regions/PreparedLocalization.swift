@@ -58,7 +58,7 @@ public struct PreparedLocalization: Sendable {
 
   /// The steps of products that ``searchCount`` does not count.
   public func otherSteps(on input: PruningInput) -> Double {
-    images[0].source == .queryKey ? QueryKeyScores.steps(of: input.tensors) : 0
+    images[0].source == .queryKey ? input.queryKeySteps : 0
   }
 
   /// The images of the layout.
@@ -116,19 +116,19 @@ public struct PreparedLocalization: Sendable {
       let scores: [Double]
       switch source {
       case .relativeAttention:
-        scores = try AttentionScores.relativeAttention(of: input.tensors, input.tokenCount)
+        scores = try RelativeAttention.scores(
+          try input.attentionScores(), to: try input.attentionScores(named: "reference_attention"))
       case .attention:
-        scores = try AttentionScores.attention(of: input.tensors, input.tokenCount)
+        scores = try input.attentionScores()
         found = .meanAttention(scores)
       case .queryKey:
-        scores = try QueryKeyScores.attention(of: input.tensors, input.tokenCount, input.stepLimit)
+        scores = try input.queryKeyAttention()
       case .model:
         let chosen = try models.localizer(named: options.model, at: "/localize/model")
         model = chosen.name
         scores = try chosen.model.scores(
           of: try input.features(), askedBy: try input.textFeatures(), in: layout, input.stepLimit)
       default:
-        try SimilarityScores.validate(input.tensors, input.tokenCount)
         let cosines = try Relevance.cosines(of: input, sign: .positive)
         scores = SimilarityScores.saliency(cosines, sign: options.sign, temperature: options.temperature)
         found = .meanCosines(cosines)
