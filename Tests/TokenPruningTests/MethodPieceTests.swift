@@ -38,7 +38,7 @@ import Testing
     let a = (0..<8).map { Double($0) - 3 }
     let b = (0..<8).map { 1 / Double($0 + 1) }
     func product(_ p: Int, _ q: Int) -> Double {
-      RowArithmetic.dot(rotary.rotated(a, to: p)[...], rotary.rotated(b, to: q)[...])
+      innerProduct(rotary.rotated(a, to: p), rotary.rotated(b, to: q))
     }
     #expect(abs(product(5, 9) - product(105, 109)) <= 1e-12)
     #expect(abs(product(5, 9) - product(5, 10)) > 1e-3)

@@ -164,7 +164,7 @@ struct PyramidDrop: ScoringMethod {
       for head in 0..<heads {
         let vector = vectors[head / (heads / vectors.count)]
         let scale = 1 / Double(vector.count).squareRoot()
-        logits[head].append(RowArithmetic.dot(query[head][...], vector[...]) * scale)
+        logits[head].append(innerProduct(query[head], vector) * scale)
       }
     }
     return logits

@@ -174,7 +174,7 @@ struct TextAttention {
     }
     let gram = try averaged.map { (a) throws(PruningError) in
       try steps.spend(rows.count * (tokenCount + 8))
-      return averaged.map { b in RowArithmetic.dot(a[...], b[...]) }
+      return averaged.map { b in innerProduct(a, b) }
     }
     let singular = try SymmetricEigenvalues.of(gram, &steps).map { max($0, 0).squareRoot() }
     let limit = Double(max(rows.count, tokenCount)) * 0x1p-23 * (singular.max() ?? 0)
