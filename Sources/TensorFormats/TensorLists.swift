@@ -44,6 +44,19 @@ enum TensorLists {
     return TensorBundle(entries)
   }
 
+  /// The same in the order of `tensors`; a list stands where its first element stood.
+  static func ordered(
+    _ tensors: [(name: String, tensor: Tensor)]
+  ) throws(TensorFormatError) -> [(name: String, entry: TensorBundle.Entry)] {
+    let bundle = try bundle(tensors)
+    return tensors.compactMap { name, _ in
+      let list = listIndex(name)
+      guard list?.index ?? 0 == 0 else { return nil }
+      let member = list?.list ?? name
+      return bundle[member].map { (member, $0) }
+    }
+  }
+
   /// `name.12` as `name` and 12; nil for every other name, leading zeros included.
   static func listIndex(_ name: String) -> (list: String, index: Int)? {
     guard let dot = name.utf8.lastIndex(of: UInt8(ascii: ".")), dot != name.startIndex else { return nil }

@@ -83,24 +83,18 @@ public enum JSONTensorFormat: AnswerFormat {
           .invalidContent, tensor: name, "element \(index) is not finite, which JSON cannot express")
       }
     }
-    let bundle = try TensorLists.bundle(tensors)
-    for (name, _) in tensors {
-      let list = TensorLists.listIndex(name)
-      // A list stands where its first element stood.
-      guard list?.index ?? 0 == 0 else { continue }
-      let member = list?.list ?? name
-      guard !response.names.contains(member) else {
-        throw TensorFormatError(.invalidContent, tensor: member, "the name '\(member)' is taken")
+    for (name, entry) in try TensorLists.ordered(tensors) {
+      guard !response.names.contains(name) else {
+        throw TensorFormatError(.invalidContent, tensor: name, "the name '\(name)' is taken")
       }
-      writer.name(member)
-      switch bundle[member] {
+      writer.name(name)
+      switch entry {
       case .one(let tensor) where tensor.elementType == .int64: try writer.writeNested(tensor, isInterrupted)
       case .one(let tensor): try writer.writeObject(tensor, isInterrupted)
       case .many(let list):
         writer.beginArray()
         for tensor in list { try writer.writeObject(tensor, isInterrupted) }
         writer.endArray()
-      case nil: break
       }
     }
     writer.endObject()
@@ -109,6 +103,17 @@ public enum JSONTensorFormat: AnswerFormat {
 }
 
 extension JSONWriter {
+  /// An answer's members as the text of an object.
+  static func text(
+    of response: JSONObject, _ isInterrupted: Interruption?
+  ) throws(TensorFormatError) -> String {
+    var writer = JSONWriter()
+    writer.beginObject()
+    try writer.writeMembers(of: response, isInterrupted)
+    writer.endObject()
+    return String(decoding: writer.takeBytes(), as: UTF8.self)
+  }
+
   /// The members of an answer; of a list, which has an entry for each image of a batch, one entry after the other.
   mutating func writeMembers(
     of response: JSONObject, _ isInterrupted: Interruption?

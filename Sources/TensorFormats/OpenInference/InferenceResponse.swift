@@ -90,27 +90,17 @@ public struct InferenceResponse: Sendable {
   private static func outputs(
     _ tensors: [(name: String, tensor: Tensor)], _ response: JSONObject, _ isInterrupted: Interruption?
   ) throws(TensorFormatError) -> [InferenceOutput] {
-    let bundle = try TensorLists.bundle(tensors)
     var outputs: [InferenceOutput] = []
-    for (name, _) in tensors {
-      let list = TensorLists.listIndex(name)
-      // A list stands where its first element stood.
-      guard list?.index ?? 0 == 0 else { continue }
-      let member = list?.list ?? name
-      switch bundle[member] {
-      case .one(let tensor): outputs.append(InferenceOutput(name: member, content: .tensor(tensor)))
-      case .many(let list):
-        outputs.append(
-          InferenceOutput(name: member, content: .tensor(try Self.stacked(list, member, isInterrupted))))
-      case nil: break
-      }
+    for (name, entry) in try TensorLists.ordered(tensors) {
+      let tensor =
+        switch entry {
+        case .one(let tensor): tensor
+        case .many(let list): try stacked(list, name, isInterrupted)
+        }
+      outputs.append(InferenceOutput(name: name, content: .tensor(tensor)))
     }
-    var text = JSONWriter()
-    text.beginObject()
-    try text.writeMembers(of: response, isInterrupted)
-    text.endObject()
-    let content = InferenceOutput.Content.text(String(decoding: text.takeBytes(), as: UTF8.self))
-    return outputs + [InferenceOutput(name: textOutput, content: content)]
+    let text = try JSONWriter.text(of: response, isInterrupted)
+    return outputs + [InferenceOutput(name: textOutput, content: .text(text))]
   }
 
   private static func chosen(

@@ -13,14 +13,7 @@ public struct SafetensorsFile: Sendable {
   /// - Throws: wherever the bytes are not a safetensors file; whatever they are, it returns or throws.
   public init(_ bytes: ArraySlice<UInt8>) throws(TensorFormatError) {
     let header = try SafetensorsHeader(bytes)
-    let data = bytes.dropFirst(8 + header.length)
-    try header.checkCoverage(dataLength: data.count)
-    var tensors: [String: Tensor] = [:]
-    for entry in header.entries {
-      let bytes = data[(data.startIndex + entry.begin)..<(data.startIndex + entry.end)]
-      tensors[entry.name] = try .named(entry.name, entry.elementType, entry.shape, bytes)
-    }
-    self.tensors = tensors
+    tensors = try header.tensors(in: bytes).reduce(into: [:]) { $0[$1.name] = $1.tensor }
     metadata = header.metadata.members.reduce(into: [:]) { $0[$1.name] = $1.value.stringValue }
   }
 }

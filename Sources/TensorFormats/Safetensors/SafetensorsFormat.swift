@@ -26,14 +26,7 @@ public enum SafetensorsFormat: AnswerFormat {
     _ body: ArraySlice<UInt8>, _ hints: DecodingHints
   ) throws(TensorFormatError) -> TensorDocument {
     let header = try SafetensorsHeader(body, isInterrupted: hints.isInterrupted)
-    let data = body.dropFirst(8 + header.length)
-    try header.checkCoverage(dataLength: data.count)
-    var tensors: [(name: String, tensor: Tensor)] = []
-    tensors.reserveCapacity(header.entries.count)
-    for entry in header.entries {
-      let bytes = data[(data.startIndex + entry.begin)..<(data.startIndex + entry.end)]
-      tensors.append((entry.name, try .named(entry.name, entry.elementType, entry.shape, bytes)))
-    }
+    let tensors = try header.tensors(in: body)
     let (parameters, others) = try header.parameters(named: hints.parameterNames, hints.isInterrupted)
     return TensorDocument(
       tensors: try TensorLists.bundle(tensors), parameters: parameters, otherMetadata: others)
@@ -61,13 +54,9 @@ public enum SafetensorsFormat: AnswerFormat {
     var header = JSONWriter()
     header.beginObject()
     header.name("__metadata__")
-    var text = JSONWriter()
-    text.beginObject()
-    try text.writeMembers(of: response, isInterrupted)
-    text.endObject()
     header.beginObject()
     header.name("response")
-    header.write(String(decoding: text.takeBytes(), as: UTF8.self))
+    header.write(try JSONWriter.text(of: response, isInterrupted))
     header.endObject()
     var offset = 0
     var taken: Set = ["__metadata__"]

@@ -155,8 +155,21 @@ struct SafetensorsHeader {
     return numbers
   }
 
+  /// The tensors, as slices of the body.
+  func tensors(in body: ArraySlice<UInt8>) throws(TensorFormatError) -> [(name: String, tensor: Tensor)] {
+    let data = body.dropFirst(8 + length)
+    try checkCoverage(dataLength: data.count)
+    var tensors: [(name: String, tensor: Tensor)] = []
+    tensors.reserveCapacity(entries.count)
+    for entry in entries {
+      let bytes = data[(data.startIndex + entry.begin)..<(data.startIndex + entry.end)]
+      tensors.append((entry.name, try .named(entry.name, entry.elementType, entry.shape, bytes)))
+    }
+    return tensors
+  }
+
   /// Rejects holes, overlaps, and bytes that belong to no tensor.
-  func checkCoverage(dataLength: Int) throws(TensorFormatError) {
+  private func checkCoverage(dataLength: Int) throws(TensorFormatError) {
     var covered = 0
     for entry in entries {
       guard entry.begin == covered else {
