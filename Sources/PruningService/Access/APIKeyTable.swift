@@ -75,16 +75,7 @@ public struct APIKeyTable: Sendable {
   }
 
   private static func name(_ word: ArraySlice<UInt8>, line: Int) throws(APIKeyError) -> String {
-    let isName =
-      word.count <= 64
-      && word.allSatisfy { byte in
-        switch byte {
-        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."):
-          true
-        default: false
-        }
-      }
-    guard isName else {
+    guard isPlainName(word) else {
       throw APIKeyError(
         "line \(line): the name before the key may have up to 64 letters, digits, '-', '_' and '.'")
     }
@@ -97,4 +88,16 @@ public struct APIKeyError: Error, Sendable, Equatable, CustomStringConvertible {
   public let description: String
 
   init(_ description: String) { self.description = description }
+}
+
+/// Whether it is 1 to 64 letters, digits, `-`, `_` and `.`, as names are that operators give.
+func isPlainName(_ name: some Collection<UInt8>) -> Bool {
+  (1...64).contains(name.count)
+    && name.allSatisfy { byte in
+      switch byte {
+      case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."):
+        true
+      default: false
+      }
+    }
 }

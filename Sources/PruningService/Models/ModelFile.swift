@@ -50,14 +50,6 @@ public enum ModelFile {
   public static func modelName(ofFile name: String) -> String? {
     guard name.hasSuffix(fileEnding) else { return nil }
     let stem = name.dropLast(fileEnding.count)
-    let isPlain = stem.utf8.allSatisfy { byte in
-      switch byte {
-      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."):
-        true
-      default: false
-      }
-    }
-    return isPlain && (1...64).contains(stem.utf8.count) ? String(stem) : nil
+    return isPlainName(stem.utf8) ? String(stem) : nil
   }
 }

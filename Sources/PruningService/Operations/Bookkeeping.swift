@@ -1,4 +1,5 @@
 import JSON
+import Parameters
 import PruningNumerics
 import Tensors
 import TokenPruning
@@ -22,12 +23,8 @@ struct Bookkeeping: Sendable {
       textTokens = nil
       times = nil
     case .object(let object):
-      let known = ["text_tokens", "timestamps"]
-      if let other = object.names.first(where: { !known.contains($0) }) {
-        throw PruningError(
-          at: "/bookkeeping" + JSONPointer.token(other),
-          "is unknown; bookkeeping has \(known.joined(separator: " and "))")
-      }
+      try ParameterReading(object, at: "/bookkeeping")
+        .refuseUnknown(besides: ["text_tokens", "timestamps"], of: "bookkeeping")
       textTokens = try Self.list(object, "text_tokens", "whole numbers in 0...\(Self.maximumText)") {
         $0.integerValue.flatMap { (0...Self.maximumText).contains($0) ? $0 : nil }
       }

@@ -39,12 +39,8 @@ struct PreviousTokens {
     guard let object = value.objectValue else {
       throw PruningError(at: "/previous", "must be an object with kept_indices, not \(value.kindWithArticle)")
     }
-    let known = ["kept_indices", "tokens"]
-    if let other = object.names.first(where: { !known.contains($0) }) {
-      throw PruningError(
-        at: "/previous" + JSONPointer.token(other),
-        "is unknown; previous has kept_indices and tokens")
-    }
+    let given = ParameterReading(object, at: "/previous")
+    try given.refuseUnknown(besides: ["kept_indices", "tokens"], of: "previous")
     guard let list = object["kept_indices"]?.arrayValue else {
       throw PruningError(
         at: "/previous/kept_indices", "is missing; the kept_indices of the previous response are needed")
@@ -60,17 +56,7 @@ struct PreviousTokens {
       indices.append(index)
     }
     kept = indices
-    if let tokens = object["tokens"], tokens != .null {
-      guard let number = tokens.integerValue, (0...TokenLayout.maximumTokenCount).contains(number) else {
-        throw PruningError(
-          at: "/previous/tokens",
-          "must be a whole number in 0...\(TokenLayout.maximumTokenCount), not \(ParameterReading.found(tokens))"
-        )
-      }
-      tokenCount = number
-    } else {
-      tokenCount = nil
-    }
+    tokenCount = try given.integer("tokens", in: 0...TokenLayout.maximumTokenCount)
     name = "/previous/kept_indices"
   }
 
