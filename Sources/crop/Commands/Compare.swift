@@ -45,18 +45,13 @@ struct Compare: ParsableCommand {
       valueName: "file"))
   var out: String?
 
-  @Option(
-    help: ArgumentHelp(
-      "Draw on this photograph (JPEG, PNG, WebP or GIF); repeat it for each image of a layout, in order.",
-      valueName: "file"))
-  var image: [String] = []
-
+  @OptionGroup var photographs: PhotographOptions
   @OptionGroup var learned: ModelOptions
   @OptionGroup(title: "Parameters") var budget: BudgetParameterOptions
   @OptionGroup(title: "Parameters") var common: CommonParameterOptions
 
   func validate() throws {
-    guard image.isEmpty || out?.hasSuffix(".svg") == true else {
+    guard photographs.image.isEmpty || out?.hasSuffix(".svg") == true else {
       throw ValidationError("--image is for the picture: give its file with --out FILE.svg.")
     }
     if let out, !out.hasSuffix(".svg"), !out.hasSuffix(".json") {
@@ -88,9 +83,7 @@ struct Compare: ParsableCommand {
 
   private func bytes(of comparison: Comparison, for path: String) throws(InputError) -> [UInt8] {
     guard path.hasSuffix(".svg") else { return JSONValue.object(comparison.json).serialized() + [0x0a] }
-    var photographs: [PictureOptions.Photograph] = []
-    for path in image { photographs.append(try photograph(path)) }
-    return comparison.picture(photographs: photographs)
+    return comparison.picture(photographs: try photographs.read())
   }
 
   /// A row for each method, then the overlap of each pair, then why methods could not run.

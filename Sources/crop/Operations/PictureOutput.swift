@@ -3,10 +3,22 @@ import FoundationEssentials
 import PruningService
 import TokenPictures
 
+/// What a picture is drawn on.
+struct PhotographOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Draw on this photograph (JPEG, PNG, WebP or GIF); repeat it for each image of a layout, in order.",
+      valueName: "file"))
+  var image: [String] = []
+
+  /// - Throws: for what cannot be read, is too large or is no picture.
+  func read() throws(InputError) -> [PictureDocument.Photograph] {
+    try image.map { (path) throws(InputError) in try photograph(path) }
+  }
+}
+
 /// Where a picture of the answer goes, and what it is drawn on.
 struct PictureOptions: ParsableArguments {
-  typealias Photograph = PictureDocument.Photograph
-
   @Option(
     help: ArgumentHelp(
       "Draw the result as an SVG file: grid, score map, region, kept or merged tokens. - is standard output, which "
@@ -14,14 +26,10 @@ struct PictureOptions: ParsableArguments {
       valueName: "file"))
   var svg: String?
 
-  @Option(
-    help: ArgumentHelp(
-      "Draw on this photograph (JPEG, PNG, WebP or GIF); repeat it for each image of a layout, in order.",
-      valueName: "file"))
-  var image: [String] = []
+  @OptionGroup var photographs: PhotographOptions
 
   func validate() throws {
-    guard image.isEmpty || svg != nil else {
+    guard photographs.image.isEmpty || svg != nil else {
       throw ValidationError("--image is for the picture: give its file with --svg FILE.")
     }
   }
@@ -31,9 +39,7 @@ struct PictureOptions: ParsableArguments {
   /// - Returns: whether it went to standard output.
   func write(_ picture: ([PictureDocument.Photograph]) -> [UInt8]) throws(InputError) -> Bool {
     guard let svg else { return false }
-    var photographs: [PictureDocument.Photograph] = []
-    for path in image { photographs.append(try photograph(path)) }
-    let bytes = picture(photographs)
+    let bytes = picture(try photographs.read())
     guard svg != "-" else {
       StandardStreams.writeOutput(bytes)
       return true
@@ -44,8 +50,6 @@ struct PictureOptions: ParsableArguments {
 }
 
 /// A file of --image as a part of the picture, so that the picture is one file.
-///
-/// - Throws: for what cannot be read, is too large or is no picture.
 func photograph(_ path: String) throws(InputError) -> PictureDocument.Photograph {
   let limit = 32 << 20
   let bytes = try readInput(path, named: "--image \(path)", upTo: limit)
