@@ -156,6 +156,7 @@ struct SafetensorsHeader {
   }
 
   /// The tensors, as slices of the body.
+  @inline(__always)
   func tensors(in body: ArraySlice<UInt8>) throws(TensorFormatError) -> [(name: String, tensor: Tensor)] {
     let data = body.dropFirst(8 + length)
     try checkCoverage(dataLength: data.count)

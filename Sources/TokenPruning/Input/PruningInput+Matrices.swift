@@ -76,10 +76,10 @@ extension PruningInput {
       return mean
     }
     let tensor = try tensor(name)
-    let accepted = counts ?? [tokenCount]
-    guard (1...3).contains(tensor.rank), let count = tensor.shape.dimensions.last, accepted.contains(count)
+    guard (1...3).contains(tensor.rank), let count = tensor.shape.dimensions.last,
+      counts?.contains(count) ?? (count == tokenCount)
     else {
-      let forms = accepted.map { "[\($0)], [heads, \($0)] or [heads, queries, \($0)]" }
+      let forms = (counts ?? [tokenCount]).map { "[\($0)], [heads, \($0)] or [heads, queries, \($0)]" }
       throw PruningError(at: name, "shape must be \(forms.joined(separator: ", or ")), not \(tensor.shape)")
     }
     guard tensor.shape.dimensions.dropLast().allSatisfy({ $0 > 0 }) else {
