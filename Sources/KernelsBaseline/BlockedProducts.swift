@@ -170,12 +170,14 @@ public enum BlockedProducts {
         var row = top
         while row < range.upperBound {
           let height = min(tileRows, range.upperBound &- row)
-          // Columns right of the diagonal of the tile's last row are somebody else's.
           let width = min(panelWidth, row &+ height &- first)
+          // Columns right of the diagonal of the tile's last row are another's, which makes the same of them; where it is
+          // one of the range's, whole registers are written.
+          let whole = min(panelWidth, (width &+ laneCount &- 1) / laneCount &* laneCount)
           let into = target + (row &* stride &+ first)
           tile(
             a + (row &* columns &+ start), columns, height, panel + start &* panelWidth, depth, into, stride,
-            width, shortRun, adding || start > 0)
+            first &+ whole <= range.upperBound ? whole : width, shortRun, adding || start > 0)
           if isLast { mirror(target, stride, row, height, first, width) }
           row &+= tileRows
         }
