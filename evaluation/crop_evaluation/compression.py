@@ -8,7 +8,7 @@ import time
 import numpy as np
 import torch
 
-from . import evaluate, prefill, resampler, selections, service, table, training, vocabulary
+from . import evaluate, prefill, resampler, selections, service, table, vocabulary
 
 RESULT = os.path.join(evaluate.RESULTS, "compression.json")
 SMOKE = os.path.join(evaluate.RESULTS, "compression-smoke.json")
@@ -63,8 +63,7 @@ def _part(first, count, names, keeps):
                 began = time.perf_counter()
                 rows, positions = compressed(study.client, tensors, keep, *ROWS[name])
                 seconds.setdefault((name, keep), []).append((time.perf_counter() - began) / len(answers))
-                with training.mixed_precision():
-                    said = prefill.finish(study.whole, rows, positions, asked, answers[:, 2])
+                said = prefill.finish(study.whole, rows, positions, asked, answers[:, 2])
                 right.setdefault((name, keep), []).append((said == answers[:, 0]).numpy())
     return {key: np.concatenate(flags).astype(float) for key, flags in right.items()}, np.concatenate(kinds), np.concatenate(groups), seconds
 

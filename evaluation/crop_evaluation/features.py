@@ -15,8 +15,6 @@ def folder(cache, split):
 @torch.no_grad()
 def compute(cache, split, count, encoder, version, batch=32):
     """[count, 257, WIDTH] float16; goes on where it was stopped, begins anew for another encoder."""
-    from .training import mixed_precision
-
     target = folder(cache, split)
     os.makedirs(target, exist_ok=True)
     state_path, array_path = os.path.join(target, "state.json"), os.path.join(target, "features.npy")
@@ -33,8 +31,7 @@ def compute(cache, split, count, encoder, version, batch=32):
     encoder.eval()
     while state["done"] < count:
         start, end = state["done"], min(count, state["done"] + batch)
-        with mixed_precision():
-            array[start:end] = encoder(model.pixels(images[start:end]))[0].float().numpy()
+        array[start:end] = encoder(model.pixels(images[start:end]))[0].numpy()
         state["done"] = end
         if end % (batch * 20) == 0 or end == count:
             array.flush()

@@ -133,7 +133,7 @@ class Localizer(nn.Module):
         direction = self.head["text"](self.head["text_norm"](mean)) * self.position.shape[1] ** -0.5
         weights = direction @ self.head["image"].weight + self.head["score"].weight
         bias = (direction * self.head["image"].bias).sum(-1, keepdim=True) + self.head["score"].bias
-        return ((self.head["image_norm"](patches) @ weights[..., None])[..., 0] + bias).float()
+        return (self.head["image_norm"](patches) @ weights[..., None])[..., 0] + bias
 
 
 def token_targets(answers):
@@ -237,9 +237,8 @@ def train(cache, steps, initial=None):
             break
         random = np.random.default_rng([training.SEED, run.step])
         asked = np.sort(random.permutation(dataset.ARRAYS["words"][0][0])[:QUESTIONS])
-        with training.mixed_precision():
-            logits, answers = _logits(network, embedding, cached[index], data["words"][index][:, asked],
-                                      data["answers"][index][:, asked])
+        logits, answers = _logits(network, embedding, cached[index], data["words"][index][:, asked],
+                                  data["answers"][index][:, asked])
         tokens = functional.binary_cross_entropy_with_logits(logits, token_targets(answers))
         search = search_loss(logits.sigmoid(), answers)
         loss = tokens + search
@@ -265,8 +264,7 @@ def figures(network, embedding, held_features, held, count):
     scores, answers = [], []
     for start in range(0, count, 10):
         part = slice(start, start + 10)
-        with training.mixed_precision():
-            logits, rows = _logits(network, embedding, held_features[part], held["words"][part], held["answers"][part])
+        logits, rows = _logits(network, embedding, held_features[part], held["words"][part], held["answers"][part])
         scores.append(logits.sigmoid().numpy())
         answers.append(rows.numpy())
     scores, answers = np.concatenate(scores).astype(np.float64), np.concatenate(answers)

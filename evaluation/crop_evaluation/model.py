@@ -23,7 +23,7 @@ class Norm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x):
-        return functional.rms_norm(x.float(), (x.shape[-1],), self.weight.float(), 1e-6)
+        return functional.rms_norm(x, (x.shape[-1],), self.weight, 1e-6)
 
 
 class Block(nn.Module):
@@ -58,15 +58,10 @@ class Block(nn.Module):
 
 
 def mix(q, k, v, mask):
-    """Attention. In bfloat16 two products are twice as fast on processors as the fused kernel (torch 2.13)."""
-    if q.dtype == torch.bfloat16:
-        scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
-        if mask is CAUSAL:
-            mask = torch.triu(torch.full(scores.shape[-2:], MASKED), 1)
-        return (scores if mask is None else scores + mask.to(q.dtype)).softmax(-1, dtype=q.dtype) @ v
+    """Attention."""
     if mask is CAUSAL:
         return functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-    return functional.scaled_dot_product_attention(q, k, v, attn_mask=None if mask is None else mask.to(q.dtype))
+    return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
 def rotate(x, rotation):
@@ -75,12 +70,12 @@ def rotate(x, rotation):
     turned, plain = x.chunk(2, -1)
     first, second = turned.chunk(2, -1)
     turned = turned * cosine + torch.cat([-second, first], -1) * sine
-    return torch.cat([turned.to(x.dtype), plain], -1)
+    return torch.cat([turned, plain], -1)
 
 
 def attention(q, k, mask=None):
-    """Probabilities [batch, heads, queries, keys] in float32."""
-    scores = q.float() @ k.float().transpose(-1, -2) / q.shape[-1] ** 0.5
+    """Probabilities [batch, heads, queries, keys]."""
+    scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
     return (scores if mask is None else scores + mask).softmax(-1)
 
 
@@ -188,7 +183,7 @@ class LanguageModel(nn.Module):
         return self.cosine[positions][:, None], self.sine[positions][:, None]
 
     def logits(self, hidden):
-        return self.norm(hidden) @ self.embedding.weight.float().T * self.output_scale_token
+        return self.norm(hidden) @ self.embedding.weight.T * self.output_scale_token
 
 
 class Projector(nn.Module):
@@ -206,7 +201,7 @@ class Projector(nn.Module):
         """[batch, 256, WIDTH] -> the same shape, as the language model sees it."""
         x = self.down(functional.gelu(self.up(features)))
         for weight, name in zip(self.shortcut_token, ("content", "colour")):
-            x = x + weight * functional.rms_norm(heads.words[name](features).float(), (WIDTH,))
+            x = x + weight * functional.rms_norm(heads.words[name](features), (WIDTH,))
         return x + (self.row_position[:, None] + self.column_position[None]).flatten(0, 1)
 
 
@@ -229,7 +224,7 @@ class VisionLanguageModel(nn.Module):
         batch, count = visual.shape[:2]
         questions, length = words.shape[1:]
         language = self.language
-        x = torch.cat([visual.float(), language.embedding(words).view(batch, questions * length, WIDTH)], 1)
+        x = torch.cat([visual, language.embedding(words).view(batch, questions * length, WIDTH)], 1)
         mask = packed_mask(count, questions, length)
         text = (PATCHES + torch.arange(length).repeat(questions)).expand(batch, -1)
         rotation = language.rotation(torch.cat([positions, text], 1))
@@ -256,9 +251,9 @@ def packed_mask(count, questions, length):
 def question_attention(q, k, count, questions, length):
     """[batch, heads, questions, length, count + length] without the scores between different questions."""
     shape = (questions, length)
-    queries = q[:, :, count:].float().unflatten(2, shape)
+    queries = q[:, :, count:].unflatten(2, shape)
     scale = q.shape[-1] ** -0.5
-    to_visual = torch.einsum("bhqld,bhnd->bhqln", queries, k[:, :, :count].float())
-    own = queries @ k[:, :, count:].float().unflatten(2, shape).transpose(-1, -2)
+    to_visual = torch.einsum("bhqld,bhnd->bhqln", queries, k[:, :, :count])
+    own = queries @ k[:, :, count:].unflatten(2, shape).transpose(-1, -2)
     causal = torch.triu(torch.full((length, length), MASKED), 1)
     return (torch.cat([to_visual, own], -1) * scale + functional.pad(causal, (count, 0))).softmax(-1)

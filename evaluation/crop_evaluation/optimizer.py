@@ -1,13 +1,6 @@
 """Muon: momentum whose matrices are orthogonalised by Newton-Schulz steps (K. Jordan et al., 2024)."""
 import torch
 
-
-def native_bfloat16():
-    """Whether the processor multiplies bfloat16 itself; elsewhere it is several times slower than float32."""
-    with open("/proc/cpuinfo") as file:
-        return "avx512_bf16" in file.read()
-
-
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
@@ -16,8 +9,6 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(self, parameters, lr=0.02, momentum=0.95, weight_decay=0.01):
         super().__init__(parameters, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))
-        # The steps need no precision: their limit is only about 1 anyway.
-        self.kind = torch.bfloat16 if native_bfloat16() else torch.float32
 
     @torch.no_grad()
     def step(self):
@@ -33,7 +24,7 @@ class Muon(torch.optim.Optimizer):
                 update = parameter.grad.add(state["momentum"], alpha=group["momentum"])
                 by_shape.setdefault((parameter.shape[0], parameter[0].numel()), []).append((parameter, update))
             for shape, pairs in by_shape.items():
-                updates = orthogonal(torch.stack([update.flatten(1) for _, update in pairs]).to(self.kind)).float()
+                updates = orthogonal(torch.stack([update.flatten(1) for _, update in pairs]))
                 scale = max(1.0, shape[0] / shape[1]) ** 0.5
                 for (parameter, _), update in zip(pairs, updates):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])

@@ -24,7 +24,7 @@ def run_prefix(whole, visual, words, depth):
     language = whole.language
     batch, questions, length = words.shape
     count = visual.shape[1]
-    x = torch.cat([visual.float(), language.embedding(words).view(batch, questions * length, model.WIDTH)], 1)
+    x = torch.cat([visual, language.embedding(words).view(batch, questions * length, model.WIDTH)], 1)
     mask = model.packed_mask(count, questions, length)
     text = (model.PATCHES + torch.arange(length).repeat(questions)).expand(batch, -1)
     rotation = language.rotation(torch.cat([torch.arange(count).expand(batch, -1), text], 1))
@@ -50,7 +50,7 @@ def finish(whole, visual, positions, words, lengths, depth=0):
     """
     language = whole.language
     rows, length = words.shape[:2]
-    x = torch.cat([visual.float(), words.float()], 1)
+    x = torch.cat([visual, words], 1)
     text = (model.PATCHES + torch.arange(length)).expand(rows, -1)
     rotation = language.rotation(torch.cat([positions, text], 1))
     for layer in language.layers[depth:-1]:

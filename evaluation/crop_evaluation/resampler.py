@@ -145,9 +145,8 @@ def train(cache, steps, initial=None):
         answers = torch.from_numpy(data["answers"][index][:, asked]).long().flatten(0, 1)
         regions = [training_region(random, answer) for answer in answers.tolist()]
         words = torch.from_numpy(data["words"][index][:, asked]).long().flatten(0, 1)
-        with training.mixed_precision():
-            logits = _logits(whole, network, cached[index], words, answers, regions, keep, share, random)
-        each = functional.cross_entropy(logits.float(), answers[:, 0], reduction="none")
+        logits = _logits(whole, network, cached[index], words, answers, regions, keep, share, random)
+        each = functional.cross_entropy(logits, answers[:, 0], reduction="none")
         weight = training_language.KIND_WEIGHTS[answers[:, 1]]
         loss = (each * weight).sum() / weight.sum()
         right.append((logits.argmax(-1) == answers[:, 0]).float().mean().item())
@@ -162,7 +161,7 @@ def train(cache, steps, initial=None):
 
 def _logits(whole, network, image, words, answers, regions, keep, anchor_share, random):
     """Logits [rows, vocabulary]; the anchors of a training are random ones, which learned rows do not depend on."""
-    visual = whole.visual(torch.from_numpy(image).float()).float()
+    visual = whole.visual(torch.from_numpy(image).float())
     choose = lambda part, count: np.sort(random.choice(part, count, replace=False))
     divided = [parts_of(blocks) for blocks in regions]
     composed = [composition(parts, keep, anchor_share, choose) for parts in divided]
@@ -172,7 +171,7 @@ def _logits(whole, network, image, words, answers, regions, keep, anchor_share, 
         inside[row, parts[0]] = True
     queries = CONFIGURATION["queries"]
     rows = network(visual, inside, queries, queries)
-    everything = torch.cat([visual.repeat_interleave(len(regions) // len(visual), 0), rows.float()], 1)
+    everything = torch.cat([visual.repeat_interleave(len(regions) // len(visual), 0), rows], 1)
     kept = everything.gather(1, sources[..., None].expand(-1, -1, model.WIDTH))
     return whole.answer(kept, positions, words[:, None], answers[:, None, 2])[:, 0]
 
@@ -190,8 +189,7 @@ def validate(whole, network, held, held_features, count=60):
                 answers = torch.from_numpy(held["answers"][part, :QUESTIONS]).long().flatten(0, 1)
                 words = torch.from_numpy(held["words"][part, :QUESTIONS]).long().flatten(0, 1)
                 regions = [None if answer[7] == 1 or not region else answer[3:7] for answer in answers.tolist()]
-                with training.mixed_precision():
-                    logits = _logits(whole, network, held_features[part], words, answers, regions, keep, ANCHOR_SHARE, random)
+                logits = _logits(whole, network, held_features[part], words, answers, regions, keep, ANCHOR_SHARE, random)
                 right.append((logits.argmax(-1) == answers[:, 0]).float())
             text.append(f"{keep} rows {'with' if region else 'without'} region {torch.cat(right).mean():.3f}")
     return ", ".join(text)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from . import dataset, model, prefill, scenes, selections, service, training, vocabulary, weights
+from . import dataset, model, prefill, scenes, selections, service, vocabulary, weights
 
 QUESTIONS = 12
 DOWNSAMPLED = {85: (9, 9), 57: (8, 7), 28: (5, 5), 14: (4, 4)}
@@ -82,14 +82,13 @@ class Study:
         """{row's name: right [questions]} with the tokens that the service keeps for each row."""
         chosen = {row.name: self._select(row, keep, tensors, len(answers)) for row in rows}
         right = {}
-        with training.mixed_precision():
-            # Rows that enter the model alike are answered together.
-            for shared, depth in sorted({(row.shared, row.depth) for row in rows}):
-                group = [row for row in rows if (row.shared, row.depth) == (shared, depth)]
-                places = torch.as_tensor(np.stack([chosen[row.name] for row in group]))
-                said = (self._packed if shared else self._apart)(places, depth, tensors, visual, words, answers)
-                for row, flags in zip(group, (said == answers[:, 0]).numpy()):
-                    right[row.name] = flags
+        # Rows that enter the model alike are answered together.
+        for shared, depth in sorted({(row.shared, row.depth) for row in rows}):
+            group = [row for row in rows if (row.shared, row.depth) == (shared, depth)]
+            places = torch.as_tensor(np.stack([chosen[row.name] for row in group]))
+            said = (self._packed if shared else self._apart)(places, depth, tensors, visual, words, answers)
+            for row, flags in zip(group, (said == answers[:, 0]).numpy()):
+                right[row.name] = flags
         return right
 
     def _select(self, row, keep, tensors, questions):
@@ -172,8 +171,7 @@ def run_part(study, first, count, rows, keeps):
         tensors, visual, words, answers = study.scene(index)
         kinds.append(answers[:, 1].numpy())
         groups.append(np.full(len(answers), index))
-        with training.mixed_precision():
-            found = study.baselines(index, visual, words, answers)
+        found = study.baselines(index, visual, words, answers)
         for keep in keeps:
             for name, flags in study.answer_rows(rows, keep, tensors, visual, words, answers).items():
                 found[name, keep] = flags

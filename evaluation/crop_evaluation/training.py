@@ -32,10 +32,6 @@ def class_of(words):
 CONTENT_CLASS, COLOUR_CLASS, SCENE_CLASS = class_of(CONTENT), class_of(COLOURS), class_of(SCENES)
 
 
-def mixed_precision():
-    return torch.autocast("cpu", torch.bfloat16, enabled=optimizer.native_bfloat16())
-
-
 def schedule(step, steps, warm=100, flat=0.5):
     """Share of the peak learning rate: up, flat, then down in a straight line to 2 %."""
     if step < warm:
@@ -106,7 +102,7 @@ def choose_patches(labels, count, generator):
 def weighted(logits, target, background=0.2):
     """Cross-entropy in which class 0 (nothing) counts less, and the accuracy where there is something."""
     weight = torch.where(target > 0, 1.0, background)
-    loss = (functional.cross_entropy(logits.float(), target, reduction="none") * weight).sum() / weight.sum()
+    loss = (functional.cross_entropy(logits, target, reduction="none") * weight).sum() / weight.sum()
     something = target > 0
     hits = (logits.argmax(-1) == target)[something].float()
     return loss, hits.mean() if len(hits) else torch.tensor(float("nan"))
@@ -132,10 +128,10 @@ def encoder_losses(features, heads, embedding, labels, scene, generator):
     losses["size"], accuracy["size"] = weighted(heads.size_head(patches[objects]), picked["size"][objects])
     losses["count"], accuracy["count"] = weighted(heads.count_head(patches[objects]), picked["count"][objects])
     cls = features[:, 0]
-    losses["scene"] = functional.cross_entropy(heads.scene_head(cls).float(), SCENE_CLASS[scene])
+    losses["scene"] = functional.cross_entropy(heads.scene_head(cls), SCENE_CLASS[scene])
     accuracy["scene"] = (heads.scene_head(cls).argmax(-1) == SCENE_CLASS[scene]).float().mean()
     present = (labels[:, ROW["content"], :, None] == OBJECTS).any(1).float()
-    said = heads.present_head(cls).float()
+    said = heads.present_head(cls)
     losses["present"] = functional.binary_cross_entropy_with_logits(said, present) * 10
     found = torch.zeros_like(present).scatter_(1, said.topk(8).indices, 1.0)
     accuracy["present"] = (found * present).sum() / found.sum()
@@ -183,10 +179,9 @@ def train_encoder(cache, steps, initial=None):
         generator = torch.Generator().manual_seed(run.step)
         labels = torch.from_numpy(data["labels"][index]).long()
         scene = torch.from_numpy(data["scenes"][index]).long()
-        with mixed_precision():
-            features, _, _ = encoder(augmented(data["images"][index], random))
-            losses, accuracy = encoder_losses(features, heads, embedding.weight, labels, scene, generator)
-            loss = sum(WEIGHTS[name] * losses[name] for name in losses if torch.isfinite(losses[name]))
+        features, _, _ = encoder(augmented(data["images"][index], random))
+        losses, accuracy = encoder_losses(features, heads, embedding.weight, labels, scene, generator)
+        loss = sum(WEIGHTS[name] * losses[name] for name in losses if torch.isfinite(losses[name]))
         run.advance(loss, parameters, schedule(run.step, steps))
         if run.step % REPORT_STEPS == 0:
             run.report({"loss": loss.item(), **{name: value.item() for name, value in accuracy.items()}})
@@ -199,10 +194,8 @@ def train_encoder(cache, steps, initial=None):
 def validate_encoder(encoder, heads, embedding, held, count=120):
     encoder.eval()
     generator = torch.Generator().manual_seed(0)
-    with mixed_precision():
-        features = torch.cat([encoder(model.pixels(held["images"][start:start + 30]))[0].float()
-                              for start in range(0, count, 30)])
-        _, accuracy = encoder_losses(features, heads, embedding.weight, torch.from_numpy(held["labels"][:count]).long(),
-                                     torch.from_numpy(held["scenes"][:count]).long(), generator)
+    features = torch.cat([encoder(model.pixels(held["images"][start:start + 30]))[0] for start in range(0, count, 30)])
+    _, accuracy = encoder_losses(features, heads, embedding.weight, torch.from_numpy(held["labels"][:count]).long(),
+                                 torch.from_numpy(held["scenes"][:count]).long(), generator)
     encoder.train()
     return " ".join(f"{name} {value:.3f}" for name, value in accuracy.items())

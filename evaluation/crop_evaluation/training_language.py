@@ -106,12 +106,11 @@ def _loss(whole, data, cached, index, step, steps, tally):
     answers = torch.from_numpy(data["answers"][index]).long()
     count = model.PATCHES if step >= steps * (1 - FULL_SHARE) else SHOWN[step % len(SHOWN)]
     shown = training.choose_patches(labels, count, generator)
-    with training.mixed_precision():
-        visual = whole.visual(torch.from_numpy(cached[index]).float())
-        visual = visual.gather(1, shown[..., None].expand(-1, -1, model.WIDTH))
-        logits, watched = whole.answer(visual, shown, words, answers[..., 2], (model.NOUN_LAYER, model.ANSWER_LAYER))
+    visual = whole.visual(torch.from_numpy(cached[index]).float())
+    visual = visual.gather(1, shown[..., None].expand(-1, -1, model.WIDTH))
+    logits, watched = whole.answer(visual, shown, words, answers[..., 2], (model.NOUN_LAYER, model.ANSWER_LAYER))
     weight = KIND_WEIGHTS[answers[..., 1]].flatten()
-    each = functional.cross_entropy(logits.float().flatten(0, 1), answers[..., 0].flatten(), reduction="none")
+    each = functional.cross_entropy(logits.flatten(0, 1), answers[..., 0].flatten(), reduction="none")
     answer = (each * weight).sum() / weight.sum()
     seen = labels.gather(2, shown[:, None].expand(-1, labels.shape[1], -1))
     nouns, final = grounding_losses(watched, seen, words, answers)
@@ -127,10 +126,9 @@ def accuracies(whole, held, held_features, count):
     for start in range(0, count, 20):
         part = slice(start, start + 20)
         answers = torch.from_numpy(held["answers"][part]).long()
-        with training.mixed_precision():
-            visual = whole.visual(torch.from_numpy(held_features[part]).float())
-            positions = torch.arange(model.PATCHES).expand(len(visual), -1)
-            logits = whole.answer(visual, positions, torch.from_numpy(held["words"][part]).long(), answers[..., 2])
+        visual = whole.visual(torch.from_numpy(held_features[part]).float())
+        positions = torch.arange(model.PATCHES).expand(len(visual), -1)
+        logits = whole.answer(visual, positions, torch.from_numpy(held["words"][part]).long(), answers[..., 2])
         right = (logits.argmax(-1) == answers[..., 0]).flatten().numpy()
         np.add.at(tally, answers[..., 1].flatten().numpy(), np.stack([right, np.ones_like(right)], 1).astype(float))
     return " ".join(f"{kind} {right / max(1, total):.3f}" for kind, (right, total) in zip(vocabulary.KINDS, tally))
