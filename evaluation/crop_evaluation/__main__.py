@@ -40,6 +40,7 @@ def main():
     compression = stages.add_parser("compression", help="answer every question with rows that /compress makes, learned and merged")
     compression.add_argument("--check", action="store_true", help="compare with the committed figures, exit 1 where one moved")
     stages.add_parser("localizer-figures", help="IoU and coverage of the shipped localizer")
+    stages.add_parser("probes", help="what the encoder's features tell about questions that are answered badly")
     stages.add_parser("report", help="draw the plots of the report")
     example = stages.add_parser("example", help="write the example of the shipped localizer")
     example.add_argument("--scene", type=int, default=EXAMPLE[0])
@@ -55,7 +56,8 @@ def main():
         sheet.draw(arguments.cache, arguments.path)
     if arguments.stage in (*STEPS, "train", "export"):
         train_or_export(arguments)
-    if arguments.stage in ("table", "rows", "smoke", "variants", "compression", "localizer-figures", "report", "example"):
+    if arguments.stage in ("table", "rows", "smoke", "variants", "compression", "localizer-figures", "probes", "report",
+                           "example"):
         sys.exit(measure(arguments))
 
 
@@ -100,7 +102,7 @@ def measure(arguments):
     """-> exit status"""
     import torch
 
-    from . import compression, dataset, evaluate, example, report
+    from . import compression, dataset, evaluate, example, probes, report
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     moved = []
@@ -119,6 +121,8 @@ def measure(arguments):
         moved = compression.make_table(arguments.cache, arguments.check)
     elif arguments.stage == "localizer-figures":
         print(evaluate.localizer_figures(arguments.cache))
+    elif arguments.stage == "probes":
+        print(probes.run(arguments.cache))
     elif arguments.stage == "report":
         report.draw(arguments.cache)
     else:

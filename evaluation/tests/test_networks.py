@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from crop_evaluation import localizer, model, prefill, resampler, training, training_language, vocabulary, weights  # noqa: E402
+from crop_evaluation import localizer, model, prefill, probes, resampler, training, training_language, vocabulary, weights  # noqa: E402
 
 sys.path.insert(0, os.path.join(weights.REPOSITORY, "tools", "models"))
 import networks  # noqa: E402
@@ -116,6 +116,18 @@ def test_the_loss_of_a_question_about_the_whole_image_is_nothing_for_a_flat_map(
     noise = 0.9 + 0.01 * torch.from_numpy(np.random.default_rng(5).random((1, 256))).float()
     region = 0.05 + 0.9 * localizer.token_targets(torch.tensor([[0, 0, 0, 2, 2, 4, 3, 0]]))
     assert localizer.search_loss(noise, answer).item() < 0.2 < localizer.search_loss(region, answer).item()
+
+
+def test_patches_that_touch_are_one_group():
+    assert probes.groups(np.array([[1, 1, 0, 1], [0, 0, 1, 0], [1, 0, 1, 1]])) == 4
+    assert probes.groups(np.zeros((2, 2))) == 0
+
+
+def test_a_probe_is_measured_on_what_it_was_not_fitted_to():
+    labels = torch.arange(200) % 2
+    known = labels[:, None] + 0.1 * torch.randn(200, 3)
+    found = probes.probe((known, labels), (1 - known, labels), 2)
+    assert found["train"] == 1 and found["validation"] == 0 and found["classes"] == [0, 0]
 
 
 def test_a_training_goes_on_with_the_same_batches():
