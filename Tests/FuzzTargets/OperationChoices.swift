@@ -4,6 +4,35 @@ import TensorFormats
 import Tensors
 import TokenPruning
 
+/// How large the tensors of an input may be: most inputs take microseconds, and few take what the large ones do.
+///
+/// All bytes decide, so that what libFuzzer makes of a large input is small again: a byte that says so would be kept in
+/// most of that input's descendants.
+private enum InputSize {
+  case small, medium, large
+
+  init(_ bytes: [UInt8]) {
+    switch bytes.reduce(0, { $0 + Int($1) }) % 512 {
+    case 1: self = .large
+    case 2..<34: self = .medium
+    default: self = .small
+    }
+  }
+
+  var tokenCounts: [Int] {
+    switch self {
+    case .small: [4, 1, 2, 3, 9, 16, 25, 12, 6, 0]
+    case .medium: [4, 1, 2, 3, 9, 16, 25, 36, 64, 0]
+    case .large: [144, 576, 1024, 4096]
+    }
+  }
+
+  /// Of a tensor of the usual shape.
+  var mostElements: Int { self == .large ? 1 << 16 : 1 << 12 }
+  /// Of one with a changed shape, which may have far more rows.
+  var mostElementsOfOthers: Int { self == .small ? 1 << 8 : mostElements }
+}
+
 /// Makes a whole request of an input's bytes, by choices that are possible mostly and extreme at times.
 struct OperationChoices {
   var choices: Choices
@@ -12,24 +41,23 @@ struct OperationChoices {
   private var heads = 1
   private var sharedHeads = 1
   private var headWidth = 1
-  /// Whether this is one of the few inputs that are large. All bytes decide, so that what libFuzzer makes of a large input
-  /// is small again: a byte that says so would be kept in most of that input's descendants.
-  private let isLarge: Bool
+  private let size: InputSize
+  private var isLarge: Bool { size == .large }
 
   init(_ bytes: [UInt8]) {
     choices = Choices(bytes)
-    isLarge = bytes.reduce(0, &+) == 1
+    size = InputSize(bytes)
   }
 
   /// - Parameter comparing: whether it is about several methods.
   mutating func document(for operation: PruningService.Operation, comparing: Bool) -> TensorDocument {
-    tokenCount = choices.pick(isLarge ? [144, 576, 1024, 4096] : [4, 1, 2, 3, 9, 16, 25, 36, 64, 0])
+    tokenCount = choices.pick(size.tokenCounts)
     width = choices.pick(isLarge ? [8, 33, 64] : [1, 2, 3, 8, 17])
     heads = choices.pick([1, 2, 4])
     sharedHeads = choices.chance(3) ? choices.pick([1, 2, 3]) : heads
     headWidth = choices.pick([2, 4, 1])
     var batch: [Int] = choices.chance(5) ? [choices.pick([1, 2, 3])] : []
-    if !batch.isEmpty, choices.chance(16) { batch = [40] }
+    if !batch.isEmpty, choices.chance(16), size != .small { batch = [40] }
     var tensors: [String: TensorBundle.Entry] = [:]
     for name in ["image_features", "attention"] where !choices.chance(6) {
       tensors[name] = entry(batch + usualShape(of: name))
@@ -121,8 +149,6 @@ struct OperationChoices {
     0, 1, 2, 3, 4, 5, 16, 64, 577, 8192, 65_536, 1 << 20, 1 << 24, 1 << 24 + 1, 1 << 31, 1 << 40, 1 << 62,
     .max,
   ]
-  /// So that an input takes milliseconds.
-  private var mostElements: Int { isLarge ? 1 << 16 : 1 << 12 }
   /// Made one by one, which is most of what a small input costs; the elements after them are the same again.
   private var mostDifferent: Int { isLarge ? 1 << 12 : 1 << 8 }
 
@@ -141,7 +167,8 @@ struct OperationChoices {
     let type = choices.pick(ElementType.allCases)
     // What is rejected, or too large to try, is replaced by what it was meant to be.
     for candidate in [dimensions, usual, [1, 1]] {
-      guard let shape = try? Shape(candidate), shape.elementCount <= mostElements else { continue }
+      let most = candidate == usual ? size.mostElements : size.mostElementsOfOthers
+      guard let shape = try? Shape(candidate), shape.elementCount <= most else { continue }
       let bytes = elements(shape, type)
       if let tensor = try? Tensor(elementType: type, shape: shape, bytes: bytes[...]) { return tensor }
     }

@@ -9,7 +9,8 @@ import TokenPruning
 extension FuzzTarget {
   /// A whole operation, comparison or plan, on tensors and parameters that are made of the input's bytes by choice: shapes,
   /// element types, values, methods and what they take, layouts, regions, stages and batches, with extreme numbers among
-  /// all of them. Most are small, so that thousands are tried in a second; one in 256 has thousands of tokens.
+  /// all of them. Most are small, so that thousands are tried in a second; one in 16 may have hundreds of tokens or dozens of
+  /// images, and one in 512 has thousands of tokens.
   static let operation = FuzzTarget("operation", maximumBytes: 512, readsText: false) {
     bytes throws(BrokenLaw) in
     var request = OperationChoices(bytes)
@@ -48,6 +49,7 @@ extension FuzzTarget {
   ) throws(BrokenLaw) {
     guard let answer = try answer(operation, document) else { return }
     try require(answer.keptCount >= 0 && answer.tokenCount >= 0, "counts are counts")
+    for sample in answer.samples { try requireIndices(of: sample, isMerged: operation == .compress) }
     let isAskedTwice = form / 8 % 8 == 0
     let again = isAskedTwice ? try self.answer(operation, document) : nil
     if form % 4 == 3 {
@@ -65,6 +67,22 @@ extension FuzzTarget {
     guard let again else { return }
     let second = Result { () throws(Problem) in try again.encoded(as: format) }
     try require(second == encoded, "the same document gets the same answer")
+  }
+
+  /// The lists of an answer are what the API description says of them.
+  private static func requireIndices(of sample: Answer.Sample, isMerged: Bool) throws(BrokenLaw) {
+    let lists = Dictionary(uniqueKeysWithValues: sample.indices.map { ($0.name, $0.values) })
+    for (name, values) in lists where !["assignments", "sizes"].contains(name) {
+      try require(values.allSatisfy { (0..<sample.tokenCount).contains($0) }, "\(name) are tokens: \(values)")
+    }
+    if let rows = lists["sizes"]?.count, let assignments = lists["assignments"] {
+      try require(
+        assignments.count == sample.tokenCount && assignments.allSatisfy { (-1..<rows).contains($0) },
+        "each token went into a row or into none: \(assignments)")
+    }
+    guard !isMerged, let chosen = lists["kept_indices"] ?? lists["region_indices"] else { return }
+    try require(zip(chosen, chosen.dropFirst()).allSatisfy(<), "tokens ascend: \(chosen)")
+    try require(chosen.count == sample.keptCount, "as many tokens as counted: \(chosen)")
   }
 
   /// - Returns: nil where there is none, for a good reason.
