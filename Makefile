@@ -9,9 +9,11 @@ ARGS ?=
 TARGETS ?=
 SECONDS_EACH ?= 60
 RUNS ?=
+# 1: fuzz without the address sanitizer.
+PLAIN ?=
 # Random requests a method for verify-numbers.
 CASES ?= 5000
-export SECONDS_EACH RUNS
+export SECONDS_EACH RUNS PLAIN
 IMAGE ?= crop:latest
 
 .PHONY: help

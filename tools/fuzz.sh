@@ -6,19 +6,29 @@
 #   tools/fuzz.sh pack FOLDER TARGET     make a folder of inputs the corpus of a target
 #   tools/fuzz.sh repeat TARGET FILE     try one input again
 #
+# PLAIN=1 leaves out the address sanitizer, so that only traps and broken laws are found, and the notes of what the program
+# compares, from which libFuzzer takes the tokens of a text: for `operation`, whose bytes are choices.
+#
 # The corpus of a target is the archive Fuzz/Corpus/TARGET.tar, unpacked to .build-fuzz/corpus/TARGET.
 # New inputs go to .build-fuzz/finds/TARGET, never into the tree; a finding is written to .build-fuzz/findings, and the
 # exit status is 1. Each run's last status line goes to .build-fuzz/TARGET.log.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 build=.build-fuzz
-binary=$build/release/fuzz
+if [ -n "${PLAIN-}" ]; then
+  scratch=.build-fuzz-plain
+  instrumentation=(-Xswiftc -sanitize=fuzzer -Xswiftc -sanitize-coverage=edge,inline-8bit-counters,pc-table)
+else
+  scratch=$build
+  instrumentation=(-Xswiftc -sanitize=fuzzer,address)
+fi
+binary=$scratch/release/fuzz
 
 build() {
   # Every module is instrumented, optimised as a release is; overflow checks stay on. (SwiftPM's own --sanitize takes
   # one sanitizer that instruments; the second one comes by hand.)
-  swift build --configuration release --package-path Fuzz/LibFuzzer --scratch-path $build \
-    --sanitize fuzzer -Xswiftc -sanitize=fuzzer,address 2>&1 | grep -v 'gold: warning: Cannot export'
+  swift build --configuration release --package-path Fuzz/LibFuzzer --scratch-path $scratch \
+    --sanitize fuzzer "${instrumentation[@]}" 2>&1 | grep -v 'gold: warning: Cannot export'
   [ "${PIPESTATUS[0]}" = 0 ]
 }
 
@@ -62,9 +72,9 @@ fuzzer() {
   # than the target, and how often an edge is taken says little of choices.
   case $target in operation) set -- -entropic=0 -use_counters=0 "$@" ;; esac
   # Swift's own report of a trap would take half a second per crash and hide libFuzzer's. Where memory was allocated is
-  # recorded by `repeat` alone.
+  # recorded by `repeat` alone. The timeout is long because a process may stand still for seconds on a busy machine.
   FUZZ_TARGET=$target SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0:handle_abort=1${ASAN_MORE-} $binary \
-    -max_len="$(longest "$target")" -timeout=20 -rss_limit_mb=4096 -artifact_prefix=$build/findings/"$target"- "$@"
+    -max_len="$(longest "$target")" -timeout=60 -rss_limit_mb=4096 -artifact_prefix=$build/findings/"$target"- "$@"
 }
 
 run() {
