@@ -37,6 +37,8 @@ import Testing
       ("previous", "[]", "/previous"),
       ("previous", #"{"kept_indices": [2, 1]}"#, "/previous/kept_indices/1"),
       ("previous", #"{"kept_indices": [4]}"#, "/previous/kept_indices"), ("explain", "1", "/explain"),
+      ("previous", #"{"kept_indices": [0], "tokens": 5}"#, "/previous/kept_indices"),
+      ("previous", #"{"kept_indices": []}"#, "/keep_tokens"),
     ])
   func rejected(name: String, value: String, pointer: String) throws {
     let grid = #""layout": {"type": "grid", "rows": 2, "columns": 2}, "method": "topk", "keep_tokens": 1"#
@@ -46,6 +48,106 @@ import Testing
       "/prune", "{\(grid), \"attention\": [1, 2, 3, 4], \"\(name)\": \(value)}")
     #expect(prune.status == 422 && prune.json["pointer"] == plan.json["pointer"], "\(prune.json)")
     #expect(try service.post("/plan", "{\(grid), \"\(name)\": null}").status == 200)
+  }
+
+  @Test("A region leaves nothing to localize, planned and carried out")
+  func regionAndLocalize() throws {
+    let body =
+      #""layout": {"type": "grid", "rows": 2, "columns": 2}, "method": "topk", "keep_tokens": 1, "localize": true, "#
+      + #""region": {"blocks": [0, 0, 3, 3]}"#
+    let plan = try service.post("/plan", "{\(body)}")
+    let prune = try service.post("/prune", "{\(body), \"attention\": [1, 2, 3, 4]}")
+    #expect(prune.status == 422 && prune.json["pointer"] == "/localize")
+    #expect(plan.status == 422 && plan.json["pointer"] == "/localize", "\(plan.json)")
+  }
+
+  /// A random but reproducible request about tokens of which some are gone, without tensors; and how many tokens each image has.
+  private func laterStage(_ seed: UInt64) -> (parameters: JSONObject, counts: [Int]) {
+    var numbers = SeededNumbers(seed: seed)
+    func below(_ bound: Int) -> Int { Int(numbers.next() % UInt64(bound)) }
+    func pick<T>(_ values: [T]) -> T { values[below(values.count)] }
+    let known: [(layout: JSONValue, tokens: Int, images: Int)] = [
+      (["type": "grid", "rows": 4, "columns": 4], 16, 1),
+      (["type": "internvl", "tiles": [2, 1], "tokens_per_side": 2], 12, 1),
+      (["type": "llava_next", "image_size": [60, 30], "tile_size": 28], 14, 1),
+      (["type": "qwen2_5_vl", "grid_thw": [[1, 4, 8], [1, 4, 4]]], 12, 2),
+      (["type": "video", "frames": 3, "rows": 2, "columns": 2], 12, 1),
+    ]
+    let isBatch = below(2) == 0
+    let chosen = (0..<(isBatch ? 1 + below(3) : 1)).map { _ in pick(known) }
+    func list(_ values: [JSONValue]) -> JSONValue { isBatch ? .array(values) : values[0] }
+    var parameters: JSONObject = ["layout": list(chosen.map(\.layout))]
+    parameters["previous"] = list(
+      chosen.map { one in
+        let share = 30 + below(70)
+        let left = (0..<one.tokens).filter { _ in below(100) < share }
+        return ["kept_indices": .list(left), "tokens": .integer(one.tokens)]
+      })
+    if below(2) == 0 {
+      let corner = below(5)
+      let blocks: [JSONValue] = [0, .integer(corner), .integer(corner), .integer(corner + below(3))]
+      parameters["region"] = list(
+        chosen.map { one in
+          one.images > 1
+            ? ["blocks": .array(blocks), "image": .integer(below(2))] : ["blocks": .array(blocks)]
+        })
+    }
+    parameters["method"] = .string(pick(["topk", "uniform", "divprune", "crop"]))
+    parameters["budget_scope"] = .string(pick(["image", "tile", "request"]))
+    parameters["newline_policy"] = .string(pick(["keep", "count", "drop"]))
+    parameters["region_policy"] = pick([.null, "only", "first", "none"])
+    switch below(4) {
+    case 0: parameters["keep_ratio"] = .number(Double(1 + below(60)) / 100)
+    case 1:
+      parameters["stages"] = [
+        ["layer": 2, "keep_ratio": 0.3], ["layer": 5, "keep_tokens": .integer(below(4))],
+      ]
+    default: parameters["keep_tokens"] = .integer(below(9))
+    }
+    return (parameters, chosen.map(\.tokens))
+  }
+
+  @Test(
+    "Of tokens of which some are gone, a plan counts what pruning then keeps",
+    arguments: 0..<400 as Range<UInt64>)
+  func laterStages(_ seed: UInt64) throws {
+    let (parameters, counts) = laterStage(seed)
+    let plan = try service.post("/plan", JSONValue.object(parameters).description)
+    let isBatch = parameters["layout"]?.arrayValue != nil
+    var body = parameters
+    for (name, width) in [("attention", 1), ("image_features", 4)] {
+      let tensors = try counts.enumerated().map { image, count -> JSONValue in
+        let values = try Tensor.random([count, width], seed: seed &+ UInt64(image + width)).floats()
+        return .array(
+          (0..<count).map { row in
+            width == 1
+              ? .number(Double(abs(values[row])))
+              : .array((0..<width).map { .number(Double(values[row * width + $0])) })
+          })
+      }
+      body[name] = isBatch ? .array(tensors) : tensors[0]
+    }
+    let reply = try service.post("/prune", JSONValue.object(body).description)
+    #expect(plan.status == reply.status, "\(plan.text) \(reply.text)")
+    guard plan.status == 200, reply.status == 200 else {
+      #expect(plan.json["pointer"] == reply.json["pointer"], "\(plan.text) \(reply.text)")
+      return
+    }
+    let lists = reply.json["kept_indices"]?.arrayValue ?? []
+    let kept = isBatch ? lists.map { $0.arrayValue?.count ?? -1 } : [lists.count]
+    #expect(plan.json["keep_tokens"]?.integerValue == kept.reduce(0, +), "\(parameters) \(reply.text)")
+    for (index, part) in (plan.json["layouts"]?.arrayValue ?? []).enumerated() {
+      guard let count = part.objectValue?["keep_tokens"]?.integerValue else { continue }
+      #expect(count == kept[index], "\(parameters)")
+    }
+    guard !isBatch else { return }
+    #expect(plan.json["average_tokens"] == reply.json["average_tokens"])
+    let newlines = plan.json["newline_tokens"] ?? .null
+    #expect(newlines == .null || newlines == reply.json["newline_tokens"], "\(parameters)")
+    let stages = [plan, reply].map { answer in
+      answer.json["stages"]?.arrayValue?.map { $0.objectValue?["keep_tokens"] }
+    }
+    #expect(stages[0] == stages[1])
   }
 
   @Test("A budget for all images of a batch, planned and carried out")

@@ -23,6 +23,7 @@ import Testing
   private struct Case {
     var layouts: [TokenLayout]
     var requests: [PruneRequest]
+    var left: [[Int]?]
   }
 
   /// A random but reproducible request over random layouts.
@@ -58,14 +59,19 @@ import Testing
       }
       return own
     }
-    return Case(layouts: layouts, requests: requests)
+    let left = layouts.map { layout -> [Int]? in
+      guard seed % 2 == 1, numbers.below(4) > 0 else { return nil }
+      let (share, start) = (20 + numbers.below(80), numbers.below(layout.tokenCount))
+      return (0..<layout.tokenCount).filter { $0 >= start / 2 && numbers.below(100) < share }
+    }
+    return Case(layouts: layouts, requests: requests, left: left)
   }
 
   private func results(_ given: Case) throws -> [PruneResult] {
-    let inputs = try given.layouts.map { layout in
+    let inputs = try zip(given.layouts, given.left).map { layout, left in
       PruningInput(
         tokenCount: layout.tokenCount, tensors: try makeInput(layout.tokenCount, columns: 4).tensors,
-        layout: layout)
+        layout: layout, previous: left)
     }
     guard given.requests[0].scope == .request, inputs.count > 1 else {
       return try zip(inputs, given.requests).map { try prune($0, $1) }
@@ -73,12 +79,14 @@ import Testing
     return try pruneTogether(inputs, given.requests)
   }
 
-  @Test("Counts agree for random layouts, budgets, scopes and regions", arguments: 0..<300 as Range<UInt64>)
+  @Test(
+    "Counts agree for random layouts, budgets, scopes, regions and tokens left",
+    arguments: 0..<600 as Range<UInt64>)
   func law(_ seed: UInt64) throws {
     let given = try makeCase(seed)
     let plan: PrunePlan
     do {
-      plan = try PrunePlan(of: given.layouts, given.requests)
+      plan = try PrunePlan(of: given.layouts, given.requests, left: given.left)
     } catch {
       // What the plan rejects, pruning rejects.
       #expect(throws: (any Error).self) { try self.results(given) }

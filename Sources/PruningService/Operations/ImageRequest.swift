@@ -185,10 +185,7 @@ struct ImageRequest: Sendable {
   /// How the contextual region is had: from the caller, else from the tensors.
   func regionPlan(_ input: PruningInput, _ models: ModelSet) throws(PruningError) -> RegionPlan {
     if let region {
-      guard (parameters["localize"] ?? false) == false else {
-        throw PruningError(
-          at: "/localize", "a region is given, so there is nothing to localize; send only one of them")
-      }
+      try Self.refuseLocalizing(parameters)
       guard let layout else {
         throw PruningError(
           at: "/layout", "is needed to tell which of \(tokenCount) tokens lie in the region")
@@ -197,6 +194,14 @@ struct ImageRequest: Sendable {
       return .given(Localization(try RegionSpecification(region, layout: layout), layout: layout))
     }
     return .found(try PreparedLocalization(input, try Self.localizationOptions(parameters), models))
+  }
+
+  /// Of a request that gives a region.
+  static func refuseLocalizing(_ parameters: JSONObject) throws(PruningError) {
+    guard (parameters["localize"] ?? false) == false else {
+      throw PruningError(
+        at: "/localize", "a region is given, so there is nothing to localize; send only one of them")
+    }
   }
 
   /// - Precondition: `localize` is not false.

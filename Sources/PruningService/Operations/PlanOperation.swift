@@ -50,7 +50,10 @@ public enum PlanOperation {
     let images: ImageParameters
     private(set) var layouts: [TokenLayout] = []
     private(set) var requests: [PruneRequest] = []
+    /// Of each layout the tokens that earlier requests left; nil where all are there.
+    private(set) var left: [[Int]?] = []
     private let stageCount: Int
+    private let isLaterStage: Bool
     private var tokenCount = 0
 
     init(_ given: JSONObject, _ limit: StepLimit) throws(PruningError) {
@@ -65,6 +68,7 @@ public enum PlanOperation {
       }
       images = try ImageParameters(given, batchCount: listed?.count)
       stageCount = PruneOperation.stageTensorNames(given).count
+      isLaterStage = given["previous"] != nil
       var viewCount = 0
       for index in 0..<(listed?.count ?? 1) {
         try limit.check()
@@ -94,7 +98,11 @@ public enum PlanOperation {
       for (index, layout) in layouts.enumerated() {
         try limit.check()
         do throws(PruningError) {
-          requests.append(try PlanOperation.request(images[index], images.region(index), for: layout))
+          let own = images[index]
+          let previous = try PreviousTokens(own, dropped: nil)?.indices(below: layout.tokenCount)
+          left.append(previous)
+          requests.append(
+            try PlanOperation.request(own, images.region(index), for: layout, isLaterStage: previous != nil))
         } catch {
           throw isListed ? images.error(error, inImage: index) : error
         }
@@ -104,8 +112,9 @@ public enum PlanOperation {
       }
       if isListed {
         // As in a batch: all have the same budget.
-        let largest = zip(layouts, requests).map { layout, request in
-          request.scope.largestBudget(of: layout.tokenCount, layout, request.newlines)
+        let largest = layouts.indices.map { index in
+          requests[index].scope.largestBudget(
+            of: layouts[index].tokenCount, layouts[index], requests[index].newlines, left: left[index])
         }.max()
         for index in requests.indices { requests[index].largestPeer = largest }
       }
@@ -114,7 +123,7 @@ public enum PlanOperation {
     /// An upper bound of what the lists of tokens take while requests are read, and the answer about all of them, as values
     /// and as text.
     var bytes: Int {
-      layouts.reduce(tokenCount * 48) { bytes, layout in
+      layouts.reduce(tokenCount * (isLaterStage ? 96 : 48)) { bytes, layout in
         bytes + (layout.views.count + 1) << 10 + stageCount * (768 + layout.imageCount << 6)
       }
     }
@@ -127,13 +136,13 @@ public enum PlanOperation {
     try limit.check()
     let plan: PrunePlan
     do throws(SharedPruningError) {
-      plan = try PrunePlan(of: layouts, requests)
+      plan = try PrunePlan(of: layouts, requests, left: subject.left)
     } catch {
       guard subject.isListed, let image = error.image else { throw error.error }
       throw subject.images.error(error.error, inImage: image)
     }
     let model = try ModelDimensions.parse(given)
-    let economics = try Economics(given, requests[0], layouts[0], model)
+    let economics = try Economics(given, requests[0], layouts[0], subject.left[0], model)
     let layers = requests[0].layerCount
     guard subject.isListed else { return try members(of: plan, 0, layers, model, economics) }
     var result: JSONObject = [
@@ -154,15 +163,16 @@ public enum PlanOperation {
   private static let maximumViewCount = 1 << 16
 
   private static func request(
-    _ parameters: JSONObject, _ region: RegionMember?, for layout: TokenLayout
+    _ parameters: JSONObject, _ region: RegionMember?, for layout: TokenLayout, isLaterStage: Bool
   ) throws(PruningError) -> PruneRequest {
     var tokens: [Int]?
     if let region {
+      try ImageRequest.refuseLocalizing(parameters)
       guard !layout.views.isEmpty else { throw ImageRequest.withoutPlaces(layout) }
       tokens = try Localization(RegionSpecification(region, layout: layout), layout: layout).tokens
     }
     let request = try PruneRequest(parameters, regionTokens: tokens)
-    let localizes = try localizes(parameters, request)
+    let localizes = try localizes(parameters, request, isLaterStage)
     if tokens == nil, localizes, request.policy == .only {
       throw PruningError(
         at: "/region", "is needed: how many tokens region_policy 'only' keeps depends on the region")
@@ -170,16 +180,15 @@ public enum PlanOperation {
     _ = try ImageRequest.seed(parameters)
     _ = try ParameterReading(parameters).boolean("renumber")
     _ = try Bookkeeping(parameters, layout)
-    _ = try PreviousTokens(parameters, dropped: nil)?.indices(below: layout.tokenCount)
     return request
   }
 
   private static func localizes(
-    _ parameters: JSONObject, _ request: PruneRequest
+    _ parameters: JSONObject, _ request: PruneRequest, _ isLaterStage: Bool
   ) throws(PruningError) -> Bool {
     guard parameters["localize"] != false else { return false }
     _ = try ImageRequest.localizationOptions(parameters)
-    return parameters["localize"] != nil || request.method == PruneRequest.defaultMethod
+    return parameters["localize"] != nil || request.method == PruneRequest.defaultMethod && !isLaterStage
   }
 
   /// What `break_even` asks for.
@@ -189,7 +198,8 @@ public enum PlanOperation {
 
     /// - Returns: nil where it is not asked for.
     init?(
-      _ given: JSONObject, _ prune: PruneRequest, _ layout: TokenLayout, _ model: ModelDimensions?
+      _ given: JSONObject, _ prune: PruneRequest, _ layout: TokenLayout, _ left: [Int]?,
+      _ model: ModelDimensions?
     ) throws(PruningError) {
       guard let request = try BreakEvenRequest.parse(given) else { return nil }
       guard model != nil else {
@@ -197,7 +207,7 @@ public enum PlanOperation {
           at: "/model_dimensions", "is missing; break_even needs the model that the tokens are for")
       }
       self.request = request
-      method = try BreakEven.decidingMethod(for: request, prune, layout: layout)
+      method = try BreakEven.decidingMethod(for: request, prune, layout: layout, left: left)
     }
   }
 

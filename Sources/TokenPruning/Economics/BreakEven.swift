@@ -67,11 +67,11 @@ public struct BreakEven: Sendable {
   }
 
   /// The method that a request decides by when it carries `request.inputs`: the one named, or the one that it chooses by
-  /// names of tensors and the layout.
+  /// names of tensors and the layout, which tokens that earlier requests left have none of.
   ///
   /// - Throws: at `/method` or `/method_parameters` as the request would.
   public static func decidingMethod(
-    for request: BreakEvenRequest, _ prune: PruneRequest, layout: TokenLayout
+    for request: BreakEvenRequest, _ prune: PruneRequest, layout: TokenLayout, left: [Int]? = nil
   ) throws(PruningError) -> MethodDescriptor {
     let method = try MethodRegistry.standard.method(of: prune)
     guard method.choosesMethod, let inputs = request.inputs else { return type(of: method).descriptor }
@@ -82,8 +82,9 @@ public struct BreakEven: Sendable {
       throw PruningError(at: "/break_even/inputs", "\(error)")
     }
     let sketch = PruningInput(
-      tokenCount: layout.tokenCount,
-      tensors: Dictionary(uniqueKeysWithValues: inputs.map { ($0, number) }), layout: layout)
+      tokenCount: left?.count ?? layout.tokenCount,
+      tensors: Dictionary(uniqueKeysWithValues: inputs.map { ($0, number) }),
+      layout: left == nil ? layout : nil)
     return type(of: try method.resolved(for: sketch)).descriptor
   }
 

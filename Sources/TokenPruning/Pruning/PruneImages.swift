@@ -97,8 +97,8 @@ struct ImagesRun {
       return
     }
     quotas = [
-      try SharedPruningError.about(nil) { () throws(PruningError) in
-        try Quotas(request, sizes: [traces.reduce(0) { $0 + $1.groups.candidateCount }])
+      try SharedPruningError.about(nil) { [traces] () throws(PruningError) in
+        try Quotas(request, sharedBy: traces)
       }
     ]
   }

@@ -57,20 +57,22 @@ public struct PrunePlan: Sendable {
   /// - Parameters:
   ///   - layouts: one for each image of a batch, or the one there is.
   ///   - requests: as many, alike but for their regions.
+  ///   - left: of each layout the tokens that earlier requests left, ascending; nil where all are there.
   /// - Throws: what `/prune` would reject of the same budgets and regions.
   /// - Complexity: O(tokens x stages).
   public init(
-    of layouts: [TokenLayout], _ requests: [PruneRequest]
+    of layouts: [TokenLayout], _ requests: [PruneRequest], left: [[Int]?]? = nil
   ) throws(SharedPruningError) {
-    precondition(layouts.count == requests.count && !layouts.isEmpty)
-    let images = try Sketch.all(of: layouts, requests)
+    let left = left ?? layouts.map { _ in nil }
+    precondition(layouts.count == requests.count && layouts.count == left.count && !layouts.isEmpty)
+    let images = try Sketch.all(of: layouts, requests, left)
     let sketches = images.flatMap { $0 }
     let request = sketches[0].request
     let isShared = request.scope == .request && sketches.count > 1
     var planned: [Part] = []
     if isShared {
       planned = zip(sketches, try Sketch.shared(sketches, request)).map { $0.part($1) }
-      let separators = sketches.reduce(0) { $0 + $1.trace.groups.keptSeparators.count }
+      let separators = sketches.reduce(0) { $0 + $1.trace.keptSeparators.count }
       kept = try Sketch.totals(sketches, request).map { $0 + separators }
     } else {
       for (index, own) in images.enumerated() {
@@ -117,12 +119,12 @@ private struct Sketch {
   let request: PruneRequest
   let method: any PruningMethod
   let trace: PruningTrace
-  /// Tokens that a budget may keep, by group: fewer than candidates under the policy `only`.
+  /// Tokens that a budget may keep, by group: of those that are left, under the policy `only` those in the region.
   let limits: [Int]
 
   /// The images of each layout.
   static func all(
-    of layouts: [TokenLayout], _ requests: [PruneRequest]
+    of layouts: [TokenLayout], _ requests: [PruneRequest], _ left: [[Int]?]
   ) throws(SharedPruningError) -> [[Sketch]] {
     var sketches: [[Sketch]] = []
     for (index, layout) in layouts.enumerated() {
@@ -131,7 +133,8 @@ private struct Sketch {
           let parts = layout.imageParts
           return try parts.enumerated().map { (image, part) throws(PruningError) -> Sketch in
             do throws(PruningError) {
-              return try Sketch(part.layout, requests[index].about(part.tokens))
+              return try Sketch(
+                part.layout, requests[index].about(part.tokens), left[index]?.offsets(within: part.tokens))
             } catch {
               throw parts.count > 1 ? error.about(image: image) : error
             }
@@ -155,8 +158,9 @@ private struct Sketch {
     }
   }
 
-  init(_ layout: TokenLayout, _ request: PruneRequest) throws(PruningError) {
-    let input = PruningInput(tokenCount: layout.tokenCount, tensors: [:], layout: layout)
+  init(_ layout: TokenLayout, _ request: PruneRequest, _ left: [Int]?) throws(PruningError) {
+    let input = PruningInput(
+      tokenCount: layout.tokenCount, tensors: [:], layout: layout, previous: left)
     method = try MethodRegistry.standard.method(of: request)
     guard !method.mayKeepFewer else {
       throw PruningError(
@@ -170,7 +174,7 @@ private struct Sketch {
     self.layout = layout
     self.request = request
     let isInside = trace.selection.isInside
-    limits = trace.groups.groups.map { group in
+    limits = trace.survivors.map { group in
       trace.selection.policy == .only ? group.count { isInside[$0] } : group.count
     }
   }
@@ -196,7 +200,7 @@ private struct Sketch {
       return sketches.map { _ in steps.map { _ in [nil] } }
     }
     let sizes = sketches.map(\.trace.groups.candidateCount)
-    var limits = sizes
+    var limits = sketches.map { $0.trace.survivors[0].count }
     var result = sketches.map { _ in [[Int?]]() }
     for step in steps {
       let counts = apportion(min(step.counts[0], limits.reduce(0, +)), by: sizes, limits: limits)
@@ -212,7 +216,7 @@ private struct Sketch {
     _ sketches: [Sketch], _ request: PruneRequest
   ) throws(SharedPruningError) -> Quotas {
     try SharedPruningError.about(nil) { () throws(PruningError) in
-      try Quotas(request, sizes: [sketches.reduce(0) { $0 + $1.trace.groups.candidateCount }])
+      try Quotas(request, sharedBy: sketches.map(\.trace))
     }
   }
 
@@ -220,7 +224,7 @@ private struct Sketch {
   func part(_ steps: [[Int?]], _ more: [String] = []) -> PrunePlan.Part {
     let groups = trace.groups
     func sum(_ counts: [Int?]) -> Int? {
-      counts.contains { $0 == nil } ? nil : counts.reduce(groups.keptSeparators.count) { $0 + ($1 ?? 0) }
+      counts.contains { $0 == nil } ? nil : counts.reduce(trace.keptSeparators.count) { $0 + ($1 ?? 0) }
     }
     let views = layout.views.enumerated().map { index, view in
       let group = groups.views.firstIndex(of: index)
@@ -231,7 +235,7 @@ private struct Sketch {
     let kept = steps.map(sum)
     return PrunePlan.Part(
       tokenCount: layout.tokenCount, newlineCount: layout.separators.count,
-      keptNewlines: request.newlines == .count ? nil : groups.keptSeparators.count, kept: kept,
+      keptNewlines: request.newlines == .count ? nil : trace.keptSeparators.count, kept: kept,
       images: [PrunePlan.Image(tokenCount: layout.tokenCount, kept: kept, views: views)],
       notes: trace.notes + more)
   }

@@ -46,6 +46,8 @@ struct PruningTrace {
   /// Its region is that of the image that this was first made for.
   var request: PruneRequest { start.request }
   var groups: BudgetGroups { start.groups }
+  /// Separators that stay and are there.
+  var keptSeparators: [Int] { start.keptSeparators }
 
   init(
     _ input: PruningInput, _ request: PruneRequest, method: any PruningMethod, scope: BudgetScope
@@ -128,7 +130,7 @@ struct PruningTrace {
     var request = request
     request.largestPeer = [request.largestPeer, largestPeer].compactMap { $0 }.max()
     let quotas = try Quotas(request, sizes: groups.sizes, name: groups.name)
-    try checkFirst(quotas)
+    try quotas.checkFirst(request, left: survivors.map(\.count))
     return quotas
   }
 

@@ -110,15 +110,24 @@ extension PruningMethod {
   }
 }
 
-extension PruningTrace {
-  /// - Throws: at the budget where the first step would keep more than earlier requests left.
-  func checkFirst(_ quotas: Quotas) throws(PruningError) {
-    guard input.previous != nil, let step = quotas.steps.first else { return }
-    for (count, left) in zip(step.counts, survivors) where count > left.count {
+extension Quotas {
+  /// - Parameter left: how many tokens earlier requests left of each group.
+  /// - Throws: at the budget where the first step would keep more than that.
+  func checkFirst(_ request: PruneRequest, left: [Int]) throws(PruningError) {
+    guard let step = steps.first else { return }
+    for (count, left) in zip(step.counts, left) where count > left {
       let name = step.stage?.budget.name ?? request.budget?.name ?? "keep_tokens"
       throw PruningError(
         at: step.stage == nil ? "/\(name)" : "/stages/0/\(name)",
-        "keeps \(count) tokens, more than the \(left.count) that are left")
+        "keeps \(count) tokens, more than the \(left) that are left")
     }
+  }
+
+  /// The one budget of several images.
+  ///
+  /// - Throws: where it asks for more than all of them have, or have left.
+  init(_ request: PruneRequest, sharedBy traces: [PruningTrace]) throws(PruningError) {
+    try self.init(request, sizes: [traces.reduce(0) { $0 + $1.groups.candidateCount }])
+    try checkFirst(request, left: [traces.reduce(0) { $0 + $1.survivors[0].count }])
   }
 }
