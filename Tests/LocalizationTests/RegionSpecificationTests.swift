@@ -144,8 +144,8 @@ struct RegionSpecificationTests {
     let one: JSONValue = ["blocks": [0, 0, 1, 1]]
     #expect(error(.array(Array(repeating: one, count: 64))) == nil)
     #expect(error(.array(Array(repeating: one, count: 65)))?.pointer == "/region")
-    let texts: JSONValue = [["text": .string(String(repeating: "[0,0,1,1]", count: 64))], one]
+    let texts: JSONValue = [["text": .string(String(repeating: "[0,0,2,2]", count: 64))], one]
     #expect(error(texts)?.message.contains("65 boxes") == true)
-    #expect(error(["text": .string(String(repeating: "[0,0,1,1]", count: 65))])?.pointer == "/region/text")
+    #expect(error(["text": .string(String(repeating: "[0,0,2,2]", count: 65))])?.pointer == "/region/text")
   }
 }

@@ -90,8 +90,34 @@ struct RegionTextTests {
   @Test("a box_format beside the text decides what the numbers mean")
   func formatOverrides() throws {
     #expect(try boxes("[250,500,750,1000]", ["box_format": "qwen3_vl"]) == [quarter])
-    #expect(try boxes("[0,0,1,1]") == [Box(x0: 0, y0: 0, x1: 0.25, y1: 0.25)])
+    let corner = Box(x0: 0, y0: 0, x1: 0.25, y1: 0.25)
+    #expect(try boxes("[0,0,1,1]", ["box_format": "blocks"]) == [corner])
     #expect(try boxes("[0,0,1,1]", ["box_format": "normalized"]) == [.unit])
+  }
+
+  @Test(
+    "lists of nothing but 0 and 1 are blocks and shares alike, so neither is guessed",
+    arguments: ["[0,0,1,1]", "(0,0),(1,1)", "[1,1,1,1]", "The region is [0, 0, 1, 1] and [0,1,1,1]."])
+  func zerosAndOnes(text: String) {
+    #expect {
+      try boxes(text)
+    } throws: { error in
+      (error as? PruningError)?.message.contains("give box_format 'blocks' or 'normalized'") == true
+    }
+  }
+
+  @Test("the lists of a text have one unit")
+  func oneUnit() throws {
+    #expect(try boxes("[0,0,1,1] [0.25,0.5,0.75,1.0]") == [.unit, quarter])
+    #expect(try boxes("[0.0,0.0,1.0,1.0]") == [.unit])
+    #expect(try boxes("[0,0,1,1] [2,4,5,7]") == [Box(x0: 0, y0: 0, x1: 0.25, y1: 0.25), quarter])
+    for text in ["[1,1,2,2] [0.1,0.1,0.2,0.2]", "[0.1,0.1,0.2,0.2] [1,1,2,2]"] {
+      #expect {
+        try boxes(text)
+      } throws: { error in
+        (error as? PruningError)?.message.contains("the box [1, 1, 2, 2] is relative to") == true
+      }
+    }
   }
 
   @Test("an error quotes 60 characters, control characters as spaces")

@@ -74,13 +74,13 @@ extension Box {
       throw PruningError(at: pointer, "must have 4 numbers, not \(numbers.count)")
     }
     guard numbers.allSatisfy(\.isFinite) else {
-      throw PruningError(at: pointer, "must have finite numbers, not \(text(numbers))")
+      throw PruningError(at: pointer, "must have finite numbers, not \(Self.text(numbers))")
     }
     if format == .blocks {
       self = try Self.blocks(numbers, at: pointer)
       return
     }
-    let written = "\(text(numbers)) as '\(format.rawValue)'"
+    let written = "\(Self.text(numbers)) as '\(format.rawValue)'"
     guard !format.isCounting || !Self.areShares(numbers) else {
       throw PruningError(
         at: pointer,
@@ -118,7 +118,7 @@ extension Box {
   private static func swapHint(_ n: [Double], _ box: Box, _ format: BoxFormat) -> String {
     guard box.x0 != box.x1, box.y0 != box.y1, format != .cxcywh, format != .pixelsXYWH else { return "" }
     let ordered = [min(n[0], n[2]), min(n[1], n[3]), max(n[0], n[2]), max(n[1], n[3])]
-    return "; if its corners are swapped, send \(text(ordered))"
+    return "; if its corners are swapped, send \(Self.text(ordered))"
   }
 
   private static func blocks(_ numbers: [Double], at pointer: String) throws(PruningError) -> Box {
@@ -126,7 +126,8 @@ extension Box {
     guard let region = BlockRegion(inclusive: blocks) else {
       throw PruningError(
         at: pointer,
-        "must be [x_min, y_min, x_max, y_max] with whole numbers 0 <= min <= max <= 7, not \(text(numbers))")
+        "must be [x_min, y_min, x_max, y_max] with whole numbers 0 <= min <= max <= 7, not \(Self.text(numbers))"
+      )
     }
     return region.box
   }
@@ -174,9 +175,11 @@ extension Box {
   }
 }
 
-/// `[1, 2.5, 3, 4]`: whole numbers without their fraction.
-private func text(_ numbers: [Double]) -> String {
-  "[" + numbers.map { Int(exactly: $0).map(String.init) ?? "\($0)" }.joined(separator: ", ") + "]"
+extension Box {
+  /// `[1, 2.5, 3, 4]`: whole numbers without their fraction.
+  static func text(_ numbers: [Double]) -> String {
+    "[" + numbers.map { Int(exactly: $0).map(String.init) ?? "\($0)" }.joined(separator: ", ") + "]"
+  }
 }
 
 /// Three decimals are enough for a reader to see a wrong unit.

@@ -130,9 +130,9 @@ private struct RegionObject: Sendable {
     case "text":
       // Without a stated size, pixels of Qwen2.5-VL cannot be told from thousandths of Qwen3-VL.
       let isPixels = resized != nil
-      return try found.map { (box) throws(PruningError) -> Box in
-        let boxFormat = try box.format(format, isPixels: isPixels, at: pointer)
-        return try Box(box.numbers, boxFormat, in: frame(layout, image, for: boxFormat), at: pointer)
+      let formats = try RegionText.formats(of: found, format, isPixels: isPixels, at: pointer)
+      return try zip(found, formats).map { (box, boxFormat) throws(PruningError) -> Box in
+        try Box(box.numbers, boxFormat, in: frame(layout, image, for: boxFormat), at: pointer)
       }
     case "blocks":
       try reading.refuse(

@@ -24,9 +24,9 @@ import VisionLayouts
 /// | `476_496_698_728` | VideoLLaMA3, 0...1000 |
 /// | `[2,1,5,4]` or `(2,1),(5,4)`, whole numbers 0...7 | blocks of the 8 x 8 grid (CROP) |
 /// | the same, or `(x0, y0, x1, y1)`, with a decimal point somewhere and nothing above 1.05 | normalised corners |
-/// | the same with anything else | an error that asks for `box_format` |
+/// | the same with nothing but 0 and 1, which are both, or with anything else | an error that asks for `box_format` |
 ///
-/// A `box_format` beside the text overrides all of these but those that say their unit themselves. The last four rows
+/// All lists of a text have one unit: a decimal point in one makes shares of all. A `box_format` beside the text overrides all of these but those that say their unit themselves. The last four rows
 /// count only when the text has no other box, and the last three in a sentence only behind a word such as "in" or "at":
 /// "there are 4 options [1, 2, 3, 4]" names no place. What stands inside `<think>` is a draft and is not read.
 enum RegionText {
@@ -93,13 +93,54 @@ enum RegionText {
   }
 }
 
-extension RegionText.FoundBox {
-  /// What the numbers mean.
+extension RegionText {
+  /// What the numbers of each box mean.
   ///
   /// - Parameters:
   ///   - given: the format that the caller named.
   ///   - isPixels: whether the caller gave the size of the resized image, as only Qwen2.5-VL needs.
-  func format(_ given: BoxFormat?, isPixels: Bool, at pointer: String) throws(PruningError) -> BoxFormat {
+  static func formats(
+    of boxes: [FoundBox], _ given: BoxFormat?, isPixels: Bool, at pointer: String
+  ) throws(PruningError) -> [BoxFormat] {
+    let lists = boxes.filter { $0.syntax == .list }
+    let unit = if let given { given } else { try unit(of: lists, at: pointer) }
+    return try boxes.map { (box) throws(PruningError) -> BoxFormat in
+      try box.format(box.syntax == .list ? unit : given, isPixels: isPixels, at: pointer)
+    }
+  }
+
+  /// What the numbers of all lists of a text are relative to; nil where there is none.
+  private static func unit(of lists: [FoundBox], at pointer: String) throws(PruningError) -> BoxFormat? {
+    guard let first = lists.first else { return nil }
+    let areShares = lists.contains(where: \.hasFraction)
+    // JSON writes 1.0 as 1.
+    guard areShares || !lists.allSatisfy({ $0.numbers.allSatisfy { $0 == 0 || $0 == 1 } }) else {
+      throw PruningError(
+        at: pointer,
+        "cannot tell whether the box \(Box.text(first.numbers)) is blocks or shares of the image; give box_format "
+          + "'blocks' or 'normalized'")
+    }
+    let limit = 1 + Box.tolerableOvershoot
+    let misfit = lists.first {
+      !$0.numbers.allSatisfy { areShares ? abs($0) <= limit : (0...7).contains($0) }
+    }
+    guard let misfit else { return areShares ? .normalized : .blocks }
+    throw PruningError(
+      at: pointer,
+      "cannot tell what the box \(Box.text(misfit.numbers)) is relative to; give box_format, one of \(BoxFormat.names)"
+    )
+  }
+}
+
+extension RegionText.FoundBox {
+  /// What the numbers mean.
+  ///
+  /// - Parameters:
+  ///   - given: the format that the caller named, or the unit of lists.
+  ///   - isPixels: whether the caller gave the size of the resized image, as only Qwen2.5-VL needs.
+  fileprivate func format(_ given: BoxFormat?, isPixels: Bool, at pointer: String) throws(PruningError)
+    -> BoxFormat
+  {
     guard syntax != .shares else {
       guard given == nil || given == .normalized else {
         throw PruningError(
@@ -125,13 +166,7 @@ extension RegionText.FoundBox {
         at: pointer,
         "bbox_2d is pixels of the resized image for Qwen2.5-VL and thousandths for Qwen3-VL; give box_format "
           + "'qwen2_5_vl' with resized_size, or 'qwen3_vl'")
-    case .list, .shares:
-      if !hasFraction, numbers.allSatisfy({ (0...7).contains($0) }) { return .blocks }
-      let limit = 1 + Box.tolerableOvershoot
-      if hasFraction, numbers.allSatisfy({ abs($0) <= limit }) { return .normalized }
-      throw PruningError(
-        at: pointer,
-        "cannot tell what the box \(numbers) is relative to; give box_format, one of \(BoxFormat.names)")
+    case .list, .shares: preconditionFailure("lists share a unit, and shares are one")
     }
   }
 }
