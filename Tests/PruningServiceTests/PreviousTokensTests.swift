@@ -239,6 +239,31 @@ import TokenPruning
     #expect(integers(answer["patch_cu_seqlens"]) == lengths.map { 4 * $0 })
   }
 
+  @Test(
+    "Patches that cannot be shared out among the tokens are refused, those of the tokens that are left are not"
+  )
+  func oddPatches() throws {
+    func patches(_ rows: Int, _ left: [Int]? = nil) throws -> Reply {
+      var parameters: JSONObject = [
+        "method": "topk", "keep_tokens": 2, "layout": ["type": "grid", "rows": 2, "columns": 4],
+        "bookkeeping": true,
+      ]
+      if let left { parameters["previous"] = ["kept_indices": .list(left)] }
+      return try prune(
+        [("attention", try .random([8], seed: 1)), ("pixel_values", try .random([rows, 3], seed: 2))],
+        parameters)
+    }
+    for rows in [4, 9, 15] {
+      let reply = try patches(rows)
+      #expect(reply.summary == "422 invalid-input at pixel_values", "\(reply.text)")
+    }
+    #expect(try patches(9, [0, 1, 2, 3, 4]).summary == "422 invalid-input at pixel_values")
+    for (rows, left, wanted) in [(16, nil, 4), (20, [0, 1, 2, 3, 4], 8)] as [(Int, [Int]?, Int)] {
+      let answer = try #require(try patches(rows, left).json["bookkeeping"]?.objectValue)
+      #expect(integers(answer["patch_cu_seqlens"]) == [0, wanted])
+    }
+  }
+
   @Test("Lists that do not fit the layout are refused where they stand")
   func misfits() throws {
     func summary(_ wanted: JSONValue) throws -> String {

@@ -12,10 +12,15 @@ struct Bookkeeping: Sendable {
   private let renumbers: Bool
   /// How many numbers an answer has of it at most, objects and lists counted as those that they take the room of.
   let numberCount: Int
+  /// Rows of `pixel_values` for each token; nil without that tensor.
+  private let patchesPerToken: Int?
 
+  /// - Parameter input: nil where there are no tensors.
   /// - Returns: nil where it is not asked for.
   /// - Throws: where a member is wrong, or does not fit the layout.
-  init?(_ parameters: JSONObject, _ layout: TokenLayout?) throws(PruningError) {
+  init?(
+    _ parameters: JSONObject, _ layout: TokenLayout?, _ input: PruningInput? = nil
+  ) throws(PruningError) {
     renumbers = parameters["renumber"]?.boolValue ?? false
     switch parameters["bookkeeping"] {
     case nil, .bool(false): return nil
@@ -41,6 +46,20 @@ struct Bookkeeping: Sendable {
     numberCount =
       ids * (layout.rotaryGrid == nil ? 1 : 3) + Self.numbersPerView
       * (layout.views.count + layout.imageCount)
+    patchesPerToken = try input.flatMap { (input) throws(PruningError) in try Self.patchesPerToken(input) }
+  }
+
+  /// The tensor is over all tokens, or over those that earlier requests left.
+  private static func patchesPerToken(_ input: PruningInput) throws(PruningError) -> Int? {
+    guard let pixels = input.tensors["pixel_values"], input.tokenCount > 0 else { return nil }
+    let rows = pixels.shape[0]
+    let counts = [input.tokenCount] + (input.previous.map { [$0.count] } ?? [])
+    guard let count = counts.first(where: { $0 > 0 && rows >= $0 && rows % $0 == 0 }) else {
+      throw PruningError(
+        at: "pixel_values",
+        "has \(rows) rows; bookkeeping needs as many for each of the \(input.tokenCount) tokens")
+    }
+    return rows / count
   }
 
   /// Counts and sums, a span in a list of its own, and a frame as an object.
@@ -91,9 +110,8 @@ struct Bookkeeping: Sendable {
       "cu_seqlens": .list(found.cumulativeLengths),
       "placeholder_spans": .array(found.placeholderSpans.map { .list($0) }),
     ]
-    if let pixels = input.tensors["pixel_values"], input.tokenCount > 0 {
-      let patches = pixels.shape[0] / input.tokenCount
-      members["patch_cu_seqlens"] = .list(found.cumulativeLengths.map { $0 * patches })
+    if let patchesPerToken {
+      members["patch_cu_seqlens"] = .list(found.cumulativeLengths.map { $0 * patchesPerToken })
     }
     if let frames = found.frames {
       members["frames"] = .array(

@@ -67,7 +67,7 @@ struct PruneTask: PreparedTask {
       throw PruneOperation.tooManyStages(request.stages.count, image.tokenCount)
     }
     positions = try PositionMembers(image, input)
-    bookkeeping = try Bookkeeping(image.parameters, image.layout)
+    bookkeeping = try Bookkeeping(image.parameters, image.layout, input)
     otherNumbers = (bookkeeping?.numberCount ?? 0) + plan.listedNumbers(withMaps: false)
     model = try ModelDimensions.parse(image.parameters)
     // An explanation has a score, a rule, a rank and a region for each token; positions have up to three numbers.
