@@ -51,6 +51,99 @@ struct TokenLayoutTests {
     #expect(sized.views[0].box == Box(x0: -0.5, y0: 0, x1: 1.5, y1: 1))
   }
 
+  private static let contradictions: [(layout: JSONValue, turned: JSONValue, pointer: String)] = [
+    (
+      ["type": "internvl", "tiles": [2, 1], "image_size": [1000, 500]],
+      ["type": "internvl", "tiles": [1, 2], "image_size": [1000, 500]], "/layout/tiles"
+    ),
+    (
+      ["type": "internvl", "tiles": [2, 6], "image_size": [900, 900]],
+      ["type": "internvl", "tiles": [4, 3], "image_size": [900, 900]], "/layout/tiles"
+    ),
+    (
+      ["type": "llava_next", "tiles": [2, 1], "image_size": [1000, 500]],
+      ["type": "llava_next", "tiles": [2, 1], "image_size": [500, 1000]], "/layout/tiles"
+    ),
+    (
+      ["type": "llava_onevision", "tiles": [3, 1], "image_size": [1000, 500]],
+      ["type": "llava_onevision", "tiles": [1, 3], "image_size": [1000, 500]], "/layout/tiles"
+    ),
+    (
+      ["type": "idefics3", "tiles": [2, 1], "image_size": [1000, 500]],
+      ["type": "idefics3", "tiles": [2, 1], "image_size": [500, 1000]], "/layout/tiles"
+    ),
+    (
+      ["type": "smolvlm", "tiles": [1, 3], "image_size": [500, 1000]],
+      ["type": "smolvlm", "tiles": [3, 1], "image_size": [500, 1000]], "/layout/tiles"
+    ),
+    (
+      ["type": "deepseek_vl2", "tiles": [3, 1], "image_size": [1000, 500]],
+      ["type": "deepseek_vl2", "tiles": [1, 2], "image_size": [1000, 500]], "/layout/tiles"
+    ),
+    (
+      ["type": "qwen2_vl", "grid_thw": [1, 34, 46], "image_size": [480, 640]],
+      ["type": "qwen2_vl", "grid_thw": [1, 34, 46], "image_size": [640, 480]], "/layout/image_size"
+    ),
+    (
+      [
+        "type": "qwen3_vl", "grid_thw": [[1, 8, 8], [1, 20, 40]], "image_size": [[90, 90], [100, 1000]],
+      ],
+      [
+        "type": "qwen3_vl", "grid_thw": [[1, 8, 8], [1, 20, 40]], "image_size": [[90, 90], [1000, 500]],
+      ],
+      "/layout/image_size"
+    ),
+  ]
+
+  @Test(
+    "tiles or a grid that the image's size contradicts are rejected, both named",
+    arguments: contradictions.indices)
+  func contradictory(_ index: Int) {
+    let (layout, turned, pointer) = Self.contradictions[index]
+    let problem = error(layout)
+    #expect(problem?.pointer == pointer)
+    #expect(problem?.message.contains("width x height") == true, "\(problem?.message ?? "accepted")")
+    #expect(error(turned) == nil)
+  }
+
+  @Test(
+    "tiles that some setting of the processor makes of the image are accepted",
+    arguments: [
+      // Nearer to 1 : 2 than to 2 : 1, by the difference of the quotients.
+      ["type": "internvl", "tiles": [2, 1], "image_size": [550, 500]],
+      ["type": "internvl", "tiles": [1, 1], "image_size": [2000, 500]],
+      // Both resolutions hold all pixels of a small image.
+      ["type": "llava_next", "tiles": [2, 1], "image_size": [100, 50]],
+      ["type": "llava_next", "tiles": [2, 2], "image_size": [3000, 500]],
+      ["type": "idefics3", "tiles": [4, 4], "image_size": [1000, 500]],
+      ["type": "deepseek_vl2", "tiles": [1, 1], "image_size": [1000, 500]],
+      ["type": "qwen2_vl", "grid_thw": [1, 2, 2], "image_size": [30, 80]],
+      ["type": "qwen2_5_vl", "grid_thw": [3, 16, 28], "image_size": [854, 480]],
+    ] as [JSONValue])
+  func settings(_ layout: JSONValue) {
+    #expect(error(layout)?.message == nil)
+  }
+
+  @Test(
+    "every size makes a Qwen grid that is its own, whatever the limits",
+    arguments: ["qwen2_vl", "qwen3_vl", "glm4v"])
+  func ownGrids(_ family: String) throws {
+    for (width, height) in [
+      (640, 480), (333, 1000), (1500, 1499), (31, 900), (8000, 60), (57, 43), (2000, 120),
+    ] {
+      for limit in [16_384, 65_536, 1 << 20, 1 << 24] {
+        let size: JSONValue = [.integer(width), .integer(height)]
+        let made = try TokenLayout(
+          [
+            "type": .string(family), "image_size": size, "min_pixels": 4096, "max_pixels": .integer(limit),
+          ], tokenCount: nil)
+        let view = made.views[0]
+        let grid: JSONValue = [1, .integer(2 * view.rows), .integer(2 * view.columns)]
+        #expect(error(["type": .string(family), "grid_thw": grid, "image_size": size]) == nil)
+      }
+    }
+  }
+
   @Test(
     "a layout that is wrong says where",
     arguments: [

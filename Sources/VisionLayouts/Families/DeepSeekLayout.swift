@@ -19,9 +19,17 @@ extension TokenLayout {
     let crops = try given.boolean("crop") ?? true
     let tiles: TileGrid
     if let listed {
-      tiles = listed
+      tiles =
+        if let size {
+          try AnyresCanvas.checked(listed, of: size, among: grids(upTo: listed.count), tileSize, given)
+        } else {
+          listed
+        }
     } else if let size, crops {
-      tiles = try AnyresCanvas.tiles(for: size, resolutions(upTo: maximum, tileSize), tileSize, given)
+      let resolutions = grids(upTo: maximum).map {
+        (height: $0.rows * tileSize, width: $0.columns * tileSize)
+      }
+      tiles = try AnyresCanvas.tiles(for: size, resolutions, tileSize, given)
     } else {
       tiles = TileGrid(rows: 1, columns: 1)
     }
@@ -54,15 +62,15 @@ extension TokenLayout {
       imageSizes: size.map { [$0] } ?? [])
   }
 
-  /// The published resolutions, [height, width]: all grids of at most `count` tiles.
-  private static func resolutions(upTo count: Int, _ tileSize: Int) -> [(height: Int, width: Int)] {
-    var resolutions: [(height: Int, width: Int)] = []
+  /// The published resolutions in tiles: all grids of at most `count`.
+  private static func grids(upTo count: Int) -> [TileGrid] {
+    var grids: [TileGrid] = []
     for tiles in 1...count {
       for rows in 1...tiles where tiles % rows == 0 {
-        resolutions.append((rows * tileSize, tiles / rows * tileSize))
+        grids.append(TileGrid(rows: rows, columns: tiles / rows))
       }
     }
-    return resolutions
+    return grids
   }
 }
 

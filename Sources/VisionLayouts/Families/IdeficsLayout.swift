@@ -42,6 +42,13 @@ extension TokenLayout {
     guard let grid, grid.count <= TileGrid.maximumCount else {
       throw PruningError(at: given.path("longest_edge"), "makes more than \(TileGrid.maximumCount) tiles")
     }
+    if let tiles, let size, tiles.rows != tiles.columns {
+      // The longer side has the more tiles; a few pixels more or less are lost in rounding.
+      let shape = Double(size.width) / Double(size.height)
+      guard tiles.rows > tiles.columns ? shape < 1.05 : shape > 1 / 1.05 else {
+        throw given.contradiction(tiles, size, cutInto: tiles.turned)
+      }
+    }
     let side = patches / scale
     // Of 27 patches in 384 pixels, six pixels are left that no token sees.
     let share = Double(side * scale * patchSize) / Double(tileSize)

@@ -20,6 +20,13 @@ extension TokenLayout {
     let hasThumbnail = try given.boolean("thumbnail") ?? true
     let grid: TileGrid
     if let tiles {
+      if let size {
+        // Whatever the limits were, of as many tiles the nearest shape is taken.
+        let own = closestGrid(to: size, tileSize: tileSize, tiles.count...tiles.count)
+        guard shapeDistance(size, tiles) <= shapeDistance(size, own) else {
+          throw given.contradiction(tiles, size, cutInto: own)
+        }
+      }
       grid = tiles
     } else if let size {
       grid = closestGrid(to: size, tileSize: tileSize, minimum...maximum)
@@ -41,13 +48,12 @@ extension TokenLayout {
   /// Of grids of the same shape a larger one is taken while the image has more than half its pixels. The order
   /// of trial, by tiles and then by columns, decides between shapes equally far away, as in the package.
   static func closestGrid(to size: ImageSize, tileSize: Int, _ counts: ClosedRange<Int>) -> TileGrid {
-    let shape = Double(size.width) / Double(size.height)
     let area = Double(size.width) * Double(size.height)
     var best = (grid: TileGrid(rows: 1, columns: 1), distance: Double.infinity)
     for count in counts {
       for columns in 1...count where count % columns == 0 {
         let grid = TileGrid(rows: count / columns, columns: columns)
-        let distance = abs(shape - Double(columns) / Double(grid.rows))
+        let distance = shapeDistance(size, grid)
         if distance < best.distance
           || (distance == best.distance && area > 0.5 * Double(tileSize * tileSize * count))
         {
@@ -56,5 +62,9 @@ extension TokenLayout {
       }
     }
     return best.grid
+  }
+
+  private static func shapeDistance(_ size: ImageSize, _ grid: TileGrid) -> Double {
+    abs(Double(size.width) / Double(size.height) - Double(grid.columns) / Double(grid.rows))
   }
 }

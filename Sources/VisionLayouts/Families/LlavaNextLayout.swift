@@ -39,7 +39,12 @@ extension TokenLayout {
       // Those of other towers have the same shapes in tiles.
       let standard = standardPinpoints.map { ($0.0 / 336 * tileSize, $0.1 / 336 * tileSize) }
       let pinpoints = try given.pinpoints(tileSize: tileSize, standard: standard)
-      let grid = if let tiles { tiles } else { try AnyresCanvas.tiles(for: size, pinpoints, tileSize, given) }
+      let grid =
+        if let tiles {
+          try AnyresCanvas.checked(tiles, of: size, among: [tiles.turned], tileSize, given)
+        } else {
+          try AnyresCanvas.tiles(for: size, pinpoints, tileSize, given)
+        }
       canvas = AnyresCanvas(tiles: grid, tileSize: tileSize, patchSize: patchSize, image: size)
     } else if let tiles, merge != .spatialUnpad {
       canvas = AnyresCanvas(tiles: tiles, tileSize: tileSize, patchSize: patchSize, image: nil)
@@ -105,6 +110,21 @@ struct AnyresCanvas {
         at: given.path("image_size"), "\(size.width) x \(size.height) pixels are too thin for any resolution")
     }
     return best.tiles
+  }
+
+  /// Tiles that were given beside the image.
+  ///
+  /// - Parameter others: what the processor could have cut it into as well.
+  /// - Throws: where one of these keeps more of the image, or as much and wastes less.
+  static func checked(
+    _ tiles: TileGrid, of size: ImageSize, among others: [TileGrid], _ tileSize: Int,
+    _ given: ParameterReading
+  ) throws(PruningError) -> TileGrid {
+    let resolutions = ([tiles] + others).map { (height: $0.rows * tileSize, width: $0.columns * tileSize) }
+    guard let own = try? Self.tiles(for: size, resolutions, tileSize, given), own != tiles else {
+      return tiles
+    }
+    throw given.contradiction(tiles, size, cutInto: own)
   }
 
   public func layout(

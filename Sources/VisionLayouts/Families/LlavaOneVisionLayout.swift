@@ -18,7 +18,12 @@ extension TokenLayout {
     let maximum = try given.integer("max_tiles", in: 1...TileGrid.maximumCount) ?? 9
     let standard = (1...6).flatMap { row in (1...6).map { (row * tileSize, $0 * tileSize) } }
     let pinpoints = try given.pinpoints(tileSize: tileSize, standard: standard)
-    let grid = if let tiles { tiles } else { try AnyresCanvas.tiles(for: size, pinpoints, tileSize, given) }
+    let grid =
+      if let tiles {
+        try AnyresCanvas.checked(tiles, of: size, among: [tiles.turned], tileSize, given)
+      } else {
+        try AnyresCanvas.tiles(for: size, pinpoints, tileSize, given)
+      }
     let canvas = AnyresCanvas(tiles: grid, tileSize: tileSize, patchSize: patchSize, image: size)
     let newline = try given.boolean("newline") ?? true
     let layout = try canvas.shrunkLayout(toTiles: maximum, newline: newline, at: given.pointer)

@@ -66,6 +66,14 @@ extension TokenLayout {
           at: given.path("grid_thw"),
           "h and w must be multiples of merge_size \(merge), not \(grid.rows) and \(grid.columns)")
       }
+      if image < sizes.count, !grid.fits(sizes[image], merge: merge) {
+        let size = sizes[image]
+        throw PruningError(
+          at: given.path("image_size"),
+          "\(size.width) x \(size.height) (width x height) is not the shape of the \(grid.rows) x \(grid.columns) patches "
+            + "(h x w) in grid_thw, which the processor makes as the image is; are the numbers of one of them swapped?"
+        )
+      }
       for _ in 0..<grid.frames {
         try sequence.append(
           rows: grid.rows / merge, columns: grid.columns / merge, image: image,
@@ -90,6 +98,20 @@ private struct PatchGrid {
 }
 
 extension PatchGrid {
+  /// Whether an image of this size can become this grid: resized by one factor, and each side rounded to whole tokens, which
+  /// a resizing before the processor's does once more.
+  func fits(_ size: ImageSize, merge: Int) -> Bool {
+    let (rows, columns) = (Double(rows / merge), Double(columns / merge))
+    func fits(_ width: Int, _ height: Int, within tokens: Double) -> Bool {
+      let (width, height) = (Double(width), Double(height))
+      return (rows - tokens) / height <= (columns + tokens) / width
+        && (columns - tokens) / width <= (rows + tokens) / height
+    }
+    let isNear = fits(size.width, size.height, within: 1)
+    let isTurned = !isNear && fits(size.height, size.width, within: 1)
+    return isNear || (!isTurned && fits(size.width, size.height, within: 2))
+  }
+
   /// Of an image resized to whole merged tokens, about its own shape, within the limits of pixels.
   ///
   /// The package's `smart_resize`, Python's rounding half to even included.

@@ -54,6 +54,9 @@ public struct TileGrid: Equatable {
 
   public var count: Int { rows * columns }
 
+  /// The grid of an image that lies on its side.
+  var turned: TileGrid { TileGrid(rows: columns, columns: rows) }
+
   /// The tile's part of an image resized to fill the grid.
   ///
   /// - Parameter share: how much of each side the patches cover, from the tile's top left: a side that is no
@@ -85,6 +88,14 @@ extension ParameterReading {
         at: path("tiles"), "must be [rows, columns], together 1 to \(TileGrid.maximumCount) tiles")
     }
     return TileGrid(rows: rows, columns: columns)
+  }
+
+  /// What is wrong with tiles where the image is cut into others.
+  func contradiction(_ tiles: TileGrid, _ size: ImageSize, cutInto own: TileGrid) -> PruningError {
+    PruningError(
+      at: path("tiles"),
+      "are \(tiles.rows) rows of \(tiles.columns), but an image_size of \(size.width) x \(size.height) (width x height) "
+        + "is cut into \(own.rows) rows of \(own.columns); are the numbers of one of them swapped?")
   }
 
   /// Either the tiles themselves or the image they are cut from.
