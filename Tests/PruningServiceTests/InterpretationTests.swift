@@ -31,20 +31,37 @@ struct InterpretationTests {
 
   @Test("every answer says how many images, tokens, heads and queries were read")
   func read() throws {
+    func grid(_ side: Int) -> JSONValue {
+      ["type": "grid", "rows": .integer(side), "columns": .integer(side)]
+    }
     let expected: [(JSONValue, [(String, [Int])], JSONObject)] = [
-      (["images": 1, "tokens": 9, "heads": 1, "queries": 1], [("attention", [9])], [:]),
-      (["images": 1, "tokens": 9, "heads": 12, "queries": 1], [("attention", [12, 9])], [:]),
+      (["images": 1, "tokens": 9, "heads": 1, "queries": 1, "layout": grid(3)], [("attention", [9])], [:]),
       (
-        ["images": 1, "tokens": 9, "heads": 12, "queries": 5], [("attention", [12, 5, 9])], ["batched": false]
+        ["images": 1, "tokens": 9, "heads": 12, "queries": 1, "layout": grid(3)], [("attention", [12, 9])],
+        [:]
       ),
       (
-        ["images": 2, "tokens": 9, "heads": 12, "queries": 1], [("attention", [2, 12, 9])], ["batched": true]
+        ["images": 1, "tokens": 9, "heads": 12, "queries": 5, "layout": grid(3)],
+        [("attention", [12, 5, 9])], ["batched": false]
       ),
       (
-        ["images": 2, "tokens": [9, 4], "heads": 1, "queries": 1],
+        ["images": 2, "tokens": 9, "heads": 12, "queries": 1, "layout": grid(3)],
+        [("attention", [2, 12, 9])], ["batched": true]
+      ),
+      (
+        ["images": 2, "tokens": [9, 4], "heads": 1, "queries": 1, "layout": [grid(3), grid(2)]],
         [("attention.0", [9]), ("attention.1", [4])], [:]
       ),
-      (["images": 1, "tokens": 9], [("image_features", [9, 4])], ["method": "divprune"]),
+      (
+        ["images": 2, "tokens": [4, 3], "heads": 1, "queries": 1, "layout": [grid(2), nil]],
+        [("attention.0", [4]), ("attention.1", [3])], [:]
+      ),
+      (["images": 1, "tokens": 3, "heads": 1, "queries": 1], [("attention", [3])], [:]),
+      (
+        ["images": 1, "tokens": 4, "heads": 1, "queries": 1], [("attention", [4])],
+        ["layout": ["type": "grid", "rows": 1, "columns": 4]]
+      ),
+      (["images": 1, "tokens": 9, "layout": grid(3)], [("image_features", [9, 4])], ["method": "divprune"]),
     ]
     for (read, tensors, parameters) in expected {
       let reply = try send(tensors, parameters)
@@ -52,9 +69,10 @@ struct InterpretationTests {
       #expect(reply.json["warnings"] == nil)
     }
     let localized = try send([("attention", [16])], [:], "/localize")
-    #expect(localized.json["read"] == ["images": 1, "tokens": 16, "heads": 1, "queries": 1])
+    #expect(
+      localized.json["read"] == ["images": 1, "tokens": 16, "heads": 1, "queries": 1, "layout": grid(4)])
     let compressed = try send([("image_features", [16, 3])], ["method": nil], "/compress")
-    #expect(compressed.json["read"] == ["images": 1, "tokens": 16], "\(compressed.text)")
+    #expect(compressed.json["read"] == ["images": 1, "tokens": 16, "layout": grid(4)], "\(compressed.text)")
   }
 
   @Test(
@@ -200,7 +218,7 @@ struct InterpretationTests {
     let localize: JSONObject = ["localize": ["source": "query_key"]]
     let reply = try send([("key", [4, 16, 8]), ("query", [28, 1, 8])], localize, "/localize")
     #expect(
-      reply.summary == "200" && reply.json["read"] == ["images": 1, "tokens": 16, "heads": 28],
+      reply.summary == "200" && reply.json["read"]?.objectValue?["heads"] == 28,
       "\(reply.text)")
     let same = try send([("key", [4, 16, 8]), ("query", [28, 8])], localize, "/localize")
     #expect(reply.json["saliency"] == same.json["saliency"])
@@ -245,7 +263,7 @@ struct InterpretationTests {
     let wide = try Body([("x", .random([200, 1000], seed: 1))]).npy()
     #expect(try service.send("POST /localize", body: wide).summary == "422 invalid-input at attention")
     let named = try service.send("POST /prune?method=divprune&keep_tokens=4", body: features)
-    #expect(named.json["read"] == ["images": 1, "tokens": 576])
+    #expect(named.json["read"]?.objectValue?["tokens"] == 576)
     let rows = try Body([("x", .random([12, 576], seed: 1))]).npy()
     #expect(try service.send("POST /prune?method=topk&keep_tokens=4", body: rows).status == 200)
   }

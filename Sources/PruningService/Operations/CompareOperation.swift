@@ -110,6 +110,7 @@ public enum CompareOperation {
     }
     let reading = Interpretation(
       batch.samples, tokenCounts: [subject.image.tokenCount], hasLayout: shared.parameters["layout"] != nil,
+      inferred: [subject.image.inferredLayout],
       isDeclared: shared.parameters["batched"] != nil || shared.parameters["axes"] != nil)
     return Comparison(
       tokenCount: subject.image.tokenCount, scene: Scene(subject.image.image, localization),

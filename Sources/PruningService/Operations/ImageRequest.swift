@@ -61,6 +61,8 @@ struct ImageRequest: Sendable {
 
   var tokenCount: Int { image.tokenCount }
   var layout: TokenLayout? { image.layout }
+  /// The square grid that was taken for want of a layout.
+  var inferredLayout: TokenLayout? { parameters["layout"] == nil ? image.layout : nil }
   /// The tokens that earlier requests left, ascending; nil where all are there.
   var previous: [Int]? { image.previous }
 

@@ -11,7 +11,11 @@ struct Interpretation {
   ///   - samples: each image's tensors.
   ///   - tokenCounts: each image's N.
   ///   - hasLayout: whether the request says where tokens lie.
-  init(_ samples: [[String: Tensor]], tokenCounts: [Int], hasLayout: Bool, isDeclared: Bool) {
+  ///   - inferred: each image's square grid, taken for want of a layout.
+  init(
+    _ samples: [[String: Tensor]], tokenCounts: [Int], hasLayout: Bool, inferred: [TokenLayout?],
+    isDeclared: Bool
+  ) {
     var read: JSONObject = ["images": .integer(samples.count)]
     if let first = tokenCounts.first {
       read["tokens"] =
@@ -28,12 +32,23 @@ struct Interpretation {
     } else if let query = sample["query"] {
       read["heads"] = .integer(query.rank == 2 ? query.shape[0] : 1)
     }
+    read["layout"] = Self.layout(inferred)
     if !hasLayout, let first = tokenCounts.first, let sum = TokenLayout.gridAndOne(tokenCount: first) {
       warnings.append("\(sum): the first token looks like [CLS]; leave it out, or every index counts it")
     }
     var members: JSONObject = ["read": .object(read)]
     if !warnings.isEmpty { members["warnings"] = .list(warnings) }
     self.members = members
+  }
+
+  /// What was inferred, as a request would say it: one for all images, or a list with null for those that have none.
+  private static func layout(_ inferred: [TokenLayout?]) -> JSONValue? {
+    let sides = inferred.map { $0?.views.first?.rows }
+    func grid(_ side: Int) -> JSONValue {
+      ["type": "grid", "rows": .integer(side), "columns": .integer(side)]
+    }
+    guard let side = sides.lazy.compactMap(\.self).first else { return nil }
+    return sides.allSatisfy { $0 == side } ? grid(side) : .array(sides.map { $0.map(grid) ?? .null })
   }
 
   /// The first tensor of scores, `attention` before all others.

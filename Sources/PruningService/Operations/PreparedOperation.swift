@@ -121,6 +121,7 @@ final class PreparedOperation: Sendable {
     reading = PreparedMembers(
       Interpretation(
         batch.samples, tokenCounts: images.map(\.request.tokenCount), hasLayout: given["layout"] != nil,
+        inferred: images.map(\.request.inferredLayout),
         isDeclared: given["batched"] != nil || given["axes"] != nil
       ).members)
     let isFixed =

@@ -106,7 +106,7 @@ class Answer(Mapping[str, Any]):
 
     @property
     def read(self) -> dict[str, Any]:
-        """How the service read the tensors: `images`, `tokens`, `heads` and `queries`."""
+        """How the service read the tensors: `images`, `tokens`, `heads`, `queries` and the `layout` assumed for want of one."""
         return dict(self.raw.get("read", {}))
 
     @property
