@@ -102,7 +102,7 @@ struct TokenLayoutTests {
     let (layout, turned, pointer) = Self.contradictions[index]
     let problem = error(layout)
     #expect(problem?.pointer == pointer)
-    #expect(problem?.message.contains("width x height") == true, "\(problem?.message ?? "accepted")")
+    #expect(problem?.message.contains("(width, height)") == true, "\(problem?.message ?? "accepted")")
     #expect(error(turned) == nil)
   }
 

@@ -70,8 +70,8 @@ extension TokenLayout {
         let size = sizes[image]
         throw PruningError(
           at: given.path("image_size"),
-          "\(size.width) x \(size.height) (width x height) is not the shape of the \(grid.rows) x \(grid.columns) patches "
-            + "(h x w) in grid_thw, which the processor makes as the image is; are the numbers of one of them swapped?"
+          "[\(size.width), \(size.height)] (width, height) is not the shape of the [\(grid.rows), \(grid.columns)] patches (h, "
+            + "w) in grid_thw, which the processor makes as the image is; are the numbers of one of them swapped?"
         )
       }
       for _ in 0..<grid.frames {

@@ -94,8 +94,8 @@ extension ParameterReading {
   func contradiction(_ tiles: TileGrid, _ size: ImageSize, cutInto own: TileGrid) -> PruningError {
     PruningError(
       at: path("tiles"),
-      "are \(tiles.rows) rows of \(tiles.columns), but an image_size of \(size.width) x \(size.height) (width x height) "
-        + "is cut into \(own.rows) rows of \(own.columns); are the numbers of one of them swapped?")
+      "are [\(tiles.rows), \(tiles.columns)] (rows, columns), but an image_size of [\(size.width), \(size.height)] (width, height) "
+        + "is cut into [\(own.rows), \(own.columns)]; are the numbers of one of them swapped?")
   }
 
   /// Either the tiles themselves or the image they are cut from.
