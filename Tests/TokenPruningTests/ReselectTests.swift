@@ -179,6 +179,31 @@ struct ReselectTests {
     #expect(try reselect(input, ReselectRequest()).stop == .allSwapped)
   }
 
+  @Test("ranks that count from 0 are refused, since 0 is for a token without a rank")
+  func ranksFromZero() throws {
+    func error(_ ranks: [Float], _ layout: TokenLayout? = nil) throws -> PruningError? {
+      let attention = try floatTensor(ranks.map { _ in 1 }, [ranks.count])
+      let tensors = ["attention": attention, "prefill_rank": try floatTensor(ranks, [ranks.count])]
+      let input = PruningInput(
+        tokenCount: ranks.count, tensors: tensors, layout: layout, previous: [0, 1])
+      return pruningError { _ = try reselect(input, ReselectRequest()) }
+    }
+    for ranks: [Float] in [[0, 1, 2, 3], [2, 0, 3, 1], [1, 0]] {
+      let error = try error(ranks)
+      #expect(error?.pointer == "prefill_rank")
+      #expect(error?.message.contains("add 1 to each rank") == true)
+    }
+    // Ranks of several groups, of fewer tokens, from 1, or none at all.
+    for ranks: [Float] in [[1, 2, 1, 2], [0, 0, 1, 2], [0, 2, 3, 4], [4, 3, 2, 1], [0, 0, 0, 0]] {
+      #expect(try error(ranks) == nil)
+    }
+    // The one row's break has no rank where breaks are dropped.
+    let row = try TokenLayout(["type": "pixtral", "image_size": [48, 16], "breaks": true], tokenCount: nil)
+    #expect(row.separators == [3])
+    #expect(try error([2, 1, 3, 0], row) == nil)
+    #expect(try error([2, 0, 3, 1], row)?.pointer == "prefill_rank")
+  }
+
   @Test("hostile inputs are answered or refused by name")
   func hostile() throws {
     func row(_ values: [Float]) throws -> Tensor { try floatTensor(values, [values.count]) }

@@ -160,7 +160,26 @@ private struct ReselectionScores {
         "is \(ranks[token]) at token \(token); ranks are whole numbers from 1, the best, or 0 for a token without one"
       )
     }
+    if let best = ranks.firstIndex(of: 0), input.layout?.separators.contains(best) != true,
+      countFromZero(ranks)
+    {
+      throw PruningError(
+        at: "prefill_rank",
+        "counts from 0: it has each of 0 to \(ranks.count - 1) once. Ranks count from 1, the best, and 0 is for a token "
+          + "without one; add 1 to each rank, or, if only token \(best) has none, send prefill_scores")
+    }
     return ranks.map { $0 == 0 ? 0 : 1 / $0 }
+  }
+
+  /// Whether the ranks are 0 to N - 1, each once, as sorting twice makes them: the 0 may be the best token's.
+  private static func countFromZero(_ ranks: [Double]) -> Bool {
+    guard ranks.count > 1 else { return false }
+    var isThere = [Bool](repeating: false, count: ranks.count)
+    for rank in ranks {
+      guard rank < Double(ranks.count), !isThere[Int(rank)] else { return false }
+      isThere[Int(rank)] = true
+    }
+    return true
   }
 
   private static func refuseNegative(_ row: [Double], at name: String) throws(PruningError) {

@@ -108,8 +108,9 @@ class Client:
 
         `previous` is what is kept: the answer of `prune` or of the last `reselect`, or indices; for a batch a list.
         `attention` is over all tokens or over the kept ones alone; `prefill_scores` [N] (an answer's `scores`, which are
-        None unless `explain=True` asked for them) or `prefill_rank` [N] say what the prefill thought, and `prefill_weight`
-        how much that counts. `max_swaps` and `swap_margin` limit how readily tokens move.
+        None unless `explain=True` asked for them) or `prefill_rank` [N] (from 1, the best; 0 without one) say what the
+        prefill thought, and `prefill_weight` how much that counts. `max_swaps` and `swap_margin` limit how readily tokens
+        move.
         """
         return self._post(_arguments.RESELECT, arguments, ReselectAnswer)
 
