@@ -41,6 +41,8 @@ TYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I8": 1, "
 NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I8": "i1", "U8": "u1", "BOOL": "?"}
 # What the server and the allocator take for any request; the bound has room for it.
 SLACK = 6 << 20
+# Tensors of 0 and 1.
+FLAGS = ("already_dropped", "padding_mask", "text_raters")
 
 
 def methods(port):
@@ -49,11 +51,11 @@ def methods(port):
     return {method["name"]: method for method in answer["methods"]}
 
 
-def elements(rng, dtype, count):
+def elements(rng, dtype, count, below=120):
     """-> `count` finite numbers as bytes: all equal, small whole numbers, or whatever a few bits allow."""
     kind = rng.choice(["equal", "whole", "mixed"])
     source = np.random.default_rng(rng.randrange(1 << 30))
-    values = np.ones(count) if kind == "equal" else source.integers(0, 3 if kind == "whole" else 120, count)
+    values = np.ones(count) if kind == "equal" else source.integers(0, min(below, 3 if kind == "whole" else 120), count)
     if dtype == "BF16":
         return (values.astype("<f4").view("<u4") >> 16).astype("<u2").tobytes()
     return values.astype(NUMPY[dtype]).tobytes()
@@ -69,7 +71,7 @@ class Body:
     def data(self, name, dtype, shape):
         if name in self.marks:
             return self.marks[name].astype(NUMPY[dtype]).tobytes()
-        return elements(self.rng, dtype, int(np.prod(shape)))
+        return elements(self.rng, dtype, int(np.prod(shape)), below=2 if name in FLAGS else 120)
 
     def digits(self, name, dtype, shape):
         """The same as a list, of numbers of one digit."""

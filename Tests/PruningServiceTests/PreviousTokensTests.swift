@@ -51,6 +51,47 @@ import TokenPruning
     }
   }
 
+  @Test("Flags are 0 or 1 in any element type, and whatever else is sent as flags is refused")
+  func flags() throws {
+    let scores = ("attention", try row([4, 3, 2, 1]))
+    func tensor(_ type: ElementType, _ bytes: [UInt8]) throws -> Tensor {
+      try Tensor(elementType: type, shape: Shape([4]), bytes: bytes[...])
+    }
+    let asked: JSONObject = ["method": "topk", "keep_tokens": 1]
+    for mask in [
+      try row([1, 0, -0.0, 0]), try tensor(.bool, [1, 0, 0, 0]), try tensor(.int8, [1, 0, 0, 0]),
+      try .int64([1, 0, 0, 0], shape: Shape([4])),
+    ] {
+      let reply = try prune([scores, ("already_dropped", mask)], asked)
+      #expect(reply.integers("kept_indices") == [1], "\(reply.text)")
+    }
+    for (mask, shown) in [
+      (try Tensor.int64([0, 1, 2, 3], shape: Shape([4])), "2.0 at place 2"),
+      (try row([0.5, 0, 0, 0]), "0.5 at place 0"), (try row([0, .nan, 0, 0]), "nan at place 1"),
+      (try row([0, 0, 0, -.infinity]), "-inf at place 3"), (try row([0, -1, 0, 0]), "-1.0 at place 1"),
+    ] {
+      let reply = try prune([scores, ("already_dropped", mask)], asked)
+      #expect(reply.summary == "422 invalid-input at already_dropped", "\(reply.text)")
+      #expect(reply.text.contains(shown), "\(reply.text)")
+    }
+    let question: [(name: String, tensor: Tensor)] = [
+      ("image_features", try .random([4, 3], seed: 1)), ("text_features", try .random([2, 3], seed: 2)),
+    ]
+    for (padding, word) in [
+      (try row([1, 1, 1, 1]), "attention_mask"), (try row([0, 0, 0.25, 0]), "0.25 at place 2"),
+      (try row([0, .nan, 0, 0]), "nan at place 1"),
+    ] {
+      let reply = try prune(question + [("padding_mask", padding)], ["method": "mmtok", "keep_tokens": 2])
+      #expect(reply.summary == "422 invalid-input at padding_mask", "\(reply.text)")
+      #expect(reply.text.contains(word), "\(reply.text)")
+    }
+    let rows = ("attention", try Tensor.of([4, 3, 2, 1, 1, 2, 3, 4], 1, 2, 4))
+    let reply = try prune(
+      [rows, ("text_raters", try row([0, 2]))],
+      ["method": "sparsevlm", "keep_tokens": 1, "axes": ["attention": "hqn"]])
+    #expect(reply.summary == "422 invalid-input at text_raters", "\(reply.text)")
+  }
+
   @Test("What is wrong among the indices is shown")
   func wrongIndices() throws {
     let rows = [("attention", try row([1, 2, 3, 4]))]

@@ -5,8 +5,8 @@ import Tensors
 import TokenPruning
 import VisionLayouts
 
-/// The tokens that earlier requests left: `previous` {`kept_indices`, `tokens`}, or the tensor `already_dropped` [N], not
-/// 0 for tokens that are gone.
+/// The tokens that earlier requests left: `previous` {`kept_indices`, `tokens`}, or the tensor `already_dropped` [N], 1
+/// for tokens that are gone.
 struct PreviousTokens {
   /// How many are left.
   var count: Int { kept.count }
@@ -27,8 +27,9 @@ struct PreviousTokens {
           at: "already_dropped",
           "covers \(dropped.elementCount) tokens; at most \(TokenLayout.maximumTokenCount) are accepted")
       }
-      let flags = dropped.doubles()
-      kept = flags.indices.filter { flags[$0] == 0 }
+      let flags = try dropped.flags(
+        named: "already_dropped", "a token that is gone; indices are sent as previous")
+      kept = flags.indices.filter { !flags[$0] }
       tokenCount = flags.count
       name = "already_dropped"
       return

@@ -1,6 +1,7 @@
 import GreedySearch
 import JSON
 import PruningNumerics
+import Tensors
 
 /// MMTok keeps the tokens that together cover the words of the question and all other tokens best.
 ///
@@ -103,11 +104,22 @@ struct MMTok: PruningMethod {
   /// 64 MiB of weights.
   private static let maximumWordPairs = 1 << 23
 
-  /// Whether each token is padding: `padding_mask` [N], not 0 where it is.
+  /// Whether each token is padding: `padding_mask` [N], 1 where it is.
   private func padding(of input: PruningInput) throws(PruningError) -> [Bool] {
     guard input.tensors["padding_mask"] != nil else {
       return Array(repeating: false, count: input.tokenCount)
     }
-    return try input.attentionScores(named: "padding_mask").map { $0 != 0 }
+    let tensor = try input.tensor("padding_mask")
+    guard tensor.shape.dimensions == [input.tokenCount] else {
+      throw PruningError(at: "padding_mask", "shape must be [\(input.tokenCount)], not \(tensor.shape)")
+    }
+    let flags = try tensor.flags(named: "padding_mask", "a token that shows padding")
+    guard flags.isEmpty || flags.contains(false) else {
+      throw PruningError(
+        at: "padding_mask",
+        "marks all \(flags.count) tokens as padding: 1 means padding here, the opposite of transformers' attention_mask"
+      )
+    }
+    return flags
   }
 }

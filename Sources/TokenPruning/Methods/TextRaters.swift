@@ -48,7 +48,8 @@ enum TextRaters {
         at: "text_raters",
         "shape must be [\(count)], one for each query row of attention, not \(tensor.shape)")
     }
-    let raters = tensor.doubles().enumerated().filter { $0.element != 0 }.map(\.offset)
+    let flags = try tensor.flags(named: "text_raters", "a text token whose attention counts")
+    let raters = flags.indices.filter { flags[$0] }
     guard !raters.isEmpty else { throw PruningError(at: "text_raters", "marks no row") }
     return raters
   }
