@@ -138,6 +138,71 @@ struct InterpretationTests {
     #expect(try rows == kept(plain[0][4], parameters))
   }
 
+  @Test("heads of queries, keys and values are not told from images or rows by their number")
+  func headsOfStates() throws {
+    let grid: JSONObject = ["layout": ["type": "grid", "rows": 4, "columns": 4]]
+    let query: [(String, [Int])] = [("key", [4, 16, 8]), ("query", [4, 8])]
+    let features: [(String, [Int])] = [("image_features", [16, 8]), ("text_features", [5, 8])]
+    for (method, tensors, declared, pointer, word):
+      (
+        String, [(String, [Int])], JSONObject, String, String
+      ) in [
+        ("ivcprune", [("value_states", [2, 21, 4])], [:], "", ""),
+        ("ivcprune", [("value_states", [20, 21, 4])], ["batched": false], "", ""),
+        ("ivcprune", [("value_states", [21, 20, 4])], ["batched": false], "value_states", "\"shd\""),
+        ("ivcprune", [("value_states", [2, 21, 21, 4])], [:], "value_states", "\"bshd\""),
+        ("crop", query, [:], "", ""),
+        ("crop", [("key", [4, 16, 8]), ("query", [8, 8])], [:], "", ""),
+        ("crop", [("key", [16, 16, 8]), ("query", [16, 8])], ["batched": false], "key", "\"nhd\""),
+        ("crop", [("key", [2, 16, 16, 8]), ("query", [2, 16, 8])], [:], "key", "\"bnhd\""),
+        ("crop", [("key", [3, 16, 8]), ("query", [3, 8]), ("image_features", [16, 8])], [:], "", ""),
+        ("dart", features + [("key", [2, 16, 8]), ("text_key", [2, 5, 8])], [:], "", ""),
+        ("dart", features + [("key", [2, 16, 8]), ("text_key", [5, 5, 8])], [:], "text_key", "\"mhd\""),
+        ("topk", [("attention.0", [16, 16]), ("attention.1", [16, 16])], [:], "attention", "\"qn\""),
+        ("topk", [("attention", [2, 16, 16])], ["batched": true], "attention", "\"bqn\""),
+      ]
+    {
+      var parameters = grid
+      parameters["method"] = .string(method)
+      parameters.append(declared)
+      let reply = try send(tensors, parameters)
+      #expect(reply.summary == (pointer.isEmpty ? "200" : "422 invalid-input at \(pointer)"), "\(reply.text)")
+      // What is read in one of two ways says so.
+      let isQuiet = pointer.isEmpty && (!declared.isEmpty || method == "dart" || tensors.count == 3)
+      #expect(reply.status != 200 || isQuiet || reply.text.contains("heads of one image"), "\(reply.text)")
+      #expect(pointer.isEmpty || reply.text.contains(word.replacing("\"", with: "\\\"")), "\(reply.text)")
+    }
+    for (method, tensors, declared, read): (String, [(String, [Int])], JSONObject, JSONValue) in [
+      (
+        "ivcprune", [("value_states", [2, 21, 4])], ["batched": false],
+        ["images": 1, "tokens": 16, "heads": 2]
+      ),
+      (
+        "ivcprune", [("value_states", [2, 21, 4])], ["batched": true],
+        ["images": 2, "tokens": 16, "heads": 1]
+      ),
+      (
+        "ivcprune", [("value_states", [21, 20, 4])], ["axes": ["value_states": "shd"]],
+        ["images": 1, "tokens": 16, "heads": 20]
+      ),
+      ("crop", query, ["batched": false], ["images": 1, "tokens": 16, "heads": 4]),
+      ("crop", query, ["batched": true], ["images": 4, "tokens": 16, "heads": 1]),
+    ] {
+      var parameters = grid
+      parameters["method"] = .string(method)
+      parameters.append(declared)
+      let reply = try send(tensors, parameters)
+      #expect(reply.json["read"] == read, "\(reply.text)")
+    }
+    func keptByKey(_ order: String) throws -> JSONValue? {
+      try send(
+        [("key", [16, 16, 8]), ("query", [16, 8])], ["method": "crop", "axes": ["key": .string(order)]]
+      ).json["kept_indices"]
+    }
+    let inOrder = try keptByKey("hnd")
+    #expect(try inOrder != nil && inOrder != keptByKey("nhd"))
+  }
+
   @Test("what is declared of a square of scores or features is what is read")
   func squares() throws {
     let square = try Tensor.random([16, 16], seed: 3)

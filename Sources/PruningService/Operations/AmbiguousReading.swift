@@ -102,7 +102,6 @@ enum AmbiguousReading {
         try refuseMapOfFeatures(tensor, name, count, reading)
       } else {
         try refuseImagesAsHeads(tensor, name, reading)
-        try refuseSquare(tensor, name, reading)
       }
     }
   }
@@ -132,7 +131,7 @@ enum AmbiguousReading {
       pointer: name)
   }
 
-  /// [B, heads, N] of images, or [heads, queries, N] of one.
+  /// [B, heads, N] of images, or [heads, queries, N] of one; keys [B, N, d], or [heads, N, d].
   private static func refuseImagesAsHeads(
     _ tensor: Tensor, _ name: String, _ reading: Reading
   ) throws(Problem) {
@@ -166,16 +165,49 @@ enum AmbiguousReading {
   /// The side of the smallest grid that a vision encoder makes; smaller squares are too few tokens to be mistaken.
   private static let smallestGrid = 7
 
+  /// Two axes of one image whose order only the request can tell.
+  ///
+  /// - Parameters:
+  ///   - tensor: of one image.
+  ///   - isOfBatch: whether the request has it behind an axis of images.
+  static func refuseUnordered(
+    _ tensor: Tensor, _ name: String, _ reading: Reading, isOfBatch: Bool
+  ) throws(Problem) {
+    guard reading.declared[name] == nil else { return }
+    let images = isOfBatch ? "b" : ""
+    if TensorAxes.isAttention(name) {
+      try refuseSquare(tensor, name, reading, images)
+    } else if TensorAxes.of(name).ranks == 2...3 {
+      try refuseRowsAsHeads(tensor, name, images)
+    }
+  }
+
   /// [N, N] may be heads, a whole attention map, or the scores of a square grid in its two dimensions.
-  private static func refuseSquare(_ tensor: Tensor, _ name: String, _ reading: Reading) throws(Problem) {
-    guard TensorAxes.isAttention(name), tensor.rank == 2, tensor.shape[0] == tensor.shape[1],
-      tensor.shape[0] >= smallestGrid, reading.isDeclaredBatched == nil
+  private static func refuseSquare(
+    _ tensor: Tensor, _ name: String, _ reading: Reading, _ images: String
+  ) throws(Problem) {
+    guard tensor.rank == 2, tensor.shape[0] == tensor.shape[1], tensor.shape[0] >= smallestGrid,
+      reading.isDeclaredBatched != false
     else { return }
     let side = tensor.shape[0]
     throw Problem(
       .invalidInput,
       "shape \(tensor.shape) may be \(side) heads of \(side) tokens, a whole attention map, or the scores of a grid; say "
-        + "\"axes\": {\"\(name)\": \"hn\"} or \"qn\", or send a grid's scores as [\(side * side)]",
+        + "\"axes\": {\"\(name)\": \"\(images)hn\"} or \"\(images)qn\", or send a grid's scores as [\(side * side)]",
+      pointer: name)
+  }
+
+  /// [heads, rows, d] with as many heads as rows may be [rows, heads, d]. Of `value_states` nothing else tells the rows,
+  /// and a model has fewer heads than a sequence has rows.
+  private static func refuseRowsAsHeads(_ tensor: Tensor, _ name: String, _ images: String) throws(Problem) {
+    guard tensor.rank == 3, tensor.shape[0] > 1,
+      tensor.shape[0] == tensor.shape[1] || name == "value_states" && tensor.shape[0] > tensor.shape[1]
+    else { return }
+    let rows = String(TensorAxes.of(name).orders[0].prefix(1))
+    throw Problem(
+      .invalidInput,
+      "shape \(tensor.shape) may be \(tensor.shape[0]) heads of \(tensor.shape[1]) rows, or \(tensor.shape[0]) rows of "
+        + "\(tensor.shape[1]) heads; say \"axes\": {\"\(name)\": \"\(images)h\(rows)d\"} or \"\(images)\(rows)hd\"",
       pointer: name)
   }
 

@@ -38,16 +38,16 @@ struct Batch {
     var samples = [[String: Tensor]](repeating: [:], count: count ?? 1)
     for (name, entry) in entries {
       for index in samples.indices {
-        samples[index][name] =
-          switch entry {
-          case .many(let list): try TensorAxes.checked(list[index], named: name, index: index)
-          case .one(let tensor):
-            if let count, try settled.hasBatchAxis(tensor, named: name, count: count) {
-              tensor[index]
-            } else {
-              try TensorAxes.checked(tensor, named: name)
-            }
-          }
+        let sample: Tensor
+        var isOfBatch = false
+        switch entry {
+        case .many(let list): sample = try TensorAxes.checked(list[index], named: name, index: index)
+        case .one(let tensor):
+          if let count { isOfBatch = try settled.hasBatchAxis(tensor, named: name, count: count) }
+          sample = isOfBatch ? tensor[index] : try TensorAxes.checked(tensor, named: name)
+        }
+        try AmbiguousReading.refuseUnordered(sample, name, settled, isOfBatch: isOfBatch)
+        samples[index][name] = sample
       }
     }
     self.samples = samples

@@ -29,8 +29,16 @@ struct Interpretation {
       read["heads"] = .integer(heads)
       read["queries"] = .integer(queries)
       warnings += Self.doubts(name, heads, queries, tensor, isOne: samples.count == 1 && !isDeclared)
-    } else if let query = sample["query"] {
-      read["heads"] = .integer(query.rank == 2 ? query.shape[0] : 1)
+    } else if let name = ["query", "key", "value_states"].first(where: { sample[$0] != nil }),
+      let tensor = sample[name]
+    {
+      let heads = tensor.rank == TensorAxes.of(name).ranks.upperBound ? tensor.shape[0] : 1
+      read["heads"] = .integer(heads)
+      if heads > 1, samples.count == 1, !isDeclared {
+        warnings.append(
+          "\(name) \(tensor.shape) was read as \(heads) heads of one image; for \(heads) images send \"batched\": true"
+        )
+      }
     }
     read["layout"] = Self.layout(inferred)
     if !hasLayout, let first = tokenCounts.first, let sum = TokenLayout.gridAndOne(tokenCount: first) {
