@@ -351,6 +351,40 @@ struct InterpretationTests {
     #expect(try send([("attention", [576, 64])]).json["read"]?.objectValue?["queries"] == 576)
   }
 
+  @Test("defaults that fit few models are told where they are used")
+  func assumptions() throws {
+    func warnings(_ tensors: [(String, [Int])], _ parameters: JSONObject) throws -> [JSONValue] {
+      var parameters = parameters
+      parameters["keep_tokens"] = 4
+      parameters["layout"] = ["type": "grid", "rows": 4, "columns": 4]
+      let reply = try send(tensors, parameters)
+      #expect(reply.status == 200, "\(reply.text)")
+      return reply.json["warnings"]?.arrayValue ?? []
+    }
+    let values = [("value_states", [20, 8])]
+    let told = try warnings(values, ["method": "ivcprune"])
+    #expect(told.count == 1 && told[0].stringValue?.contains("20 rows") == true)
+    #expect(told[0].stringValue?.contains("image_start") == true)
+    #expect(try warnings(values, ["method": "ivcprune", "method_parameters": ["image_start": 2]]).isEmpty)
+    // A layer whose width 32 heads divide may have 40 of another width.
+    let layer = [
+      ("hidden_states", [20, 64]), ("norm_weight", [64]), ("query_weight", [64, 64]),
+      ("key_weight", [64, 64]),
+    ]
+    let both = try warnings(layer, ["method": "pyramiddrop"])
+    #expect(both.count == 2 && both[1].stringValue?.contains("32 heads") == true)
+    #expect(
+      try warnings(
+        layer, ["method": "pyramiddrop", "method_parameters": ["image_start": 0, "heads": 4]]
+      ).isEmpty)
+  }
+
+  @Test("four numbers are no region without their unit")
+  func numbersAsRegion() throws {
+    let reply = try service.post("/prune?keep_tokens=1", "{\"attention\":[1,2,3,4],\"region\":[2,1,5,4]}")
+    #expect(reply.summary == "422 invalid-input at /region" && reply.text.contains("blocks"), "\(reply.text)")
+  }
+
   @Test("names of others and parameters of methods are told where they belong")
   func names() throws {
     for (body, words) in [

@@ -43,6 +43,7 @@ struct AutoTests {
       ([("pixel_values", [72, 6])], nil, "pixelprune"),
       ([("pixel_values", [72, 6]), Self.features], nil, "divprune"),
       ([("value_states", [40, 4])], nil, "ivcprune"),
+      ([("hidden_states", [40, 4]), ("query_weight", [4, 4]), ("key_weight", [4, 4])], nil, "uniform"),
     ]
     for test in cases {
       let input = try input(test.tensors, layout: test.layout)

@@ -63,6 +63,13 @@ public struct RegionMember: Sendable {
     guard list.count <= most else {
       throw PruningError(at: "/region", "has \(list.count) entries; at most \(most) are accepted")
     }
+    if list.count == 4, list.allSatisfy({ $0.doubleValue != nil }) {
+      let numbers = JSONValue.array(list)
+      throw PruningError(
+        at: "/region",
+        "is four numbers without their unit; write {\"blocks\": \(numbers)} for cells of the 8 x 8 grid or {\"box\": \(numbers)} for a box of the image"
+      )
+    }
     return try list.enumerated().map { (place, value) throws(PruningError) in
       try object(value, at: "/region/\(place)", else: "an object with one of blocks, box, text")
     }

@@ -109,9 +109,8 @@ public enum CompareOperation {
           duration: ContinuousClock.now - start))
     }
     let reading = Interpretation(
-      batch.samples, tokenCounts: [subject.image.tokenCount], hasLayout: shared.parameters["layout"] != nil,
-      inferred: [subject.image.inferredLayout],
-      isDeclared: shared.parameters["batched"] != nil || shared.parameters["axes"] != nil)
+      batch.samples, tokenCounts: [subject.image.tokenCount], inferred: [subject.image.inferredLayout],
+      shared.parameters)
     return Comparison(
       tokenCount: subject.image.tokenCount, scene: Scene(subject.image.image, localization),
       entries: entries,

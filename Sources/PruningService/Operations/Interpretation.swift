@@ -10,12 +10,12 @@ struct Interpretation {
   /// - Parameters:
   ///   - samples: each image's tensors.
   ///   - tokenCounts: each image's N.
-  ///   - hasLayout: whether the request says where tokens lie.
   ///   - inferred: each image's square grid, taken for want of a layout.
+  ///   - parameters: the request's.
   init(
-    _ samples: [[String: Tensor]], tokenCounts: [Int], hasLayout: Bool, inferred: [TokenLayout?],
-    isDeclared: Bool
+    _ samples: [[String: Tensor]], tokenCounts: [Int], inferred: [TokenLayout?], _ parameters: JSONObject
   ) {
+    let isDeclared = parameters["batched"] != nil || parameters["axes"] != nil
     var read: JSONObject = ["images": .integer(samples.count)]
     if let first = tokenCounts.first {
       read["tokens"] =
@@ -41,7 +41,10 @@ struct Interpretation {
       }
     }
     read["layout"] = Self.layout(inferred)
-    if !hasLayout, let first = tokenCounts.first, let sum = TokenLayout.gridAndOne(tokenCount: first) {
+    if let first = tokenCounts.first { warnings += Self.assumptions(sample, tokenCount: first, parameters) }
+    if parameters["layout"] == nil, let first = tokenCounts.first,
+      let sum = TokenLayout.gridAndOne(tokenCount: first)
+    {
       warnings.append("\(sum): the first token looks like [CLS]; leave it out, or every index counts it")
     }
     var members: JSONObject = ["read": .object(read)]
@@ -91,6 +94,36 @@ struct Interpretation {
           + "as that of [CLS], read the mean or the last row")
     }
     return doubts
+  }
+
+  /// Defaults that fit few models: where the image begins in a whole sequence, and the heads of a layer's weights.
+  private static func assumptions(
+    _ sample: [String: Tensor], tokenCount: Int, _ parameters: JSONObject
+  ) -> [String] {
+    guard let method = parameters["method"]?.stringValue.flatMap(MethodRegistry.standard.descriptor(named:))
+    else {
+      return []
+    }
+    let given = parameters["method_parameters"]?.objectValue ?? [:]
+    func assumed(_ name: String) -> JSONValue? {
+      given[name] == nil ? method.parameters.first { $0.name == name }?.defaultValue : nil
+    }
+    var assumptions: [String] = []
+    for name in ["hidden_states", "value_states"]
+    where method.optionalInputs.contains(name) || method.requiredInputs.contains(name) {
+      guard let tensor = sample[name], tensor.rank >= 2, let start = assumed("image_start") else { continue }
+      let rows = tensor.shape[tensor.rank - 2]
+      guard rows > tokenCount else { continue }
+      assumptions.append(
+        "\(name) has \(rows) rows, and the image is taken to begin at row \(start); method_parameters.image_start says where it does"
+      )
+    }
+    if let tensor = sample["query_weight"], tensor.rank == 2, let heads = assumed("heads") {
+      assumptions.append(
+        "query_weight \(tensor.shape) is taken to have \(heads) heads; method_parameters.heads says how many it has"
+      )
+    }
+    return assumptions
   }
 
   /// Vision encoders and language models have more.

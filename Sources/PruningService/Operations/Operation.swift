@@ -113,7 +113,7 @@ enum OperationParameters {
     let stageTensors = PruneOperation.stageTensorNames(document.parameters)
     for name in document.tensors.names where !TensorAxes.isKnown(name) && !stageTensors.contains(name) {
       // A parameter of the wrong kind (an array where a number belongs) looks like a tensor at first.
-      let tensors = TensorAxes.names + stageTensors
+      let tensors = TensorAxes.names + stageTensors.filter { !TensorAxes.names.contains($0) }
       let near = UsualNames.suggestion(for: name, among: tensors + known)
       let method = document.parameters["method"]?.stringValue
       throw Problem(

@@ -120,9 +120,8 @@ final class PreparedOperation: Sendable {
       !isTogether && memory.answers <= Self.longestKeptAnswer && !images.contains { $0.task.readsElements }
     reading = PreparedMembers(
       Interpretation(
-        batch.samples, tokenCounts: images.map(\.request.tokenCount), hasLayout: given["layout"] != nil,
-        inferred: images.map(\.request.inferredLayout),
-        isDeclared: given["batched"] != nil || given["axes"] != nil
+        batch.samples, tokenCounts: images.map(\.request.tokenCount),
+        inferred: images.map(\.request.inferredLayout), given
       ).members)
     let isFixed =
       !SixteenBits.dependsOnElements(document.tensors, given)

@@ -41,7 +41,7 @@ struct PyramidDrop: ScoringMethod {
       .languageModel, isQuestionAware: true, cost: "O(H N) or O(S D^2)",
       reported: ["55 % fewer FLOPs at inference on LLaVA-NeXT at comparable accuracy": "arXiv 2410.17247"],
       automatic: AutomaticUse(
-        .languageModel, ["hidden_states", "query_weight", "key_weight"],
+        .languageModel, ["hidden_states", "norm_weight", "query_weight", "key_weight"],
         "recomputes the one row of attention that it needs from hidden states and weights")))
 
   private let heads: Int
