@@ -18,6 +18,11 @@ public struct FramingError: Error, Sendable, Equatable {
 
 extension FramingError {
   static let proxyProtocol =
-    "this is a header of the PROXY protocol, which this listener does not expect; switch it off in the balancer "
-    + "(send-proxy in HAProxy), or listen with proxy+ before the address"
+    "this is a header of the PROXY protocol, which this listener does not expect; \(remedy)"
+  /// The signature of version 2 is CR LF CR LF NUL CR LF QUIT LF, but the fourth byte is one too many in any case.
+  static let emptyLines =
+    "a request must begin with a method, behind one empty line at most; if this is a header of the PROXY protocol, \(remedy)"
+
+  private static let remedy =
+    "switch it off in the balancer (send-proxy in HAProxy), or listen with proxy+ before the address"
 }

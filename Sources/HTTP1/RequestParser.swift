@@ -75,11 +75,6 @@ public struct RequestParser: Sendable {
       throw FramingError("this looks like TLS, but this port speaks plain HTTP")
     case ASCII.carriageReturn:
       guard try isLineEnd(bytes, 0, end) else { return false }
-      // The signature of version 2 is CR LF CR LF NUL CR LF QUIT LF.
-      if end >= 5, bytes.byte(2) == ASCII.carriageReturn, bytes.byte(3) == ASCII.lineFeed, bytes.byte(4) == 0
-      {
-        throw FramingError(FramingError.proxyProtocol)
-      }
       position = 2
     default: break
     }
@@ -96,6 +91,7 @@ public struct RequestParser: Sendable {
       throw FramingError(414, "the request line exceeds \(limits.requestLineBytes) bytes")
     }
     guard try isLineEnd(bytes, position, end) else { return false }
+    guard position > lineStart else { throw FramingError(FramingError.emptyLines) }
     requestLine = try RequestLine(bytes, lineStart..<position)
     position += 2
     fieldsStart = position
