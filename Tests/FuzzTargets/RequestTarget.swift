@@ -157,8 +157,16 @@ private enum AnswerLaws {
     }
     let types = response.fields.filter { $0.name == "Content-Type" }.map(\.value)
     if response.status >= 400, types != ["application/json"] || response.status != 503 {
-      try require(types == ["application/problem+json"], "an error is a problem: \(response.status) \(types)")
-      try checkProblem(response)
+      if head?.path == "/v2" || head?.path.hasPrefix("/v2/") == true {
+        let error = (try? JSONValue.parse(response.body[...]))?.objectValue?["error"]?.stringValue
+        try require(
+          types == ["application/json"] && error?.isEmpty == false,
+          "an error of the inference protocol is in its form: \(response.status) \(types)")
+      } else {
+        try require(
+          types == ["application/problem+json"], "an error is a problem: \(response.status) \(types)")
+        try checkProblem(response)
+      }
     }
     if types == ["application/json"] {
       try require((try? JSONValue.parse(response.body[...])) != nil, "an answer in JSON is JSON")
