@@ -157,7 +157,10 @@ struct InterpretationTests {
         ("crop", [("key", [2, 16, 16, 8]), ("query", [2, 16, 8])], [:], "key", "\"bnhd\""),
         ("crop", [("key", [3, 16, 8]), ("query", [3, 8]), ("image_features", [16, 8])], [:], "", ""),
         ("dart", features + [("key", [2, 16, 8]), ("text_key", [2, 5, 8])], [:], "", ""),
-        ("dart", features + [("key", [2, 16, 8]), ("text_key", [5, 5, 8])], [:], "text_key", "\"mhd\""),
+        (
+          "dart", [features[0], ("text_features", [8, 8]), ("key", [2, 16, 8]), ("text_key", [8, 8, 8])],
+          [:], "text_key", "\"mhd\""
+        ),
         ("topk", [("attention.0", [16, 16]), ("attention.1", [16, 16])], [:], "attention", "\"qn\""),
         ("topk", [("attention", [2, 16, 16])], ["batched": true], "attention", "\"bqn\""),
       ]
@@ -361,9 +364,9 @@ struct InterpretationTests {
       #expect(reply.status == 200, "\(reply.text)")
       return reply.json["warnings"]?.arrayValue ?? []
     }
-    let values = [("value_states", [20, 8])]
+    let values = [("value_states", [24, 8])]
     let told = try warnings(values, ["method": "ivcprune"])
-    #expect(told.count == 1 && told[0].stringValue?.contains("20 rows") == true)
+    #expect(told.count == 1 && told[0].stringValue?.contains("24 rows") == true)
     #expect(told[0].stringValue?.contains("image_start") == true)
     #expect(try warnings(values, ["method": "ivcprune", "method_parameters": ["image_start": 2]]).isEmpty)
     // A layer whose width 32 heads divide may have 40 of another width.

@@ -86,7 +86,8 @@ import Testing
     Refused(
       "/prune", "{\(row),\"keep_tokens\":1,\"model_dimensions\":{}}",
       "422 invalid-input at /model_dimensions/hidden"),
-    Refused("/prune?region=[2,1,5,4]", "{\(row),\"keep_tokens\":1}", "422 invalid-input at /region/0"),
+    Refused("/prune?region=[2,1]", "{\(row),\"keep_tokens\":1}", "422 invalid-input at /region/0"),
+    Refused("/prune?region=[2,1,5,4]", "{\(row),\"keep_tokens\":1}", "422 invalid-input at /region"),
     Refused(
       "/prune", "{\(row),\"keep_tokens\":1,\"region\":{\"box\":[1]}}", "422 invalid-input at /region/box"),
     Refused(

@@ -101,7 +101,8 @@ private final class ChangingMemory: SharedMemory {
   func queue() throws {
     let budget = DescriptorBudget(maximum: 3)
     var (one, two) = (DescriptorQueue(), DescriptorQueue())
-    let opened = (0..<6).map { _ in dup(0) }
+    let memory = try Name([1])
+    let opened = (0..<6).map { _ in open("/dev/shm" + memory.key, O_RDONLY) }
     one.append(opened[..<3], budget)
     #expect(budget.heldCount == 2 && fcntl(opened[2], F_GETFD) < 0)
     two.append(opened[3...], budget)
@@ -113,6 +114,17 @@ private final class ChangingMemory: SharedMemory {
     #expect(try two.takeFirst() == nil)
     one.removeAll()
     #expect(budget.heldCount == 0 && one.isEmpty && fcntl(opened[1], F_GETFD) < 0)
+  }
+
+  @Test("what is not memory is not held, and said to be none where a request wants it")
+  func others() throws {
+    let budget = DescriptorBudget(maximum: 3)
+    var queue = DescriptorQueue()
+    let memory = try Name([1])
+    queue.append([dup(0), open("/dev/shm" + memory.key, O_RDONLY)], budget)
+    #expect(budget.heldCount == 1)
+    #expect(throws: SharedMemoryError.notMemory) { try queue.takeFirst() }
+    #expect(try queue.takeFirst() != nil)
   }
 
   @Test("a body that becomes shorter while it is read ends the reading")

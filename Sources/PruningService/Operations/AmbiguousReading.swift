@@ -200,7 +200,7 @@ enum AmbiguousReading {
   /// [heads, rows, d] with as many heads as rows may be [rows, heads, d]. Of `value_states` nothing else tells the rows,
   /// and a model has fewer heads than a sequence has rows.
   private static func refuseRowsAsHeads(_ tensor: Tensor, _ name: String, _ images: String) throws(Problem) {
-    guard tensor.rank == 3, tensor.shape[0] > 1,
+    guard tensor.rank == 3, tensor.shape[0] >= smallestGrid,
       tensor.shape[0] == tensor.shape[1] || name == "value_states" && tensor.shape[0] > tensor.shape[1]
     else { return }
     let rows = String(TensorAxes.of(name).orders[0].prefix(1))
