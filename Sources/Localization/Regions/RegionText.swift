@@ -26,7 +26,8 @@ import VisionLayouts
 /// | the same, or `(x0, y0, x1, y1)`, with a decimal point somewhere and nothing above 1.05 | normalised corners |
 /// | the same with nothing but 0 and 1, which are both, or with anything else | an error that asks for `box_format` |
 ///
-/// All lists of a text have one unit: a decimal point in one makes shares of all. A `box_format` beside the text overrides all of these but those that say their unit themselves. The last four rows
+/// All lists of a text have one unit: a decimal point in one makes shares of all. A `box_format` beside the text overrides all
+/// of these but those that say their unit themselves. The last four rows
 /// count only when the text has no other box, and the last three in a sentence only behind a word such as "in" or "at":
 /// "there are 4 options [1, 2, 3, 4]" names no place. What stands inside `<think>` is a draft and is not read.
 enum RegionText {
